@@ -1,0 +1,260 @@
+//! What a login's evidence amounts to: level and basis.
+//!
+//! Silence is not consent: what is absent, malformed or contradictory is
+//! [`Level::Unknown`], and that meets no requirement.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Acr, Claim, Evidence, Methods, ProofRule, Reason};
+
+/// Weighs evidence by the policy's rule for its provider.
+pub fn assess(rule: &ProofRule, methods: &Methods, evidence: &Evidence) -> Assurance {
+    let findings = [
+        session(rule, methods, evidence),
+        tenant(rule, evidence),
+        enrolment(rule, evidence),
+    ];
+    let shortfall = findings
+        .iter()
+        .filter_map(|finding| finding.as_ref().err().copied().flatten())
+        .min_by_key(|reason| urgency(*reason))
+        .unwrap_or(Reason::MfaUnknown);
+    let mut attestations: Vec<Attestation> = findings.into_iter().filter_map(Result::ok).collect();
+    attestations.sort_by_key(|one| std::cmp::Reverse(one.acr()));
+    Assurance {
+        attestations,
+        shortfall,
+    }
+}
+
+/// What a login amounts to. A login can be attested on several bases; each is kept apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assurance {
+    /// Strongest first.
+    attestations: Vec<Attestation>,
+    shortfall: Reason,
+}
+
+impl Assurance {
+    /// The attestations, strongest first; empty when nothing is proven.
+    pub fn attestations(&self) -> &[Attestation] {
+        &self.attestations
+    }
+
+    /// The highest level that is attested on any basis.
+    pub fn level(&self) -> Level {
+        match self.attestations.iter().map(|one| one.level).max() {
+            Some(level) => level,
+            None if self.shortfall == Reason::MfaAbsent => Level::None,
+            None => Level::Unknown,
+        }
+    }
+
+    /// Why nothing is attested.
+    pub fn shortfall(&self) -> Reason {
+        self.shortfall
+    }
+}
+
+/// One proof of a second factor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// [`Level::Mfa`] or [`Level::PhishingResistant`].
+    pub level: Level,
+    /// Whose word it is.
+    pub basis: Basis,
+    /// The claim and the value that prove it: `acrs:c1`.
+    pub proof: String,
+    /// Whether the proof is the provider's `phrh` (OpenID EAP ACR Values 1.0).
+    #[serde(default)]
+    hardware: bool,
+}
+
+impl Attestation {
+    /// The `acr` that this proof earns: with a basis other than the session it stays that of the basis.
+    pub fn acr(&self) -> Acr {
+        match (self.basis, self.level) {
+            (_, Level::Unknown | Level::None) => Acr::Single,
+            (Basis::Enrolment, _) => Acr::MfaEnrolled,
+            (Basis::Tenant, _) => Acr::MfaAttested,
+            (Basis::Session, Level::Mfa) => Acr::Mfa,
+            (Basis::Session, Level::PhishingResistant) if self.hardware => Acr::Phrh,
+            (Basis::Session, Level::PhishingResistant) => Acr::Phr,
+        }
+    }
+}
+
+/// How well a login is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing can be said; never a yes.
+    Unknown,
+    /// No second factor.
+    None,
+    /// A second factor.
+    Mfa,
+    /// A phishing-resistant login.
+    PhishingResistant,
+}
+
+impl Level {
+    /// The name in policy, tokens and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::None => "none",
+            Self::Mfa => "mfa",
+            Self::PhishingResistant => "phishing-resistant",
+        }
+    }
+}
+
+/// Whose word it is that a second factor exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// The provider says that this very login used it.
+    Session,
+    /// The account has it switched on; this login may not have used it.
+    Enrolment,
+    /// The admin of an Entra tenant attests it by an authentication context.
+    Tenant,
+}
+
+impl Basis {
+    /// The name in policy, tokens and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Enrolment => "enrolment",
+            Self::Tenant => "tenant",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A proof, or why there is none; `Err(None)` where the policy reads nothing of that kind.
+type Finding = Result<Attestation, Option<Reason>>;
+
+/// What the provider says that this login used: `acr` and `amr`.
+fn session(rule: &ProofRule, methods: &Methods, evidence: &Evidence) -> Finding {
+    let acr = read(&evidence.claims.acr, !rule.acr.is_empty())?;
+    // A second factor that never counts is looked for even where only `acr` is proof.
+    let reads_amr = !rule.amr.is_empty() || !methods.never.is_empty();
+    let amr = read(&evidence.claims.amr, reads_amr)?;
+    if amr.is_some_and(|values| values.iter().any(|value| methods.never.contains(value))) {
+        return Err(Some(Reason::MethodNeverCounts));
+    }
+    let by_acr = acr.filter(|value| rule.acr.contains(*value));
+    let by_amr = amr.and_then(|values| values.iter().find(|value| rule.amr.contains(*value)));
+    let proof = match (by_acr, by_amr) {
+        (Some(value), _) => format!("acr:{value}"),
+        (None, Some(value)) => format!("amr:{value}"),
+        (None, None) => return Err(unproven(rule, acr.is_some(), amr.is_some())),
+    };
+    let resistant = acr.is_some_and(|value| methods.phishing_resistant_acr.contains(value));
+    Ok(Attestation {
+        level: if resistant {
+            Level::PhishingResistant
+        } else {
+            Level::Mfa
+        },
+        basis: Basis::Session,
+        proof,
+        hardware: acr.is_some_and(|value| value == Acr::Phrh.as_str()),
+    })
+}
+
+/// A claim that was sent and does not prove MFA denies it; one that was not sent says nothing.
+fn unproven(rule: &ProofRule, acr_sent: bool, amr_sent: bool) -> Option<Reason> {
+    let denied = (acr_sent && !rule.acr.is_empty()) || (amr_sent && !rule.amr.is_empty());
+    let read = !rule.acr.is_empty() || !rule.amr.is_empty();
+    match (denied, read) {
+        (true, _) => Some(Reason::MfaAbsent),
+        (false, true) => Some(Reason::MfaUnknown),
+        (false, false) => None,
+    }
+}
+
+/// What the tenant's admin attests: `acrs`, by the meaning that the policy gives it for that tenant.
+fn tenant(rule: &ProofRule, evidence: &Evidence) -> Finding {
+    let Some(tenant) = evidence.tenant() else {
+        return Err(None);
+    };
+    let Some(sent) = read(&evidence.claims.acrs, true)? else {
+        return Err(rule
+            .tenants
+            .contains_key(tenant)
+            .then_some(Reason::MfaUnknown));
+    };
+    let named = rule.tenants.get(tenant);
+    let best = sent
+        .iter()
+        .filter_map(|context| Some((*named?.get(context)?, context)))
+        .max();
+    match best {
+        Some((level, context)) => Ok(Attestation {
+            level,
+            basis: Basis::Tenant,
+            proof: format!("acrs:{context}"),
+            hardware: false,
+        }),
+        None => Err(Some(Reason::TenantContextUnnamed)),
+    }
+}
+
+/// What the account has switched on: GitHub's flag.
+fn enrolment(rule: &ProofRule, evidence: &Evidence) -> Finding {
+    let reads_flag = rule.two_factor_authentication;
+    match read(&evidence.claims.two_factor_authentication, reads_flag)? {
+        Some(true) if reads_flag => Ok(Attestation {
+            level: Level::Mfa,
+            basis: Basis::Enrolment,
+            proof: "two_factor_authentication".to_owned(),
+            hardware: false,
+        }),
+        Some(false) if reads_flag => Err(Some(Reason::MfaAbsent)),
+        Some(_) => Err(None),
+        None => Err(reads_flag.then_some(Reason::MfaUnknown)),
+    }
+}
+
+/// The value of a claim, if it was sent; a claim that the policy reads and that can't be read is an error.
+fn read<T>(claim: &Claim<T>, is_read: bool) -> Result<Option<&T>, Option<Reason>> {
+    match claim {
+        Claim::Value(value) => Ok(Some(value)),
+        Claim::Absent => Ok(None),
+        Claim::Malformed if is_read => Err(Some(Reason::EvidenceMalformed)),
+        Claim::Contradictory if is_read => Err(Some(Reason::EvidenceContradictory)),
+        Claim::Malformed | Claim::Contradictory => Ok(None),
+    }
+}
+
+/// Which of several reasons to tell: the one that explains most comes first.
+fn urgency(reason: Reason) -> usize {
+    [
+        Reason::EvidenceContradictory,
+        Reason::EvidenceMalformed,
+        Reason::MethodNeverCounts,
+        Reason::MfaAbsent,
+        Reason::TenantContextUnnamed,
+        Reason::MfaUnknown,
+    ]
+    .iter()
+    .position(|one| *one == reason)
+    .unwrap_or(usize::MAX)
+}

@@ -1,0 +1,214 @@
+//! What one completed login proved, verified, with where it came from.
+//!
+//! Made by a provider (`countersign-providers`) and by nothing else. It never
+//! says whether the login is good enough: that is [`crate::assess`] and [`crate::decide`].
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ProviderId, TenantId};
+
+/// What one completed login proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The configured provider that vouches.
+    pub provider: ProviderId,
+    /// Who signed in.
+    pub identity: Identity,
+    /// The claims that proof rules read, as the provider sent them.
+    pub claims: Claims,
+    /// Name and e-mail address: all that is kept of a person.
+    pub profile: Profile,
+    /// Whether the person is a guest in that tenant (Entra's `acct` and `idp`).
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub membership: Claim<Membership>,
+    /// When Countersign itself verified this evidence. Never emitted as `auth_time`.
+    pub verified_at: Timestamp,
+}
+
+impl Evidence {
+    /// The Entra tenant that the login belongs to.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match &self.identity {
+            Identity::Microsoft { tid, .. } => Some(tid),
+            Identity::GitHub { .. } | Identity::Oidc { .. } => None,
+        }
+    }
+}
+
+/// Who signed in: never an e-mail address, which its owner and its tenant's admin can change.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// OpenID Connect: `iss` and `sub` (Core 2).
+    Oidc {
+        /// The `iss` of the ID token.
+        issuer: String,
+        /// The `sub` of the ID token.
+        subject: String,
+    },
+    /// Entra and Microsoft accounts: the same `oid` in another tenant is another person.
+    Microsoft {
+        /// The tenant.
+        tid: TenantId,
+        /// The object id in that tenant, lower case.
+        oid: String,
+    },
+    /// GitHub: a login name can be renamed and taken by another, the numeric id can't.
+    GitHub {
+        /// `github.com`, a GitHub Enterprise Server host or a GHE.com subdomain.
+        host: String,
+        /// The numeric account id.
+        id: u64,
+    },
+}
+
+impl fmt::Display for Identity {
+    /// One unambiguous line, the key under which an account is found.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // The subject comes last: an issuer is a URL and holds no space, a subject may.
+            Self::Oidc { issuer, subject } => write!(f, "oidc {issuer} {subject}"),
+            Self::Microsoft { tid, oid } => write!(f, "microsoft {tid} {oid}"),
+            Self::GitHub { host, id } => write!(f, "github {host} {id}"),
+        }
+    }
+}
+
+/// The claims that proof rules read. Each keeps apart what was not sent from what could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// `acr`: OpenID Connect Core 2.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub acr: Claim<String>,
+    /// `amr`: RFC 8176; an array, or (some providers) one string.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub amr: Claim<Vec<String>>,
+    /// `acrs`: Entra's authentication contexts.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub acrs: Claim<Vec<String>>,
+    /// GitHub's `two_factor_authentication`: enrolment, not what this login used.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub two_factor_authentication: Claim<bool>,
+    /// `auth_time`: when the provider last authenticated the person. Never invented.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub auth_time: Claim<Timestamp>,
+}
+
+/// A claim as it arrived. Only [`Claim::Value`] can ever prove anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim<T> {
+    /// The provider did not send it.
+    #[default]
+    Absent,
+    /// The provider sent something of another type.
+    Malformed,
+    /// Two tokens of one login say different things.
+    Contradictory,
+    /// What the provider said.
+    Value(T),
+}
+
+impl<T> Claim<T> {
+    /// What the provider said, if it can be read.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Malformed | Self::Contradictory => None,
+        }
+    }
+
+    /// Whether the provider did not send it.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+impl<T: PartialEq> Claim<T> {
+    /// Joins what two tokens of *one* login say (hybrid flow): absence in one is no contradiction.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Absent, only) | (only, Self::Absent) => only,
+            (Self::Malformed, _) | (_, Self::Malformed) => Self::Malformed,
+            (one, two) if one == two => one,
+            (_, _) => Self::Contradictory,
+        }
+    }
+}
+
+/// Whether a person is a member of the tenant or its guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Membership {
+    /// A member of the tenant.
+    Member,
+    /// A guest (B2B) in the tenant.
+    Guest,
+}
+
+/// All that is kept of a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The display name, untrusted text of at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The e-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Email>,
+    /// What to send as `login_hint` when the person is sent back to this provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_hint: Option<String>,
+}
+
+/// An e-mail address. Never a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Email {
+    /// Untrusted text of at most 254 characters.
+    pub address: String,
+    /// Whether the provider is one whose word on this address counts, and it gave it.
+    pub verified: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &str) -> Claim<String> {
+        Claim::Value(value.into())
+    }
+
+    #[test]
+    fn a_claim_in_one_token_only_is_taken_from_there() {
+        assert_eq!(text("mfa").join(Claim::Absent), text("mfa"));
+        assert_eq!(Claim::Absent.join(text("mfa")), text("mfa"));
+        assert_eq!(Claim::<String>::Absent.join(Claim::Absent), Claim::Absent);
+    }
+
+    #[test]
+    fn two_tokens_that_disagree_contradict_each_other() {
+        assert_eq!(text("mfa").join(text("default")), Claim::Contradictory);
+        assert_eq!(text("mfa").join(text("mfa")), text("mfa"));
+    }
+
+    #[test]
+    fn a_malformed_claim_is_not_mended_by_its_twin() {
+        assert_eq!(text("mfa").join(Claim::Malformed), Claim::Malformed);
+        assert_eq!(Claim::Malformed.join(text("mfa")), Claim::Malformed);
+    }
+
+    #[test]
+    fn the_same_object_id_in_another_tenant_is_another_person() {
+        let at = |tid: &str| Identity::Microsoft {
+            tid: TenantId::new(tid).unwrap(),
+            oid: "690222be-ff1a-4d56-abd1-7e4f7d38e474".into(),
+        };
+        assert_ne!(
+            at("6e93a626-8aca-4dc1-9191-ce291b4b75a1").to_string(),
+            at(TenantId::CONSUMERS).to_string()
+        );
+    }
+}

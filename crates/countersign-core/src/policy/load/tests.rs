@@ -1,0 +1,613 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// The file that is shipped, as it is shipped.
+const SHIPPED: &str = include_str!("../../../../../config/policy.toml");
+
+const TENANT: &str = "6e93a626-8aca-4dc1-9191-ce291b4b75a1";
+
+/// A policy with nothing wrong: the cases below change one part of it.
+const GOOD: &str = r#"version = 1
+[proof.microsoft]
+acr = ["urn:microsoft:policies:mfa"]
+[proof.github]
+two_factor_authentication = true
+[tier.browse]
+scopes = ["packages:read"]
+needs = "none"
+[tier.publish]
+scopes = ["packages:publish"]
+needs = "mfa"
+accepts = ["session", "enrolment"]
+[client.gallery]
+tier = "browse"
+"#;
+
+/// Checks that a file has exactly these problems, written `LINE:COLUMN: message`.
+fn check(text: &str, expected: &[&str]) {
+    let problems = Policy::parse("policy.toml", text).expect_err("a wrong policy was read");
+    let expected: Vec<String> = expected
+        .iter()
+        .map(|line| format!("policy.toml:{line}"))
+        .collect();
+    assert_eq!(problems.to_string(), expected.join("\n"), "{text}");
+}
+
+/// Checks the good policy with one part replaced.
+fn check_with(part: &str, replacement: &str, expected: &[&str]) {
+    assert!(GOOD.contains(part), "`{part}` is not in the good policy");
+    check(&GOOD.replace(part, replacement), expected);
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::parse("policy.toml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn providers(providers: &[(&str, ProviderKind)]) -> BTreeMap<ProviderId, ProviderKind> {
+    let named = |(name, kind): &(&str, _)| (ProviderId::new(*name).unwrap(), *kind);
+    providers.iter().map(named).collect()
+}
+
+fn clients(names: &[&str]) -> BTreeSet<ClientId> {
+    names
+        .iter()
+        .map(|name| ClientId::new(*name).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_shipped_policy_loads() {
+    let providers = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("entra", ProviderKind::Entra),
+        ("github", ProviderKind::GitHub),
+    ]);
+    let policy =
+        Policy::parse_for("policy.toml", SHIPPED, &providers, &clients(&["gallery"])).unwrap();
+
+    let tiers: Vec<&str> = policy.tiers.keys().map(String::as_str).collect();
+    assert_eq!(tiers, ["administer", "browse", "manage", "publish"]);
+    assert_eq!(
+        policy.clients[&ClientId::new("gallery").unwrap()].tier,
+        "manage"
+    );
+    let providers: Vec<&str> = policy.providers().map(ProviderId::as_str).collect();
+    assert_eq!(providers, ["entra", "github", "microsoft"]);
+}
+
+#[test]
+fn the_shipped_policy_asks_no_auth_time_of_providers_that_give_none() {
+    let policy = policy(SHIPPED);
+    for (name, tier) in &policy.tiers {
+        assert_eq!(tier.requirement.max_age, None, "tier {name}");
+    }
+    assert_eq!(
+        policy.tiers["publish"].requirement.max_evidence_age,
+        Some(SignedDuration::from_hours(12))
+    );
+}
+
+#[test]
+fn what_is_commented_out_in_the_shipped_policy_loads_too() {
+    let text: String = SHIPPED
+        .lines()
+        .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert_ne!(text, SHIPPED);
+    let policy = policy(&text);
+    assert!(policy.proofs.values().any(|rule| !rule.tenants.is_empty()));
+    assert!(!policy.methods.phishing_resistant_acr.is_empty());
+}
+
+#[test]
+fn every_part_of_a_policy_is_read() {
+    let text = format!(
+        r#"version = 1
+[proof.okta]
+acr = ["phr", "urn:okta:loa:2fa:any"]
+amr = ["mfa"]
+[proof.entra.tenant."{TENANT}"]
+acrs = {{ c1 = "mfa", c99 = "phishing-resistant" }}
+[proof.github]
+two_factor_authentication = true
+[methods]
+never = ["sms", "tel"]
+phishing_resistant = {{ acr = ["phr", "phrh"] }}
+[tier.browse]
+scopes = ["packages:read"]
+needs = "none"
+[tier.administer]
+scopes = ["tenants:write"]
+needs = "phishing-resistant"
+accepts = ["session", "tenant"]
+max_age = "15m"
+max_evidence_age = "30s"
+[client."crates.io_web"]
+tier = "administer"
+"#
+    );
+    let policy = policy(&text);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+
+    let okta = policy.proof(&ProviderId::new("okta").unwrap());
+    assert_eq!(okta.acr, words(&["phr", "urn:okta:loa:2fa:any"]));
+    assert_eq!(okta.amr, words(&["mfa"]));
+    let entra = policy.proof(&ProviderId::new("entra").unwrap());
+    let contexts = &entra.tenants[&TenantId::new(TENANT).unwrap()];
+    assert_eq!(contexts["c1"], Level::Mfa);
+    assert_eq!(contexts["c99"], Level::PhishingResistant);
+    let github = policy.proof(&ProviderId::new("github").unwrap());
+    assert!(github.two_factor_authentication);
+    assert_eq!(policy.methods.never, words(&["sms", "tel"]));
+    assert_eq!(
+        policy.methods.phishing_resistant_acr,
+        words(&["phr", "phrh"])
+    );
+    assert_eq!(
+        policy.tiers["administer"].requirement,
+        Requirement {
+            level: Level::PhishingResistant,
+            accepts: [Basis::Session, Basis::Tenant].into(),
+            max_age: Some(SignedDuration::from_mins(15)),
+            max_evidence_age: Some(SignedDuration::from_secs(30)),
+        }
+    );
+    assert_eq!(policy.tiers["browse"].requirement.level, Level::None);
+    assert_eq!(
+        policy.client_tier(&ClientId::new("crates.io_web").unwrap()),
+        Some(&"administer".to_owned())
+    );
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_lacks() {
+    check(
+        "",
+        &[
+            "1:1: `client` is missing",
+            "1:1: `tier` is missing",
+            "1:1: `version` is missing",
+        ],
+    );
+}
+
+#[test]
+fn a_policy_without_a_tier_or_a_client_is_refused() {
+    check(
+        "version = 1\n[tier]\n[client]\n",
+        &[
+            "2:2: `tier`: expected at least one entry, found none",
+            "3:2: `client`: expected at least one entry, found none",
+        ],
+    );
+}
+
+#[test]
+fn another_version_is_refused() {
+    check_with(
+        "version = 1",
+        "version = 2",
+        &["1:11: `version`: expected 1, the only version there is, found 2"],
+    );
+    check_with(
+        "version = 1",
+        "version = '1'",
+        &["1:11: `version`: expected a whole number, found a string"],
+    );
+}
+
+#[test]
+fn a_key_that_is_not_known_is_refused_in_every_table() {
+    check(
+        &format!(
+            "{GOOD}{}",
+            r#"verified_email = true
+[calendar]
+[[exception]]
+[api_keys]
+[proof.okta]
+preset = "okta"
+[proof.entra.tenant."6e93a626-8aca-4dc1-9191-ce291b4b75a1"]
+acrs = { c1 = "mfa" }
+acr = []
+[methods]
+nevr = ["sms"]
+phishing_resistant = { acr = ["phr"], amr = ["hwk"] }
+[tier.manage]
+scopes = []
+need = "mfa"
+needs = "none"
+"#
+        ),
+        &[
+            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`)",
+            "16:2: `calendar` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
+            "17:3: `exception` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
+            "18:2: `api_keys` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
+            "20:1: `proof.okta.preset` is unknown (known here: `acr`, `amr`, `two_factor_authentication`, `tenant`)",
+            "23:1: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acr` is unknown; did you mean `acrs`? (known here: `acrs`)",
+            "25:1: `methods.nevr` is unknown; did you mean `never`? (known here: `never`, `phishing_resistant`)",
+            "26:39: `methods.phishing_resistant.amr` is unknown; did you mean `acr`? (known here: `acr`)",
+            "29:1: `tier.manage.need` is unknown; did you mean `needs`? (known here: `scopes`, `needs`, `accepts`, `max_age`, `max_evidence_age`)",
+        ],
+    );
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    check(
+        r#"version = 1
+[proof.microsoft]
+acr = "urn:microsoft:policies:mfa"
+[proof.Okta]
+amr = ["mfa", 2]
+[tier.manage]
+scopes = ["packages:manage", "two words"]
+needs = "MFA"
+accepts = ["session", "enrollment"]
+[tier.publish]
+needs = "mfa"
+max_age = "soon"
+[client.gallery]
+tier = "mange"
+"#,
+        &[
+            "3:7: `proof.microsoft.acr`: expected a list, found a string",
+            "4:8: `proof.Okta`: `Okta` is not a name of 1 to 64 lower-case letters, digits and `-`",
+            "5:15: `proof.Okta.amr`: expected a string, found a whole number",
+            "7:30: `tier.manage.scopes`: `two words` is not a scope (RFC 6749 3.3: printable ASCII without space, `\"` and `\\`)",
+            "8:9: `tier.manage.needs`: expected one of `none`, `mfa`, `phishing-resistant`, found `MFA`",
+            "9:23: `tier.manage.accepts`: expected one of `session`, `enrolment`, `tenant`, found `enrollment`; did you mean `enrolment`?",
+            "10:7: `tier.publish.scopes` is missing",
+            "12:11: `tier.publish.max_age`: expected a length of time such as \"10s\", \"15m\", \"12h\" or \"30d\" (a whole number from 1 and one unit: ms, s, m, h, d), found `soon`",
+            "14:8: `client.gallery.tier`: no tier of this name; did you mean `manage`? (known here: `manage`, `publish`)",
+        ],
+    );
+}
+
+#[test]
+fn a_scope_is_in_one_tier_once() {
+    check_with(
+        r#"["packages:publish"]"#,
+        r#"["packages:read", "packages:publish", "packages:publish"]"#,
+        &[
+            "10:11: `tier.publish.scopes`: `packages:read` is in `tier.browse` too, at policy.toml:7:11; a scope is in one tier, once",
+            "10:48: `tier.publish.scopes`: `packages:publish` is in `tier.publish` too, at policy.toml:10:28; a scope is in one tier, once",
+        ],
+    );
+}
+
+#[test]
+fn openid_is_in_no_tier() {
+    check_with(
+        r#"["packages:read"]"#,
+        r#"["openid", "packages:read"]"#,
+        &[
+            "7:11: `tier.browse.scopes`: `openid` belongs to the protocol, not to a tier; leave it out",
+        ],
+    );
+}
+
+#[test]
+fn a_tier_that_needs_proof_says_which_bases_count() {
+    check_with(
+        "accepts = [\"session\", \"enrolment\"]\n",
+        "",
+        &[
+            "9:7: `tier.publish.accepts` is missing; where `needs` is not `none` it says which of `session`, `enrolment`, `tenant` count",
+        ],
+    );
+    check_with(
+        r#"["session", "enrolment"]"#,
+        "[]",
+        &["12:11: `tier.publish.accepts`: expected at least one value, found an empty list"],
+    );
+    check_with(
+        r#"["session", "enrolment"]"#,
+        r#"["session", "session"]"#,
+        &["12:23: `tier.publish.accepts`: repeats what stands at policy.toml:12:12"],
+    );
+}
+
+#[test]
+fn a_tier_that_needs_nothing_says_nothing_of_proof() {
+    check_with(
+        "needs = \"none\"\n",
+        "needs = \"none\"\naccepts = [\"session\"]\nmax_age = \"1h\"\nmax_evidence_age = \"1h\"\n",
+        &[
+            "9:11: `tier.browse.accepts`: has no meaning where `needs` is `none`; leave it out",
+            "10:11: `tier.browse.max_age`: has no meaning where `needs` is `none`; leave it out",
+            "11:20: `tier.browse.max_evidence_age`: has no meaning where `needs` is `none`; leave it out",
+        ],
+    );
+}
+
+#[test]
+fn a_tier_has_a_plain_name() {
+    check_with(
+        "[tier.browse]",
+        "[tier.\"Browse it\"]",
+        &[
+            "6:7: `tier.\"Browse it\"`: expected a name of 1 to 64 lower-case letters, digits and `-`",
+            "14:8: `client.gallery.tier`: no tier of this name (known here: `Browse it`, `publish`)",
+        ],
+    );
+}
+
+#[test]
+fn what_proves_nothing_is_refused_as_proof() {
+    let acr = |value: &str| format!("`proof.microsoft.acr`: `{value}` proves no second factor:");
+    for (value, why) in ACR_NEVER {
+        let expected = format!("3:8: {} {why}", acr(value));
+        check_with(
+            "[\"urn:microsoft:policies:mfa\"]",
+            &format!("[\"{value}\", \"urn:microsoft:policies:mfa\"]"),
+            &[&expected],
+        );
+    }
+    for (value, why) in AMR_NEVER {
+        let expected =
+            format!("4:8: `proof.microsoft.amr`: `{value}` proves no second factor: {why}");
+        check_with(
+            "[proof.github]",
+            &format!("amr = [\"{value}\"]\n[proof.github]"),
+            &[&expected],
+        );
+    }
+}
+
+#[test]
+fn a_proof_that_counts_nothing_is_refused() {
+    check_with(
+        "two_factor_authentication = true",
+        "",
+        &[
+            "4:8: `proof.github`: is empty, so nothing would count; leave it out, or name what counts",
+        ],
+    );
+    check_with(
+        "two_factor_authentication = true",
+        "two_factor_authentication = false",
+        &[
+            "5:29: `proof.github.two_factor_authentication`: `false` is what holds without it; leave it out",
+        ],
+    );
+    check_with(
+        r#"["urn:microsoft:policies:mfa"]"#,
+        "[]\ntenant = {}",
+        &[
+            "3:7: `proof.microsoft.acr`: expected at least one value, found an empty list",
+            "4:1: `proof.microsoft.tenant`: expected at least one entry, found none",
+        ],
+    );
+}
+
+#[test]
+fn a_tenant_is_named_by_its_id_and_its_contexts_by_theirs() {
+    let with_tenant = |text: &str| GOOD.replace("[tier.browse]", &format!("{text}\n[tier.browse]"));
+    check(
+        &with_tenant(
+            r#"[proof.entra.tenant]
+"6E93A626-8ACA-4DC1-9191-CE291B4B75A1" = { acrs = { c0 = "mfa", c100 = "mfa", C1 = "mfa", c01 = "mfa" } }
+contoso = {}
+"9188040d-6c67-4c5b-b112-36a304b66dad" = { acrs = { c1 = "mfa" } }
+"6e93a626-8aca-4dc1-9191-ce291b4b75a1" = { acrs = { c1 = "none", c2 = 1 } }
+"6e93a626-8aca-4dc1-9191-ce291b4b75a2" = { acrs = {} }"#,
+        ),
+        &[
+            "7:1: `proof.entra.tenant.6E93A626-8ACA-4DC1-9191-CE291B4B75A1`: `6E93A626-8ACA-4DC1-9191-CE291B4B75A1` is not a tenant id (a GUID in lower case)",
+            "7:53: `proof.entra.tenant.6E93A626-8ACA-4DC1-9191-CE291B4B75A1.acrs.c0`: expected the id of an authentication context, `c1` to `c99`",
+            "7:65: `proof.entra.tenant.6E93A626-8ACA-4DC1-9191-CE291B4B75A1.acrs.c100`: expected the id of an authentication context, `c1` to `c99`",
+            "7:79: `proof.entra.tenant.6E93A626-8ACA-4DC1-9191-CE291B4B75A1.acrs.C1`: expected the id of an authentication context, `c1` to `c99`",
+            "7:91: `proof.entra.tenant.6E93A626-8ACA-4DC1-9191-CE291B4B75A1.acrs.c01`: expected the id of an authentication context, `c1` to `c99`",
+            "8:1: `proof.entra.tenant.contoso.acrs` is missing",
+            "8:1: `proof.entra.tenant.contoso`: `contoso` is not a tenant id (a GUID in lower case)",
+            "9:1: `proof.entra.tenant.9188040d-6c67-4c5b-b112-36a304b66dad`: this is the tenant of personal accounts, which has no authentication contexts",
+            "10:58: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acrs.c1`: expected one of `mfa`, `phishing-resistant`, found `none`",
+            "10:71: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acrs.c2`: expected a string, found a whole number",
+            "11:44: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a2.acrs`: expected at least one entry, found none",
+        ],
+    );
+}
+
+#[test]
+fn methods_do_not_contradict_what_counts() {
+    check_with(
+        "[proof.github]",
+        "amr = [\"mfa\", \"sms\"]\n[methods]\nnever = [\"sms\"]\n[proof.github]",
+        &["4:15: `proof.microsoft.amr`: `sms` is in `methods.never` too"],
+    );
+    check_with(
+        "[tier.browse]",
+        "[methods]\nnever = [\"mfa\", \"pwd\"]\nphishing_resistant = { acr = [\"0\", \"urn:microsoft:policies:mfa\"] }\n[tier.browse]",
+        &[
+            "7:10: `methods.never`: with `mfa` here, a login that proves a second factor is turned away too",
+            "7:17: `methods.never`: with `pwd` here, a login that proves a second factor is turned away too",
+            "8:31: `methods.phishing_resistant.acr`: `0` proves no second factor: Keycloak sends it for a login from a cookie, and OpenID Connect for one below every level",
+            "8:36: `methods.phishing_resistant.acr`: `urn:microsoft:policies:mfa` proves a second factor of any kind, not one that resists phishing",
+        ],
+    );
+}
+
+#[test]
+fn a_tier_that_no_proof_can_meet_is_refused() {
+    let publish = "[\"session\", \"enrolment\"]";
+    check_with(
+        publish,
+        "[\"tenant\"]",
+        &[
+            "11:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it)",
+        ],
+    );
+    check_with(
+        publish,
+        "[\"enrolment\"]\nmax_age = \"1h\"",
+        &[
+            "11:9: `tier.publish.needs`: no proof in this file can meet it (`enrolment`: comes without the `auth_time` that `max_age` needs)",
+        ],
+    );
+    check_with(
+        "needs = \"mfa\"",
+        "needs = \"phishing-resistant\"",
+        &[
+            "11:9: `tier.publish.needs`: no proof in this file can meet it (`session`: no proof's `acr` or `amr` can come with an `acr` of `methods.phishing_resistant`; `enrolment`: says nothing of phishing)",
+        ],
+    );
+    check(
+        "version = 1\n[tier.a]\nscopes = []\nneeds = 'mfa'\naccepts = ['session', 'enrolment']\n[client.a]\ntier = 'a'",
+        &[
+            "4:9: `tier.a.needs`: no proof in this file can meet it (`session`: no proof has `acr` or `amr`; `enrolment`: no proof has `two_factor_authentication = true`)",
+        ],
+    );
+}
+
+#[test]
+fn a_tier_that_one_proof_can_meet_is_taken() {
+    let tenant = |level: &str| {
+        let proof =
+            format!("[proof.entra.tenant.\"{TENANT}\"]\nacrs.c1 = \"{level}\"\n[proof.github]");
+        GOOD.replace("[proof.github]", &proof)
+            .replace("[\"session\", \"enrolment\"]", "[\"tenant\"]")
+    };
+    policy(&tenant("mfa"));
+    let resistant =
+        |text: String| text.replace("needs = \"mfa\"", "needs = \"phishing-resistant\"");
+    policy(&resistant(tenant("phishing-resistant")));
+    check(
+        &resistant(tenant("mfa")),
+        &[
+            "13:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it)",
+        ],
+    );
+
+    let methods = "[methods]\nphishing_resistant = { acr = [\"phr\"] }\n[tier.browse]";
+    let text = resistant(GOOD.replace("[tier.browse]", methods));
+    policy(&text.replace("[proof.github]", "amr = [\"mfa\"]\n[proof.github]"));
+    policy(&text.replace("[\"urn:", "[\"phr\", \"urn:"));
+}
+
+#[test]
+fn a_mistake_in_a_proof_does_not_make_a_tier_look_wrong() {
+    check_with(
+        "acr = [\"urn:microsoft:policies:mfa\"]\n[proof.github]\ntwo_factor_authentication = true",
+        "acr = 1",
+        &["3:7: `proof.microsoft.acr`: expected a list, found a whole number"],
+    );
+}
+
+#[test]
+fn broken_syntax_does_not_make_the_rest_look_wrong() {
+    check_with(
+        "[tier.publish]",
+        "[tier.publish",
+        &["9:14: unclosed table, expected `]`"],
+    );
+    check_with(
+        "needs = \"none\"",
+        "needs = none",
+        &["8:9: this is no value; text stands in quotes"],
+    );
+    check_with(
+        "[proof.github]",
+        "[proof.microsoft]",
+        &["4:8: duplicate key"],
+    );
+}
+
+#[test]
+fn what_the_policy_names_must_be_configured() {
+    let configured = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("git-hub", ProviderKind::GitHub),
+    ]);
+    let problems =
+        Policy::parse_for("policy.toml", GOOD, &configured, &clients(&["web"])).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "policy.toml:4:8: `proof.github`: no provider of this name is configured; did you mean `git-hub`? (configured: `git-hub`, `microsoft`)\n\
+         policy.toml:13:2: `client`: `web` is configured and not named here; say what signing in to it needs: `[client.web]` with its `tier`\n\
+         policy.toml:13:9: `client.gallery`: no client of this name is configured (configured: `web`)"
+    );
+
+    let configured = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("github", ProviderKind::GitHub),
+        ("other", ProviderKind::Oidc),
+    ]);
+    let policy = Policy::parse_for("policy.toml", GOOD, &configured, &clients(&["gallery"]));
+    assert_eq!(policy, Policy::parse("policy.toml", GOOD));
+}
+
+#[test]
+fn a_proof_that_a_kind_of_provider_never_sends_is_a_mistake() {
+    let text = format!(
+        "{GOOD}
+[proof.personal]
+amr = [\"mfa\"]
+tenant.\"{TENANT}\".acrs.c1 = \"mfa\"
+[proof.work]
+amr = [\"mfa\"]
+two_factor_authentication = true
+[proof.keycloak]
+two_factor_authentication = true
+tenant.\"{TENANT}\".acrs.c1 = \"mfa\"
+[proof.enterprise]
+acr = [\"gold\"]
+amr = [\"mfa\"]
+"
+    );
+    let configured = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("personal", ProviderKind::MicrosoftAccount),
+        ("work", ProviderKind::Entra),
+        ("github", ProviderKind::GitHub),
+        ("enterprise", ProviderKind::GitHub),
+        ("keycloak", ProviderKind::Oidc),
+    ]);
+    let problems =
+        Policy::parse_for("policy.toml", &text, &configured, &clients(&["gallery"])).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "policy.toml:17:7: `proof.personal.amr`: Microsoft's v2.0 tokens carry no `amr`; the proof is `acr`\n\
+         policy.toml:18:1: `proof.personal.tenant`: only providers of the kind `entra` have tenants with authentication contexts\n\
+         policy.toml:20:7: `proof.work.amr`: Microsoft's v2.0 tokens carry no `amr`; the proof is `acr`, or `tenant`\n\
+         policy.toml:21:29: `proof.work.two_factor_authentication`: only providers of the kind `github` have this flag\n\
+         policy.toml:23:29: `proof.keycloak.two_factor_authentication`: only providers of the kind `github` have this flag\n\
+         policy.toml:24:1: `proof.keycloak.tenant`: only providers of the kind `entra` have tenants with authentication contexts\n\
+         policy.toml:26:7: `proof.enterprise.acr`: GitHub sends neither `acr` nor `amr`; its proof is `two_factor_authentication = true`\n\
+         policy.toml:27:7: `proof.enterprise.amr`: GitHub sends neither `acr` nor `amr`; its proof is `two_factor_authentication = true`"
+    );
+}
+
+#[test]
+fn line_ends_of_windows_change_nothing() {
+    assert_eq!(policy(&GOOD.replace('\n', "\r\n")), policy(GOOD));
+    assert_eq!(policy(&format!("\u{feff}{GOOD}")), policy(GOOD));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        let _ = Policy::parse("policy.toml", &text);
+    }
+
+    /// Cuts a piece out of the shipped policy and puts another in its place.
+    #[test]
+    fn no_edit_of_a_policy_makes_it_panic(
+        start in 0..SHIPPED.len(),
+        length in 0..200_usize,
+        piece in "[\\[\\]{}=\"'.,#a-c0-9\n\r \u{e4}]{0,12}",
+    ) {
+        let before: String = SHIPPED.chars().take(start).collect();
+        let after: String = SHIPPED.chars().skip(start + length).collect();
+        let text = format!("{before}{piece}{after}");
+        if let Err(problems) = Policy::parse("policy.toml", &text) {
+            prop_assert!(!problems.is_empty());
+            for problem in &problems {
+                prop_assert!(problem.place.line <= text.lines().count() + 1, "{problem}");
+            }
+        }
+    }
+}

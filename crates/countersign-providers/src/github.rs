@@ -1,0 +1,215 @@
+//! GitHub.com, GitHub Enterprise Server and GHE.com.
+//!
+//! OAuth, not OpenID Connect: no ID token, no `acr`, no `auth_time`. The one piece of evidence
+//! is `two_factor_authentication` of `GET /user`, which says what the account has switched on.
+
+mod evidence;
+
+use countersign_core::sign_in::Visit;
+use countersign_core::{Evidence, ProviderId};
+use http::{HeaderMap, Response};
+use jiff::Timestamp;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use url::Url;
+
+use crate::http::{Http, Reach};
+use crate::token_endpoint::{ClientAuthentication, Exchange, Tokens};
+use crate::{
+    AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError,
+};
+
+/// The REST API version that the answers are read as.
+const API_VERSION: &str = "2022-11-28";
+
+/// What an installation says of a GitHub host.
+#[derive(Debug, Clone)]
+pub struct GitHubSettings {
+    /// Its name in the configuration.
+    pub name: ProviderId,
+    /// What people call it.
+    pub title: String,
+    /// Which GitHub.
+    pub site: Site,
+    /// What we are to it.
+    pub credentials: Credentials,
+    /// The scopes to ask for; `read:user user:email` shows the flag and the addresses.
+    pub scopes: Vec<String>,
+}
+
+/// The addresses of one GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    web: Url,
+    api: Url,
+    host: String,
+    iss: IssParameter,
+    enrolment: Url,
+}
+
+impl Site {
+    /// The addresses of the GitHub at `web`: `https://github.com`, `https://SUB.ghe.com`, or a server's own.
+    pub fn at(web: &Url) -> Result<Self, url::ParseError> {
+        let host = web.host_str().unwrap_or_default().to_ascii_lowercase();
+        let api = match host.as_str() {
+            "github.com" => Url::parse("https://api.github.com/")?,
+            _ if host.ends_with(".ghe.com") => Url::parse(&format!("https://api.{host}/"))?,
+            _ => web.join("/api/v3/")?,
+        };
+        // GitHub.com's RFC 8414 metadata promises `iss`; older servers do not send it.
+        let iss = match host.as_str() {
+            "github.com" => IssParameter::Promised,
+            _ => IssParameter::NotPromised,
+        };
+        let port = web.port().map_or_else(String::new, |port| format!(":{port}"));
+        Ok(Self {
+            enrolment: web.join("/settings/security")?,
+            web: web.join("/")?,
+            api,
+            host: format!("{host}{port}"),
+            iss,
+        })
+    }
+
+    fn login(&self, path: &str) -> Url {
+        let mut url = self.web.clone();
+        url.set_path(&format!("/login/oauth{path}"));
+        url
+    }
+}
+
+/// One GitHub.
+#[derive(Debug)]
+pub struct GitHub {
+    settings: GitHubSettings,
+    http: Http,
+    reach: Reach,
+}
+
+impl GitHub {
+    /// Makes the provider.
+    pub fn new(settings: GitHubSettings, http: Http) -> Self {
+        let reach = Reach::of(&settings.site.web);
+        Self { settings, http, reach }
+    }
+
+    pub(crate) fn name(&self) -> &ProviderId {
+        &self.settings.name
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.settings.title
+    }
+
+    pub(crate) fn enrolment_url(&self) -> &Url {
+        &self.settings.site.enrolment
+    }
+
+    pub(crate) fn departure(&self, departure: &Departure<'_>) -> Url {
+        let verifier = PkceCodeVerifier::new(departure.visit.pkce_verifier.clone());
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        let mut url = self.settings.site.login("/authorize");
+        url.query_pairs_mut()
+            .append_pair("client_id", &self.settings.credentials.client_id)
+            .append_pair("redirect_uri", departure.redirect_uri.as_str())
+            .append_pair("scope", &self.settings.scopes.join(" "))
+            .append_pair("state", &departure.visit.state)
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", "S256");
+        if let Some(hint) = departure.login_hint {
+            url.query_pairs_mut().append_pair("login", hint);
+        }
+        if departure.account_choice == AccountChoice::Offered {
+            url.query_pairs_mut().append_pair("prompt", "select_account");
+        }
+        url
+    }
+
+    /// Redeems the code, reads the account, and drops the token: nothing is left half done.
+    pub(crate) async fn fetch(
+        &self,
+        answer: &Answer,
+        visit: &Visit,
+        redirect_uri: &Url,
+        now: Timestamp,
+    ) -> Result<Evidence, ProviderError> {
+        // Whether `iss` comes with errors too is not known of GitHub; a wrong one is refused either way.
+        let promise = match answer.error {
+            Some(_) => IssParameter::NotPromised,
+            None => self.settings.site.iss,
+        };
+        let issuer = self.settings.site.login("");
+        answer.check_issuer(issuer.as_str(), promise)?;
+        let exchange = Exchange {
+            token_url: &self.settings.site.login("/access_token"),
+            credentials: &self.settings.credentials,
+            authentication: ClientAuthentication::Post,
+            code: answer.code()?,
+            pkce_verifier: &visit.pkce_verifier,
+            redirect_uri,
+        };
+        let tokens = exchange.send(&self.http, self.reach).await?;
+        let granted = Granted::of(&tokens);
+        let user = self.read(&tokens, "user").await?;
+        let emails = match granted.may_read_emails() {
+            true => Some(self.read(&tokens, "user/emails").await?),
+            false => None,
+        };
+        let host = &self.settings.site.host;
+        evidence::evidence(&self.settings.name, host, &user, emails.as_deref(), now)
+    }
+
+    async fn read(&self, tokens: &Tokens, path: &str) -> Result<Vec<u8>, ProviderError> {
+        let url = self.settings.site.api.join(path);
+        let url = url.map_err(|_| ProviderError::Misconfigured("its API is not an address"))?;
+        let request = http::Request::get(url.as_str())
+            .header("accept", "application/vnd.github+json")
+            .header("x-github-api-version", API_VERSION)
+            .header("authorization", format!("Bearer {}", tokens.access_token.secret()))
+            .body(Vec::new())
+            .map_err(|_| ProviderError::Answer("a token that can't be sent"))?;
+        let answer = self.http.send(request, self.reach).await?;
+        match fault(&answer) {
+            Some(fault) => Err(fault),
+            None => Ok(answer.into_body()),
+        }
+    }
+}
+
+/// The scopes that were granted, which may be fewer than were asked for, or more.
+struct Granted<'a>(&'a str);
+
+impl<'a> Granted<'a> {
+    fn of(tokens: &'a Tokens) -> Self {
+        Self(tokens.scope.as_deref().unwrap_or_default())
+    }
+
+    fn may_read_emails(&self) -> bool {
+        self.0.split([',', ' ']).any(|scope| matches!(scope.trim(), "user:email" | "user"))
+    }
+}
+
+/// What an answer of the REST API other than 2xx means.
+fn fault(answer: &Response<Vec<u8>>) -> Option<ProviderError> {
+    let headers = answer.headers();
+    match answer.status().as_u16() {
+        200..=299 => None,
+        429 => Some(ProviderError::RateLimited { retry_after: retry_after(headers) }),
+        // GitHub answers 403 both for what is forbidden and for what is too often.
+        403 if is_rate_limited(headers) => {
+            Some(ProviderError::RateLimited { retry_after: retry_after(headers) })
+        }
+        410 => Some(ProviderError::Misconfigured("it no longer serves this API version")),
+        500..=599 => Some(ProviderError::Unavailable),
+        _ => Some(ProviderError::Answer("the API refused the token it was given")),
+    }
+}
+
+fn is_rate_limited(headers: &HeaderMap) -> bool {
+    headers.contains_key("retry-after")
+        || headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0")
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(std::time::Duration::from_secs(seconds))
+}

@@ -1,0 +1,70 @@
+//! Evidence of a GitHub login: pure, from what the REST API answered.
+
+use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile, ProviderId};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::strict_json::StrictObject;
+use crate::{ProviderError, display_text};
+
+/// One entry of `GET /user/emails`.
+#[derive(Deserialize)]
+struct Address {
+    email: String,
+    primary: bool,
+    verified: bool,
+}
+
+/// What `GET /user` and `GET /user/emails` prove. `emails` is absent where they may not be read.
+pub(super) fn evidence(
+    provider: &ProviderId,
+    host: &str,
+    user: &[u8],
+    emails: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<Evidence, ProviderError> {
+    let StrictObject(user) = serde_json::from_slice(user)
+        .map_err(|_| ProviderError::Answer("the account can't be read"))?;
+    let id = user.get("id").and_then(Value::as_u64).filter(|id| *id > 0);
+    let text = |name: &str| user.get(name).and_then(Value::as_str);
+    let login = text("login").and_then(|login| display_text(login, 256));
+    Ok(Evidence {
+        provider: provider.clone(),
+        identity: Identity::GitHub {
+            host: host.to_owned(),
+            id: id.ok_or(ProviderError::Answer("the account has no numeric id"))?,
+        },
+        claims: Claims {
+            two_factor_authentication: flag(user.get("two_factor_authentication")),
+            ..Claims::default()
+        },
+        profile: Profile {
+            name: text("name").and_then(|name| display_text(name, 256)).or_else(|| login.clone()),
+            email: emails.map(primary_address).transpose()?.flatten(),
+            login_hint: login,
+        },
+        membership: Claim::Absent,
+        verified_at: now,
+    })
+}
+
+/// Absent is not false: with too little scope GitHub leaves the flag out and still answers 200.
+fn flag(value: Option<&Value>) -> Claim<bool> {
+    match value {
+        None => Claim::Absent,
+        Some(Value::Bool(enrolled)) => Claim::Value(*enrolled),
+        Some(_) => Claim::Malformed,
+    }
+}
+
+/// The primary address, if it is verified. The address in `/user` is what the person shows, not what they proved.
+fn primary_address(emails: &[u8]) -> Result<Option<Email>, ProviderError> {
+    let addresses: Vec<Address> = serde_json::from_slice(emails)
+        .map_err(|_| ProviderError::Answer("the e-mail addresses can't be read"))?;
+    let primary = addresses.into_iter().find(|one| one.primary && one.verified);
+    Ok(primary.and_then(|one| {
+        let address = display_text(&one.email, 254)?;
+        Some(Email { address, verified: true })
+    }))
+}

@@ -1,0 +1,318 @@
+//! The one function that verifies an upstream ID token, for every kind of provider.
+//!
+//! OpenID Connect Core 3.1.3.7 in full, each check linked to its number there.
+//! <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>
+//! A token is parsed into [`Unverified`]; only [`Unverified::verify`] makes an [`IdToken`].
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_core::Claim;
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use crate::key_set::{Key, KeySet, NoKey};
+use crate::strict_json::StrictObject;
+
+/// How far the provider's clock may be from ours. Microsoft's own libraries allow five minutes;
+/// providers that keep time need seconds. One minute serves both without keeping dead tokens alive.
+pub(crate) const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
+/// How long ago a token may have been issued: it answers a request that lives for an hour.
+const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+/// The longest token that is read, in bytes; Entra's are under 4 KiB.
+const LONGEST: usize = 32 * 1024;
+/// The longest `kid`; it is only ever compared.
+const LONGEST_KID: usize = 256;
+
+/// Why an ID token is refused. Names the check, never the token's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TokenFault {
+    /// Not three base64url segments, not JSON, a member twice, or longer than any token.
+    #[error("it is not a well-formed JWS")]
+    Malformed,
+    /// The header asks for something that we do not do (`crit`) or is of another kind of token.
+    #[error("its header is not that of an ID token")]
+    Header,
+    /// `none`, a symmetric algorithm, or one that the provider is not configured for.
+    #[error("its algorithm is not allowed")]
+    Algorithm,
+    /// No key of the provider's may have signed this.
+    #[error("no key of the provider's fits it")]
+    UnknownKey,
+    /// Several keys fit, and the token does not say which.
+    #[error("more than one key fits it")]
+    AmbiguousKey,
+    /// The signature is wrong.
+    #[error("its signature is wrong")]
+    Signature,
+    /// A claim is missing, of another type, or says something else than it must.
+    #[error("its `{0}` is missing or not what it must be")]
+    Claim(&'static str),
+}
+
+/// What a token must say to be accepted.
+pub(crate) struct Expected<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
+    pub(crate) algorithms: &'a [Algorithm],
+    pub(crate) may_sign: &'a dyn Fn(&Key) -> bool,
+    pub(crate) binding: Binding<'a>,
+    pub(crate) now: Timestamp,
+}
+
+/// What the token must be bound to besides the nonce.
+#[derive(Clone, Copy)]
+pub(crate) enum Binding<'a> {
+    /// From the front channel: `c_hash` must be there and be that of the code (Core 3.3.2.11).
+    Code(&'a str),
+    /// From the token endpoint: `at_hash`, if there, must be that of the access token (Core 3.1.3.8).
+    AccessToken(&'a str),
+}
+
+/// A token that was read and not verified. Nothing in it may be believed.
+pub(crate) struct Unverified<'a> {
+    header: Header,
+    claims: Map<String, Value>,
+    signed: &'a str,
+    signature: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    crit: Option<Value>,
+}
+
+/// A verified ID token.
+#[derive(Debug, Clone)]
+pub(crate) struct IdToken {
+    claims: Map<String, Value>,
+    subject: String,
+}
+
+impl<'a> Unverified<'a> {
+    /// Reads a compact JWS (RFC 7515 7.1).
+    pub(crate) fn parse(token: &'a str) -> Result<Self, TokenFault> {
+        if token.len() > LONGEST {
+            return Err(TokenFault::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        // (1) An encrypted token has five segments, and is not asked for.
+        let (header, payload) = signed.split_once('.').ok_or(TokenFault::Malformed)?;
+        let header = Value::Object(segment::<StrictObject>(header)?.0);
+        Ok(Self {
+            header: Header::deserialize(header).map_err(|_| TokenFault::Header)?,
+            claims: segment::<StrictObject>(payload)?.0,
+            signed,
+            signature,
+        })
+    }
+
+    /// An unverified claim, to find out by which rules to verify the token. Compare it again after.
+    pub(crate) fn peek(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    /// The unverified names of all claims.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.claims.keys().map(String::as_str)
+    }
+
+    /// Verifies the token: signature, issuer, audience, times, nonce, and what binds it.
+    pub(crate) fn verify(
+        self,
+        expected: &Expected<'_>,
+        keys: &KeySet,
+    ) -> Result<IdToken, TokenFault> {
+        self.check_signature(expected, keys)?;
+        let token = IdToken::new(self.claims)?;
+        token.check_parties(expected)?;
+        token.check_times(expected.now)?;
+        token.check_nonce(expected.nonce)?;
+        token.check_binding(expected.binding)?;
+        Ok(token)
+    }
+
+    /// (6), (7), (8): the signature, by an allowed asymmetric algorithm and a key of the provider's.
+    fn check_signature(&self, expected: &Expected<'_>, keys: &KeySet) -> Result<(), TokenFault> {
+        self.check_header()?;
+        let algorithm = expected
+            .algorithms
+            .iter()
+            .find(|one| format!("{one:?}") == self.header.alg)
+            .ok_or(TokenFault::Algorithm)?;
+        let key = keys
+            .find(self.header.kid.as_deref(), *algorithm, expected.may_sign)
+            .map_err(|none| match none {
+                NoKey::Unknown => TokenFault::UnknownKey,
+                NoKey::Ambiguous => TokenFault::AmbiguousKey,
+            })?;
+        let signed = self.signed.as_bytes();
+        match jsonwebtoken::crypto::verify(self.signature, signed, &key.decoding, *algorithm) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(TokenFault::Signature),
+        }
+    }
+
+    fn check_header(&self) -> Result<(), TokenFault> {
+        // RFC 7515 4.1.11: an extension that must be understood and is not.
+        if self.header.crit.is_some() {
+            return Err(TokenFault::Header);
+        }
+        // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
+        let typ = self.header.typ.as_deref().unwrap_or("JWT");
+        let is_id_token = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("JOSE");
+        let kid_fits = self.header.kid.as_ref().is_none_or(|kid| kid.len() <= LONGEST_KID);
+        if is_id_token && kid_fits { Ok(()) } else { Err(TokenFault::Header) }
+    }
+}
+
+impl IdToken {
+    fn new(claims: Map<String, Value>) -> Result<Self, TokenFault> {
+        // Core 2: `sub` is at most 255 ASCII characters.
+        let subject = claims
+            .get("sub")
+            .and_then(Value::as_str)
+            .filter(|sub| (1..=255).contains(&sub.len()) && sub.is_ascii())
+            .ok_or(TokenFault::Claim("sub"))?
+            .to_owned();
+        Ok(Self { claims, subject })
+    }
+
+    /// (2) to (5): who issued it, and for whom.
+    fn check_parties(&self, expected: &Expected<'_>) -> Result<(), TokenFault> {
+        if self.claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
+            return Err(TokenFault::Claim("iss"));
+        }
+        // (3) Our client id, and no audience besides it that we would have to trust.
+        let only_ours = match self.claims.get("aud") {
+            Some(Value::String(one)) => one == expected.client_id,
+            Some(Value::Array(many)) => {
+                !many.is_empty() && many.iter().all(|one| one.as_str() == Some(expected.client_id))
+            }
+            _ => false,
+        };
+        if !only_ours {
+            return Err(TokenFault::Claim("aud"));
+        }
+        // (5) If there is an `azp`, it is our client id.
+        match self.claims.get("azp") {
+            None => Ok(()),
+            Some(azp) if azp.as_str() == Some(expected.client_id) => Ok(()),
+            Some(_) => Err(TokenFault::Claim("azp")),
+        }
+    }
+
+    /// (9), (10), and RFC 7519 4.1.5 for `nbf`.
+    fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
+        let required = |name: &'static str| {
+            self.claims.get(name).and_then(instant).ok_or(TokenFault::Claim(name))
+        };
+        if now.duration_since(required("exp")?) >= LEEWAY {
+            return Err(TokenFault::Claim("exp"));
+        }
+        let age = now.duration_since(required("iat")?);
+        if age < -LEEWAY || age > OLDEST {
+            return Err(TokenFault::Claim("iat"));
+        }
+        match self.claims.get("nbf") {
+            None => Ok(()),
+            Some(nbf) if instant(nbf).is_some_and(|nbf| now.duration_since(nbf) >= -LEEWAY) => Ok(()),
+            Some(_) => Err(TokenFault::Claim("nbf")),
+        }
+    }
+
+    /// (11) The nonce of this browser's request.
+    fn check_nonce(&self, expected: &str) -> Result<(), TokenFault> {
+        let nonce = self.claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
+        let same = bool::from(nonce.as_bytes().ct_eq(expected.as_bytes()));
+        if same && !expected.is_empty() { Ok(()) } else { Err(TokenFault::Claim("nonce")) }
+    }
+
+    fn check_binding(&self, binding: Binding<'_>) -> Result<(), TokenFault> {
+        let (name, bound, required) = match binding {
+            Binding::Code(code) => ("c_hash", code, true),
+            Binding::AccessToken(token) => ("at_hash", token, false),
+        };
+        match self.claims.get(name) {
+            None if !required => Ok(()),
+            Some(Value::String(hash)) if *hash == left_half_hash(bound) => Ok(()),
+            Some(_) | None => Err(TokenFault::Claim(name)),
+        }
+    }
+
+    /// The verified `sub`.
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// A verified claim that must be a string.
+    pub(crate) fn text(&self, name: &str) -> Claim<String> {
+        match self.claims.get(name) {
+            None => Claim::Absent,
+            Some(Value::String(text)) if text.len() <= LONGEST_TEXT => Claim::Value(text.clone()),
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// A verified claim that must be an array of strings, or one string, which some providers send.
+    pub(crate) fn texts(&self, name: &str) -> Claim<Vec<String>> {
+        match self.claims.get(name) {
+            None => Claim::Absent,
+            Some(Value::String(one)) if one.len() <= LONGEST_TEXT => Claim::Value(vec![one.clone()]),
+            Some(Value::Array(many)) if many.len() <= MOST_TEXTS => many
+                .iter()
+                .map(|one| one.as_str().filter(|text| text.len() <= LONGEST_TEXT))
+                .map(|one| one.map(str::to_owned))
+                .collect::<Option<Vec<String>>>()
+                .map_or(Claim::Malformed, Claim::Value),
+            Some(_) => Claim::Malformed,
+        }
+    }
+
+    /// A verified claim that must be a NumericDate (RFC 7519 2), whole or with a fraction.
+    pub(crate) fn instant(&self, name: &str) -> Claim<Timestamp> {
+        match self.claims.get(name) {
+            None => Claim::Absent,
+            Some(value) => instant(value).map_or(Claim::Malformed, Claim::Value),
+        }
+    }
+
+    /// A verified claim as it stands.
+    pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+}
+
+/// The longest evidence value that is kept, in bytes.
+const LONGEST_TEXT: usize = 256;
+/// The most values of one evidence claim that are kept.
+const MOST_TEXTS: usize = 32;
+
+fn segment<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenFault> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenFault::Malformed)?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenFault::Malformed)
+}
+
+/// Core 3.3.2.11, 3.1.3.8: base64url of the left half of the hash that the algorithm uses.
+/// All algorithms that providers are configured with hash with SHA-256, but for the 384 and 512 ones,
+/// which are refused at configuration.
+fn left_half_hash(bound: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, bound.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
+}
+
+/// A NumericDate within the years that a clock can mean.
+fn instant(value: &Value) -> Option<Timestamp> {
+    const LATEST: f64 = 253_402_300_799.0; // 9999-12-31, the last second that `jiff` and RFC 3339 know
+    let seconds = value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds))?;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to lie within i64, and fractions do not count")]
+    Timestamp::from_second(seconds as i64).ok()
+}

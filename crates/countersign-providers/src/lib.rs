@@ -1,0 +1,204 @@
+//! Upstream providers: Entra, Microsoft accounts, GitHub, OpenID Connect.
+//!
+//! Each kind is two halves: `fetch` talks to the provider, `evidence` is pure and turns what
+//! was verified into [`Evidence`]. Nothing here says whether a login is good enough.
+
+mod cache;
+mod error;
+pub mod github;
+pub mod http;
+mod id_token;
+mod key_set;
+mod metadata;
+pub mod microsoft;
+pub mod oidc;
+mod strict_json;
+mod token_endpoint;
+
+use countersign_core::sign_in::{Flow, Visit};
+use countersign_core::{Ask, Evidence, ProviderId, Remedy, TenantId};
+use jiff::Timestamp;
+use url::Url;
+
+pub use error::ProviderError;
+pub use github::GitHub;
+pub use http::{Http, PrivateHosts};
+pub use microsoft::Microsoft;
+pub use oidc::Oidc;
+pub use token_endpoint::Credentials;
+
+/// One configured provider.
+#[derive(Debug)]
+pub enum Provider {
+    /// Entra ID, or Microsoft personal accounts.
+    Microsoft(Microsoft),
+    /// GitHub.com, GitHub Enterprise Server or GHE.com.
+    GitHub(GitHub),
+    /// Any OpenID Connect provider, by discovery.
+    Oidc(Oidc),
+}
+
+/// Where a person is sent, and with what.
+#[derive(Debug)]
+pub struct Departure<'a> {
+    /// What the login should prove.
+    pub ask: &'a Ask,
+    /// What binds the answer to the browser.
+    pub visit: &'a Visit,
+    /// Our callback for this provider.
+    pub redirect_uri: &'a Url,
+    /// Whom to suggest.
+    pub login_hint: Option<&'a str>,
+    /// Whether the person is to choose among accounts; never on a step-up.
+    pub account_choice: AccountChoice,
+}
+
+/// Whether the provider should let the person choose among accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountChoice {
+    /// As the provider sees fit.
+    ProviderDecides,
+    /// `prompt=select_account`.
+    Offered,
+}
+
+/// What came back on the callback. Hostile until [`Provider::fetch`] has verified it.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The authorization code.
+    pub code: Option<String>,
+    /// The front-channel ID token (hybrid flow).
+    pub id_token: Option<String>,
+    /// The OAuth error.
+    pub error: Option<String>,
+    /// Microsoft's refinement of it.
+    pub error_subcode: Option<String>,
+    /// The issuer that answered (RFC 9207).
+    pub iss: Option<String>,
+}
+
+impl Provider {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &ProviderId {
+        match self {
+            Self::Microsoft(one) => one.name(),
+            Self::GitHub(one) => one.name(),
+            Self::Oidc(one) => one.name(),
+        }
+    }
+
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Microsoft(one) => one.title(),
+            Self::GitHub(one) => one.title(),
+            Self::Oidc(one) => one.title(),
+        }
+    }
+
+    /// Where a person switches on multi-factor authentication there.
+    pub fn enrolment_url(&self) -> Option<&Url> {
+        match self {
+            Self::Microsoft(one) => Some(one.enrolment_url()),
+            Self::GitHub(one) => Some(one.enrolment_url()),
+            Self::Oidc(one) => one.enrolment_url(),
+        }
+    }
+
+    /// Whether it can be asked for more evidence than a first login showed.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Microsoft(_) | Self::Oidc(_) => Remedy::StepUp,
+            // GitHub has neither `acr_values` nor `max_age` nor `prompt=login`.
+            Self::GitHub(_) => Remedy::Nothing,
+        }
+    }
+
+    /// How it will be told to answer this.
+    pub fn flow(&self, ask: &Ask) -> Flow {
+        match self {
+            Self::Microsoft(one) => one.flow(ask),
+            Self::GitHub(_) | Self::Oidc(_) => Flow::Code,
+        }
+    }
+
+    /// The tenant that every login there belongs to, where the configuration says so.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Microsoft(one) => one.only_tenant(),
+            Self::GitHub(_) | Self::Oidc(_) => None,
+        }
+    }
+
+    /// The address that a person is sent to.
+    pub async fn departure(
+        &self,
+        departure: &Departure<'_>,
+        now: Timestamp,
+    ) -> Result<Url, ProviderError> {
+        match self {
+            Self::Microsoft(one) => one.departure(departure),
+            Self::GitHub(one) => Ok(one.departure(departure)),
+            Self::Oidc(one) => one.departure(departure, now).await,
+        }
+    }
+
+    /// Turns an answer into verified evidence, or says why not.
+    ///
+    /// The caller has compared `state` already: it is the attempt's, not the provider's.
+    pub async fn fetch(
+        &self,
+        answer: &Answer,
+        visit: &Visit,
+        redirect_uri: &Url,
+        now: Timestamp,
+    ) -> Result<Evidence, ProviderError> {
+        match self {
+            Self::Microsoft(one) => one.fetch(answer, visit, redirect_uri, now).await,
+            Self::GitHub(one) => one.fetch(answer, visit, redirect_uri, now).await,
+            Self::Oidc(one) => one.fetch(answer, visit, redirect_uri, now).await,
+        }
+    }
+}
+
+impl Answer {
+    /// The code, or the error that came instead.
+    pub(crate) fn code(&self) -> Result<&str, ProviderError> {
+        if let Some(error) = &self.error {
+            return Err(ProviderError::from_oauth(error, self.error_subcode.as_deref()));
+        }
+        self.code
+            .as_deref()
+            .filter(|code| !code.is_empty())
+            .ok_or(ProviderError::Answer("neither a code nor an error"))
+    }
+
+    /// RFC 9207 2.4: `iss`, where it is sent, is the issuer we sent the person to; where the
+    /// provider says that it sends it, it must be there. The defence against mix-up.
+    pub(crate) fn check_issuer(
+        &self,
+        expected: &str,
+        promise: IssParameter,
+    ) -> Result<(), ProviderError> {
+        match (self.iss.as_deref(), promise) {
+            (Some(iss), _) if iss == expected => Ok(()),
+            (Some(_), _) => Err(ProviderError::Answer("`iss` names another issuer")),
+            (None, IssParameter::Promised) => Err(ProviderError::Answer("`iss` is missing")),
+            (None, IssParameter::NotPromised) => Ok(()),
+        }
+    }
+}
+
+/// Whether a provider says that it sends `iss` on the callback (RFC 9207 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IssParameter {
+    Promised,
+    NotPromised,
+}
+
+/// What is kept of a display name: untrusted text, without control characters, at most 256 characters.
+pub(crate) fn display_text(text: &str, limit: usize) -> Option<String> {
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(limit).collect();
+    let clean = clean.trim();
+    (!clean.is_empty()).then(|| clean.to_owned())
+}

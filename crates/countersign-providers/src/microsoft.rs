@@ -1,0 +1,269 @@
+//! Entra ID and Microsoft personal accounts: one platform, two audiences.
+//!
+//! Multi-tenant verification by Microsoft's own rules: the issuer is built from the token's
+//! checked `tid`, and only keys whose own `issuer` covers that tenant may sign.
+//! <https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-issuer>
+
+mod evidence;
+mod tenancy;
+
+use std::sync::Arc;
+
+use countersign_core::sign_in::{Flow, Visit};
+use countersign_core::{Ask, Evidence, ProviderId, Strength, TenantId};
+use jiff::Timestamp;
+use jsonwebtoken::Algorithm;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use serde_json::json;
+use url::Url;
+
+pub use tenancy::Audience;
+
+use crate::cache::Cached;
+use crate::http::{Http, Reach};
+use crate::id_token::{Binding, TokenFault};
+use crate::key_set::KeySet;
+use crate::metadata::Metadata;
+use crate::token_endpoint::{ClientAuthentication, Exchange};
+use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
+
+/// What an installation says of a Microsoft provider.
+#[derive(Debug, Clone)]
+pub struct MicrosoftSettings {
+    /// Its name in the configuration.
+    pub name: ProviderId,
+    /// What people call it.
+    pub title: String,
+    /// The cloud: `https://login.microsoftonline.com`, `.us`, `login.partner.microsoftonline.cn`.
+    pub authority: Url,
+    /// Whose accounts may sign in.
+    pub audience: Audience,
+    /// What we are to it.
+    pub credentials: Credentials,
+    /// How it answers; nothing set: hybrid where the proof is `acr`, code where it is `acrs`.
+    pub flow: Option<Flow>,
+    /// Where people switch on multi-factor authentication there.
+    pub enrolment_url: Url,
+}
+
+/// Entra ID, or Microsoft personal accounts.
+#[derive(Debug)]
+pub struct Microsoft {
+    settings: MicrosoftSettings,
+    http: Http,
+    reach: Reach,
+    metadata: Cached<Metadata>,
+    keys: Cached<KeySet>,
+}
+
+/// The `acr` that means "no more than a password, or nothing was demanded".
+const POLICY_DEFAULT: &str = "urn:microsoft:policies:default";
+
+impl Microsoft {
+    /// Makes the provider; it is asked for its keys when the first person comes back.
+    pub fn new(settings: MicrosoftSettings, http: Http) -> Self {
+        let reach = Reach::of(&settings.authority);
+        Self { settings, http, reach, metadata: Cached::empty(), keys: Cached::empty() }
+    }
+
+    pub(crate) fn name(&self) -> &ProviderId {
+        &self.settings.name
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.settings.title
+    }
+
+    pub(crate) fn enrolment_url(&self) -> &Url {
+        &self.settings.enrolment_url
+    }
+
+    pub(crate) fn only_tenant(&self) -> Option<&TenantId> {
+        match &self.settings.audience {
+            Audience::Tenant(tenant) => Some(tenant),
+            Audience::Organizations | Audience::Common | Audience::Consumers => None,
+        }
+    }
+
+    /// Whether these are personal accounts only.
+    pub fn is_personal(&self) -> bool {
+        self.settings.audience == Audience::Consumers
+    }
+
+    /// `acr` is known to arrive in the front channel only, so where it is the proof the answer is hybrid.
+    pub(crate) fn flow(&self, ask: &Ask) -> Flow {
+        let by_proof = match (self.is_personal(), ask.acr_values.is_empty()) {
+            (true, _) | (false, false) => Flow::Hybrid,
+            (false, true) => Flow::Code,
+        };
+        self.settings.flow.unwrap_or(by_proof)
+    }
+
+    pub(crate) fn departure(&self, departure: &Departure<'_>) -> Result<Url, ProviderError> {
+        let visit = departure.visit;
+        let mut url = self.endpoint(visit, "authorize")?;
+        let verifier = PkceCodeVerifier::new(visit.pkce_verifier.clone());
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        let (response_type, response_mode) = match visit.flow {
+            Flow::Code => ("code", "query"),
+            Flow::Hybrid => ("code id_token", "form_post"),
+        };
+        url.query_pairs_mut()
+            .append_pair("response_type", response_type)
+            .append_pair("response_mode", response_mode)
+            .append_pair("client_id", &self.settings.credentials.client_id)
+            .append_pair("redirect_uri", departure.redirect_uri.as_str())
+            .append_pair("scope", "openid profile email")
+            .append_pair("state", &visit.state)
+            .append_pair("nonce", &visit.nonce)
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", "S256")
+            .extend_pairs(demands(departure.ask))
+            .extend_pairs(person(departure));
+        Ok(url)
+    }
+
+    pub(crate) async fn fetch(
+        &self,
+        answer: &Answer,
+        visit: &Visit,
+        redirect_uri: &Url,
+        now: Timestamp,
+    ) -> Result<Evidence, ProviderError> {
+        let code = answer.code()?;
+        let metadata = self.metadata(now).await?;
+        // Microsoft does not send `iss` on the callback; where it ever does, it has the tenant in it.
+        if answer.iss.is_some() {
+            let issuer = self.settings.audience.issuer_of(&metadata, visit)?;
+            answer.check_issuer(&issuer, IssParameter::NotPromised)?;
+        }
+        let front = match (visit.flow, &answer.id_token) {
+            (Flow::Hybrid, Some(raw)) => {
+                Some(self.verify(raw, Binding::Code(code), &metadata, visit, now).await?)
+            }
+            (Flow::Hybrid, None) => {
+                return Err(ProviderError::Answer("the ID token of the front channel is missing"));
+            }
+            // A token that was not asked for is not read.
+            (Flow::Code, _) => None,
+        };
+        let exchange = Exchange {
+            token_url: &self.endpoint(visit, "token")?,
+            credentials: &self.settings.credentials,
+            authentication: ClientAuthentication::Post,
+            code,
+            pkce_verifier: &visit.pkce_verifier,
+            redirect_uri,
+        };
+        let tokens = exchange.send(&self.http, self.reach).await?;
+        let raw = tokens.id_token.as_deref();
+        let raw = raw.ok_or(ProviderError::Answer("the token endpoint sent no ID token"))?;
+        let binding = Binding::AccessToken(tokens.access_token.secret());
+        let back = self.verify(raw, binding, &metadata, visit, now).await?;
+        evidence::evidence(&self.settings.name, front.as_ref(), &back, now)
+    }
+
+    async fn verify(
+        &self,
+        raw: &str,
+        binding: Binding<'_>,
+        metadata: &Metadata,
+        visit: &Visit,
+        now: Timestamp,
+    ) -> Result<tenancy::TenantToken, ProviderError> {
+        let check = tenancy::Check {
+            audience: &self.settings.audience,
+            metadata,
+            visit,
+            client_id: &self.settings.credentials.client_id,
+            algorithms: &[Algorithm::RS256],
+            binding,
+            now,
+        };
+        let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
+        let keys = self.keys.current(now, fetch).await?;
+        match check.verify(raw, &keys) {
+            Err(ProviderError::IdToken(TokenFault::UnknownKey)) => {
+                let keys = self.keys.renewed(now, fetch).await?;
+                check.verify(raw, &*keys.ok_or(TokenFault::UnknownKey)?)
+            }
+            verified => verified,
+        }
+    }
+
+    async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {
+        self.metadata
+            .current(now, async || {
+                let url = self.address(&format!(
+                    "{}/v2.0/.well-known/openid-configuration",
+                    self.settings.audience.segment()
+                ))?;
+                let metadata: Metadata = self.http.json(&url, self.reach).await?;
+                let expected = self.address(&format!("{}/v2.0", self.settings.audience.issuer_segment()))?;
+                // A literal `{tenantid}` for common and organizations: compared as text.
+                if percent_braces(&metadata.issuer) == expected.as_str() {
+                    Ok(metadata)
+                } else {
+                    Err(ProviderError::Answer("its description names another issuer"))
+                }
+            })
+            .await
+    }
+
+    /// The tenant's own endpoint where the tenant is known (guests need it), else the audience's.
+    fn endpoint(&self, visit: &Visit, name: &str) -> Result<Url, ProviderError> {
+        let segment = visit.tenant.as_ref().map_or_else(
+            || self.settings.audience.segment().to_owned(),
+            TenantId::to_string,
+        );
+        self.address(&format!("{segment}/oauth2/v2.0/{name}"))
+    }
+
+    fn address(&self, path: &str) -> Result<Url, ProviderError> {
+        let base = self.settings.authority.as_str().trim_end_matches('/');
+        Url::parse(&format!("{base}/{path}"))
+            .map_err(|_| ProviderError::Misconfigured("its authority is not an address"))
+    }
+}
+
+/// `Url` writes braces as `%7B` and `%7D`.
+fn percent_braces(issuer: &str) -> String {
+    issuer.replace('{', "%7B").replace('}', "%7D")
+}
+
+/// What the login should prove, as request parameters.
+fn demands(ask: &Ask) -> Vec<(&'static str, String)> {
+    let mut parameters = Vec::new();
+    if !ask.acr_values.is_empty() {
+        let mut values = ask.acr_values.clone();
+        // With the default beside it, the person's own setting decides and `acr` says what was used.
+        if ask.strength == Strength::Voluntary {
+            values.push(POLICY_DEFAULT.to_owned());
+        }
+        parameters.push(("acr_values", values.join(" ")));
+    }
+    if let (Some(_), Some(context)) = (&ask.tenant, ask.contexts.first()) {
+        let claims = json!({"id_token": {"acrs": {"essential": true, "value": context}}});
+        parameters.push(("claims", claims.to_string()));
+    }
+    if let Some(max_age) = ask.max_age {
+        parameters.push(("max_age", max_age.as_secs().max(0).to_string()));
+    }
+    parameters
+}
+
+/// Whom to sign in, as request parameters. `login_hint` and `select_account` exclude each other.
+fn person(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
+    let mut parameters = Vec::new();
+    if departure.ask.reauthenticate {
+        parameters.push(("prompt", "login".to_owned()));
+    }
+    match (departure.login_hint, departure.account_choice) {
+        (Some(hint), _) => parameters.push(("login_hint", hint.to_owned())),
+        (None, AccountChoice::Offered) if !departure.ask.reauthenticate => {
+            parameters.push(("prompt", "select_account".to_owned()));
+        }
+        (None, AccountChoice::Offered | AccountChoice::ProviderDecides) => {}
+    }
+    parameters
+}

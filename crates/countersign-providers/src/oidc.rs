@@ -1,0 +1,276 @@
+//! Any OpenID Connect provider, by discovery.
+
+mod evidence;
+
+use countersign_core::sign_in::Visit;
+use countersign_core::{Ask, Evidence, ProviderId, Strength};
+use jiff::Timestamp;
+use jsonwebtoken::Algorithm;
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+pub use evidence::EmailTrust;
+pub(crate) use evidence::auth_time;
+
+use crate::cache::Cached;
+use crate::http::{Http, Reach};
+use crate::id_token::{Binding, Expected, IdToken, TokenFault, Unverified};
+use crate::key_set::KeySet;
+use crate::metadata::Metadata;
+use crate::strict_json::StrictObject;
+use crate::token_endpoint::{Exchange, Tokens};
+use crate::{
+    AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError,
+};
+
+/// What an installation says of an OpenID Connect provider.
+#[derive(Debug, Clone)]
+pub struct OidcSettings {
+    /// Its name in the configuration.
+    pub name: ProviderId,
+    /// What people call it.
+    pub title: String,
+    /// Its issuer, exactly as its tokens have it.
+    pub issuer: Url,
+    /// What we are to it.
+    pub credentials: Credentials,
+    /// The scopes to ask for besides `openid`.
+    pub scopes: Vec<String>,
+    /// The algorithm that it signs our ID tokens with.
+    pub algorithm: SigningAlgorithm,
+    /// Whether its `email_verified` counts.
+    pub email_trust: EmailTrust,
+    /// Where people switch on multi-factor authentication there.
+    pub enrolment_url: Option<Url>,
+}
+
+/// The algorithms that a provider may be configured with: all hash with SHA-256 but EdDSA,
+/// for which OpenID Connect leaves `at_hash` open; it is then not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// RSASSA-PKCS1-v1_5; OpenID Connect's default.
+    Rs256,
+    /// RSASSA-PSS.
+    Ps256,
+    /// ECDSA on P-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl SigningAlgorithm {
+    fn jws(self) -> Algorithm {
+        match self {
+            Self::Rs256 => Algorithm::RS256,
+            Self::Ps256 => Algorithm::PS256,
+            Self::Es256 => Algorithm::ES256,
+            Self::EdDsa => Algorithm::EdDSA,
+        }
+    }
+}
+
+/// An OpenID Connect provider.
+#[derive(Debug)]
+pub struct Oidc {
+    settings: OidcSettings,
+    http: Http,
+    reach: Reach,
+    metadata: Cached<Metadata>,
+    keys: Cached<KeySet>,
+}
+
+impl Oidc {
+    /// Makes the provider; it is asked for its description when the first person goes there.
+    pub fn new(settings: OidcSettings, http: Http) -> Self {
+        let reach = Reach::of(&settings.issuer);
+        Self { settings, http, reach, metadata: Cached::empty(), keys: Cached::empty() }
+    }
+
+    pub(crate) fn name(&self) -> &ProviderId {
+        &self.settings.name
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.settings.title
+    }
+
+    pub(crate) fn enrolment_url(&self) -> Option<&Url> {
+        self.settings.enrolment_url.as_ref()
+    }
+
+    pub(crate) async fn departure(
+        &self,
+        departure: &Departure<'_>,
+        now: Timestamp,
+    ) -> Result<Url, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let mut url = metadata.authorization_endpoint.clone();
+        let verifier = PkceCodeVerifier::new(departure.visit.pkce_verifier.clone());
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+        let scopes = ["openid"].into_iter().chain(self.settings.scopes.iter().map(String::as_str));
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.settings.credentials.client_id)
+            .append_pair("redirect_uri", departure.redirect_uri.as_str())
+            .append_pair("scope", &scopes.collect::<Vec<_>>().join(" "))
+            .append_pair("state", &departure.visit.state)
+            .append_pair("nonce", &departure.visit.nonce)
+            .append_pair("code_challenge", challenge.as_str())
+            .append_pair("code_challenge_method", "S256")
+            .extend_pairs(demands(departure.ask, metadata.claims_parameter_supported));
+        if let Some(prompt) = prompt(departure) {
+            url.query_pairs_mut().append_pair("prompt", prompt);
+        }
+        if let Some(hint) = departure.login_hint {
+            url.query_pairs_mut().append_pair("login_hint", hint);
+        }
+        Ok(url)
+    }
+
+    pub(crate) async fn fetch(
+        &self,
+        answer: &Answer,
+        visit: &Visit,
+        redirect_uri: &Url,
+        now: Timestamp,
+    ) -> Result<Evidence, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let promise = match metadata.authorization_response_iss_parameter_supported {
+            true => IssParameter::Promised,
+            false => IssParameter::NotPromised,
+        };
+        answer.check_issuer(&metadata.issuer, promise)?;
+        let exchange = Exchange {
+            token_url: &metadata.token_endpoint,
+            credentials: &self.settings.credentials,
+            authentication: metadata.client_authentication(),
+            code: answer.code()?,
+            pkce_verifier: &visit.pkce_verifier,
+            redirect_uri,
+        };
+        let tokens = exchange.send(&self.http, self.reach).await?;
+        let token = self.verify(&metadata, &tokens, visit, now).await?;
+        let person = self.user_info(&metadata, &tokens, &token).await?;
+        evidence::evidence(&self.settings, &metadata.issuer, &token, &person, now)
+    }
+
+    async fn verify(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        visit: &Visit,
+        now: Timestamp,
+    ) -> Result<IdToken, ProviderError> {
+        let raw = tokens.id_token.as_deref();
+        let raw = raw.ok_or(ProviderError::Answer("the token endpoint sent no ID token"))?;
+        let expected = Expected {
+            issuer: &metadata.issuer,
+            client_id: &self.settings.credentials.client_id,
+            nonce: &visit.nonce,
+            algorithms: &[self.settings.algorithm.jws()],
+            may_sign: &|_| true,
+            binding: Binding::AccessToken(tokens.access_token.secret()),
+            now,
+        };
+        let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
+        let keys = self.keys.current(now, fetch).await?;
+        match Unverified::parse(raw)?.verify(&expected, &keys) {
+            // A key that we have not seen: the provider may have changed its keys.
+            Err(TokenFault::UnknownKey) => {
+                let keys = self.keys.renewed(now, fetch).await?;
+                let keys = keys.ok_or(TokenFault::UnknownKey)?;
+                Ok(Unverified::parse(raw)?.verify(&expected, &keys)?)
+            }
+            verified => Ok(verified?),
+        }
+    }
+
+    /// Name and e-mail address, from UserInfo where the ID token has none.
+    ///
+    /// OpenID Connect Core 5.3.2: its `sub` must be that of the ID token, or it must not be used.
+    async fn user_info(
+        &self,
+        metadata: &Metadata,
+        tokens: &Tokens,
+        token: &IdToken,
+    ) -> Result<Map<String, Value>, ProviderError> {
+        let (Some(url), None) = (&metadata.userinfo_endpoint, token.raw("email")) else {
+            return Ok(Map::new());
+        };
+        let request = http::Request::get(url.as_str())
+            .header("accept", "application/json")
+            .header("authorization", format!("Bearer {}", tokens.access_token.secret()))
+            .body(Vec::new())
+            .map_err(|_| ProviderError::Answer("the UserInfo endpoint is not an address"))?;
+        let answer = self.http.send(request, self.reach).await?;
+        if !answer.status().is_success() {
+            return Err(crate::http::by_status(answer.status().as_u16()));
+        }
+        let StrictObject(person) = serde_json::from_slice(answer.body())
+            .map_err(|_| ProviderError::Answer("the UserInfo answer can't be read"))?;
+        if person.get("sub").and_then(Value::as_str) == Some(token.subject()) {
+            Ok(person)
+        } else {
+            Err(ProviderError::Answer("UserInfo is about another person than the ID token"))
+        }
+    }
+
+    async fn metadata(&self, now: Timestamp) -> Result<std::sync::Arc<Metadata>, ProviderError> {
+        self.metadata
+            .current(now, async || {
+                let metadata: Metadata = self.http.json(&self.discovery_url()?, self.reach).await?;
+                // Discovery 4.3: the issuer is the one that the document was asked of, to the letter.
+                if same_issuer(&metadata.issuer, &self.settings.issuer) {
+                    Ok(metadata)
+                } else {
+                    Err(ProviderError::Answer("its description names another issuer"))
+                }
+            })
+            .await
+    }
+
+    /// Discovery 4: the path is appended to the issuer's, whatever that ends with.
+    fn discovery_url(&self) -> Result<Url, ProviderError> {
+        let base = self.settings.issuer.as_str().trim_end_matches('/');
+        Url::parse(&format!("{base}/.well-known/openid-configuration"))
+            .map_err(|_| ProviderError::Answer("its issuer is not an address"))
+    }
+}
+
+/// Issuers are compared as strings; a `Url` writes `https://host` as `https://host/`, so both are taken.
+fn same_issuer(found: &str, configured: &Url) -> bool {
+    let configured = configured.as_str();
+    found == configured || Some(found) == configured.strip_suffix('/')
+}
+
+/// `prompt`, where one is needed.
+fn prompt(departure: &Departure<'_>) -> Option<&'static str> {
+    match (departure.ask.reauthenticate, departure.account_choice) {
+        (true, _) => Some("login"),
+        (false, AccountChoice::Offered) => Some("select_account"),
+        (false, AccountChoice::ProviderDecides) => None,
+    }
+}
+
+/// What the login should prove, as request parameters.
+///
+/// `acr_values` is a wish; `claims` with `essential` is a demand (Core 5.5.1.1). One of the two is
+/// sent: what both together mean is not specified.
+fn demands(ask: &Ask, claims_parameter_supported: bool) -> Vec<(&'static str, String)> {
+    let mut parameters = Vec::new();
+    if let Some(max_age) = ask.max_age {
+        parameters.push(("max_age", max_age.as_secs().max(0).to_string()));
+    }
+    let essential = ask.strength == Strength::Required && claims_parameter_supported;
+    if ask.acr_values.is_empty() {
+        return parameters;
+    }
+    if essential {
+        let claims = json!({"id_token": {"acr": {"essential": true, "values": ask.acr_values}}});
+        parameters.push(("claims", claims.to_string()));
+    } else {
+        parameters.push(("acr_values", ask.acr_values.join(" ")));
+    }
+    parameters
+}

@@ -1,0 +1,77 @@
+//! Evidence of an OpenID Connect login: pure, from a verified ID token and UserInfo.
+
+use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::OidcSettings;
+use crate::id_token::IdToken;
+use crate::{ProviderError, display_text};
+
+/// Whether a provider's `email_verified` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailTrust {
+    /// The operator knows that this provider verifies addresses.
+    Trusted,
+    /// Its word does not count.
+    Ignored,
+}
+
+/// What a verified ID token proves. `person` is UserInfo of the same subject, or empty.
+pub(super) fn evidence(
+    settings: &OidcSettings,
+    issuer: &str,
+    token: &IdToken,
+    person: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Evidence, ProviderError> {
+    let text = |name: &str| {
+        let value = token.raw(name).or_else(|| person.get(name))?;
+        value.as_str().map(str::to_owned)
+    };
+    let address = text("email").and_then(|email| display_text(&email, 254));
+    let login_hint = address.clone().or_else(|| text("preferred_username"));
+    Ok(Evidence {
+        provider: settings.name.clone(),
+        identity: Identity::Oidc {
+            issuer: issuer.to_owned(),
+            subject: token.subject().to_owned(),
+        },
+        claims: Claims {
+            acr: token.text("acr"),
+            amr: token.texts("amr"),
+            acrs: Claim::Absent,
+            two_factor_authentication: Claim::Absent,
+            auth_time: auth_time(token, now),
+        },
+        profile: Profile {
+            name: text("name").and_then(|name| display_text(&name, 256)),
+            email: address.map(|address| Email {
+                verified: is_verified(settings.email_trust, token, person),
+                address,
+            }),
+            login_hint: login_hint.and_then(|hint| display_text(&hint, 256)),
+        },
+        membership: Claim::Absent,
+        verified_at: now,
+    })
+}
+
+/// `auth_time`, if it can be true: not in the future, and not the epoch, which some send for "unknown".
+pub(crate) fn auth_time(token: &IdToken, now: Timestamp) -> Claim<Timestamp> {
+    match token.instant("auth_time") {
+        Claim::Value(at) if at > now + crate::id_token::LEEWAY || at <= Timestamp::UNIX_EPOCH => {
+            Claim::Malformed
+        }
+        other => other,
+    }
+}
+
+/// `email_verified` counts when it is the boolean `true` in the document that has the address.
+fn is_verified(trust: EmailTrust, token: &IdToken, person: &Map<String, Value>) -> bool {
+    let verified = match token.raw("email") {
+        Some(_) => token.raw("email_verified"),
+        None => person.get("email_verified"),
+    };
+    trust == EmailTrust::Trusted && verified == Some(&Value::Bool(true))
+}

@@ -1,0 +1,296 @@
+//! Everything that goes wrong, and how it looks from outside. HTTP happens here and nowhere else.
+//!
+//! The person or the client gets a stable code, a sentence and a request id; the log gets the
+//! cause, once. No text of a provider's and no secret is in either.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use countersign_core::sign_in::Request;
+use countersign_core::{Cause, ProviderId, Reason, Refusal};
+use countersign_providers::ProviderError;
+use countersign_store::StoreError;
+
+use crate::pages::{self, ErrorPage, RefusalPage};
+use crate::web::{self, Context};
+
+/// Why a request ended without what it was for.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A page for the person: nothing is known that a client could be told.
+    Page(Problem),
+    /// A page for the person, with a way back to the client and one to try again.
+    SignIn(Box<SignInFailure>),
+    /// An OAuth error for the client, by redirect (RFC 6749 4.1.2.1).
+    Client(Box<ClientError>),
+    /// An OAuth error for the client, as JSON (RFC 6749 5.2).
+    Json(OAuthError),
+}
+
+/// A problem that a page tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Problem {
+    UnknownClient,
+    RedirectUri,
+    BadRequest(&'static str),
+    NotFound,
+    UnknownProvider,
+    AttemptMissing,
+    AttemptExpired,
+    TooLarge,
+    Unavailable,
+}
+
+/// A sign-in that failed for a known client.
+#[derive(Debug)]
+pub(crate) struct SignInFailure {
+    pub(crate) request: Request,
+    pub(crate) provider: ProviderId,
+    pub(crate) why: Why,
+}
+
+/// Why a sign-in failed.
+#[derive(Debug)]
+pub(crate) enum Why {
+    /// The login is not good enough.
+    Refused(Refusal),
+    /// The provider did not give an answer that counts.
+    Provider(ProviderError),
+    /// The attempt had been finished before.
+    AttemptSpent,
+    /// The store does not answer.
+    Store(StoreError),
+}
+
+/// An OAuth error that goes back to the client.
+#[derive(Debug)]
+pub(crate) struct ClientError {
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Option<String>,
+    pub(crate) error: &'static str,
+    pub(crate) description: &'static str,
+}
+
+/// An OAuth error at the token endpoint or at UserInfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OAuthError {
+    pub(crate) status: StatusCode,
+    pub(crate) error: &'static str,
+    pub(crate) description: &'static str,
+}
+
+impl OAuthError {
+    pub(crate) fn invalid_request(description: &'static str) -> Failure {
+        Self::bad("invalid_request", description)
+    }
+
+    pub(crate) fn invalid_grant(description: &'static str) -> Failure {
+        Self::bad("invalid_grant", description)
+    }
+
+    pub(crate) fn unsupported_grant_type() -> Failure {
+        Self::bad("unsupported_grant_type", "only `authorization_code` is served")
+    }
+
+    pub(crate) fn invalid_client() -> Failure {
+        let status = StatusCode::UNAUTHORIZED;
+        Failure::Json(Self { status, error: "invalid_client", description: "client authentication failed" })
+    }
+
+    pub(crate) fn unavailable() -> Failure {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let description = "try again in a moment";
+        Failure::Json(Self { status, error: "temporarily_unavailable", description })
+    }
+
+    fn bad(error: &'static str, description: &'static str) -> Failure {
+        Failure::Json(Self { status: StatusCode::BAD_REQUEST, error, description })
+    }
+}
+
+impl Why {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.reason().code(),
+            Self::Provider(error) => error.code(),
+            Self::AttemptSpent => "attempt-spent",
+            Self::Store(_) => "store-unavailable",
+        }
+    }
+
+    /// The OAuth error that the client gets when the person goes back to it.
+    pub(crate) fn oauth_error(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => match refusal.cause {
+                Cause::Policy => "access_denied",
+                Cause::Request => "unmet_authentication_requirements",
+            },
+            Self::Provider(error) => match error {
+                ProviderError::Cancelled
+                | ProviderError::Refused(_)
+                | ProviderError::WrongTenant => "access_denied",
+                ProviderError::Unmet => "unmet_authentication_requirements",
+                ProviderError::Unavailable
+                | ProviderError::RateLimited { .. }
+                | ProviderError::Timeout
+                | ProviderError::Unreachable(_) => "temporarily_unavailable",
+                ProviderError::Misconfigured(_)
+                | ProviderError::Forbidden(_)
+                | ProviderError::Answer(_)
+                | ProviderError::IdToken(_) => "server_error",
+            },
+            Self::AttemptSpent => "access_denied",
+            Self::Store(_) => "temporarily_unavailable",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match (self, self.oauth_error()) {
+            (_, "temporarily_unavailable") => StatusCode::SERVICE_UNAVAILABLE,
+            (Self::Provider(_), "server_error") => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// The cause for the log: our own words.
+    fn cause(&self) -> String {
+        match self {
+            Self::Refused(refusal) => {
+                let codes: Vec<&str> = refusal.reasons.iter().map(|reason| reason.code()).collect();
+                codes.join(" ")
+            }
+            Self::Provider(error) => error.to_string(),
+            Self::AttemptSpent => "the attempt was spent before".to_owned(),
+            Self::Store(error) => error.to_string(),
+        }
+    }
+
+    /// The reason of a refusal.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.reason()),
+            Self::Provider(_) | Self::AttemptSpent | Self::Store(_) => None,
+        }
+    }
+}
+
+impl SignInFailure {
+    pub(crate) fn new(request: Request, provider: ProviderId, why: Why) -> Failure {
+        Failure::SignIn(Box::new(Self { request, provider, why }))
+    }
+}
+
+impl Problem {
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::UnknownClient => "unknown-client",
+            Self::RedirectUri => "redirect-uri-not-registered",
+            Self::BadRequest(_) => "invalid-request",
+            Self::NotFound => "not-found",
+            Self::UnknownProvider => "unknown-provider",
+            Self::AttemptMissing => "attempt-missing",
+            Self::AttemptExpired => "attempt-expired",
+            Self::TooLarge => "request-too-large",
+            Self::Unavailable => "store-unavailable",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownClient
+            | Self::RedirectUri
+            | Self::BadRequest(_)
+            | Self::AttemptMissing
+            | Self::AttemptExpired => StatusCode::BAD_REQUEST,
+            Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Answers with a failure, and logs its cause.
+pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
+    match failure {
+        Failure::Page(problem) => problem_page(problem, context),
+        Failure::SignIn(failure) => sign_in_answer(&failure, context),
+        Failure::Client(error) => client_answer(&error, context),
+        Failure::Json(error) => json_answer(error, context),
+    }
+}
+
+fn problem_page(problem: Problem, context: &Context<'_>) -> HttpResponse {
+    tracing::info!(code = problem.code(), request = %context.request_id, cause = ?problem, "request refused");
+    pages::respond(problem.status(), &ErrorPage::new(problem, context))
+}
+
+/// A request that asked for more than the login can show is answered to the client, which asked;
+/// everything else is told to the person, who can do something about it.
+fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpResponse {
+    let why = &failure.why;
+    tracing::info!(
+        code = why.code(),
+        request = %context.request_id,
+        client = %failure.request.client,
+        provider = %failure.provider,
+        cause = why.cause(),
+        "sign-in refused",
+    );
+    match why {
+        Why::Refused(Refusal { cause: Cause::Request, .. }) | Why::Provider(ProviderError::Unmet) => {
+            web::see_other(&back_to_client(failure, context))
+        }
+        Why::Refused(_) | Why::Provider(_) | Why::AttemptSpent | Why::Store(_) => {
+            let page = RefusalPage::new(failure, back_to_client(failure, context), context);
+            pages::respond(why.status(), &page)
+        }
+    }
+}
+
+fn back_to_client(failure: &SignInFailure, context: &Context<'_>) -> String {
+    let error = ClientError {
+        redirect_uri: failure.request.redirect_uri.clone(),
+        state: failure.request.state.clone(),
+        error: failure.why.oauth_error(),
+        description: failure.why.code(),
+    };
+    error.location(context)
+}
+
+impl ClientError {
+    /// RFC 6749 4.1.2.1, with `iss` (RFC 9207 2: in error responses too).
+    fn location(&self, context: &Context<'_>) -> String {
+        let mut parameters = vec![("error", self.error), ("error_description", self.description)];
+        parameters.extend(self.state.as_deref().map(|state| ("state", state)));
+        web::client_redirect(&self.redirect_uri, &parameters, context.broker.settings.issuer())
+    }
+}
+
+fn client_answer(error: &ClientError, context: &Context<'_>) -> HttpResponse {
+    tracing::info!(
+        code = error.error,
+        request = %context.request_id,
+        cause = error.description,
+        "authorization request refused",
+    );
+    web::see_other(&error.location(context))
+}
+
+fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
+    tracing::info!(
+        code = error.error,
+        request = %context.request_id,
+        cause = error.description,
+        "token request refused",
+    );
+    let mut response = HttpResponse::build(error.status);
+    // RFC 6749 5.2: a failed client authentication names the scheme.
+    if error.status == StatusCode::UNAUTHORIZED {
+        response.insert_header(("www-authenticate", "Basic realm=\"countersign\""));
+    }
+    response.json(serde_json::json!({
+        "error": error.error,
+        "error_description": error.description,
+        "request_id": context.request_id,
+    }))
+}

@@ -1,0 +1,59 @@
+//! What this installation says of itself: OpenID Connect Discovery 1.0 and RFC 8414.
+//! It lists exactly what is served.
+
+use actix_web::{HttpResponse, web};
+use countersign_core::Acr;
+use serde_json::{Value, json};
+
+use crate::Broker;
+
+/// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
+pub(crate) async fn describe(broker: web::Data<Broker>) -> HttpResponse {
+    public_json(document(&broker).to_string().into_bytes())
+}
+
+/// `/jwks.json` (RFC 7517).
+pub(crate) async fn key_set(broker: web::Data<Broker>) -> HttpResponse {
+    public_json(broker.keys.published().to_vec())
+}
+
+/// Five minutes: long enough to spare us, short enough that a new key is known before it signs.
+fn public_json(body: Vec<u8>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("cache-control", "public, max-age=300"))
+        .insert_header(("access-control-allow-origin", "*"))
+        .content_type("application/json")
+        .body(body)
+}
+
+fn document(broker: &Broker) -> Value {
+    let settings = &broker.settings;
+    let scopes = ["openid"].into_iter().chain(broker.policy.scopes().map(|scope| scope.as_str()));
+    let algorithms = broker.keys.algorithms().map(crate::SigningAlgorithm::as_str);
+    json!({
+        "issuer": settings.issuer(),
+        "authorization_endpoint": settings.endpoint("/authorize"),
+        "token_endpoint": settings.endpoint("/token"),
+        "userinfo_endpoint": settings.endpoint("/userinfo"),
+        "jwks_uri": settings.endpoint("/jwks.json"),
+        "scopes_supported": scopes.collect::<Vec<_>>(),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
+        "token_endpoint_auth_methods_supported":
+            ["client_secret_basic", "client_secret_post", "none"],
+        "code_challenge_methods_supported": ["S256"],
+        "acr_values_supported": Acr::ALL.map(Acr::as_str),
+        "prompt_values_supported": ["none", "login", "select_account"],
+        "claims_supported": [
+            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid",
+            "at_hash", "name", "email", "email_verified",
+        ],
+        "authorization_response_iss_parameter_supported": true,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    })
+}

@@ -1,0 +1,104 @@
+//! Sealing of what travels in the browser: AES-256-GCM, bound to where it is used.
+//!
+//! A sealed value opens only under the cookie name, the provider and the purpose that it was
+//! sealed for. Nonces are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_store::{KeyMaterial, Store, StoredKey};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{BuildError, Entropy};
+
+/// The name of the sealing key in the store.
+const KEY_NAME: &str = "seal-aes256gcm";
+
+/// What a sealed value is for. Part of the associated data, so that one can't serve as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A sign-in on its way.
+    Attempt,
+    /// A provider's verified answer, between the POST of a `form_post` and the GET that follows.
+    Evidence,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Evidence => "evidence",
+        }
+    }
+}
+
+/// Where a sealed value belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) cookie: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) purpose: Purpose,
+}
+
+impl Place<'_> {
+    /// The parts can't run into each other: none can hold a line feed.
+    fn associated_data(&self) -> String {
+        format!("{}\n{}\n{}", self.cookie, self.provider, self.purpose.as_str())
+    }
+}
+
+/// Seals and opens.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    key: LessSafeKey,
+}
+
+impl Sealer {
+    /// The key of this installation: all replicas share it.
+    pub(crate) async fn load_or_make(
+        store: &dyn Store,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<Self, BuildError> {
+        let mut fresh = [0; 32];
+        entropy.fill(&mut fresh);
+        let offered = StoredKey {
+            name: KEY_NAME.to_owned(),
+            created_at: now,
+            material: KeyMaterial(fresh.to_vec()),
+        };
+        let kept = store.put_key_if_absent(offered).await?;
+        let key = UnboundKey::new(&AES_256_GCM, &kept.material.0);
+        let key = key.map_err(|_| BuildError::Key(KEY_NAME))?;
+        Ok(Self { key: LessSafeKey::new(key) })
+    }
+
+    /// Seals a value for one place: base64url of nonce, ciphertext and tag.
+    pub(crate) fn seal(
+        &self,
+        value: &impl Serialize,
+        place: Place<'_>,
+        entropy: &dyn Entropy,
+    ) -> Option<String> {
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        let mut sealed = serde_json::to_vec(value).ok()?;
+        let aad = Aad::from(place.associated_data());
+        let bound = Nonce::assume_unique_for_key(nonce);
+        self.key.seal_in_place_append_tag(bound, aad, &mut sealed).ok()?;
+        sealed.splice(..0, nonce);
+        Some(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// Opens what was sealed for this very place.
+    pub(crate) fn open<T: DeserializeOwned>(&self, sealed: &str, place: Place<'_>) -> Option<T> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, ciphertext) = bytes.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let aad = Aad::from(place.associated_data());
+        let plain = self.key.open_in_place(nonce, aad, ciphertext).ok()?;
+        serde_json::from_slice(plain).ok()
+    }
+}

@@ -1,0 +1,292 @@
+//! What this installation is, as checked values.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use countersign_core::ClientId;
+use jiff::SignedDuration;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use url::{Host, Url};
+
+/// What this installation is.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our issuer: scheme, host and port, no path.
+    pub issuer: Url,
+    /// The clients that may send people here.
+    pub clients: BTreeMap<ClientId, Client>,
+    /// The registry services that our access tokens are for, by audience.
+    pub resources: BTreeMap<String, Resource>,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+}
+
+/// A registry frontend.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// What people call it.
+    pub name: String,
+    /// Where people may be sent back to, each compared exactly (RFC 9700 4.1.3).
+    pub redirect_uris: Vec<String>,
+    /// How it authenticates at the token endpoint.
+    pub authentication: ClientAuthentication,
+    /// What signs its ID tokens.
+    pub id_token_algorithm: SigningAlgorithm,
+    /// The audience of its access tokens; one of [`Settings::resources`].
+    pub resource: String,
+}
+
+/// How a client authenticates.
+#[derive(Debug, Clone)]
+pub enum ClientAuthentication {
+    /// Not at all: PKCE is required of it.
+    Public,
+    /// By a secret, in the `Authorization` header or the form.
+    Secret(SecretDigest),
+}
+
+/// SHA-256 of a client's secret: the secret itself is not kept.
+#[derive(Clone)]
+pub struct SecretDigest([u8; 32]);
+
+impl SecretDigest {
+    /// Takes the digest of a secret.
+    pub fn of(secret: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Whether `given` is the secret, in constant time: the digests have one length.
+    pub(crate) fn matches(&self, given: &str) -> bool {
+        Self::of(given).0.ct_eq(&self.0).into()
+    }
+}
+
+impl std::fmt::Debug for SecretDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A registry service that verifies our access tokens.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// What signs the access tokens for it: it is the resource that verifies them.
+    pub algorithm: SigningAlgorithm,
+}
+
+/// What signs a token (RFC 7518, RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SigningAlgorithm {
+    /// What an unconfigured OpenID Connect library expects.
+    Rs256,
+    /// 35 times cheaper to sign, three times dearer to verify.
+    Es256,
+    /// Cheapest to sign; not every library knows it.
+    EdDsa,
+}
+
+impl SigningAlgorithm {
+    /// The `alg` of RFC 7518 and RFC 8037.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+/// How long things live.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// A one-time code.
+    pub code: SignedDuration,
+    /// An ID token and an access token, unless the permit ends earlier.
+    pub token: SignedDuration,
+    /// A session, whatever happens.
+    pub session: SignedDuration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            code: SignedDuration::from_secs(60),
+            token: SignedDuration::from_mins(10),
+            session: SignedDuration::from_hours(12),
+        }
+    }
+}
+
+/// Settings that contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// The issuer is not one that browsers and libraries accept.
+    #[error("the issuer must be https (plain http on a loopback address only), without path, query or fragment")]
+    Issuer,
+    /// A client names a resource that is not configured.
+    #[error("client `{client}`: the resource `{resource}` is not configured")]
+    Resource {
+        /// The client.
+        client: ClientId,
+        /// The audience it names.
+        resource: String,
+    },
+    /// A redirect URI that people must not be sent to.
+    #[error("client `{client}`: the redirect URI `{uri}` must be https (plain http on a loopback address only), without fragment and user")]
+    RedirectUri {
+        /// The client.
+        client: ClientId,
+        /// The redirect URI.
+        uri: String,
+    },
+}
+
+impl Settings {
+    /// Our issuer as tokens have it: without the slash that a `Url` ends with (RFC 8414 2 compares strings).
+    pub fn issuer(&self) -> &str {
+        self.issuer.as_str().trim_end_matches('/')
+    }
+
+    /// The address of one of our endpoints.
+    pub(crate) fn endpoint(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer())
+    }
+
+    /// Whether each part fits the others.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let plain = self.issuer.path() == "/"
+            && self.issuer.query().is_none()
+            && self.issuer.fragment().is_none();
+        if !(plain && is_safe(&self.issuer)) {
+            return Err(SettingsError::Issuer);
+        }
+        for (id, client) in &self.clients {
+            client.check(id)?;
+            if !self.resources.contains_key(&client.resource) {
+                let resource = client.resource.clone();
+                return Err(SettingsError::Resource { client: id.clone(), resource });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
+        let is_good = |uri: &&String| {
+            Url::parse(uri).is_ok_and(|url| is_safe(&url) && url.fragment().is_none())
+        };
+        match self.redirect_uris.iter().find(|uri| !is_good(uri)) {
+            None => Ok(()),
+            Some(uri) => {
+                Err(SettingsError::RedirectUri { client: id.clone(), uri: uri.clone() })
+            }
+        }
+    }
+
+    /// Whether `uri` is registered: to the letter, but for the port of a loopback address
+    /// given by number (RFC 8252 7.3), and that for public clients only.
+    pub(crate) fn allows_redirect(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|registered| registered == uri)
+            || (matches!(self.authentication, ClientAuthentication::Public)
+                && self.redirect_uris.iter().any(|registered| is_same_but_port(registered, uri)))
+    }
+}
+
+fn is_same_but_port(registered: &str, given: &str) -> bool {
+    let (Ok(known), Ok(mut url)) = (Url::parse(registered), Url::parse(given)) else {
+        return false;
+    };
+    // What was parsed must be what stands there: a `Url` tidies up what an attacker may have bent.
+    let is_as_written = url.as_str() == given;
+    let is_number = matches!(url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)));
+    is_as_written
+        && is_number
+        && countersign_providers::http::is_loopback(&url)
+        && url.set_port(known.port()).is_ok()
+        && url == known
+}
+
+fn is_safe(url: &Url) -> bool {
+    let scheme = match url.scheme() {
+        "https" => true,
+        "http" => countersign_providers::http::is_loopback(url),
+        _ => false,
+    };
+    scheme && url.username().is_empty() && url.password().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(authentication: ClientAuthentication, uri: &str) -> Client {
+        Client {
+            name: "Gallery".into(),
+            redirect_uris: vec![uri.into()],
+            authentication,
+            id_token_algorithm: SigningAlgorithm::Rs256,
+            resource: "https://registry.example".into(),
+        }
+    }
+
+    #[test]
+    fn a_redirect_uri_is_compared_to_the_letter() {
+        let registered = "https://registry.example/callback";
+        let client = client(ClientAuthentication::Secret(SecretDigest::of("x")), registered);
+        assert!(client.allows_redirect(registered));
+        for bent in [
+            "https://registry.example/callback/",
+            "https://registry.example/callback?x=1",
+            "https://registry.example/callback#",
+            "https://registry.example/callback/../callback",
+            "https://REGISTRY.example/callback",
+            "HTTPS://registry.example/callback",
+            "https://registry.example:443/callback",
+            "https://user@registry.example/callback",
+            "https://registry.example\\@evil.example/callback",
+            "https://registry.example.evil.example/callback",
+            "https://evil.example/https://registry.example/callback",
+            "https://registry.example/%63allback",
+            "http://registry.example/callback",
+            "//registry.example/callback",
+            "",
+        ] {
+            assert!(!client.allows_redirect(bent), "`{bent}` was taken");
+        }
+    }
+
+    #[test]
+    fn a_native_app_may_listen_on_any_port_of_a_loopback_address_given_by_number() {
+        let app = client(ClientAuthentication::Public, "http://127.0.0.1/callback");
+        assert!(app.allows_redirect("http://127.0.0.1:51004/callback"));
+        for bent in [
+            "http://127.0.0.1:51004/other",
+            "http://127.0.0.1:51004/callback#",
+            "http://localhost:51004/callback",
+            "http://localhost.evil.example:51004/callback",
+            "http://127.0.0.1:51004@evil.example/callback",
+            "http://127.1:51004/callback",
+            "https://127.0.0.1:51004/callback",
+        ] {
+            assert!(!app.allows_redirect(bent), "`{bent}` was taken");
+        }
+        let by_name = client(ClientAuthentication::Public, "http://localhost/callback");
+        assert!(!by_name.allows_redirect("http://localhost:51004/callback"));
+        let confidential = ClientAuthentication::Secret(SecretDigest::of("x"));
+        let web = client(confidential, "http://127.0.0.1/callback");
+        assert!(!web.allows_redirect("http://127.0.0.1:51004/callback"));
+    }
+
+    #[test]
+    fn a_secret_matches_itself_only() {
+        let digest = SecretDigest::of("correct horse");
+        assert!(digest.matches("correct horse"));
+        assert!(!digest.matches("correct horse "));
+        assert!(!digest.matches(""));
+        assert_eq!(format!("{digest:?}"), "[redacted]");
+    }
+}

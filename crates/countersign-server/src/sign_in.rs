@@ -1,0 +1,15 @@
+//! Sign-in: from `/authorize` to the code, by way of a provider.
+//!
+//! [`request`] reads what the client asks for, [`depart`] sends the person to the provider,
+//! [`callback`](mod@callback) receives the answer, [`finish`] does what the decision says.
+
+mod attempt_cookie;
+mod authorize;
+mod callback;
+mod depart;
+mod finish;
+mod request;
+
+pub(crate) use authorize::{authorize, authorize_by_form};
+pub(crate) use callback::{callback, callback_by_form, resume};
+pub(crate) use request::to_query;

@@ -1,0 +1,167 @@
+//! A sign-in on its way, sealed in a cookie of its own in the browser that began it.
+//!
+//! One cookie per attempt, so that two tabs do not disturb each other, and nothing is stored
+//! here for people who never come back. At most four per browser, 2 KiB each, for an hour.
+
+use actix_web::HttpRequest;
+use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use countersign_core::sign_in::{Attempt, Flow};
+use countersign_core::{AttemptId, Evidence};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Problem};
+use crate::seal::{Place, Purpose};
+use crate::web::Context;
+
+/// The prefix binds the cookie to this very host, to `/` and to a secure origin
+/// (draft-ietf-httpbis-rfc6265bis 4.1.3.2).
+const PREFIX: &str = "__Host-countersign-";
+/// The longest sealed value, in bytes.
+const LONGEST: usize = 2 * 1024;
+/// How many attempts one browser may have under way.
+const MOST_ATTEMPTS: usize = 4;
+/// How long the verified answer waits between a `form_post` and the GET that follows, in minutes.
+const EVIDENCE_MINUTES: i64 = 5;
+
+/// A verified answer of a provider's, on its way from the POST to the GET.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Arrived {
+    /// The `state` of the visit that it answers.
+    pub(crate) state: String,
+    pub(crate) evidence: Evidence,
+}
+
+/// The cookies that put an attempt in the browser, and take the oldest away where there are too many.
+pub(crate) fn put(attempt: &Attempt, context: &Context<'_>) -> Result<Vec<Cookie<'static>>, Failure> {
+    let name = name(&attempt.id, Purpose::Attempt);
+    let place = Place {
+        cookie: &name,
+        provider: attempt.provider.as_str(),
+        purpose: Purpose::Attempt,
+    };
+    let broker = context.broker;
+    let sealed = broker
+        .sealer
+        .seal(attempt, place, broker.entropy.as_ref())
+        .filter(|sealed| sealed.len() <= LONGEST)
+        .ok_or(Failure::Page(Problem::TooLarge))?;
+    let mut cookie = cookie(name.clone(), sealed, Duration::minutes(60));
+    // A `form_post` is a cross-site POST, on which a Lax cookie does not travel.
+    cookie.set_same_site(match attempt.visit.flow {
+        Flow::Hybrid => SameSite::None,
+        Flow::Code => SameSite::Lax,
+    });
+    let mut cookies = crowded_out(context.request, &name);
+    cookies.push(cookie);
+    Ok(cookies)
+}
+
+/// The attempt that a `state` belongs to, if this browser began it and it is still open.
+pub(crate) fn open(
+    state: &str,
+    provider: &str,
+    context: &Context<'_>,
+) -> Result<Attempt, Failure> {
+    let missing = || Failure::Page(Problem::AttemptMissing);
+    let attempt: Attempt = unseal(state, provider, Purpose::Attempt, context).ok_or_else(missing)?;
+    let same = subtle::ConstantTimeEq::ct_eq(attempt.visit.state.as_bytes(), state.as_bytes());
+    match (bool::from(same), attempt.expires_at > context.now) {
+        (true, true) => Ok(attempt),
+        (true, false) => Err(Failure::Page(Problem::AttemptExpired)),
+        // The browser has gone on with this attempt since: this answer is of an earlier leg.
+        (false, _) => Err(missing()),
+    }
+}
+
+/// Seals a verified answer for the GET that follows.
+pub(crate) fn put_evidence(
+    attempt: &Attempt,
+    evidence: Evidence,
+    context: &Context<'_>,
+) -> Result<Cookie<'static>, Failure> {
+    let name = name(&attempt.id, Purpose::Evidence);
+    let place = Place {
+        cookie: &name,
+        provider: attempt.provider.as_str(),
+        purpose: Purpose::Evidence,
+    };
+    let arrived = Arrived { state: attempt.visit.state.clone(), evidence };
+    let broker = context.broker;
+    let sealed = broker
+        .sealer
+        .seal(&arrived, place, broker.entropy.as_ref())
+        .filter(|sealed| sealed.len() <= LONGEST)
+        .ok_or(Failure::Page(Problem::TooLarge))?;
+    Ok(cookie(name, sealed, Duration::minutes(EVIDENCE_MINUTES)))
+}
+
+/// The verified answer that arrived for this very visit.
+pub(crate) fn open_evidence(attempt: &Attempt, context: &Context<'_>) -> Option<Evidence> {
+    let provider = attempt.provider.as_str();
+    let arrived: Arrived = unseal(&attempt.visit.state, provider, Purpose::Evidence, context)?;
+    (arrived.state == attempt.visit.state).then_some(arrived.evidence)
+}
+
+/// The cookies that take an attempt out of the browser.
+pub(crate) fn remove(id: &AttemptId) -> [Cookie<'static>; 2] {
+    [Purpose::Attempt, Purpose::Evidence].map(|purpose| emptied(name(id, purpose)))
+}
+
+/// The attempt that a `state` names. Every leg has a `state` of its own; all begin with the attempt's id.
+pub(crate) fn attempt_of(state: &str) -> Option<AttemptId> {
+    AttemptId::new(state.split_once('.')?.0).ok()
+}
+
+fn unseal<T: serde::de::DeserializeOwned>(
+    state: &str,
+    provider: &str,
+    purpose: Purpose,
+    context: &Context<'_>,
+) -> Option<T> {
+    let name = name(&attempt_of(state)?, purpose);
+    let mut sent = cookies(context.request).into_iter().filter(|cookie| cookie.name() == name);
+    // Two cookies of one name: one of them was planted.
+    let (Some(cookie), None) = (sent.next(), sent.next()) else {
+        return None;
+    };
+    let place = Place { cookie: &name, provider, purpose };
+    context.broker.sealer.open(cookie.value(), place)
+}
+
+fn name(id: &AttemptId, purpose: Purpose) -> String {
+    let kind = match purpose {
+        Purpose::Attempt => "attempt",
+        Purpose::Evidence => "evidence",
+    };
+    format!("{PREFIX}{kind}-{id}")
+}
+
+fn cookie(name: String, value: String, lifetime: Duration) -> Cookie<'static> {
+    Cookie::build(name, value)
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .max_age(lifetime)
+        .finish()
+}
+
+fn emptied(name: String) -> Cookie<'static> {
+    cookie(name, String::new(), Duration::ZERO)
+}
+
+/// Takes the oldest attempts away. Browsers send older cookies first (RFC 6265 5.4).
+fn crowded_out(request: &HttpRequest, newcomer: &str) -> Vec<Cookie<'static>> {
+    let prefix = format!("{PREFIX}attempt-");
+    let others: Vec<String> = cookies(request)
+        .iter()
+        .map(|cookie| cookie.name().to_owned())
+        .filter(|name| name.starts_with(&prefix) && name != newcomer)
+        .collect();
+    let surplus = (others.len() + 1).saturating_sub(MOST_ATTEMPTS);
+    others.into_iter().take(surplus).map(emptied).collect()
+}
+
+fn cookies(request: &HttpRequest) -> Vec<Cookie<'static>> {
+    request.cookies().map(|cookies| cookies.to_vec()).unwrap_or_default()
+}

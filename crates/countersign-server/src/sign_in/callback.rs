@@ -1,0 +1,134 @@
+//! `/callback/{provider}`: what comes back from a provider.
+//!
+//! By GET the answer is in the query; by POST (`form_post`) it is in a form, and the browser
+//! sends only the attempt's own cookie along. Then the verified answer is sealed and the browser
+//! comes again by GET, which carries every cookie.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::sign_in::{Attempt, Flow};
+use countersign_core::{Evidence, ProviderId};
+use countersign_providers::Answer;
+
+use super::attempt_cookie;
+use super::depart::{callback_url, upstream, with_cookies};
+use super::finish::finish;
+use crate::Broker;
+use crate::error::{Failure, Problem, SignInFailure, Why};
+use crate::web::{Context, Parameters, see_other};
+
+/// How the answer arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Channel {
+    Query,
+    FormPost,
+}
+
+/// GET: the answer is in the query.
+pub(crate) async fn callback(
+    request: HttpRequest,
+    provider: web::Path<String>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(by_query(&provider, &context).await)
+}
+
+/// POST: the answer is in a form.
+pub(crate) async fn callback_by_form(
+    request: HttpRequest,
+    provider: web::Path<String>,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(by_form(&provider, &form, &context).await)
+}
+
+/// GET after a POST: the verified answer is in a sealed cookie.
+pub(crate) async fn resume(
+    request: HttpRequest,
+    provider: web::Path<String>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(by_cookie(&provider, &context).await)
+}
+
+async fn by_query(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let provider = known_provider(provider, context)?;
+    let (attempt, evidence) = receive(&provider, context.query(), Channel::Query, context).await?;
+    finish(attempt, evidence, context).await
+}
+
+async fn by_form(
+    provider: &str,
+    form: &[u8],
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let provider = known_provider(provider, context)?;
+    let parameters = Parameters::read(form);
+    let (attempt, evidence) = receive(&provider, parameters, Channel::FormPost, context).await?;
+    let cookie = attempt_cookie::put_evidence(&attempt, evidence, context)?;
+    // The state names the attempt's cookie; it is no secret from the browser that holds that cookie.
+    let next = format!("/callback/{provider}/continue?state={}", attempt.visit.state);
+    with_cookies(see_other(&context.broker.settings.endpoint(&next)), [cookie])
+}
+
+async fn by_cookie(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let provider = known_provider(provider, context)?;
+    let parameters = context.query();
+    let state = parameters.one("state").ok_or(Failure::Page(Problem::AttemptMissing))?;
+    let attempt = attempt_cookie::open(state, provider.as_str(), context)?;
+    let evidence = attempt_cookie::open_evidence(&attempt, context)
+        .ok_or(Failure::Page(Problem::AttemptMissing))?;
+    finish(attempt, evidence, context).await
+}
+
+fn known_provider(name: &str, context: &Context<'_>) -> Result<ProviderId, Failure> {
+    let id = ProviderId::new(name).map_err(|_| Failure::Page(Problem::UnknownProvider))?;
+    upstream(&id, context).map(|_| id)
+}
+
+/// Brings the answer together with the attempt that it answers, and has the provider verify it.
+async fn receive(
+    provider: &ProviderId,
+    mut parameters: Parameters,
+    channel: Channel,
+    context: &Context<'_>,
+) -> Result<(Attempt, Evidence), Failure> {
+    if parameters.is_repeated() {
+        return Err(Failure::Page(Problem::BadRequest("a parameter stands twice")));
+    }
+    let state = parameters.take("state").ok_or(Failure::Page(Problem::AttemptMissing))?;
+    let attempt = attempt_cookie::open(&state, provider.as_str(), context)?;
+    let answer = Answer {
+        code: parameters.take("code"),
+        id_token: parameters.take("id_token"),
+        error: parameters.take("error"),
+        error_subcode: parameters.take("error_subcode"),
+        iss: parameters.take("iss"),
+    };
+    check_channel(&attempt, &answer, channel)?;
+    let fetched = match callback_url(provider, context) {
+        Ok(redirect_uri) => {
+            let upstream = upstream(provider, context)?;
+            upstream.fetch(&answer, &attempt.visit, &redirect_uri, context.now).await
+        }
+        Err(error) => Err(error),
+    };
+    match fetched {
+        Ok(evidence) => Ok((attempt, evidence)),
+        Err(error) => {
+            Err(SignInFailure::new(attempt.request, provider.clone(), Why::Provider(error)))
+        }
+    }
+}
+
+/// An answer comes by the channel that was asked for; an error may come by either.
+fn check_channel(attempt: &Attempt, answer: &Answer, channel: Channel) -> Result<(), Failure> {
+    match (attempt.visit.flow, channel) {
+        (Flow::Code, Channel::Query) | (Flow::Hybrid, Channel::FormPost) => Ok(()),
+        (_, _) if answer.error.is_some() => Ok(()),
+        (_, _) => Err(Failure::Page(Problem::BadRequest("the answer came by another way than asked for"))),
+    }
+}

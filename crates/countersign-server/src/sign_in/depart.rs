@@ -1,0 +1,134 @@
+//! Sending a person to a provider: for the first time, or once more for what was missing.
+
+use actix_web::HttpResponse;
+use actix_web::cookie::Cookie;
+use countersign_core::sign_in::{ATTEMPT_LIFETIME, Attempt, Leg, Request, SteppingUp, Visit};
+use countersign_core::{Ask, AttemptId, ProviderId, TenantId};
+use countersign_providers::{AccountChoice, Departure, Provider, ProviderError};
+use url::Url;
+
+use super::attempt_cookie;
+use crate::edge::RandomText;
+use crate::error::{Failure, Problem, SignInFailure, Why};
+use crate::pages::{self, StepUpPage};
+use crate::web::{Context, see_other};
+
+/// A first departure.
+pub(crate) struct First {
+    pub(crate) request: Request,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) login_hint: Option<String>,
+    pub(crate) account_choice: AccountChoice,
+}
+
+/// Sends the person to the provider for the first time.
+pub(crate) async fn first(
+    first: First,
+    provider: &ProviderId,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let request = first.request;
+    let upstream = upstream(provider, context)?;
+    let tenant = first.tenant.or_else(|| upstream.tenant().cloned());
+    let wanted = (&request.client, &request.scopes, &request.demands);
+    let ask = Ask::first(&context.broker.policy, provider, tenant, wanted);
+    let id = new_attempt_id(context)?;
+    let attempt = Attempt {
+        visit: visit(&id, upstream, &ask, context),
+        id,
+        request,
+        provider: provider.clone(),
+        leg: Leg::First,
+        expires_at: context.now + ATTEMPT_LIFETIME,
+    };
+    let hint = first.login_hint.as_deref();
+    let url = departure(&attempt, upstream, &ask, (hint, first.account_choice), context).await?;
+    let cookies = attempt_cookie::put(&attempt, context)?;
+    with_cookies(see_other(url.as_str()), cookies)
+}
+
+/// Tells the person why they must go back to the provider, and gives them the way there.
+pub(crate) async fn again(
+    stepping_up: SteppingUp,
+    id: &AttemptId,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let provider = stepping_up.provider().clone();
+    let upstream = upstream(&provider, context)?;
+    let ask = stepping_up.ask.clone();
+    let login_hint = stepping_up.login_hint.clone();
+    let reasons = stepping_up.reasons.clone();
+    let attempt = stepping_up.begin(visit(id, upstream, &ask, context));
+    let person = (login_hint.as_deref(), AccountChoice::ProviderDecides);
+    let url = departure(&attempt, upstream, &ask, person, context).await?;
+    let cookies = attempt_cookie::put(&attempt, context)?;
+    let page = StepUpPage::new(&attempt, upstream, &reasons, &url, context);
+    with_cookies(pages::ok(&page), cookies)
+}
+
+async fn departure(
+    attempt: &Attempt,
+    upstream: &Provider,
+    ask: &Ask,
+    (login_hint, account_choice): (Option<&str>, AccountChoice),
+    context: &Context<'_>,
+) -> Result<Url, Failure> {
+    let fail = |error: ProviderError| {
+        SignInFailure::new(attempt.request.clone(), attempt.provider.clone(), Why::Provider(error))
+    };
+    let redirect_uri = callback_url(&attempt.provider, context).map_err(fail)?;
+    let departure = Departure {
+        ask,
+        visit: &attempt.visit,
+        redirect_uri: &redirect_uri,
+        login_hint,
+        account_choice,
+    };
+    upstream.departure(&departure, context.now).await.map_err(fail)
+}
+
+/// Our callback for this provider: each has its own, a second defence against mix-up (RFC 9700 4.4.2).
+pub(crate) fn callback_url(
+    provider: &ProviderId,
+    context: &Context<'_>,
+) -> Result<Url, ProviderError> {
+    let url = context.broker.settings.endpoint(&format!("/callback/{provider}"));
+    Url::parse(&url).map_err(|_| ProviderError::Misconfigured("our issuer is not an address"))
+}
+
+/// The configured provider of this name.
+pub(crate) fn upstream<'a>(
+    provider: &ProviderId,
+    context: &Context<'a>,
+) -> Result<&'a Provider, Failure> {
+    context.broker.providers.get(provider).ok_or(Failure::Page(Problem::UnknownProvider))
+}
+
+/// Adds cookies to an answer.
+pub(crate) fn with_cookies(
+    mut answer: HttpResponse,
+    cookies: impl IntoIterator<Item = Cookie<'static>>,
+) -> Result<HttpResponse, Failure> {
+    for cookie in cookies {
+        answer
+            .add_cookie(&cookie)
+            .map_err(|_| Failure::Page(Problem::BadRequest("a cookie can't be set")))?;
+    }
+    Ok(answer)
+}
+
+fn visit(id: &AttemptId, upstream: &Provider, ask: &Ask, context: &Context<'_>) -> Visit {
+    let entropy = context.broker.entropy.as_ref();
+    Visit {
+        state: format!("{id}.{}", entropy.secret()),
+        nonce: entropy.secret(),
+        pkce_verifier: entropy.secret(),
+        flow: upstream.flow(ask),
+        tenant: ask.tenant.clone(),
+    }
+}
+
+fn new_attempt_id(context: &Context<'_>) -> Result<AttemptId, Failure> {
+    let id = AttemptId::new(context.broker.entropy.hex::<16>());
+    id.map_err(|_| Failure::Page(Problem::Unavailable))
+}

@@ -1,0 +1,292 @@
+//! What a client asks for at `/authorize`, checked.
+//!
+//! First the client and the redirect URI: while either is in doubt nothing is sent anywhere.
+//! Then the rest, whose errors go back to the client (RFC 6749 4.1.2.1).
+
+use std::collections::BTreeSet;
+
+use countersign_core::sign_in::Request;
+use countersign_core::{Acr, ClientId, Demands, ProviderId, Scope, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use url::form_urlencoded;
+
+use crate::error::{ClientError, Failure, Problem};
+use crate::settings::{Client, ClientAuthentication};
+use crate::web::{Context, Parameters};
+
+/// The longest `state` that is given back, in bytes; it travels in a cookie of 2 KiB.
+const LONGEST_STATE: usize = 512;
+/// The longest `nonce`, in bytes.
+const LONGEST_NONCE: usize = 255;
+/// How far a provider's clock may be behind ours where `auth_time` must not lie before a moment.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// A checked request, with what matters only until the person leaves for the provider.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) request: Request,
+    pub(crate) provider: Option<ProviderId>,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) login_hint: Option<String>,
+    pub(crate) select_account: bool,
+}
+
+/// Checks a request.
+pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Checked, Failure> {
+    let (client_id, client, redirect_uri) = check_client(parameters, context)?;
+    let fail = Fail { redirect_uri, state: parameters.one("state") };
+    if parameters.is_repeated() {
+        return Err(fail.with("invalid_request", "a parameter stands twice"));
+    }
+    check_shape(parameters, &fail)?;
+    let prompt = Prompt::read(parameters, &fail)?;
+    let request = Request {
+        client: client_id,
+        redirect_uri: redirect_uri.to_owned(),
+        scopes: scopes(parameters, context, &fail)?,
+        state: text(parameters, "state", LONGEST_STATE, &fail)?,
+        nonce: text(parameters, "nonce", LONGEST_NONCE, &fail)?,
+        code_challenge: code_challenge(parameters, client, &fail)?,
+        demands: demands(parameters, &prompt, context.now, &fail)?,
+    };
+    Ok(Checked {
+        request,
+        provider: provider(parameters, context, &fail)?,
+        tenant: tenant(parameters, &fail)?,
+        login_hint: text(parameters, "login_hint", 256, &fail)?,
+        select_account: prompt.select_account,
+    })
+}
+
+/// The query that asks for the same again; for links on our own pages.
+pub(crate) fn to_query(request: &Request) -> String {
+    let scopes: Vec<&str> = request.scopes.iter().map(Scope::as_str).collect();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("response_type", "code")
+        .append_pair("client_id", request.client.as_str())
+        .append_pair("redirect_uri", &request.redirect_uri)
+        .append_pair("scope", &scopes.join(" "));
+    let optional = [("state", &request.state), ("nonce", &request.nonce), ("code_challenge", &request.code_challenge)];
+    for (name, value) in optional {
+        query.extend_pairs(value.as_ref().map(|value| (name, value)));
+    }
+    if request.code_challenge.is_some() {
+        query.append_pair("code_challenge_method", "S256");
+    }
+    if !request.demands.acr_values.is_empty() {
+        let values: Vec<&str> = request.demands.acr_values.iter().map(|acr| acr.as_str()).collect();
+        query.append_pair("acr_values", &values.join(" "));
+    }
+    if let Some(max_age) = request.demands.max_age {
+        query.append_pair("max_age", &max_age.as_secs().to_string());
+    }
+    if request.demands.authenticated_since.is_some() {
+        query.append_pair("prompt", "login");
+    }
+    query.finish()
+}
+
+/// RFC 6749 4.1.2.1, RFC 9700 4.1: on a wrong client or redirect URI the person is told, and sent nowhere.
+fn check_client<'a>(
+    parameters: &'a Parameters,
+    context: &'a Context<'_>,
+) -> Result<(ClientId, &'a Client, &'a str), Failure> {
+    let settings = &context.broker.settings;
+    let id = parameters.one("client_id").and_then(|id| ClientId::new(id).ok());
+    let known = id.and_then(|id| settings.clients.get(&id).map(|client| (id, client)));
+    let (id, client) = known.ok_or(Failure::Page(Problem::UnknownClient))?;
+    let redirect_uri = parameters
+        .one("redirect_uri")
+        .filter(|uri| client.allows_redirect(uri))
+        .ok_or(Failure::Page(Problem::RedirectUri))?;
+    Ok((id, client, redirect_uri))
+}
+
+/// Makes errors that go back to the client.
+struct Fail<'a> {
+    redirect_uri: &'a str,
+    state: Option<&'a str>,
+}
+
+impl Fail<'_> {
+    fn with(&self, error: &'static str, description: &'static str) -> Failure {
+        // A `state` that is longer than any we give back is not given back.
+        let state = self.state.filter(|state| state.len() <= LONGEST_STATE);
+        Failure::Client(Box::new(ClientError {
+            redirect_uri: self.redirect_uri.to_owned(),
+            state: state.map(str::to_owned),
+            error,
+            description,
+        }))
+    }
+}
+
+fn check_shape(parameters: &Parameters, fail: &Fail<'_>) -> Result<(), Failure> {
+    match parameters.one("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(fail.with("unsupported_response_type", "only `code` is served")),
+        None => return Err(fail.with("invalid_request", "`response_type` is missing")),
+    }
+    if !matches!(parameters.one("response_mode"), None | Some("query")) {
+        return Err(fail.with("invalid_request", "only `response_mode=query` is served"));
+    }
+    // Core 6.1: a request object that is not processed must be refused, not passed over.
+    for (name, error) in [
+        ("request", "request_not_supported"),
+        ("request_uri", "request_uri_not_supported"),
+        ("registration", "registration_not_supported"),
+    ] {
+        if parameters.one(name).is_some() {
+            return Err(fail.with(error, "this parameter is not served"));
+        }
+    }
+    Ok(())
+}
+
+fn text(
+    parameters: &Parameters,
+    name: &str,
+    limit: usize,
+    fail: &Fail<'_>,
+) -> Result<Option<String>, Failure> {
+    match parameters.one(name) {
+        Some(value) if value.len() > limit => {
+            Err(fail.with("invalid_request", "`state`, `nonce` or `login_hint` is too long"))
+        }
+        value => Ok(value.map(str::to_owned)),
+    }
+}
+
+/// Every scope belongs to a tier of the policy, or is `openid`.
+fn scopes(
+    parameters: &Parameters,
+    context: &Context<'_>,
+    fail: &Fail<'_>,
+) -> Result<BTreeSet<Scope>, Failure> {
+    let asked = parameters.one("scope").unwrap_or_default().split_ascii_whitespace();
+    let scopes: Option<BTreeSet<Scope>> = asked
+        .map(|text| Scope::new(text).ok())
+        .map(|scope| scope.filter(|scope| is_served(scope, context)))
+        .collect();
+    match scopes {
+        Some(scopes) if scopes.is_empty() => Err(fail.with("invalid_scope", "`scope` is missing")),
+        Some(scopes) if scopes.len() <= 64 => Ok(scopes),
+        _ => Err(fail.with("invalid_scope", "a scope is asked for that no tier of the policy lists")),
+    }
+}
+
+fn is_served(scope: &Scope, context: &Context<'_>) -> bool {
+    scope.as_str() == "openid" || context.broker.policy.tier_of(scope).is_some()
+}
+
+/// RFC 7636 4.4.1: S256 and nothing else; required of public clients.
+fn code_challenge(
+    parameters: &Parameters,
+    client: &Client,
+    fail: &Fail<'_>,
+) -> Result<Option<String>, Failure> {
+    let method = parameters.one("code_challenge_method");
+    match (parameters.one("code_challenge"), method, &client.authentication) {
+        (None, None, ClientAuthentication::Secret(_)) => Ok(None),
+        (None, _, _) => Err(fail.with("invalid_request", "`code_challenge` is required")),
+        // RFC 7636 4.3: without a method the challenge would be `plain`.
+        (Some(challenge), Some("S256"), _) if is_s256(challenge) => Ok(Some(challenge.to_owned())),
+        (Some(_), Some("S256"), _) => {
+            Err(fail.with("invalid_request", "`code_challenge` is not a SHA-256 in base64url"))
+        }
+        (Some(_), _, _) => {
+            Err(fail.with("invalid_request", "only `code_challenge_method=S256` is served"))
+        }
+    }
+}
+
+fn is_s256(challenge: &str) -> bool {
+    challenge.len() == 43
+        && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// `prompt` (Core 3.1.2.1).
+struct Prompt {
+    login: bool,
+    select_account: bool,
+}
+
+impl Prompt {
+    fn read(parameters: &Parameters, fail: &Fail<'_>) -> Result<Self, Failure> {
+        let mut prompt = Self { login: false, select_account: false };
+        let values: Vec<&str> = parameters.one("prompt").unwrap_or_default().split(' ').collect();
+        for value in &values {
+            match *value {
+                "" | "consent" => {} // there is nothing to consent to: the registry asks, its policy decides
+                "login" => prompt.login = true,
+                "select_account" => prompt.select_account = true,
+                "none" if values.len() == 1 => {
+                    return Err(fail.with("login_required", "there is no session to answer from"));
+                }
+                _ => return Err(fail.with("invalid_request", "`prompt` can't be read")),
+            }
+        }
+        Ok(prompt)
+    }
+}
+
+fn demands(
+    parameters: &Parameters,
+    prompt: &Prompt,
+    now: Timestamp,
+    fail: &Fail<'_>,
+) -> Result<Demands, Failure> {
+    let values = parameters.one("acr_values").unwrap_or_default().split_ascii_whitespace();
+    let mut acr_values: Vec<Acr> = Vec::new();
+    for acr in values.filter_map(Acr::parse) {
+        if !acr_values.contains(&acr) {
+            acr_values.push(acr);
+        }
+    }
+    Ok(Demands {
+        acr_values,
+        max_age: max_age(parameters, fail)?,
+        authenticated_since: prompt.login.then(|| now - CLOCK_TOLERANCE),
+    })
+}
+
+fn max_age(
+    parameters: &Parameters,
+    fail: &Fail<'_>,
+) -> Result<Option<SignedDuration>, Failure> {
+    let Some(text) = parameters.one("max_age") else {
+        return Ok(None);
+    };
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Some(SignedDuration::from_secs(seconds.into()))),
+        Err(_) => Err(fail.with("invalid_request", "`max_age` is not a number of seconds")),
+    }
+}
+
+/// Our `provider` hint: the name of a configured provider.
+fn provider(
+    parameters: &Parameters,
+    context: &Context<'_>,
+    fail: &Fail<'_>,
+) -> Result<Option<ProviderId>, Failure> {
+    let Some(text) = parameters.one("provider") else {
+        return Ok(None);
+    };
+    let known = ProviderId::new(text).ok().filter(|id| context.broker.providers.contains_key(id));
+    match known {
+        Some(id) => Ok(Some(id)),
+        None => Err(fail.with("invalid_request", "`provider` is not a configured provider")),
+    }
+}
+
+/// Our `tenant` hint: the Entra tenant that the person is to sign in to.
+fn tenant(parameters: &Parameters, fail: &Fail<'_>) -> Result<Option<TenantId>, Failure> {
+    let Some(text) = parameters.one("tenant") else {
+        return Ok(None);
+    };
+    match TenantId::new(text) {
+        Ok(tenant) => Ok(Some(tenant)),
+        Err(_) => Err(fail.with("invalid_request", "`tenant` is not a tenant id")),
+    }
+}

@@ -1,0 +1,199 @@
+//! The tokens themselves. Minting takes a [`Permit`], and only `decide` makes one.
+
+use actix_web::HttpResponse;
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use countersign_core::Permit;
+use countersign_store::{Account, Session};
+use countersign_verifier::{Claims, CountersignClaim};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::SigningAlgorithm;
+use crate::edge::RandomText;
+use crate::error::{Failure, OAuthError};
+use crate::keys::NotSigned;
+use crate::settings::Client;
+use crate::web::Context;
+
+/// What the tokens are made from.
+pub(super) struct Grant<'a> {
+    pub(super) permit: &'a Permit,
+    pub(super) session: &'a Session,
+    pub(super) nonce: Option<&'a str>,
+}
+
+/// An ID token (OpenID Connect Core 2).
+#[derive(Serialize)]
+struct IdTokenClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    azp: &'a str,
+    exp: i64,
+    iat: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    acr: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    sid: &'a str,
+    at_hash: String,
+    #[serde(flatten)]
+    person: Person<'a>,
+}
+
+/// What the scopes `profile` and `email` show of a person (Core 5.4).
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Person<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_verified: Option<bool>,
+}
+
+impl<'a> Person<'a> {
+    /// What `has_scope` lets be seen of this account.
+    pub(super) fn of(account: &'a Account, has_scope: impl Fn(&str) -> bool) -> Self {
+        let email = account.profile.email.as_ref().filter(|_| has_scope("email"));
+        Self {
+            name: account.profile.name.as_deref().filter(|_| has_scope("profile")),
+            email: email.map(|email| email.address.as_str()),
+            email_verified: email.map(|email| email.verified),
+        }
+    }
+}
+
+/// Mints the tokens of a grant and answers with them (RFC 6749 5.1).
+pub(super) async fn answer(
+    grant: &Grant<'_>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let Some(client) = context.broker.settings.clients.get(grant.permit.client()) else {
+        return Err(OAuthError::invalid_client());
+    };
+    let times = Times::of(grant, context);
+    if times.exp <= times.iat {
+        return Err(OAuthError::invalid_grant("evidence-too-old"));
+    }
+    let access_token = access_token(grant, client, &times, context).map_err(not_signed)?;
+    let mut body = json!({
+        "access_token": access_token,
+        "token_type": "Bearer",
+        "expires_in": times.exp - times.iat,
+        "scope": scope(grant.permit),
+    });
+    if grant.permit.scopes().contains("openid") {
+        body["id_token"] = id_token(grant, client, &times, &access_token, context).await?.into();
+    }
+    Ok(HttpResponse::Ok().insert_header(("pragma", "no-cache")).json(body))
+}
+
+struct Times {
+    iat: i64,
+    exp: i64,
+}
+
+impl Times {
+    /// No token outlives its permit.
+    fn of(grant: &Grant<'_>, context: &Context<'_>) -> Self {
+        let by_lifetime = context.now + context.broker.settings.lifetimes.token;
+        let exp = grant.permit.not_after().map_or(by_lifetime, |end| end.min(by_lifetime));
+        Self { iat: context.now.as_second(), exp: exp.as_second() }
+    }
+}
+
+/// RFC 9068.
+fn access_token(
+    grant: &Grant<'_>,
+    client: &Client,
+    times: &Times,
+    context: &Context<'_>,
+) -> Result<String, NotSigned> {
+    let permit = grant.permit;
+    let broker = context.broker;
+    let claims = Claims {
+        iss: broker.settings.issuer().to_owned(),
+        sub: grant.session.account.to_string(),
+        aud: client.resource.clone(),
+        client_id: permit.client().to_string(),
+        scope: scope(permit).parse().map_err(|_| NotSigned)?,
+        acr: Some(permit.acr().as_str().to_owned()),
+        amr: permit.amr().to_vec(),
+        auth_time: permit.auth_time().map(jiff::Timestamp::as_second),
+        sid: Some(grant.session.id.to_string()),
+        jti: broker.entropy.hex::<16>(),
+        iat: times.iat,
+        exp: times.exp,
+        countersign: Some(CountersignClaim {
+            provider: permit.provider().to_string(),
+            tenant: permit.tenant().map(ToString::to_string),
+            level: permit.level().as_str().to_owned(),
+            basis: permit.basis().map(|basis| basis.as_str().to_owned()),
+            proof: permit.proof().map(str::to_owned),
+            organizations: Vec::new(),
+            mfa_due: None,
+            waiver: None,
+        }),
+    };
+    let resource = broker.settings.resources.get(&client.resource).ok_or(NotSigned)?;
+    broker.keys.sign(resource.algorithm, "at+jwt", &claims)
+}
+
+async fn id_token(
+    grant: &Grant<'_>,
+    client: &Client,
+    times: &Times,
+    access_token: &str,
+    context: &Context<'_>,
+) -> Result<String, Failure> {
+    let permit = grant.permit;
+    let broker = context.broker;
+    let has_scope = |scope: &str| permit.scopes().contains(scope);
+    let account = match has_scope("profile") || has_scope("email") {
+        true => broker.store.account(&grant.session.account).await,
+        false => Ok(None),
+    };
+    let account = account.map_err(|_| OAuthError::unavailable())?;
+    let claims = IdTokenClaims {
+        iss: broker.settings.issuer(),
+        sub: grant.session.account.as_str(),
+        aud: permit.client().as_str(),
+        azp: permit.client().as_str(),
+        exp: times.exp,
+        iat: times.iat,
+        auth_time: permit.auth_time().map(jiff::Timestamp::as_second),
+        nonce: grant.nonce,
+        acr: permit.acr().as_str(),
+        amr: permit.amr(),
+        sid: grant.session.id.as_str(),
+        at_hash: at_hash(access_token, client.id_token_algorithm),
+        person: account.as_ref().map_or_else(Person::default, |(account, _)| Person::of(account, has_scope)),
+    };
+    broker.keys.sign(client.id_token_algorithm, "JWT", &claims).map_err(not_signed)
+}
+
+fn not_signed(_: NotSigned) -> Failure {
+    tracing::error!(code = "not-signed", "a token could not be signed");
+    OAuthError::unavailable()
+}
+
+fn scope(permit: &Permit) -> String {
+    permit.scopes().iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Core 3.1.3.6: the left half of the hash that the ID token's algorithm uses; Ed25519 uses SHA-512.
+fn at_hash(access_token: &str, algorithm: SigningAlgorithm) -> String {
+    let algorithm = match algorithm {
+        SigningAlgorithm::Rs256 | SigningAlgorithm::Es256 => &digest::SHA256,
+        SigningAlgorithm::EdDsa => &digest::SHA512,
+    };
+    let hash = digest::digest(algorithm, access_token.as_bytes());
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
+}

@@ -1,0 +1,92 @@
+//! `/userinfo` (OpenID Connect Core 5.3): for any live access token of ours with `openid` in scope.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::SessionId;
+use countersign_store::{Account, StoreError};
+use countersign_verifier::{Claims, Error, Expectations, bearer};
+use serde::Serialize;
+
+use super::mint::Person;
+use crate::Broker;
+use crate::web::{Context, Parameters};
+
+#[derive(Serialize)]
+struct UserInfo<'a> {
+    sub: &'a str,
+    #[serde(flatten)]
+    person: Person<'a>,
+}
+
+/// GET: the token is in the header.
+pub(crate) async fn user_info(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    answer(None, &context).await
+}
+
+/// POST: the token is in the header or in the form (RFC 6750 2.2).
+pub(crate) async fn user_info_by_form(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let parameters = Parameters::read(&form);
+    answer(parameters.one("access_token").map(str::to_owned), &context).await
+}
+
+async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse {
+    match read(in_form.as_deref(), context).await {
+        Ok(account_and_claims) => {
+            let (account, claims) = account_and_claims;
+            let person = Person::of(&account, |scope| claims.scope.contains(scope));
+            HttpResponse::Ok().json(UserInfo { sub: &claims.sub, person })
+        }
+        Err(error) => refused(&error, context),
+    }
+}
+
+/// The account behind a token that verifies and whose session is alive.
+async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
+    let broker = context.broker;
+    let raw = presented(in_form, context)?;
+    let expected = Expectations::for_any_audience(broker.settings.issuer());
+    let now = context.now.as_second();
+    let token = countersign_verifier::verify(raw, broker.keys.verifying(), &expected, now)?;
+    token.require_scope("openid")?;
+    let claims = token.into_claims();
+    let session = claims.sid.as_deref().and_then(|sid| SessionId::new(sid).ok());
+    let session = session.ok_or(Error::Expired)?;
+    let session = broker.store.session(&session, context.now).await.map_err(unavailable)?;
+    let session = session.ok_or(Error::Expired)?;
+    let account = broker.store.account(&session.account).await.map_err(unavailable)?;
+    let (account, _) = account.ok_or(Error::Expired)?;
+    Ok((account, claims))
+}
+
+/// RFC 6750 2: one token, in one place.
+fn presented<'a>(in_form: Option<&'a str>, context: &'a Context<'_>) -> Result<&'a str, Error> {
+    let mut headers = context.request.headers().get_all("authorization");
+    match (headers.next(), headers.next(), in_form) {
+        (Some(header), None, None) => {
+            bearer(Some(header.to_str().map_err(|_| Error::MalformedRequest)?))
+        }
+        (None, _, Some(token)) => Ok(token),
+        (None, _, None) => Err(Error::NoCredentials),
+        (Some(_), _, _) => Err(Error::MalformedRequest),
+    }
+}
+
+fn unavailable(error: StoreError) -> Error {
+    Error::Unavailable(error.to_string())
+}
+
+fn refused(error: &Error, context: &Context<'_>) -> HttpResponse {
+    tracing::info!(code = "userinfo-refused", request = %context.request_id, cause = %error, "UserInfo refused");
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = HttpResponse::build(status);
+    if let Some(challenge) = error.challenge() {
+        response.insert_header(("www-authenticate", challenge.to_string()));
+    }
+    response.finish()
+}

@@ -1,0 +1,177 @@
+//! Routes, what every answer carries, and how requests are read.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::{self, Next};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use jiff::Timestamp;
+use url::form_urlencoded;
+
+use crate::edge::RandomText;
+use crate::error::{self, Failure, Problem};
+use crate::{Broker, metadata, pages, sign_in, token};
+
+/// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
+const LONGEST_TARGET: usize = 8 * 1024;
+/// The longest form, in bytes: a `form_post` holds a code and an ID token of a few KiB each.
+const LONGEST_FORM: usize = 64 * 1024;
+/// How long a request may take to arrive whole and be answered; provider time-outs lie below.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Broker {
+    /// Serves on this listener until the server is stopped. `workers` threads.
+    pub fn serve(self, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+        let broker = web::Data::new(self);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(broker.clone())
+                .app_data(web::PayloadConfig::new(LONGEST_FORM))
+                .wrap(middleware::from_fn(guard))
+                .configure(routes)
+                .default_service(web::to(not_found))
+        });
+        Ok(server.workers(workers).disable_signals().shutdown_timeout(10).listen(listener)?.run())
+    }
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(pages::home))
+        .route(pages::STYLE_PATH, web::get().to(pages::style))
+        .route(pages::ICON_PATH, web::get().to(pages::icon))
+        .route("/.well-known/openid-configuration", web::get().to(metadata::describe))
+        .route("/.well-known/oauth-authorization-server", web::get().to(metadata::describe))
+        .route("/jwks.json", web::get().to(metadata::key_set))
+        .route("/authorize", web::get().to(sign_in::authorize))
+        .route("/authorize", web::post().to(sign_in::authorize_by_form))
+        .route("/callback/{provider}", web::get().to(sign_in::callback))
+        .route("/callback/{provider}", web::post().to(sign_in::callback_by_form))
+        .route("/callback/{provider}/continue", web::get().to(sign_in::resume))
+        .route("/token", web::post().to(token::redeem))
+        .route("/userinfo", web::get().to(token::user_info))
+        .route("/userinfo", web::post().to(token::user_info_by_form));
+}
+
+async fn not_found(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    error::answer(Failure::Page(Problem::NotFound), &context)
+}
+
+/// What every request passes: a cap on its target, a time limit, and the headers of every answer.
+async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if request.uri().to_string().len() > LONGEST_TARGET {
+        let answer = HttpResponse::UriTooLong().finish();
+        return Ok(with_headers(request.into_response(answer)).map_into_boxed_body());
+    }
+    let plain = request.request().clone();
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
+        Ok(answer) => Ok(with_headers(answer?).map_into_boxed_body()),
+        Err(_) => {
+            let answer = ServiceResponse::new(plain, HttpResponse::RequestTimeout().finish());
+            Ok(with_headers(answer).map_into_boxed_body())
+        }
+    }
+}
+
+/// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
+fn with_headers<B>(mut answer: ServiceResponse<B>) -> ServiceResponse<B> {
+    const HEADERS: [(&str, &str); 8] = [
+        ("content-security-policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+        ("cache-control", "no-store"),
+        ("strict-transport-security", "max-age=31536000"),
+    ];
+    for (name, value) in HEADERS {
+        let name = HeaderName::from_static(name);
+        if !answer.headers().contains_key(&name) {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+    }
+    answer
+}
+
+/// What a handler knows of the request besides its parameters.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) request: &'a HttpRequest,
+    /// Shown to people and logged, so that the two can be brought together.
+    pub(crate) request_id: String,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
+        let request_id = broker.entropy.hex::<8>();
+        Self { broker, request, request_id, now: broker.clock.now() }
+    }
+
+    /// Answers with what a handler has come to.
+    pub(crate) fn answer(&self, result: Result<HttpResponse, Failure>) -> HttpResponse {
+        result.unwrap_or_else(|failure| error::answer(failure, self))
+    }
+
+    /// The parameters of the query.
+    pub(crate) fn query(&self) -> Parameters {
+        Parameters::read(self.request.query_string().as_bytes())
+    }
+}
+
+/// The parameters of a query or a form.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    values: BTreeMap<String, String>,
+    repeated: bool,
+}
+
+impl Parameters {
+    /// Reads `application/x-www-form-urlencoded`. Parameters without a value count as not sent
+    /// (RFC 6749 3.1).
+    pub(crate) fn read(encoded: &[u8]) -> Self {
+        let mut parameters = Self::default();
+        for (name, value) in form_urlencoded::parse(encoded).filter(|(_, value)| !value.is_empty()) {
+            let before = parameters.values.insert(name.into_owned(), value.into_owned());
+            parameters.repeated |= before.is_some();
+        }
+        parameters
+    }
+
+    /// Whether a parameter stands twice, which none may (RFC 6749 3.1).
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.repeated
+    }
+
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+}
+
+/// 303: the next request is a GET, whatever this one was (RFC 9700 4.12).
+pub(crate) fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::build(StatusCode::SEE_OTHER).insert_header(("location", location)).finish()
+}
+
+/// A registered redirect URI with an answer added to its query.
+pub(crate) fn client_redirect(uri: &str, parameters: &[(&str, &str)], issuer: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(parameters).append_pair("iss", issuer);
+    let separator = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{separator}{}", query.finish())
+}

@@ -1,0 +1,463 @@
+//! What every backend of [`Store`] must do, as assertions: [`run`] panics at the first that fails.
+//!
+//! Each case gets an empty store. Time is made up; the dice are counters.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "panicking is how a case reports that it failed"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use countersign_core::{
+    AccountId, AttemptId, Claims, ClientId, Evidence, Identity, Profile, ProviderId, Scope,
+    SessionId,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Account, Code, CodeDigest, KeyMaterial, Opening, Session, Store, StoreError, StoredKey,
+    TakenCode, Version,
+};
+
+/// How many race wherever only one may win.
+const RACERS: u8 = 50;
+/// How long the made-up codes, sessions and attempts last, in seconds: each ends at its own time.
+const CODE: i64 = 60;
+const ATTEMPT: i64 = 3600;
+const SESSION: i64 = 7200;
+
+/// Puts a backend through all cases. `make` makes an empty store each time.
+pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
+    a_code_is_taken_once(make().await).await;
+    of_many_takers_one_gets_the_code(make().await).await;
+    a_replayed_code_ends_its_session(make().await).await;
+    a_replay_after_the_codes_expiry_is_unknown(make().await).await;
+    a_wrong_digest_spends_nothing_and_ends_nothing(make().await).await;
+    a_code_lasts_until_its_expiry_and_no_longer(make().await).await;
+    a_code_of_an_ended_session_is_unknown(make().await).await;
+    a_session_lasts_until_its_expiry_or_its_end(make().await).await;
+    an_attempt_is_spent_once_and_the_second_writes_nothing(make().await).await;
+    of_many_openings_of_one_attempt_one_is_written(make().await).await;
+    a_spent_attempt_outlives_its_session(make().await).await;
+    of_many_who_claim_an_identity_one_wins(make().await).await;
+    identities_of_different_kinds_do_not_meet(make().await).await;
+    an_account_is_found_by_id_and_by_identity(make().await).await;
+    the_first_record_of_an_account_stays(make().await).await;
+    a_record_is_replaced_only_by_who_read_it_last(make().await).await;
+    of_many_who_replace_a_record_one_wins(make().await).await;
+    accounts_are_listed_page_by_page(make().await).await;
+    the_first_key_of_a_name_stays(make().await).await;
+    sweeping_forgets_nothing_that_is_needed(make().await).await;
+}
+
+async fn a_code_is_taken_once(store: Arc<dyn Store>) {
+    let opening = opening(1);
+    store.open_session(opening.clone(), at(0)).await.unwrap();
+    let fresh = TakenCode::Fresh {
+        code: Box::new(opening.code),
+        session: Box::new(opening.session),
+    };
+    assert_eq!(take(&store, 1, 1).await, fresh);
+    assert_eq!(take(&store, 1, 2).await, TakenCode::Replayed);
+    assert_eq!(take(&store, 1, 3).await, TakenCode::Replayed);
+    assert_eq!(take(&store, 2, 1).await, TakenCode::Unknown);
+}
+
+async fn of_many_takers_one_gets_the_code(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    let taken = race(&store, |store, _| async move { take(&store, 1, 1).await }).await;
+    let fresh = taken.iter().filter(|taken| is_fresh(taken)).count();
+    let replayed = taken
+        .iter()
+        .filter(|taken| **taken == TakenCode::Replayed)
+        .count();
+    assert_eq!((fresh, replayed), (1, usize::from(RACERS) - 1));
+}
+
+async fn a_replayed_code_ends_its_session(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store.open_session(opening(2), at(0)).await.unwrap();
+    assert!(is_fresh(&take(&store, 1, 1).await));
+    assert!(lives(&store, 1, 2).await, "taking a code ended its session");
+    assert_eq!(take(&store, 1, 3).await, TakenCode::Replayed);
+    assert!(!lives(&store, 1, 4).await, "the session outlived a replay");
+    assert!(lives(&store, 2, 4).await, "another session was ended");
+}
+
+async fn a_replay_after_the_codes_expiry_is_unknown(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    assert!(is_fresh(&take(&store, 1, 1).await));
+    assert_eq!(take(&store, 1, CODE).await, TakenCode::Unknown);
+    assert!(lives(&store, 1, CODE).await);
+}
+
+async fn a_wrong_digest_spends_nothing_and_ends_nothing(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    let guess = CodeDigest {
+        owner: attempt(1),
+        digest: digest(2),
+    };
+    let taken = store.take_code(&guess, at(1)).await.unwrap();
+    assert_eq!(taken, TakenCode::Unknown);
+    assert!(
+        is_fresh(&take(&store, 1, 1).await),
+        "a guess spent the code"
+    );
+    let taken = store.take_code(&guess, at(2)).await.unwrap();
+    assert_eq!(taken, TakenCode::Unknown, "a guess passed for a replay");
+    assert!(lives(&store, 1, 2).await, "a guess ended the session");
+}
+
+async fn a_code_lasts_until_its_expiry_and_no_longer(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    assert_eq!(take(&store, 1, CODE).await, TakenCode::Unknown);
+    assert!(is_fresh(&take(&store, 1, CODE - 1).await));
+}
+
+async fn a_code_of_an_ended_session_is_unknown(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store.end_session(&session_id(1)).await.unwrap();
+    assert_eq!(take(&store, 1, 1).await, TakenCode::Unknown);
+
+    let mut short = opening(2);
+    short.session.expires_at = at(CODE / 2);
+    store.open_session(short, at(0)).await.unwrap();
+    assert_eq!(take(&store, 2, CODE / 2).await, TakenCode::Unknown);
+}
+
+async fn a_session_lasts_until_its_expiry_or_its_end(store: Arc<dyn Store>) {
+    let opening = opening(1);
+    store.open_session(opening.clone(), at(0)).await.unwrap();
+    let found = store.session(&session_id(1), at(SESSION - 1)).await;
+    assert_eq!(found.unwrap(), Some(opening.session));
+    assert!(!lives(&store, 1, SESSION).await);
+    assert!(!lives(&store, 2, 0).await);
+    store.end_session(&session_id(1)).await.unwrap();
+    assert!(!lives(&store, 1, 1).await);
+    store.end_session(&session_id(1)).await.unwrap();
+    store.end_session(&session_id(2)).await.unwrap();
+}
+
+async fn an_attempt_is_spent_once_and_the_second_writes_nothing(store: Arc<dyn Store>) {
+    let first = opening(1);
+    let mut second = opening(1);
+    second.session.account = account_id(2);
+    second.code_digest = digest(2);
+    store.open_session(first.clone(), at(0)).await.unwrap();
+    let refused = store.open_session(second.clone(), at(1)).await;
+    assert!(matches!(refused, Err(StoreError::AttemptSpent)));
+    let code = CodeDigest {
+        owner: attempt(1),
+        digest: second.code_digest,
+    };
+    let taken = store.take_code(&code, at(1)).await.unwrap();
+    assert_eq!(taken, TakenCode::Unknown, "the second code was kept");
+    let session = store.session(&session_id(1), at(1)).await.unwrap();
+    assert_eq!(session, Some(first.session), "the session was replaced");
+    assert!(is_fresh(&take(&store, 1, 1).await));
+}
+
+async fn of_many_openings_of_one_attempt_one_is_written(store: Arc<dyn Store>) {
+    let opened = race(&store, |store, racer| async move {
+        let mut mine = opening(1);
+        mine.session.account = account_id(racer);
+        mine.code_digest = digest(racer);
+        match store.open_session(mine, at(0)).await {
+            Ok(()) => Some(racer),
+            Err(StoreError::AttemptSpent) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let winners: Vec<u8> = opened.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1, "{winners:?} all opened it");
+    let session = store.session(&session_id(1), at(1)).await.unwrap().unwrap();
+    assert_eq!(session.account, account_id(winners[0]));
+}
+
+async fn a_spent_attempt_outlives_its_session(store: Arc<dyn Store>) {
+    let mut short = opening(1);
+    short.session.expires_at = at(30);
+    store.open_session(short, at(0)).await.unwrap();
+    store.end_session(&session_id(1)).await.unwrap();
+    store.sweep(at(ATTEMPT - 1)).await.unwrap();
+    let again = store.open_session(opening(1), at(ATTEMPT - 1)).await;
+    assert!(matches!(again, Err(StoreError::AttemptSpent)));
+}
+
+async fn of_many_who_claim_an_identity_one_wins(store: Arc<dyn Store>) {
+    let claimed = race(&store, |store, racer| async move {
+        let account = store.claim_identity(&identity(1), account_id(racer)).await;
+        account.unwrap()
+    })
+    .await;
+    let winners: BTreeSet<AccountId> = claimed.into_iter().collect();
+    assert_eq!(winners.len(), 1, "{winners:?} all won");
+    let later = store.claim_identity(&identity(1), account_id(200)).await;
+    assert!(winners.contains(&later.unwrap()));
+}
+
+async fn identities_of_different_kinds_do_not_meet(store: Arc<dyn Store>) {
+    let tenant = countersign_core::TenantId::new("6e93a626-8aca-4dc1-9191-ce291b4b75a1").unwrap();
+    let all = [
+        identity(1),
+        Identity::Oidc {
+            issuer: "https://github.com".into(),
+            subject: "1".into(),
+        },
+        Identity::Oidc {
+            issuer: "https://github.com".into(),
+            subject: "1 ".into(),
+        },
+        Identity::Microsoft {
+            tid: tenant,
+            oid: "1".into(),
+        },
+    ];
+    for (identity, n) in all.iter().zip(1..) {
+        let claimed = store.claim_identity(identity, account_id(n)).await.unwrap();
+        assert_eq!(claimed, account_id(n), "{identity} leads elsewhere");
+    }
+}
+
+async fn an_account_is_found_by_id_and_by_identity(store: Arc<dyn Store>) {
+    let account = account(1);
+    let claimed = store.claim_identity(&identity(1), account_id(1)).await;
+    assert_eq!(claimed.unwrap(), account_id(1));
+    let early = store.account_of(&identity(1)).await.unwrap();
+    assert_eq!(early, None, "a claim alone is no account");
+    let put = store.put_account_if_absent(account.clone()).await.unwrap();
+    assert_eq!(put.0, account);
+    let found = Some(put);
+    assert_eq!(store.account(&account_id(1)).await.unwrap(), found);
+    assert_eq!(store.account_of(&identity(1)).await.unwrap(), found);
+    assert_eq!(store.account(&account_id(2)).await.unwrap(), None);
+    assert_eq!(store.account_of(&identity(2)).await.unwrap(), None);
+}
+
+async fn the_first_record_of_an_account_stays(store: Arc<dyn Store>) {
+    let first = store.put_account_if_absent(account(1)).await.unwrap();
+    let mut other = account(1);
+    other.profile.name = Some("Somebody Else".into());
+    let answer = store.put_account_if_absent(other).await.unwrap();
+    assert_eq!(answer, first);
+    assert_eq!(store.account(&account_id(1)).await.unwrap(), Some(first));
+}
+
+async fn a_record_is_replaced_only_by_who_read_it_last(store: Arc<dyn Store>) {
+    let (mut record, first) = store.put_account_if_absent(account(1)).await.unwrap();
+    record.first_mfa_at = Some(at(5));
+    let second = store.replace_account(record.clone(), first).await.unwrap();
+    assert_ne!(second, first);
+    for stale in [first, Version(0), Version(u64::MAX)] {
+        let refused = store.replace_account(account(1), stale).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{stale:?}");
+    }
+    let found = store.account(&account_id(1)).await.unwrap();
+    assert_eq!(found, Some((record, second)));
+    let absent = store.replace_account(account(2), second).await;
+    assert!(matches!(absent, Err(StoreError::Conflict)));
+    assert_eq!(store.account(&account_id(2)).await.unwrap(), None);
+}
+
+async fn of_many_who_replace_a_record_one_wins(store: Arc<dyn Store>) {
+    let (_, version) = store.put_account_if_absent(account(1)).await.unwrap();
+    let replaced = race(&store, move |store, racer| async move {
+        let mut mine = account(1);
+        mine.profile.name = Some(format!("Racer {racer}"));
+        match store.replace_account(mine.clone(), version).await {
+            Ok(version) => Some((mine, version)),
+            Err(StoreError::Conflict) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let winners: Vec<(Account, Version)> = replaced.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+    let found = store.account(&account_id(1)).await.unwrap();
+    assert_eq!(found.as_ref(), winners.first());
+}
+
+async fn accounts_are_listed_page_by_page(store: Arc<dyn Store>) {
+    // Written in another order than listed.
+    for n in (1..=100).rev() {
+        store.put_account_if_absent(account(n)).await.unwrap();
+    }
+    let mut expected: Vec<Account> = (1..=100).map(account).collect();
+    expected.sort_by(|one, other| one.id.cmp(&other.id));
+
+    let mut listed: Vec<Account> = Vec::new();
+    loop {
+        let after = listed.last().map(|account| &account.id);
+        let page = store.list_accounts(after, 7).await.unwrap();
+        assert!(page.len() <= 7);
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page);
+        assert!(listed.len() <= expected.len(), "some are listed twice");
+    }
+    assert_eq!(listed, expected);
+
+    let all = store.list_accounts(None, usize::MAX).await.unwrap();
+    assert_eq!(all, expected);
+    assert_eq!(store.list_accounts(None, 0).await.unwrap(), []);
+    // A cursor is a place, not a record: its account need not be there any more.
+    let gone = AccountId::new("acct_0").unwrap();
+    let first = store.list_accounts(Some(&gone), 1).await.unwrap();
+    assert_eq!(first, expected[..1]);
+}
+
+async fn the_first_key_of_a_name_stays(store: Arc<dyn Store>) {
+    let key = |name: &str, byte| StoredKey {
+        name: name.into(),
+        created_at: at(0) + SignedDuration::from_nanos(123_456_789),
+        material: KeyMaterial(vec![byte; 1200]),
+    };
+    assert_eq!(store.list_keys().await.unwrap(), []);
+    let answers = race(&store, move |store, racer| async move {
+        store.put_key_if_absent(key("b", racer)).await.unwrap()
+    })
+    .await;
+    let first = answers[0].clone();
+    assert!(answers.iter().all(|answer| *answer == first));
+    store.put_key_if_absent(key("a", 0)).await.unwrap();
+    assert_eq!(store.list_keys().await.unwrap(), [key("a", 0), first]);
+}
+
+async fn sweeping_forgets_nothing_that_is_needed(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store.open_session(opening(2), at(0)).await.unwrap();
+    store
+        .claim_identity(&identity(1), account_id(1))
+        .await
+        .unwrap();
+    store.put_account_if_absent(account(1)).await.unwrap();
+    assert!(is_fresh(&take(&store, 1, 1).await));
+    store.sweep(at(CODE - 1)).await.unwrap();
+    assert!(is_fresh(&take(&store, 2, CODE - 1).await));
+    assert_eq!(take(&store, 2, CODE - 1).await, TakenCode::Replayed);
+    store.sweep(at(SESSION - 1)).await.unwrap();
+    assert!(lives(&store, 1, SESSION - 1).await);
+    store.sweep(at(1_000_000_000)).await.unwrap();
+    assert!(store.account_of(&identity(1)).await.unwrap().is_some());
+    assert!(!lives(&store, 1, SESSION).await);
+}
+
+/// All that ends the `n`th attempt, begun at second 0.
+pub fn opening(n: u8) -> Opening {
+    Opening {
+        attempt: attempt(n),
+        attempt_remembered_until: at(ATTEMPT),
+        session: session(n),
+        code_digest: digest(n),
+        code: code(n),
+    }
+}
+
+/// The `n`th account.
+pub fn account(n: u8) -> Account {
+    Account {
+        id: account_id(n),
+        identity: identity(n),
+        profile: Profile {
+            name: Some(format!("Zoë \"Z\" N° {n}")),
+            ..Profile::default()
+        },
+        created_at: at(0),
+        first_mfa_at: None,
+    }
+}
+
+/// The moment so many seconds after the suite's beginning.
+pub fn at(second: i64) -> Timestamp {
+    const BEGINNING: i64 = 1_800_000_000;
+    Timestamp::from_second(BEGINNING + second).expect("a time of this century")
+}
+
+fn session(n: u8) -> Session {
+    Session {
+        id: session_id(n),
+        account: account_id(n),
+        evidence: Evidence {
+            provider: ProviderId::new("github").expect("a name"),
+            identity: identity(n),
+            claims: Claims::default(),
+            profile: Profile::default(),
+            membership: countersign_core::Claim::Absent,
+            verified_at: at(0),
+        },
+        opened_at: at(0),
+        expires_at: at(SESSION),
+    }
+}
+
+fn code(n: u8) -> Code {
+    Code {
+        client: ClientId::new("registry").expect("a client"),
+        redirect_uri: format!("https://registry.example/callback?n={n}"),
+        code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()),
+        nonce: Some("n-0S6_WzA2Mj".into()),
+        scopes: vec![Scope::new("openid").expect("a scope")],
+        acr_values: Vec::new(),
+        expires_at: at(CODE),
+    }
+}
+
+fn attempt(n: u8) -> AttemptId {
+    AttemptId::new(format!("{n:032x}")).expect("an attempt")
+}
+
+fn session_id(n: u8) -> SessionId {
+    SessionId::of(&attempt(n))
+}
+
+fn account_id(n: u8) -> AccountId {
+    AccountId::new(format!("acct_{n}")).expect("an account id")
+}
+
+fn identity(n: u8) -> Identity {
+    Identity::GitHub {
+        host: "github.com".into(),
+        id: u64::from(n),
+    }
+}
+
+fn digest(n: u8) -> [u8; 32] {
+    [n; 32]
+}
+
+fn is_fresh(taken: &TakenCode) -> bool {
+    matches!(taken, TakenCode::Fresh { .. })
+}
+
+/// Takes the `n`th code at that second.
+async fn take(store: &Arc<dyn Store>, n: u8, second: i64) -> TakenCode {
+    let code = CodeDigest {
+        owner: attempt(n),
+        digest: digest(n),
+    };
+    store.take_code(&code, at(second)).await.unwrap()
+}
+
+async fn lives(store: &Arc<dyn Store>, n: u8, second: i64) -> bool {
+    let session = store.session(&session_id(n), at(second)).await;
+    session.unwrap().is_some()
+}
+
+/// Lets many do the same at once, numbered from 1, and gathers what they got.
+async fn race<T, F>(store: &Arc<dyn Store>, run: impl Fn(Arc<dyn Store>, u8) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let racers: Vec<_> = (1..=RACERS)
+        .map(|racer| tokio::spawn(run(store.clone(), racer)))
+        .collect();
+    let mut results = Vec::new();
+    for racer in racers {
+        results.push(racer.await.unwrap());
+    }
+    results
+}

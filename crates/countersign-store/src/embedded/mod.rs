@@ -1,0 +1,170 @@
+//! How one machine keeps everything: two SQLite databases in a data directory.
+//!
+//! `state.db` holds what a login leaves behind and may be lost with the power (the person signs
+//! in again); `durable.db` holds accounts and keys and may not. Both survive `kill -9`. Writes go
+//! through one thread per database, which commits all that wait at once ([`writer`]); reads are
+//! made where they are asked for ([`reader`]).
+
+mod account;
+mod database;
+mod directory;
+mod key;
+mod reader;
+mod row;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+
+use async_trait::async_trait;
+use countersign_core::{AccountId, Identity, SessionId};
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use self::database::{DURABLE, Database, STATE};
+use self::reader::Reader;
+use self::writer::Writer;
+use crate::{
+    Account, CodeDigest, Opening, Session, Store, StoreError, StoredKey, TakenCode, Version,
+};
+
+/// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
+const SWEPT_AT_ONCE: usize = 100;
+
+/// The store in a data directory of one machine.
+///
+/// Dropping it writes what still waits and closes the files. It runs on tokio.
+#[derive(Debug)]
+pub struct Embedded {
+    // Dropped in this order: the last connection to close, a writer's, tidies up the database.
+    state_reader: Reader,
+    durable_reader: Reader,
+    state: Writer,
+    durable: Writer,
+    /// Held as long as the databases are open: SQLite alone would let a second process in.
+    _lock: File,
+}
+
+impl Embedded {
+    /// Opens the store in `directory`, making it (mode 0700, its files 0600) if it is not there.
+    ///
+    /// Refused with [`StoreError::Unavailable`], saying what to do: a directory or file that others
+    /// may read or write, one that another process has open, and one that a newer Countersign wrote.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let (directory, lock) = directory::prepare(directory)?;
+        let state = Database::at(&directory, &STATE);
+        let durable = Database::at(&directory, &DURABLE);
+        // Writers first: they make the tables that the readers read.
+        let state_writer = Writer::start("store-state", state.open_for_writing()?)?;
+        let durable_writer = Writer::start("store-durable", durable.open_for_writing()?)?;
+        Ok(Self {
+            state_reader: Reader::open(state)?,
+            durable_reader: Reader::open(durable)?,
+            state: state_writer,
+            durable: durable_writer,
+            _lock: lock,
+        })
+    }
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn open_session(&self, opening: Opening, now: Timestamp) -> Result<(), StoreError> {
+        let row = sign_in::Row::new(&opening)?;
+        self.state
+            .run(move |connection| sign_in::open(connection, &row, now))
+            .await
+    }
+
+    async fn take_code(&self, code: &CodeDigest, now: Timestamp) -> Result<TakenCode, StoreError> {
+        let code = code.clone();
+        self.state
+            .run(move |connection| sign_in::take_code(connection, &code, now))
+            .await
+    }
+
+    async fn session(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        self.state_reader
+            .read(|connection| sign_in::session(connection, id, now))
+    }
+
+    async fn end_session(&self, id: &SessionId) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.state
+            .run(move |connection| sign_in::end(connection, &id))
+            .await
+    }
+
+    async fn claim_identity(
+        &self,
+        identity: &Identity,
+        fresh: AccountId,
+    ) -> Result<AccountId, StoreError> {
+        let identity = identity.to_string();
+        self.durable
+            .run(move |connection| account::claim(connection, &identity, &fresh))
+            .await
+    }
+
+    async fn account_of(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<(Account, Version)>, StoreError> {
+        self.durable_reader
+            .read(|connection| account::of_identity(connection, identity))
+    }
+
+    async fn account(&self, id: &AccountId) -> Result<Option<(Account, Version)>, StoreError> {
+        self.durable_reader
+            .read(|connection| account::by_id(connection, id))
+    }
+
+    async fn put_account_if_absent(
+        &self,
+        account: Account,
+    ) -> Result<(Account, Version), StoreError> {
+        self.durable
+            .run(move |connection| account::put_if_absent(connection, &account))
+            .await
+    }
+
+    async fn replace_account(
+        &self,
+        account: Account,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        self.durable
+            .run(move |connection| account::replace(connection, &account, version))
+            .await
+    }
+
+    async fn list_accounts(
+        &self,
+        after: Option<&AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, StoreError> {
+        let after = after.cloned();
+        self.durable_reader
+            .read_much(move |connection| account::list(connection, after.as_ref(), limit))
+            .await
+    }
+
+    async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {
+        self.durable
+            .run(move |connection| key::put_if_absent(connection, &key))
+            .await
+    }
+
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.durable_reader.read_much(key::list).await
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        let sweep = move |connection: &Connection| sign_in::sweep(connection, now, SWEPT_AT_ONCE);
+        while self.state.run(sweep).await? == SWEPT_AT_ONCE {}
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! What a sign-in leaves behind: the spent attempt, its session and its code, in one row.
+//!
+//! One row, since the three are written together and belong to one owner: a login costs one
+//! insert and one update. What ends is set to null; the row stays until nothing of it is needed.
+
+use countersign_core::SessionId;
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params};
+
+use super::row::{Place, execute, from_json, micros, to_json};
+use crate::{Code, CodeDigest, Opening, Session, StoreError, TakenCode};
+
+/// Rows are appended in the order of `n`, so that the random ids scatter over a small index only.
+pub(super) const TABLES: &str = "
+    CREATE TABLE sign_in (
+        n                  INTEGER PRIMARY KEY,
+        session_id         TEXT NOT NULL UNIQUE,  -- names the attempt too: `sess_` and its id
+        session            TEXT,                  -- JSON; null once ended
+        session_expires_at INTEGER NOT NULL,      -- this and all times: microseconds since 1970
+        code_digest        BLOB NOT NULL,         -- SHA-256 of the code's secret part
+        code               TEXT,                  -- JSON; null once taken
+        code_expires_at    INTEGER NOT NULL,
+        forget_at          INTEGER NOT NULL       -- the row's end: nothing of it is needed any more
+    ) STRICT;
+    CREATE INDEX sign_in_forget_at ON sign_in (forget_at);
+";
+
+/// How many expired rows each new one takes with it: more than one, so that they never pile up.
+const SWEPT_IN_PASSING: usize = 2;
+
+/// A row to be written.
+#[derive(Debug)]
+pub(super) struct Row {
+    session_id: SessionId,
+    session: String,
+    session_expires_at: i64,
+    code_digest: [u8; 32],
+    code: String,
+    code_expires_at: i64,
+    forget_at: i64,
+}
+
+impl Row {
+    pub(super) fn new(opening: &Opening) -> Result<Self, StoreError> {
+        let session_id = SessionId::of(&opening.attempt);
+        if opening.session.id != session_id {
+            return Err(StoreError::Unavailable(format!(
+                "session `{}` is not named after its attempt",
+                opening.session.id
+            )));
+        }
+        let session_expires_at = micros(opening.session.expires_at);
+        let code_expires_at = micros(opening.code.expires_at);
+        Ok(Self {
+            session_id,
+            session: to_json(&opening.session)?,
+            session_expires_at,
+            code_digest: opening.code_digest,
+            code: to_json(&opening.code)?,
+            code_expires_at,
+            forget_at: micros(opening.attempt_remembered_until)
+                .max(session_expires_at)
+                .max(code_expires_at),
+        })
+    }
+}
+
+/// Spends the attempt, opens its session and keeps its code; nothing of that if the attempt is spent.
+pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result<(), StoreError> {
+    const INSERT: &str = "INSERT INTO sign_in (session_id, session, session_expires_at, \
+        code_digest, code, code_expires_at, forget_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        ON CONFLICT (session_id) DO NOTHING";
+    let written = execute(
+        connection,
+        INSERT,
+        params![
+            row.session_id.as_str(),
+            row.session,
+            row.session_expires_at,
+            row.code_digest,
+            row.code,
+            row.code_expires_at,
+            row.forget_at,
+        ],
+    )?;
+    if written == 0 {
+        return Err(StoreError::AttemptSpent);
+    }
+    sweep(connection, now, SWEPT_IN_PASSING)?;
+    Ok(())
+}
+
+/// Takes a code, once.
+pub(super) fn take_code(
+    connection: &Connection,
+    code: &CodeDigest,
+    now: Timestamp,
+) -> Result<TakenCode, StoreError> {
+    // A wrong digest finds no row and so neither spends the code nor ends the session: knowing the
+    // owner is not enough for either. Comparing in SQL may leak by its time how many leading bytes
+    // of the SHA-256 were right, which helps nobody to find what it is the digest of.
+    const FIND: &str = "SELECT n, code, code_expires_at, session, session_expires_at \
+        FROM sign_in WHERE session_id = ?1 AND code_digest = ?2";
+    let id = SessionId::of(&code.owner);
+    let now = micros(now);
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(params![id.as_str(), code.digest])?;
+    let Some(row) = rows.next()? else {
+        return Ok(TakenCode::Unknown);
+    };
+    if now >= row.get::<_, i64>(2)? {
+        return Ok(TakenCode::Unknown);
+    }
+    if row.get_ref(1)? == ValueRef::Null {
+        end(connection, &id)?;
+        return Ok(TakenCode::Replayed);
+    }
+    if row.get_ref(3)? == ValueRef::Null || now >= row.get::<_, i64>(4)? {
+        return Ok(TakenCode::Unknown);
+    }
+    let code: Code = from_json(place(&id), row.get_ref(1)?)?;
+    let session = read_session(&id, row.get_ref(3)?)?;
+    spend(connection, row.get(0)?)?;
+    Ok(TakenCode::Fresh {
+        code: Box::new(code),
+        session: Box::new(session),
+    })
+}
+
+fn spend(connection: &Connection, n: i64) -> rusqlite::Result<usize> {
+    execute(
+        connection,
+        "UPDATE sign_in SET code = NULL WHERE n = ?1",
+        [n],
+    )
+}
+
+/// A live session.
+pub(super) fn session(
+    connection: &Connection,
+    id: &SessionId,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    const FIND: &str = "SELECT session FROM sign_in \
+        WHERE session_id = ?1 AND session_expires_at > ?2 AND session IS NOT NULL";
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(params![id.as_str(), micros(now)])?;
+    match rows.next()? {
+        Some(row) => read_session(id, row.get_ref(0)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Ends a session, if it is there.
+pub(super) fn end(connection: &Connection, id: &SessionId) -> Result<(), StoreError> {
+    const END: &str = "UPDATE sign_in SET session = NULL WHERE session_id = ?1";
+    execute(connection, END, [id.as_str()])?;
+    Ok(())
+}
+
+/// Forgets at most `limit` rows of which nothing is needed any more, and counts them.
+pub(super) fn sweep(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    const FORGET: &str = "DELETE FROM sign_in WHERE n IN \
+        (SELECT n FROM sign_in WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(execute(connection, FORGET, [micros(now), limit])?)
+}
+
+fn read_session(id: &SessionId, column: ValueRef<'_>) -> Result<Session, StoreError> {
+    let session: Session = from_json(place(id), column)?;
+    if session.id == *id {
+        Ok(session)
+    } else {
+        Err(place(id).corrupt("it is the record of another session"))
+    }
+}
+
+fn place(id: &SessionId) -> Place<'_> {
+    Place {
+        table: "sign_in",
+        key: id.as_str(),
+    }
+}

@@ -1,0 +1,113 @@
+//! What Countersign remembers, and how it is kept.
+//!
+//! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
+//! machine. `conformance` (a feature) is the suite that every backend passes. The operations are named
+//! for what they do, and each touches one owner's records only (an attempt with the session
+//! and the code it led to; an identity; an account), so that a cluster keeps them in one slot.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod embedded;
+mod record;
+
+use async_trait::async_trait;
+use countersign_core::{AccountId, AttemptId, Identity, SessionId};
+use jiff::Timestamp;
+use thiserror::Error;
+
+pub use embedded::Embedded;
+pub use record::{
+    Account, Code, CodeDigest, KeyMaterial, Opening, Session, StoredKey, TakenCode, Version,
+};
+
+/// What Countersign remembers. Every method is atomic; acknowledged means that it survives `kill -9`.
+///
+/// `now` is an argument: expiry is judged by the caller's clock, never by the store's.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Spends the attempt and, in the same operation, opens the session it led to and keeps the
+    /// code that hands the session to the client.
+    ///
+    /// [`StoreError::AttemptSpent`] if the attempt was spent before: nothing is written then.
+    async fn open_session(&self, opening: Opening, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes a code: exactly one caller ever gets [`TakenCode::Fresh`]. A later one gets
+    /// [`TakenCode::Replayed`] as long as the code is remembered, and the session that the code
+    /// had opened is ended (RFC 6749 4.1.2: revoke what a reused code bought).
+    async fn take_code(&self, code: &CodeDigest, now: Timestamp) -> Result<TakenCode, StoreError>;
+
+    /// A live session, or `None` if it never was, has expired or was ended.
+    async fn session(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
+
+    /// Ends a session. Ending one that is not there is no error.
+    async fn end_session(&self, id: &SessionId) -> Result<(), StoreError>;
+
+    /// The account that an identity leads to, claiming the identity for `fresh` if it leads nowhere yet.
+    ///
+    /// Of many callers with different `fresh` exactly one wins, and all get the winner's id.
+    async fn claim_identity(
+        &self,
+        identity: &Identity,
+        fresh: AccountId,
+    ) -> Result<AccountId, StoreError>;
+
+    /// The account that an identity leads to, with its record.
+    async fn account_of(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<(Account, Version)>, StoreError>;
+
+    /// The record of an account.
+    async fn account(&self, id: &AccountId) -> Result<Option<(Account, Version)>, StoreError>;
+
+    /// Writes an account's first record and answers with the one in force: this one, or the one
+    /// that was already there.
+    async fn put_account_if_absent(
+        &self,
+        account: Account,
+    ) -> Result<(Account, Version), StoreError>;
+
+    /// Replaces an account's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn replace_account(
+        &self,
+        account: Account,
+        version: Version,
+    ) -> Result<Version, StoreError>;
+
+    /// Accounts in the order of their ids, after `after`, at most `limit`.
+    async fn list_accounts(
+        &self,
+        after: Option<&AccountId>,
+        limit: usize,
+    ) -> Result<Vec<Account>, StoreError>;
+
+    /// Keeps a key under its name and answers with the one in force: this one, or the one that
+    /// was already there.
+    async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError>;
+
+    /// All keys, in the order of their names.
+    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// Forgets what has expired. Called now and then; nothing depends on it but disk space.
+    async fn sweep(&self, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// The id of the attempt that owns a session or a code; see [`SessionId::of`].
+pub type Owner = AttemptId;
+
+/// What can go wrong in a store.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The attempt was spent before.
+    #[error("the sign-in attempt was already spent")]
+    AttemptSpent,
+    /// The record was changed by another since it was read.
+    #[error("the record was changed by another since it was read")]
+    Conflict,
+    /// A record is there and can't be read.
+    #[error("a stored record can't be read: {0}")]
+    Corrupt(String),
+    /// The store does not answer, or refuses the write.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,127 @@
+//! The records, as values. How they are laid out on disk is each backend's own affair.
+
+use std::fmt;
+
+use countersign_core::{
+    AccountId, Acr, AttemptId, ClientId, Evidence, Identity, Profile, Scope, SessionId,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A person's account: made at the first login that was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Stable; the `sub` of every token.
+    pub id: AccountId,
+    /// The provider identity that leads here.
+    pub identity: Identity,
+    /// Name and e-mail address, as of the last login.
+    pub profile: Profile,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was first seen with multi-factor authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_mfa_at: Option<Timestamp>,
+}
+
+/// How often a record was written: what compare-and-set compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// A session: who signed in and what that proved. The policy weighs it anew for every token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its name, the `sid` of its tokens; see [`SessionId::of`].
+    pub id: SessionId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What the login proved, as it was.
+    pub evidence: Evidence,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it ends, whatever happens.
+    pub expires_at: Timestamp,
+}
+
+/// What a one-time code stands for, until its client takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// The client it was issued to, and to no other (RFC 6749 4.1.3).
+    pub client: ClientId,
+    /// The redirect URI of the request, which the token request must repeat.
+    pub redirect_uri: String,
+    /// The S256 challenge of the request (RFC 7636), if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_challenge: Option<String>,
+    /// The client's `nonce`, to be repeated in the ID token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// The scopes asked for; `decide` says at the token endpoint which are granted.
+    pub scopes: Vec<Scope>,
+    /// The `acr_values` asked for, ours only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr_values: Vec<Acr>,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// A code as the store knows it: its owner, and the SHA-256 of its secret. The code itself is never kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeDigest {
+    /// The attempt that led to it.
+    pub owner: AttemptId,
+    /// SHA-256 of the code's secret part.
+    pub digest: [u8; 32],
+}
+
+/// All that ends an attempt, written at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The attempt to spend.
+    pub attempt: AttemptId,
+    /// Until when the spent attempt is remembered: no earlier than its cookie's end.
+    pub attempt_remembered_until: Timestamp,
+    /// The session to open; its id is [`SessionId::of`] the attempt.
+    pub session: Session,
+    /// SHA-256 of the code's secret part.
+    pub code_digest: [u8; 32],
+    /// What the code stands for.
+    pub code: Code,
+}
+
+/// What became of a code that was to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenCode {
+    /// It was good, and is now spent.
+    Fresh {
+        /// What it stands for.
+        code: Box<Code>,
+        /// The session it hands over.
+        session: Box<Session>,
+    },
+    /// It had been taken before; the session has been ended.
+    Replayed,
+    /// It never was, or has expired, or its session has ended.
+    Unknown,
+}
+
+/// A signing or sealing key under a name that says what it is for (`id-token-rs256`, …).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The key.
+    pub material: KeyMaterial,
+}
+
+/// The bytes of a private or symmetric key, which never print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyMaterial(pub Vec<u8>);
+
+impl fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}

@@ -1,0 +1,158 @@
+//! The verifier that a service keeps: an issuer, an audience, and the issuer's keys in a cache.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::access_token::AccessToken;
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::fetch::Source;
+use crate::keys::KeySet;
+use crate::verify::{Expectations, verify};
+
+/// Verifies the access tokens of one issuer for one service.
+///
+/// Make one at start and clone it freely: clones share one cache. The keys are fetched at the
+/// first token, then hourly; for a key that is not in the set at most once a minute; and the last
+/// good ones are used for up to a day while the issuer cannot be reached. Callers that need the
+/// keys at the same time share one fetch.
+///
+/// Needs to be called inside a Tokio runtime (actix-web and axum bring one).
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    expected: Expectations,
+    source: Source,
+    clock: Box<dyn Fn() -> i64 + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cache: Cache,
+    /// The fetch that is under way. Its sender is dropped when the fetch has ended in any way.
+    flight: Option<watch::Receiver<()>>,
+}
+
+impl Verifier {
+    /// A verifier for the tokens of `issuer` with the audience `audience`: both exactly as in the
+    /// broker's configuration. Does not connect yet.
+    ///
+    /// The issuer must be an `https` URL; `http` is accepted for a loopback host alone.
+    pub fn new(issuer: &str, audience: &str) -> Result<Self, Error> {
+        Self::with_clock(issuer, audience, system_clock)
+    }
+
+    /// The same with a clock of the caller's, which gives Unix seconds.
+    pub fn with_clock(
+        issuer: &str,
+        audience: &str,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let inner = Inner {
+            expected: Expectations::new(issuer, audience),
+            source: Source::new(issuer)?,
+            clock: Box::new(clock),
+            state: Mutex::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Verifies one token. See [`verify`](crate::verify()) for what is checked.
+    pub async fn verify(&self, token: &str) -> Result<AccessToken, Error> {
+        let now = (self.inner.clock)();
+        let keys = self.keys(now).await?;
+        match verify(token, &keys, &self.inner.expected, now) {
+            // The issuer may have a new key; verify again with whatever is newest.
+            Err(Error::UnknownKey) => {
+                self.fetch_if_due(now).await;
+                verify(
+                    token,
+                    &*self.inner.state().cache.keys(now)?,
+                    &self.inner.expected,
+                    now,
+                )
+            }
+            answer => answer,
+        }
+    }
+
+    async fn keys(&self, now: i64) -> Result<Arc<KeySet>, Error> {
+        let fresh = self.inner.state().cache.is_fresh(now);
+        if !fresh {
+            self.fetch_if_due(now).await;
+        }
+        self.inner.state().cache.keys(now)
+    }
+
+    /// Waits for the fetch that is under way, or for a new one if the last is long enough ago.
+    async fn fetch_if_due(&self, now: i64) {
+        if let Some(mut flight) = self.join_or_start(now) {
+            // Nothing is ever sent: this returns when the sender is dropped.
+            let _landed = flight.changed().await;
+        }
+    }
+
+    /// The fetch is a task of its own: a caller that goes away must not cancel it for the others.
+    fn join_or_start(&self, now: i64) -> Option<watch::Receiver<()>> {
+        let mut state = self.inner.state();
+        if let Some(flight) = state.flight.as_ref().filter(|flight| is_under_way(flight)) {
+            return Some(flight.clone());
+        }
+        if !state.cache.may_fetch(now) {
+            return None;
+        }
+        state.cache.note_try(now);
+        let (done, flight) = watch::channel(());
+        state.flight = Some(flight.clone());
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            let answer = inner.source.fetch().await;
+            inner.state().cache.note_answer(now, answer);
+            drop(done);
+        });
+        Some(flight)
+    }
+}
+
+impl Inner {
+    /// No code that can panic runs under this lock, and if it did the state would still be whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("expected", &self.inner.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_under_way(flight: &watch::Receiver<()>) -> bool {
+    flight.has_changed().is_ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this crate's one clock; strangers use it alone"
+)]
+fn system_clock() -> i64 {
+    // A clock before 1970 is as wrong as one at 1970, where every token lies in the future.
+    let since_1970 = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

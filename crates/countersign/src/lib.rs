@@ -1,0 +1,1 @@
+//! A federated-identity authentication broker for package registries.

@@ -1,0 +1,298 @@
+//! A broker with its stand-in providers, and a person who signs in.
+
+use countersign_core::{ProviderId, TenantId};
+use countersign_dev_idp::{Client as IdpClient, DevIdp};
+use countersign_providers::github::{GitHubSettings, Site};
+use countersign_providers::microsoft::{Audience, MicrosoftSettings};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
+use secrecy::SecretString;
+use serde_json::json;
+use url::Url;
+
+use crate::{Browser, BrokerSetup, Page, TestBroker, Tokens};
+
+/// The policy that tests start from.
+const POLICY: &str = include_str!("policy.toml");
+/// The PKCE verifier of the client, and its S256 challenge.
+const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
+const CHALLENGE: &str = "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI";
+
+/// A broker with all four kinds of provider, each a stand-in of its own.
+#[derive(Debug)]
+pub struct World {
+    /// The broker.
+    pub broker: TestBroker,
+    /// Entra and Microsoft accounts.
+    pub entra: DevIdp,
+    /// GitHub.
+    pub github: DevIdp,
+    /// Plain OpenID Connect.
+    pub oidc: DevIdp,
+}
+
+/// A sign-in to be made.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The provider in the broker's configuration.
+    pub provider: &'static str,
+    /// The account to pick at the stand-in.
+    pub account: &'static str,
+    /// Parameters of the authorization request, over the usual ones. An empty value leaves one out.
+    pub parameters: Vec<(String, String)>,
+    /// What to answer where the stand-in offers to enrol.
+    pub enrol: &'static str,
+}
+
+/// How a sign-in ended for the browser.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The client got a code.
+    Code(Page),
+    /// The client got an OAuth error.
+    ClientError(Page),
+    /// The broker offers to go back to the provider.
+    StepUp(Page),
+    /// The broker shows a page, with this reason code.
+    Refused(Page),
+    /// The browser is left at the provider.
+    AtProvider(Page),
+}
+
+impl World {
+    /// The usual world.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The usual world with a broker that was changed before it started.
+    pub async fn with(change: impl FnOnce(&mut BrokerSetup)) -> Self {
+        let entra = DevIdp::entra("127.0.0.2:0").await.expect("a stand-in for Entra");
+        let github = DevIdp::github("127.0.0.2:0").await.expect("a stand-in for GitHub");
+        let oidc = DevIdp::oidc("127.0.0.2:0").await.expect("a stand-in for OpenID Connect");
+        let mut setup = BrokerSetup::new(POLICY);
+        change(&mut setup);
+        let broker = setup.start(|http| providers(http, [&entra, &github, &oidc]));
+        Self { broker, entra, github, oidc }
+    }
+
+    /// The address of a request of the client `gallery`.
+    pub fn authorize_url(&self, login: &Login) -> Url {
+        let mut parameters: Vec<(String, String)> = [
+            ("response_type", "code"),
+            ("client_id", "gallery"),
+            ("redirect_uri", BrokerSetup::REDIRECT_URI),
+            ("scope", "openid profile email packages:manage"),
+            ("state", "state-of-the-client"),
+            ("nonce", "nonce-of-the-client"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("provider", login.provider),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        for (name, value) in &login.parameters {
+            parameters.retain(|(known, _)| known != name);
+            parameters.push((name.clone(), value.clone()));
+        }
+        parameters.retain(|(_, value)| !value.is_empty());
+        let mut url = Url::parse(&format!("{}/authorize", self.broker.issuer)).expect("an address");
+        url.query_pairs_mut().extend_pairs(parameters);
+        url
+    }
+
+    /// Signs in, up to the first thing that a person would have to look at.
+    pub async fn sign_in(&self, browser: &mut Browser, login: &Login) -> Outcome {
+        let page = browser.get(&self.authorize_url(login)).await;
+        self.go_on(browser, page, login).await
+    }
+
+    /// Signs in, taking the step-up where it is offered.
+    pub async fn sign_in_with_step_up(&self, browser: &mut Browser, login: &Login) -> Outcome {
+        match self.sign_in(browser, login).await {
+            Outcome::StepUp(page) => self.step_up(browser, &page, login).await,
+            other => other,
+        }
+    }
+
+    /// Takes the step-up that a page offers.
+    pub async fn step_up(&self, browser: &mut Browser, page: &Page, login: &Login) -> Outcome {
+        let url = page.primary_link().expect("a way back to the provider");
+        let page = self.at_provider(browser, url, login).await;
+        self.go_on(browser, page, login).await
+    }
+
+    /// Follows a page of the broker's or a provider's to where it leads.
+    pub async fn go_on(&self, browser: &mut Browser, mut page: Page, login: &Login) -> Outcome {
+        for _ in 0..12 {
+            page = match page.location.clone() {
+                Some(to) if to.as_str().starts_with(BrokerSetup::REDIRECT_URI) => {
+                    let is_error = page.sent_with("error").is_some();
+                    return if is_error { Outcome::ClientError(page) } else { Outcome::Code(page) };
+                }
+                Some(to) if self.is_broker(&to) => browser.get(&to).await,
+                Some(to) => self.at_provider(browser, to, login).await,
+                None => match page.form() {
+                    Some((to, fields)) if self.is_broker(&to) => browser.post(&to, &fields).await,
+                    _ => return self.outcome(page),
+                },
+            };
+        }
+        panic!("the sign-in does not end; last at {}", page.url);
+    }
+
+    fn outcome(&self, page: Page) -> Outcome {
+        match page.primary_link() {
+            _ if !self.is_broker(&page.url) => Outcome::AtProvider(page),
+            Some(link) if page.status == 200 && link.host_str() == Some("127.0.0.2") => {
+                Outcome::StepUp(page)
+            }
+            _ => Outcome::Refused(page),
+        }
+    }
+
+    async fn at_provider(&self, browser: &mut Browser, mut url: Url, login: &Login) -> Page {
+        url.query_pairs_mut().append_pair("account", login.account).append_pair("enrol", login.enrol);
+        browser.get(&url).await
+    }
+
+    fn is_broker(&self, url: &Url) -> bool {
+        url.as_str().starts_with(&self.broker.issuer)
+    }
+
+    /// Redeems the code that the client got.
+    pub async fn redeem(&self, page: &Page) -> Tokens {
+        let code = page.sent_with("code").expect("a code");
+        self.redeem_with(&[("code", &code)]).await
+    }
+
+    /// Calls the token endpoint as the client `gallery`, with these parameters over the usual ones.
+    pub async fn redeem_with(&self, changed: &[(&str, &str)]) -> Tokens {
+        let mut form: Vec<(String, String)> = [
+            ("grant_type", "authorization_code"),
+            ("redirect_uri", BrokerSetup::REDIRECT_URI),
+            ("code_verifier", VERIFIER),
+            ("client_id", "gallery"),
+            ("client_secret", BrokerSetup::SECRET),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        for (name, value) in changed {
+            form.retain(|(known, _)| known != name);
+            form.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        form.retain(|(_, value)| !value.is_empty());
+        let url = Url::parse(&format!("{}/token", self.broker.issuer)).expect("an address");
+        let page = Browser::new().post(&url, &form).await;
+        let body = serde_json::from_str(&page.body).unwrap_or(json!(page.body));
+        Tokens { status: page.status, body }
+    }
+}
+
+impl Login {
+    /// A sign-in as `account` at `provider`, with the usual request.
+    pub fn new(provider: &'static str, account: &'static str) -> Self {
+        Self { provider, account, parameters: Vec::new(), enrol: "yes" }
+    }
+
+    /// With this parameter in the authorization request.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+impl Outcome {
+    /// The page that the browser was left with.
+    pub fn page(&self) -> &Page {
+        match self {
+            Self::Code(page)
+            | Self::ClientError(page)
+            | Self::StepUp(page)
+            | Self::Refused(page)
+            | Self::AtProvider(page) => page,
+        }
+    }
+
+    /// One word and what it is about: `code`, `step-up: mfa-absent`, `refused: provider-timeout`,
+    /// `client: access_denied`, `at-provider`.
+    pub fn summary(&self) -> String {
+        let reason = |page: &Page| page.reason_code().unwrap_or("?").to_owned();
+        match self {
+            Self::Code(_) => "code".to_owned(),
+            Self::ClientError(page) => format!("client: {}", page.sent_with("error").unwrap_or_default()),
+            Self::StepUp(page) => format!("step-up: {}", reason(page)),
+            Self::Refused(page) => format!("refused: {}", reason(page)),
+            Self::AtProvider(_) => "at-provider".to_owned(),
+        }
+    }
+
+    /// The page with the code; fails where there is none.
+    pub fn code(self) -> Page {
+        match self {
+            Self::Code(page) => page,
+            other => panic!("no code but {}: {}", other.summary(), other.page().body),
+        }
+    }
+}
+
+fn providers(http: &Http, [entra, github, oidc]: [&DevIdp; 3]) -> Vec<Provider> {
+    let contoso = TenantId::new(countersign_dev_idp::entra::CONTOSO).expect("a tenant");
+    vec![
+        microsoft(http, entra, "microsoft", Audience::Consumers),
+        microsoft(http, entra, "entra", Audience::Organizations),
+        microsoft(http, entra, "contoso", Audience::Tenant(contoso)),
+        Provider::GitHub(GitHub::new(
+            GitHubSettings {
+                name: provider_id("github"),
+                title: "GitHub".into(),
+                site: Site::at(&url(github)).expect("addresses"),
+                credentials: credentials(),
+                scopes: vec!["read:user".into(), "user:email".into()],
+            },
+            http.clone(),
+        )),
+        Provider::Oidc(Oidc::new(
+            OidcSettings {
+                name: provider_id("oidc"),
+                title: "Example ID".into(),
+                issuer: url(oidc),
+                credentials: credentials(),
+                scopes: vec!["profile".into(), "email".into()],
+                algorithm: SigningAlgorithm::Rs256,
+                email_trust: EmailTrust::Trusted,
+                enrolment_url: None,
+            },
+            http.clone(),
+        )),
+    ]
+}
+
+fn microsoft(http: &Http, idp: &DevIdp, name: &str, audience: Audience) -> Provider {
+    let settings = MicrosoftSettings {
+        name: provider_id(name),
+        title: format!("Microsoft ({name})"),
+        authority: url(idp),
+        audience,
+        credentials: credentials(),
+        flow: None,
+        enrolment_url: Url::parse("https://account.microsoft.com/security").expect("an address"),
+    };
+    Provider::Microsoft(Microsoft::new(settings, http.clone()))
+}
+
+fn credentials() -> Credentials {
+    Credentials {
+        client_id: IdpClient::DEVELOPMENT_ID.into(),
+        secret: SecretString::from(IdpClient::DEVELOPMENT_SECRET),
+    }
+}
+
+fn provider_id(text: &str) -> ProviderId {
+    ProviderId::new(text).expect("a provider id")
+}
+
+fn url(idp: &DevIdp) -> Url {
+    Url::parse(idp.base_url()).expect("an address")
+}
