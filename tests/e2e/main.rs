@@ -1,3 +1,9 @@
 //! The end-to-end tests: the real server on loopback, with stand-ins and real peers.
 
+mod attacks;
+mod cases;
+mod downstream;
+mod process;
+mod screen;
 mod sign_in;
+mod upstream;

@@ -81,7 +81,7 @@ impl BrokerSetup {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = TestClock::default();
         let issuer = self.issuer();
-        let handle = self.run(providers, directory.path(), clock.clone());
+        let handle = self.run(providers, &directory.path().join("data"), clock.clone());
         TestBroker { issuer, clock, handle, _directory: directory }
     }
 

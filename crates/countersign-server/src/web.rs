@@ -7,7 +7,8 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::error::InternalError;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jiff::Timestamp;
@@ -69,21 +70,27 @@ async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     if request.uri().to_string().len() > LONGEST_TARGET {
-        let answer = HttpResponse::UriTooLong().finish();
-        return Ok(with_headers(request.into_response(answer)).map_into_boxed_body());
+        return Err(refused(StatusCode::URI_TOO_LONG));
     }
-    let plain = request.request().clone();
     match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
-        Ok(answer) => Ok(with_headers(answer?).map_into_boxed_body()),
-        Err(_) => {
-            let answer = ServiceResponse::new(plain, HttpResponse::RequestTimeout().finish());
-            Ok(with_headers(answer).map_into_boxed_body())
+        Ok(answer) => {
+            let mut answer = answer?;
+            add_headers(answer.headers_mut());
+            Ok(answer)
         }
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
+/// An answer to a request that no handler sees the end of.
+fn refused(status: StatusCode) -> actix_web::Error {
+    let mut answer = HttpResponse::new(status);
+    add_headers(answer.headers_mut());
+    InternalError::from_response("refused", answer).into()
+}
+
 /// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
-fn with_headers<B>(mut answer: ServiceResponse<B>) -> ServiceResponse<B> {
+fn add_headers(headers: &mut HeaderMap) {
     const HEADERS: [(&str, &str); 8] = [
         ("content-security-policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
         ("x-content-type-options", "nosniff"),
@@ -96,11 +103,10 @@ fn with_headers<B>(mut answer: ServiceResponse<B>) -> ServiceResponse<B> {
     ];
     for (name, value) in HEADERS {
         let name = HeaderName::from_static(name);
-        if !answer.headers().contains_key(&name) {
-            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    answer
 }
 
 /// What a handler knows of the request besides its parameters.

@@ -1,0 +1,102 @@
+//! `[client.NAME]` and `[resource."AUDIENCE"]`: who sends people here, and who verifies our tokens.
+
+use std::collections::BTreeMap;
+
+use countersign_core::ClientId;
+use countersign_core::document::{Key, Table, Value};
+use countersign_server::{
+    Client, ClientAuthentication, Resource, SecretDigest, SigningAlgorithm,
+};
+use secrecy::ExposeSecret;
+
+use super::address;
+use super::file::{Reader, at_least_one, only_true, text};
+
+const ALGORITHMS: [(&str, SigningAlgorithm); 3] = [
+    ("RS256", SigningAlgorithm::Rs256),
+    ("ES256", SigningAlgorithm::Es256),
+    ("EdDSA", SigningAlgorithm::EdDsa),
+];
+
+impl Reader<'_> {
+    pub(super) fn clients(&mut self, value: &Value<'_>) -> Option<BTreeMap<ClientId, Client>> {
+        let clients = value.entries(|key, value| self.client(key, value))?;
+        at_least_one(value, !clients.is_empty())?;
+        Some(clients)
+    }
+
+    fn client(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<(ClientId, Client)> {
+        let id = key.parsed(ClientId::new);
+        // Known even if the rest of it is wrong: a policy that names it is right to.
+        self.clients.extend(id.clone());
+        let client = value.table(|table| {
+            let name = table.required("name", text);
+            let redirect_uris = table.required("redirect_uris", redirect_uris);
+            let authentication = self.authentication(table);
+            let algorithm = algorithm(table, "id_token_signed_response_alg", SigningAlgorithm::Rs256);
+            let resource = table.required("resource", |value| value.parsed(address::audience));
+            self.named_resources.extend(resource.clone());
+            Some(Client {
+                name: name?,
+                redirect_uris: redirect_uris?,
+                authentication: authentication?,
+                id_token_algorithm: algorithm?,
+                resource: resource?,
+            })
+        });
+        Some((id?, client?))
+    }
+
+    fn authentication(&mut self, table: &mut Table<'_>) -> Option<ClientAuthentication> {
+        let secret = table.optional("secret", |value| self.secret(value));
+        let public = table.optional("public", only_true);
+        match (secret?, public?) {
+            (Some(secret), None) => {
+                Some(ClientAuthentication::Secret(SecretDigest::of(secret.expose_secret())))
+            }
+            (None, Some(())) => Some(ClientAuthentication::Public),
+            (None, None) => {
+                table.report_missing(
+                    "secret",
+                    ": `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; for an app that can't keep \
+                     a secret write `public = true` instead",
+                );
+                None
+            }
+            (Some(_), Some(())) => {
+                table.report("has `secret` and `public`; expected one of them");
+                None
+            }
+        }
+    }
+
+    pub(super) fn resources(&mut self, value: &Value<'_>) -> Option<BTreeMap<String, Resource>> {
+        value.entries(|key, value| {
+            let audience = key.parsed(address::audience);
+            if let Some(audience) = &audience {
+                self.resources.insert(audience.clone(), value.place());
+            }
+            let algorithm = value.table(|table| {
+                algorithm(table, "access_token_signed_response_alg", RESOURCE.algorithm)
+            });
+            Some((audience?, Resource { algorithm: algorithm? }))
+        })
+    }
+}
+
+/// What holds for a resource that a client names and nobody describes.
+pub(super) const RESOURCE: Resource = Resource { algorithm: SigningAlgorithm::Es256 };
+
+fn algorithm(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: SigningAlgorithm,
+) -> Option<SigningAlgorithm> {
+    table.optional_or(key, default, |value| value.one_of(&ALGORITHMS))
+}
+
+fn redirect_uris(value: &Value<'_>) -> Option<Vec<String>> {
+    let uris = value.set(|item| item.parsed(address::redirect_uri))?;
+    at_least_one(value, !uris.is_empty())?;
+    Some(uris.into_iter().collect())
+}

@@ -1,0 +1,256 @@
+//! The file as a whole: its sections, and what one part says of another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use countersign_core::document::{Place, Problem, Problems, Table, Value};
+use countersign_core::{ClientId, Policy, ProviderId, ProviderKind};
+use countersign_providers::PrivateHosts;
+use countersign_server::{Client, Lifetimes, Resource, Settings};
+use url::Url;
+
+use super::{Installation, Log, LogFormat, LogLevel, ProviderSettings, address, client};
+use crate::Surroundings;
+
+/// The one version of the file there is.
+const VERSION: i64 = 1;
+
+const MOST_WORKERS: usize = 1024;
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// Reads the file, and keeps what the policy and the warnings need to know of it.
+pub(super) struct Reader<'o> {
+    pub(super) outside: &'o dyn Surroundings,
+    directory: &'o Path,
+    pub(super) is_sound: bool,
+    pub(super) policy: Option<PolicyFile>,
+    pub(super) providers: BTreeMap<ProviderId, (ProviderKind, Place)>,
+    pub(super) clients: BTreeSet<ClientId>,
+    pub(super) named_resources: BTreeSet<String>,
+    pub(super) resources: BTreeMap<String, Place>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// The policy's text, and where it came from.
+pub(super) struct PolicyFile {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+/// What the file says.
+pub(super) struct Written {
+    server: Server,
+    private_hosts: PrivateHosts,
+    log: Log,
+    clients: BTreeMap<ClientId, Client>,
+    resources: BTreeMap<String, Resource>,
+    pub(super) providers: Vec<ProviderSettings>,
+}
+
+struct Server {
+    issuer: Url,
+    issuer_place: Place,
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    workers: Option<usize>,
+}
+
+impl<'o> Reader<'o> {
+    /// Relative paths are relative to `directory`.
+    pub(super) fn new(directory: &'o Path, outside: &'o dyn Surroundings) -> Self {
+        Self {
+            outside,
+            directory,
+            is_sound: false,
+            policy: None,
+            providers: BTreeMap::new(),
+            clients: BTreeSet::new(),
+            named_resources: BTreeSet::new(),
+            resources: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn file(&mut self, file: &mut Table<'_>) -> Option<Written> {
+        self.is_sound = file.is_sound();
+        let version = file.required("version", version);
+        let server = file.required("server", |value| value.table(|table| self.server(table)));
+        let private_hosts = file.optional_or("network", PrivateHosts::default(), |value| {
+            value.table(private_hosts)
+        });
+        let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
+        let clients = file.required("client", |value| self.clients(value));
+        let resources =
+            file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
+        let providers = file.required("provider", |value| self.providers(value));
+        version?;
+        Some(Written {
+            server: server?,
+            private_hosts: private_hosts?,
+            log: log?,
+            clients: clients?,
+            resources: resources?,
+            providers: providers?,
+        })
+    }
+
+    fn server(&mut self, table: &mut Table<'_>) -> Option<Server> {
+        let issuer = table.required("issuer", |value| {
+            Some((value.parsed(address::site)?, value.place()))
+        });
+        let listen = table.required("listen", |value| value.parsed(listen));
+        let data_dir = table.required("data_dir", |value| self.path(value));
+        let policy = table.required("policy", |value| self.read_policy(value));
+        let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
+        let (issuer, issuer_place) = issuer?;
+        policy?;
+        Some(Server {
+            issuer,
+            issuer_place,
+            listen: listen?,
+            data_dir: data_dir?,
+            workers: workers?,
+        })
+    }
+
+    fn read_policy(&mut self, value: &Value<'_>) -> Option<()> {
+        let path = self.path(value)?;
+        match self.outside.file(&path) {
+            Ok(contents) => {
+                self.policy = Some(PolicyFile { path, text: contents.text });
+                Some(())
+            }
+            Err(error) => {
+                value.report(format_args!("can't read `{}`: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// A path, relative to the file.
+    pub(super) fn path(&self, value: &Value<'_>) -> Option<PathBuf> {
+        value.parsed(|text| match text {
+            "" => Err("expected a path, found an empty text"),
+            _ => Ok(self.directory.join(text)),
+        })
+    }
+
+    /// Tells of something legal and likely wrong.
+    pub(super) fn warn(&mut self, value: &Value<'_>, message: impl std::fmt::Display) {
+        let message = format!("`{}`: {message}", value.name());
+        self.warnings.push(value.place().problem(message));
+    }
+
+    pub(super) fn kinds(&self) -> BTreeMap<ProviderId, ProviderKind> {
+        self.providers.iter().map(|(name, (kind, _))| (name.clone(), *kind)).collect()
+    }
+
+    pub(super) fn client_ids(&self) -> BTreeSet<ClientId> {
+        self.clients.clone()
+    }
+}
+
+impl Written {
+    pub(super) fn install(
+        self,
+        policy: Policy,
+        policy_file: PathBuf,
+        warnings: Problems,
+    ) -> Result<Installation, Problems> {
+        let mut resources = self.resources;
+        for client in self.clients.values() {
+            resources.entry(client.resource.clone()).or_insert(client::RESOURCE);
+        }
+        let settings = Settings {
+            issuer: self.server.issuer,
+            clients: self.clients,
+            resources,
+            lifetimes: Lifetimes::default(),
+        };
+        // Each rule has been checked at its place; the server's own check has the last word.
+        let refusal = |error: &dyn std::fmt::Display| {
+            let problem = self.server.issuer_place.problem(error.to_string());
+            std::iter::once(problem).collect::<Problems>()
+        };
+        settings.check().map_err(|error| refusal(&error))?;
+        Ok(Installation {
+            settings,
+            policy,
+            policy_file,
+            providers: self.providers,
+            private_hosts: self.private_hosts,
+            listen: self.server.listen,
+            data_dir: self.server.data_dir,
+            workers: self.server.workers,
+            log: self.log,
+            warnings,
+        })
+    }
+}
+
+impl Log {
+    const DEFAULT: Self = Self { format: LogFormat::Text, level: LogLevel::Info };
+}
+
+fn version(value: &Value<'_>) -> Option<()> {
+    let found = value.integer(0..=i64::MAX)?;
+    if found != VERSION {
+        value.report(format_args!("expected {VERSION}, the only version there is, found {found}"));
+    }
+    (found == VERSION).then_some(())
+}
+
+fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    const EXPECTED: &str =
+        "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
+    text.parse().map_err(|_| EXPECTED)
+}
+
+fn private_hosts(table: &mut Table<'_>) -> Option<PrivateHosts> {
+    let hosts = table.optional("private_hosts", |value| {
+        value.set(|item| item.parsed(address::host))
+    });
+    Some(PrivateHosts::new(hosts?.unwrap_or_default()))
+}
+
+fn log(table: &mut Table<'_>) -> Option<Log> {
+    let format = table.optional_or("format", Log::DEFAULT.format, |value| value.one_of(&FORMATS));
+    let level = table.optional_or("level", Log::DEFAULT.level, |value| value.one_of(&LEVELS));
+    Some(Log { format: format?, level: level? })
+}
+
+/// What people are shown: one line, not empty.
+pub(super) fn text(value: &Value<'_>) -> Option<String> {
+    value.parsed(|text| {
+        let is_good = (1..=64).contains(&text.chars().count())
+            && !text.trim().is_empty()
+            && !text.contains(char::is_control);
+        is_good.then(|| text.to_owned()).ok_or("expected a text of 1 to 64 characters on one line")
+    })
+}
+
+pub(super) fn only_true(value: &Value<'_>) -> Option<()> {
+    let flag = value.boolean()?;
+    if !flag {
+        value.report("`false` is what holds without it; leave it out");
+    }
+    flag.then_some(())
+}
+
+/// Reports an empty list or table where something is needed.
+pub(super) fn at_least_one(value: &Value<'_>, has_one: bool) -> Option<()> {
+    if !has_one {
+        value.report("expected at least one entry, found none");
+    }
+    has_one.then_some(())
+}
