@@ -1,1 +1,17 @@
-//! p
+//! The development playground: broker, stand-ins and a sample registry on loopback.
+//!
+//! [`Playground::start`] starts them all; `cargo dev` is that and nothing more.
+//! [`SampleRegistry`] alone is the downstream service that the end-to-end tests sign in to.
+
+mod broker;
+mod loopback;
+mod options;
+mod playground;
+mod providers;
+mod registry;
+mod site;
+
+pub use loopback::Ports;
+pub use options::{POLICY, PlaygroundOptions};
+pub use playground::Playground;
+pub use registry::{RegistrySettings, SampleRegistry};

@@ -49,7 +49,9 @@ impl BrokerSetup {
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: Self::AUDIENCE.into(),
         };
-        let resource = Resource { algorithm: SigningAlgorithm::Es256 };
+        let resource = Resource {
+            algorithm: SigningAlgorithm::Es256,
+        };
         Self {
             policy: policy.into(),
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
@@ -82,7 +84,12 @@ impl BrokerSetup {
         let clock = TestClock::default();
         let issuer = self.issuer();
         let handle = self.run(providers, &directory.path().join("data"), clock.clone());
-        TestBroker { issuer, clock, handle, _directory: directory }
+        TestBroker {
+            issuer,
+            clock,
+            handle,
+            _directory: directory,
+        }
     }
 
     fn run(
@@ -108,10 +115,13 @@ impl BrokerSetup {
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let store = Arc::new(Embedded::open(&directory).expect("a store"));
-                let edge: (Arc<dyn countersign_server::Clock>, Arc<dyn countersign_server::Entropy>) =
-                    (Arc::new(clock), Arc::new(SystemEntropy));
-                let broker =
-                    Broker::new(settings, policy, providers, store, edge).await.expect("a broker");
+                let edge: (
+                    Arc<dyn countersign_server::Clock>,
+                    Arc<dyn countersign_server::Entropy>,
+                ) = (Arc::new(clock), Arc::new(SystemEntropy));
+                let broker = Broker::new(settings, policy, providers, store, edge)
+                    .await
+                    .expect("a broker");
                 let server = broker.serve(listener, 1).expect("a server");
                 sender.send(server.handle()).expect("the test waits");
                 server.await.expect("the server ends");

@@ -38,14 +38,20 @@ impl Default for Browser {
 
 impl Browser {
     /// A fresh browser.
-    #[expect(clippy::disallowed_methods, reason = "the tests' browser is not the product's HTTP client")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests' browser is not the product's HTTP client"
+    )]
     pub fn new() -> Self {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(std::time::Duration::from_secs(30))
             .build()
             .expect("an HTTP client");
-        Self { client, cookies: BTreeMap::new() }
+        Self {
+            client,
+            cookies: BTreeMap::new(),
+        }
     }
 
     /// Asks for an address.
@@ -55,7 +61,9 @@ impl Browser {
 
     /// Posts a form.
     pub async fn post(&mut self, url: &Url, form: &[(String, String)]) -> Page {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
         self.send(Method::POST, url, Some(body)).await
     }
 
@@ -75,11 +83,16 @@ impl Browser {
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut request = self.client.request(method, url.clone());
         if let Some(jar) = self.cookies.get(&host).filter(|jar| !jar.is_empty()) {
-            let line: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let line: Vec<String> = jar
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             request = request.header("cookie", line.join("; "));
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+            request = request
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(body);
         }
         let response = request.send().await.expect("an answer");
         let page = Page::read(url.clone(), response).await;
@@ -112,16 +125,33 @@ impl Page {
             .iter()
             .map(|(name, value)| (name.to_string(), text(value)))
             .collect();
-        let set_cookies = response.headers().get_all("set-cookie").iter().map(text).collect();
-        let location = headers.get("location").map(|to| url.join(to).expect("an address"));
+        let set_cookies = response
+            .headers()
+            .get_all("set-cookie")
+            .iter()
+            .map(text)
+            .collect();
+        let location = headers
+            .get("location")
+            .map(|to| url.join(to).expect("an address"));
         let body = response.text().await.expect("a body");
-        Self { url, status, location, headers, set_cookies, body }
+        Self {
+            url,
+            status,
+            location,
+            headers,
+            set_cookies,
+            body,
+        }
     }
 
     /// A parameter of the address that the browser is sent to.
     pub fn sent_with(&self, name: &str) -> Option<String> {
         let location = self.location.as_ref()?;
-        location.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+        location
+            .query_pairs()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     /// The reason code that a page of the broker's shows.
@@ -141,9 +171,10 @@ impl Page {
         let mut fields = Vec::new();
         for input in self.body.split("<input ").skip(1) {
             let input = input.split('>').next()?;
-            let (Some(name), Some(value)) =
-                (between(input, "name=\"", "\""), between(input, "value=\"", "\""))
-            else {
+            let (Some(name), Some(value)) = (
+                between(input, "name=\"", "\""),
+                between(input, "value=\"", "\""),
+            ) else {
                 continue;
             };
             fields.push((unescape(name), unescape(value)));
@@ -159,7 +190,20 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 /// Undoes what templates escape in attributes.
 fn unescape(text: &str) -> String {
-    [("&quot;", "\""), ("&#34;", "\""), ("&#38;", "&"), ("&#39;", "'"), ("&#x27;", "'"), ("&lt;", "<"), ("&#60;", "<"), ("&gt;", ">"), ("&#62;", ">"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    [
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#38;", "&"),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&lt;", "<"),
+        ("&#60;", "<"),
+        ("&gt;", ">"),
+        ("&#62;", ">"),
+        ("&amp;", "&"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (escaped, plain)| {
+        text.replace(escaped, plain)
+    })
 }

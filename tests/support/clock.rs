@@ -1,7 +1,7 @@
 //! A clock that is told the time.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use countersign_server::Clock;
 use jiff::Timestamp;

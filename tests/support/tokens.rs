@@ -26,7 +26,9 @@ impl Tokens {
 
     /// A member that must be a text.
     pub fn text(&self, name: &str) -> &str {
-        self.body[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {}", self.body))
+        self.body[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no `{name}` in {}", self.body))
     }
 }
 

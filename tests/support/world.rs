@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
 
-use crate::{Browser, BrokerSetup, Page, TestBroker, Tokens};
+use crate::{BrokerSetup, Browser, Page, TestBroker, Tokens};
 
 /// The policy that tests start from.
 const POLICY: &str = include_str!("policy.toml");
@@ -67,13 +67,24 @@ impl World {
 
     /// The usual world with a broker that was changed before it started.
     pub async fn with(change: impl FnOnce(&mut BrokerSetup)) -> Self {
-        let entra = DevIdp::entra("127.0.0.2:0").await.expect("a stand-in for Entra");
-        let github = DevIdp::github("127.0.0.2:0").await.expect("a stand-in for GitHub");
-        let oidc = DevIdp::oidc("127.0.0.2:0").await.expect("a stand-in for OpenID Connect");
+        let entra = DevIdp::entra("127.0.0.2:0")
+            .await
+            .expect("a stand-in for Entra");
+        let github = DevIdp::github("127.0.0.2:0")
+            .await
+            .expect("a stand-in for GitHub");
+        let oidc = DevIdp::oidc("127.0.0.2:0")
+            .await
+            .expect("a stand-in for OpenID Connect");
         let mut setup = BrokerSetup::new(POLICY);
         change(&mut setup);
         let broker = setup.start(|http| providers(http, [&entra, &github, &oidc]));
-        Self { broker, entra, github, oidc }
+        Self {
+            broker,
+            entra,
+            github,
+            oidc,
+        }
     }
 
     /// The address of a request of the client `gallery`.
@@ -128,7 +139,11 @@ impl World {
             page = match page.location.clone() {
                 Some(to) if to.as_str().starts_with(BrokerSetup::REDIRECT_URI) => {
                     let is_error = page.sent_with("error").is_some();
-                    return if is_error { Outcome::ClientError(page) } else { Outcome::Code(page) };
+                    return if is_error {
+                        Outcome::ClientError(page)
+                    } else {
+                        Outcome::Code(page)
+                    };
                 }
                 Some(to) if self.is_broker(&to) => browser.get(&to).await,
                 Some(to) => self.at_provider(browser, to, login).await,
@@ -152,7 +167,9 @@ impl World {
     }
 
     async fn at_provider(&self, browser: &mut Browser, mut url: Url, login: &Login) -> Page {
-        url.query_pairs_mut().append_pair("account", login.account).append_pair("enrol", login.enrol);
+        url.query_pairs_mut()
+            .append_pair("account", login.account)
+            .append_pair("enrol", login.enrol);
         browser.get(&url).await
     }
 
@@ -185,14 +202,22 @@ impl World {
         let url = Url::parse(&format!("{}/token", self.broker.issuer)).expect("an address");
         let page = Browser::new().post(&url, &form).await;
         let body = serde_json::from_str(&page.body).unwrap_or(json!(page.body));
-        Tokens { status: page.status, body }
+        Tokens {
+            status: page.status,
+            body,
+        }
     }
 }
 
 impl Login {
     /// A sign-in as `account` at `provider`, with the usual request.
     pub fn new(provider: &'static str, account: &'static str) -> Self {
-        Self { provider, account, parameters: Vec::new(), enrol: "yes" }
+        Self {
+            provider,
+            account,
+            parameters: Vec::new(),
+            enrol: "yes",
+        }
     }
 
     /// With this parameter in the authorization request.
@@ -221,7 +246,9 @@ impl Outcome {
         let reason = |page: &Page| page.reason_code().unwrap_or("?").to_owned();
         match self {
             Self::Code(_) => "code".to_owned(),
-            Self::ClientError(page) => format!("client: {}", page.sent_with("error").unwrap_or_default()),
+            Self::ClientError(page) => {
+                format!("client: {}", page.sent_with("error").unwrap_or_default())
+            }
             Self::StepUp(page) => format!("step-up: {}", reason(page)),
             Self::Refused(page) => format!("refused: {}", reason(page)),
             Self::AtProvider(_) => "at-provider".to_owned(),

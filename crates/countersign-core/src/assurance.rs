@@ -237,10 +237,9 @@ fn enrolment(rule: &ProofRule, evidence: &Evidence) -> Finding {
 fn read<T>(claim: &Claim<T>, is_read: bool) -> Result<Option<&T>, Option<Reason>> {
     match claim {
         Claim::Value(value) => Ok(Some(value)),
-        Claim::Absent => Ok(None),
         Claim::Malformed if is_read => Err(Some(Reason::EvidenceMalformed)),
         Claim::Contradictory if is_read => Err(Some(Reason::EvidenceContradictory)),
-        Claim::Malformed | Claim::Contradictory => Ok(None),
+        Claim::Absent | Claim::Malformed | Claim::Contradictory => Ok(None),
     }
 }
 

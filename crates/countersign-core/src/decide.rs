@@ -336,6 +336,29 @@ struct Missing {
     reauthenticate: bool,
 }
 
+/// A scope whose tier is met, and until when.
+struct Met {
+    scope: Scope,
+    until: Option<Timestamp>,
+}
+
+/// A scope whose tier is not met.
+struct Short {
+    scope: Scope,
+    tier: TierName,
+    missing: Missing,
+}
+
+impl From<Short> for Unmet {
+    fn from(short: Short) -> Self {
+        Self {
+            scope: short.scope,
+            tier: short.tier,
+            reasons: short.missing.reasons,
+        }
+    }
+}
+
 impl Case<'_> {
     fn weigh_tier(&self, tier: &TierName) -> Weighed {
         match self.policy.requirement(tier) {
@@ -463,23 +486,20 @@ impl Case<'_> {
     }
 
     /// Splits the scopes asked for into those whose tier is met and those whose tier is not.
-    fn weigh_scopes(&self) -> (Vec<(Scope, Option<Timestamp>)>, Vec<(Unmet, Missing)>) {
+    fn weigh_scopes(&self) -> (Vec<Met>, Vec<Short>) {
         let mut met = Vec::new();
         let mut unmet = Vec::new();
         for scope in &self.facts.scopes {
             match self.weigh_scope(scope) {
-                Ok(until) => met.push((scope.clone(), until)),
-                Err((tier, missing)) => {
-                    let reasons = missing.reasons.clone();
-                    unmet.push((
-                        Unmet {
-                            scope: scope.clone(),
-                            tier,
-                            reasons,
-                        },
-                        missing,
-                    ));
-                }
+                Ok(until) => met.push(Met {
+                    scope: scope.clone(),
+                    until,
+                }),
+                Err((tier, missing)) => unmet.push(Short {
+                    scope: scope.clone(),
+                    tier,
+                    missing,
+                }),
             }
         }
         (met, unmet)
@@ -520,21 +540,21 @@ impl Case<'_> {
 
     fn permit(
         &self,
-        met: Vec<(Scope, Option<Timestamp>)>,
-        unmet: Vec<(Unmet, Missing)>,
+        met: Vec<Met>,
+        unmet: Vec<Short>,
         attestation: Option<&Attestation>,
         sign_in_until: Option<Timestamp>,
     ) -> Permit {
         let evidence = &self.facts.evidence;
-        let untils = met.iter().filter_map(|(_, until)| *until);
+        let untils = met.iter().filter_map(|one| one.until);
         Permit {
             client: self.facts.client.clone(),
             not_after: untils
                 .chain(sign_in_until)
                 .chain(self.facts.session_expires_at)
                 .min(),
-            scopes: met.into_iter().map(|(scope, _)| scope).collect(),
-            unmet: unmet.into_iter().map(|(unmet, _)| unmet).collect(),
+            scopes: met.into_iter().map(|one| one.scope).collect(),
+            unmet: unmet.into_iter().map(Unmet::from).collect(),
             acr: self.returned_acr(attestation),
             amr: returned_amr(evidence, attestation),
             auth_time: evidence.claims.auth_time.value().copied(),
@@ -575,13 +595,13 @@ impl Shortfall {
     fn of(
         sign_in: &Weighed,
         demands: &Result<Option<&Attestation>, Missing>,
-        unmet: &[(Unmet, Missing)],
+        unmet: &[Short],
     ) -> Self {
         let all: Vec<&Missing> = sign_in
             .as_ref()
             .err()
             .into_iter()
-            .chain(unmet.iter().map(|(_, missing)| missing))
+            .chain(unmet.iter().map(|one| &one.missing))
             .chain(demands.as_ref().err())
             .collect();
         let mut reasons: Vec<Reason> = Vec::new();

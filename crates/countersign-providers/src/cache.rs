@@ -35,7 +35,10 @@ struct Kept<T> {
 
 impl<T> Cached<T> {
     pub(crate) fn empty() -> Self {
-        Self { kept: RwLock::new(None), tried_at: Mutex::new(None) }
+        Self {
+            kept: RwLock::new(None),
+            tried_at: Mutex::new(None),
+        }
     }
 
     /// The document, fetched if there is none or it is old.
@@ -85,7 +88,10 @@ impl<T> Cached<T> {
         }
         *tried_at = Some(now);
         let value = Arc::new(fetch().await?);
-        let kept = Kept { value: Arc::clone(&value), fetched_at: now };
+        let kept = Kept {
+            value: Arc::clone(&value),
+            fetched_at: now,
+        };
         *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(Some(value))
     }
@@ -94,7 +100,9 @@ impl<T> Cached<T> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         let kept = kept.as_ref()?;
         let fetched_at = kept.fetched_at;
-        Some((Arc::clone(&kept.value), move |now: Timestamp| now.duration_since(fetched_at)))
+        Some((Arc::clone(&kept.value), move |now: Timestamp| {
+            now.duration_since(fetched_at)
+        }))
     }
 }
 
@@ -111,11 +119,18 @@ mod tests {
 
     impl Origin {
         fn up() -> Self {
-            Self { asked: AtomicUsize::new(0), down: false }
+            Self {
+                asked: AtomicUsize::new(0),
+                down: false,
+            }
         }
-        async fn answer(&self) -> Result<usize, ProviderError> {
+        fn answer(&self) -> Result<usize, ProviderError> {
             let count = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-            if self.down { Err(ProviderError::Timeout) } else { Ok(count) }
+            if self.down {
+                Err(ProviderError::Timeout)
+            } else {
+                Ok(count)
+            }
         }
     }
 
@@ -127,7 +142,10 @@ mod tests {
     async fn a_document_is_fetched_once_an_hour() {
         let (cached, origin) = (Cached::empty(), Origin::up());
         for (at, expected) in [(0, 1), (59, 1), (60, 2), (61, 2)] {
-            let value = cached.current(minute(at), async || origin.answer().await).await.unwrap();
+            let value = cached
+                .current(minute(at), async || origin.answer())
+                .await
+                .unwrap();
             assert_eq!(*value, expected, "at minute {at}");
         }
     }
@@ -135,9 +153,15 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_key_asks_the_provider_at_most_every_five_minutes() {
         let (cached, origin) = (Cached::empty(), Origin::up());
-        cached.current(minute(0), async || origin.answer().await).await.unwrap();
+        cached
+            .current(minute(0), async || origin.answer())
+            .await
+            .unwrap();
         for at in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] {
-            cached.renewed(minute(at), async || origin.answer().await).await.unwrap();
+            cached
+                .renewed(minute(at), async || origin.answer())
+                .await
+                .unwrap();
         }
         assert_eq!(origin.asked.load(Ordering::SeqCst), 3);
     }
@@ -145,9 +169,15 @@ mod tests {
     #[tokio::test]
     async fn the_last_known_good_serves_for_a_day_and_no_longer() {
         let (cached, good) = (Cached::empty(), Origin::up());
-        let down = Origin { down: true, ..Origin::up() };
-        cached.current(minute(0), async || good.answer().await).await.unwrap();
-        let later = |at| cached.current(minute(at), async || down.answer().await);
+        let down = Origin {
+            down: true,
+            ..Origin::up()
+        };
+        cached
+            .current(minute(0), async || good.answer())
+            .await
+            .unwrap();
+        let later = |at| cached.current(minute(at), async || down.answer());
         assert!(later(120).await.is_ok());
         assert!(later(24 * 60 - 1).await.is_ok());
         assert!(later(24 * 60).await.is_err());

@@ -81,8 +81,12 @@ impl ProviderError {
             ("invalid_client" | "incorrect_client_credentials", _) => {
                 Self::Misconfigured("client id or secret is wrong")
             }
-            ("unauthorized_client", _) => Self::Misconfigured("the client is not allowed to do this"),
-            ("redirect_uri_mismatch", _) => Self::Misconfigured("the redirect URI is not registered"),
+            ("unauthorized_client", _) => {
+                Self::Misconfigured("the client is not allowed to do this")
+            }
+            ("redirect_uri_mismatch", _) => {
+                Self::Misconfigured("the redirect URI is not registered")
+            }
             ("application_suspended", _) => Self::Misconfigured("the application is suspended"),
             _ => Self::Refused(known(error)),
         }

@@ -14,9 +14,7 @@ use url::Url;
 
 use crate::http::{Http, Reach};
 use crate::token_endpoint::{ClientAuthentication, Exchange, Tokens};
-use crate::{
-    AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError,
-};
+use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
 
 /// The REST API version that the answers are read as.
 const API_VERSION: &str = "2022-11-28";
@@ -60,7 +58,9 @@ impl Site {
             "github.com" => IssParameter::Promised,
             _ => IssParameter::NotPromised,
         };
-        let port = web.port().map_or_else(String::new, |port| format!(":{port}"));
+        let port = web
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
         Ok(Self {
             enrolment: web.join("/settings/security")?,
             web: web.join("/")?,
@@ -89,7 +89,11 @@ impl GitHub {
     /// Makes the provider.
     pub fn new(settings: GitHubSettings, http: Http) -> Self {
         let reach = Reach::of(&settings.site.web);
-        Self { settings, http, reach }
+        Self {
+            settings,
+            http,
+            reach,
+        }
     }
 
     pub(crate) fn name(&self) -> &ProviderId {
@@ -119,7 +123,8 @@ impl GitHub {
             url.query_pairs_mut().append_pair("login", hint);
         }
         if departure.account_choice == AccountChoice::Offered {
-            url.query_pairs_mut().append_pair("prompt", "select_account");
+            url.query_pairs_mut()
+                .append_pair("prompt", "select_account");
         }
         url
     }
@@ -150,9 +155,10 @@ impl GitHub {
         let tokens = exchange.send(&self.http, self.reach).await?;
         let granted = Granted::of(&tokens);
         let user = self.read(&tokens, "user").await?;
-        let emails = match granted.may_read_emails() {
-            true => Some(self.read(&tokens, "user/emails").await?),
-            false => None,
+        let emails = if granted.may_read_emails() {
+            Some(self.read(&tokens, "user/emails").await?)
+        } else {
+            None
         };
         let host = &self.settings.site.host;
         evidence::evidence(&self.settings.name, host, &user, emails.as_deref(), now)
@@ -164,7 +170,10 @@ impl GitHub {
         let request = http::Request::get(url.as_str())
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", API_VERSION)
-            .header("authorization", format!("Bearer {}", tokens.access_token.secret()))
+            .header(
+                "authorization",
+                format!("Bearer {}", tokens.access_token.secret()),
+            )
             .body(Vec::new())
             .map_err(|_| ProviderError::Answer("a token that can't be sent"))?;
         let answer = self.http.send(request, self.reach).await?;
@@ -184,7 +193,9 @@ impl<'a> Granted<'a> {
     }
 
     fn may_read_emails(&self) -> bool {
-        self.0.split([',', ' ']).any(|scope| matches!(scope.trim(), "user:email" | "user"))
+        self.0
+            .split([',', ' '])
+            .any(|scope| matches!(scope.trim(), "user:email" | "user"))
     }
 }
 
@@ -193,20 +204,28 @@ fn fault(answer: &Response<Vec<u8>>) -> Option<ProviderError> {
     let headers = answer.headers();
     match answer.status().as_u16() {
         200..=299 => None,
-        429 => Some(ProviderError::RateLimited { retry_after: retry_after(headers) }),
+        429 => Some(ProviderError::RateLimited {
+            retry_after: retry_after(headers),
+        }),
         // GitHub answers 403 both for what is forbidden and for what is too often.
-        403 if is_rate_limited(headers) => {
-            Some(ProviderError::RateLimited { retry_after: retry_after(headers) })
-        }
-        410 => Some(ProviderError::Misconfigured("it no longer serves this API version")),
+        403 if is_rate_limited(headers) => Some(ProviderError::RateLimited {
+            retry_after: retry_after(headers),
+        }),
+        410 => Some(ProviderError::Misconfigured(
+            "it no longer serves this API version",
+        )),
         500..=599 => Some(ProviderError::Unavailable),
-        _ => Some(ProviderError::Answer("the API refused the token it was given")),
+        _ => Some(ProviderError::Answer(
+            "the API refused the token it was given",
+        )),
     }
 }
 
 fn is_rate_limited(headers: &HeaderMap) -> bool {
     headers.contains_key("retry-after")
-        || headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0")
+        || headers
+            .get("x-ratelimit-remaining")
+            .is_some_and(|left| left == "0")
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {

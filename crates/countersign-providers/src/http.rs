@@ -36,7 +36,12 @@ pub struct PrivateHosts(Arc<BTreeSet<String>>);
 impl PrivateHosts {
     /// Allows these host names, compared in lower case.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Self {
-        Self(Arc::new(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect()))
+        Self(Arc::new(
+            hosts
+                .into_iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
+        ))
     }
 
     fn allow(&self, host: &str) -> bool {
@@ -56,7 +61,11 @@ pub(crate) enum Reach {
 impl Reach {
     /// What a provider configured at `url` may reach.
     pub(crate) fn of(url: &Url) -> Self {
-        if is_loopback(url) { Self::Loopback } else { Self::Network }
+        if is_loopback(url) {
+            Self::Loopback
+        } else {
+            Self::Network
+        }
     }
 
     fn check(self, url: &Url) -> Result<(), ProviderError> {
@@ -65,10 +74,12 @@ impl Reach {
             (Self::Loopback, false, _) => Err(ProviderError::Forbidden(
                 "a provider on loopback names an address elsewhere",
             )),
-            (Self::Network, true, _) => {
-                Err(ProviderError::Forbidden("a provider names a loopback address"))
-            }
-            (_, _, _) => Err(ProviderError::Forbidden("plain http is for loopback addresses only")),
+            (Self::Network, true, _) => Err(ProviderError::Forbidden(
+                "a provider names a loopback address",
+            )),
+            (_, _, _) => Err(ProviderError::Forbidden(
+                "plain http is for loopback addresses only",
+            )),
         }
     }
 }
@@ -86,7 +97,9 @@ pub fn is_loopback(url: &Url) -> bool {
 impl Http {
     /// Builds the client; it loads the machine's trust store, so build it once.
     pub fn new(private: PrivateHosts) -> Result<Self, ProviderError> {
-        let guard = Guard { private: private.clone() };
+        let guard = Guard {
+            private: private.clone(),
+        };
         let client = builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -128,7 +141,11 @@ impl Http {
         self.check_literal(&url)?;
         let request = reqwest::Request::try_from(request)
             .map_err(|_| ProviderError::Answer("an address that can't be asked"))?;
-        let mut response = self.client.execute(request).await.map_err(|error| cause(&error))?;
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| cause(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
             if body.len() + chunk.len() > MAX_ANSWER {
@@ -152,13 +169,18 @@ impl Http {
         let allowed = is_loopback(url)
             || is_public(address)
             || url.host_str().is_some_and(|host| self.private.allow(host));
-        allowed.then_some(()).ok_or(ProviderError::Forbidden(PRIVATE))
+        allowed
+            .then_some(())
+            .ok_or(ProviderError::Forbidden(PRIVATE))
     }
 }
 
 const PRIVATE: &str = "a private address; list its host under `network.private_hosts` to allow it";
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the one HTTP client is made")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the one HTTP client is made"
+)]
 fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
 }
@@ -175,8 +197,9 @@ impl Resolve for Guard {
         let allowed = self.private.allow(&host) || host == "localhost";
         Box::pin(async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let good: Vec<SocketAddr> =
-                found.filter(|address| allowed || is_public(address.ip())).collect();
+            let good: Vec<SocketAddr> = found
+                .filter(|address| allowed || is_public(address.ip()))
+                .collect();
             if good.is_empty() {
                 return Err(Box::<dyn std::error::Error + Send + Sync>::from(PRIVATE));
             }
@@ -246,21 +269,45 @@ mod tests {
         assert!(!reach("https://id.example/", "https://127.0.0.1/"));
         assert!(!reach("http://127.0.0.2:1/", "https://elsewhere.example/"));
         assert!(!reach("https://id.example/", "file:///etc/passwd"));
-        assert!(!reach("https://id.example/", "http://localhost.evil.example/"));
+        assert!(!reach(
+            "https://id.example/",
+            "http://localhost.evil.example/"
+        ));
     }
 
     #[test]
     fn private_addresses_are_not_public() {
         for private in [
-            "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "127.0.0.1", "0.0.0.0",
-            "100.64.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1",
-            "fd00::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a00:1",
-            "2002:a00:1::", "2001:0:1::",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "127.0.0.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:0:1::",
         ] {
-            assert!(!is_public(private.parse().unwrap()), "{private} passed as public");
+            assert!(
+                !is_public(private.parse().unwrap()),
+                "{private} passed as public"
+            );
         }
         for public in ["20.190.128.1", "2603:1026::1"] {
-            assert!(is_public(public.parse().unwrap()), "{public} passed as private");
+            assert!(
+                is_public(public.parse().unwrap()),
+                "{public} passed as private"
+            );
         }
     }
 }

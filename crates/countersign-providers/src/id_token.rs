@@ -169,8 +169,16 @@ impl<'a> Unverified<'a> {
         // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
         let typ = self.header.typ.as_deref().unwrap_or("JWT");
         let is_id_token = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("JOSE");
-        let kid_fits = self.header.kid.as_ref().is_none_or(|kid| kid.len() <= LONGEST_KID);
-        if is_id_token && kid_fits { Ok(()) } else { Err(TokenFault::Header) }
+        let kid_fits = self
+            .header
+            .kid
+            .as_ref()
+            .is_none_or(|kid| kid.len() <= LONGEST_KID);
+        if is_id_token && kid_fits {
+            Ok(())
+        } else {
+            Err(TokenFault::Header)
+        }
     }
 }
 
@@ -195,7 +203,10 @@ impl IdToken {
         let only_ours = match self.claims.get("aud") {
             Some(Value::String(one)) => one == expected.client_id,
             Some(Value::Array(many)) => {
-                !many.is_empty() && many.iter().all(|one| one.as_str() == Some(expected.client_id))
+                !many.is_empty()
+                    && many
+                        .iter()
+                        .all(|one| one.as_str() == Some(expected.client_id))
             }
             _ => false,
         };
@@ -213,7 +224,10 @@ impl IdToken {
     /// (9), (10), and RFC 7519 4.1.5 for `nbf`.
     fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
         let required = |name: &'static str| {
-            self.claims.get(name).and_then(instant).ok_or(TokenFault::Claim(name))
+            self.claims
+                .get(name)
+                .and_then(instant)
+                .ok_or(TokenFault::Claim(name))
         };
         if now.duration_since(required("exp")?) >= LEEWAY {
             return Err(TokenFault::Claim("exp"));
@@ -224,16 +238,26 @@ impl IdToken {
         }
         match self.claims.get("nbf") {
             None => Ok(()),
-            Some(nbf) if instant(nbf).is_some_and(|nbf| now.duration_since(nbf) >= -LEEWAY) => Ok(()),
+            Some(nbf) if instant(nbf).is_some_and(|nbf| now.duration_since(nbf) >= -LEEWAY) => {
+                Ok(())
+            }
             Some(_) => Err(TokenFault::Claim("nbf")),
         }
     }
 
     /// (11) The nonce of this browser's request.
     fn check_nonce(&self, expected: &str) -> Result<(), TokenFault> {
-        let nonce = self.claims.get("nonce").and_then(Value::as_str).unwrap_or_default();
+        let nonce = self
+            .claims
+            .get("nonce")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let same = bool::from(nonce.as_bytes().ct_eq(expected.as_bytes()));
-        if same && !expected.is_empty() { Ok(()) } else { Err(TokenFault::Claim("nonce")) }
+        if same && !expected.is_empty() {
+            Ok(())
+        } else {
+            Err(TokenFault::Claim("nonce"))
+        }
     }
 
     fn check_binding(&self, binding: Binding<'_>) -> Result<(), TokenFault> {
@@ -266,7 +290,9 @@ impl IdToken {
     pub(crate) fn texts(&self, name: &str) -> Claim<Vec<String>> {
         match self.claims.get(name) {
             None => Claim::Absent,
-            Some(Value::String(one)) if one.len() <= LONGEST_TEXT => Claim::Value(vec![one.clone()]),
+            Some(Value::String(one)) if one.len() <= LONGEST_TEXT => {
+                Claim::Value(vec![one.clone()])
+            }
             Some(Value::Array(many)) if many.len() <= MOST_TEXTS => many
                 .iter()
                 .map(|one| one.as_str().filter(|text| text.len() <= LONGEST_TEXT))
@@ -297,7 +323,9 @@ const LONGEST_TEXT: usize = 256;
 const MOST_TEXTS: usize = 32;
 
 fn segment<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenFault> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenFault::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| TokenFault::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| TokenFault::Malformed)
 }
 
@@ -312,7 +340,12 @@ fn left_half_hash(bound: &str) -> String {
 /// A NumericDate within the years that a clock can mean.
 fn instant(value: &Value) -> Option<Timestamp> {
     const LATEST: f64 = 253_402_300_799.0; // 9999-12-31, the last second that `jiff` and RFC 3339 know
-    let seconds = value.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds))?;
-    #[expect(clippy::cast_possible_truncation, reason = "checked to lie within i64, and fractions do not count")]
+    let seconds = value
+        .as_f64()
+        .filter(|seconds| (0.0..=LATEST).contains(seconds))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked to lie within i64, and fractions do not count"
+    )]
     Timestamp::from_second(seconds as i64).ok()
 }

@@ -25,7 +25,9 @@ pub(crate) struct Key {
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +85,12 @@ impl<'de> Deserialize<'de> for KeySet {
     /// Keys that we can't use (another kind, for encryption, malformed) are passed over.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = RawKeySet::deserialize(deserializer)?;
-        let keys = raw.keys.into_iter().take(MOST_KEYS).filter_map(key).collect();
+        let keys = raw
+            .keys
+            .into_iter()
+            .take(MOST_KEYS)
+            .filter_map(key)
+            .collect();
         Ok(Self { keys })
     }
 }
@@ -94,9 +101,18 @@ fn key(value: Value) -> Option<Key> {
         return None;
     }
     let (family, decoding) = match (raw.kty.as_str(), raw.crv.as_deref()) {
-        ("RSA", _) => (Family::Rsa, DecodingKey::from_rsa_components(&raw.n?, &raw.e?)),
-        ("EC", Some("P-256")) => (Family::P256, DecodingKey::from_ec_components(&raw.x?, &raw.y?)),
-        ("EC", Some("P-384")) => (Family::P384, DecodingKey::from_ec_components(&raw.x?, &raw.y?)),
+        ("RSA", _) => (
+            Family::Rsa,
+            DecodingKey::from_rsa_components(&raw.n?, &raw.e?),
+        ),
+        ("EC", Some("P-256")) => (
+            Family::P256,
+            DecodingKey::from_ec_components(&raw.x?, &raw.y?),
+        ),
+        ("EC", Some("P-384")) => (
+            Family::P384,
+            DecodingKey::from_ec_components(&raw.x?, &raw.y?),
+        ),
         ("OKP", Some("Ed25519")) => (Family::Ed25519, DecodingKey::from_ed_components(&raw.x?)),
         _ => return None,
     };

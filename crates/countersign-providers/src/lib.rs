@@ -165,7 +165,10 @@ impl Answer {
     /// The code, or the error that came instead.
     pub(crate) fn code(&self) -> Result<&str, ProviderError> {
         if let Some(error) = &self.error {
-            return Err(ProviderError::from_oauth(error, self.error_subcode.as_deref()));
+            return Err(ProviderError::from_oauth(
+                error,
+                self.error_subcode.as_deref(),
+            ));
         }
         self.code
             .as_deref()
@@ -198,7 +201,11 @@ pub(crate) enum IssParameter {
 
 /// What is kept of a display name: untrusted text, without control characters, at most 256 characters.
 pub(crate) fn display_text(text: &str, limit: usize) -> Option<String> {
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(limit).collect();
+    let clean: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(limit)
+        .collect();
     let clean = clean.trim();
     (!clean.is_empty()).then(|| clean.to_owned())
 }

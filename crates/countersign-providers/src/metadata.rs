@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use url::Url;
 
+use crate::IssParameter;
 use crate::token_endpoint::ClientAuthentication;
 
 /// What we read of a discovery document.
@@ -16,7 +17,7 @@ pub(crate) struct Metadata {
     pub(crate) userinfo_endpoint: Option<Url>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
-    pub(crate) authorization_response_iss_parameter_supported: bool,
+    authorization_response_iss_parameter_supported: bool,
     #[serde(default)]
     pub(crate) claims_parameter_supported: bool,
     /// Microsoft: the cloud that the document describes.
@@ -24,9 +25,21 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
+    /// Whether the provider says that it sends `iss` on the callback (RFC 9207 3).
+    pub(crate) fn iss_parameter(&self) -> IssParameter {
+        if self.authorization_response_iss_parameter_supported {
+            IssParameter::Promised
+        } else {
+            IssParameter::NotPromised
+        }
+    }
+
     /// How to show our secret: Discovery 3 says that a provider which names nothing takes Basic.
     pub(crate) fn client_authentication(&self) -> ClientAuthentication {
-        let methods = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+        let methods = self
+            .token_endpoint_auth_methods_supported
+            .as_deref()
+            .unwrap_or_default();
         let offers = |method: &str| methods.iter().any(|one| one == method);
         if offers("client_secret_post") && !offers("client_secret_basic") {
             ClientAuthentication::Post

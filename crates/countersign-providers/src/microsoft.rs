@@ -63,7 +63,13 @@ impl Microsoft {
     /// Makes the provider; it is asked for its keys when the first person comes back.
     pub fn new(settings: MicrosoftSettings, http: Http) -> Self {
         let reach = Reach::of(&settings.authority);
-        Self { settings, http, reach, metadata: Cached::empty(), keys: Cached::empty() }
+        Self {
+            settings,
+            http,
+            reach,
+            metadata: Cached::empty(),
+            keys: Cached::empty(),
+        }
     }
 
     pub(crate) fn name(&self) -> &ProviderId {
@@ -138,11 +144,14 @@ impl Microsoft {
             answer.check_issuer(&issuer, IssParameter::NotPromised)?;
         }
         let front = match (visit.flow, &answer.id_token) {
-            (Flow::Hybrid, Some(raw)) => {
-                Some(self.verify(raw, Binding::Code(code), &metadata, visit, now).await?)
-            }
+            (Flow::Hybrid, Some(raw)) => Some(
+                self.verify(raw, Binding::Code(code), &metadata, visit, now)
+                    .await?,
+            ),
             (Flow::Hybrid, None) => {
-                return Err(ProviderError::Answer("the ID token of the front channel is missing"));
+                return Err(ProviderError::Answer(
+                    "the ID token of the front channel is missing",
+                ));
             }
             // A token that was not asked for is not read.
             (Flow::Code, _) => None,
@@ -199,12 +208,15 @@ impl Microsoft {
                     self.settings.audience.segment()
                 ))?;
                 let metadata: Metadata = self.http.json(&url, self.reach).await?;
-                let expected = self.address(&format!("{}/v2.0", self.settings.audience.issuer_segment()))?;
+                let expected =
+                    self.address(&format!("{}/v2.0", self.settings.audience.issuer_segment()))?;
                 // A literal `{tenantid}` for common and organizations: compared as text.
                 if percent_braces(&metadata.issuer) == expected.as_str() {
                     Ok(metadata)
                 } else {
-                    Err(ProviderError::Answer("its description names another issuer"))
+                    Err(ProviderError::Answer(
+                        "its description names another issuer",
+                    ))
                 }
             })
             .await

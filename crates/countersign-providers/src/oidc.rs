@@ -20,9 +20,7 @@ use crate::key_set::KeySet;
 use crate::metadata::Metadata;
 use crate::strict_json::StrictObject;
 use crate::token_endpoint::{Exchange, Tokens};
-use crate::{
-    AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError,
-};
+use crate::{AccountChoice, Answer, Credentials, Departure, ProviderError};
 
 /// What an installation says of an OpenID Connect provider.
 #[derive(Debug, Clone)]
@@ -84,7 +82,13 @@ impl Oidc {
     /// Makes the provider; it is asked for its description when the first person goes there.
     pub fn new(settings: OidcSettings, http: Http) -> Self {
         let reach = Reach::of(&settings.issuer);
-        Self { settings, http, reach, metadata: Cached::empty(), keys: Cached::empty() }
+        Self {
+            settings,
+            http,
+            reach,
+            metadata: Cached::empty(),
+            keys: Cached::empty(),
+        }
     }
 
     pub(crate) fn name(&self) -> &ProviderId {
@@ -108,7 +112,9 @@ impl Oidc {
         let mut url = metadata.authorization_endpoint.clone();
         let verifier = PkceCodeVerifier::new(departure.visit.pkce_verifier.clone());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
-        let scopes = ["openid"].into_iter().chain(self.settings.scopes.iter().map(String::as_str));
+        let scopes = ["openid"]
+            .into_iter()
+            .chain(self.settings.scopes.iter().map(String::as_str));
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.settings.credentials.client_id)
@@ -136,11 +142,7 @@ impl Oidc {
         now: Timestamp,
     ) -> Result<Evidence, ProviderError> {
         let metadata = self.metadata(now).await?;
-        let promise = match metadata.authorization_response_iss_parameter_supported {
-            true => IssParameter::Promised,
-            false => IssParameter::NotPromised,
-        };
-        answer.check_issuer(&metadata.issuer, promise)?;
+        answer.check_issuer(&metadata.issuer, metadata.iss_parameter())?;
         let exchange = Exchange {
             token_url: &metadata.token_endpoint,
             credentials: &self.settings.credentials,
@@ -152,7 +154,13 @@ impl Oidc {
         let tokens = exchange.send(&self.http, self.reach).await?;
         let token = self.verify(&metadata, &tokens, visit, now).await?;
         let person = self.user_info(&metadata, &tokens, &token).await?;
-        evidence::evidence(&self.settings, &metadata.issuer, &token, &person, now)
+        Ok(evidence::evidence(
+            &self.settings,
+            &metadata.issuer,
+            &token,
+            &person,
+            now,
+        ))
     }
 
     async fn verify(
@@ -200,7 +208,10 @@ impl Oidc {
         };
         let request = http::Request::get(url.as_str())
             .header("accept", "application/json")
-            .header("authorization", format!("Bearer {}", tokens.access_token.secret()))
+            .header(
+                "authorization",
+                format!("Bearer {}", tokens.access_token.secret()),
+            )
             .body(Vec::new())
             .map_err(|_| ProviderError::Answer("the UserInfo endpoint is not an address"))?;
         let answer = self.http.send(request, self.reach).await?;
@@ -212,7 +223,9 @@ impl Oidc {
         if person.get("sub").and_then(Value::as_str) == Some(token.subject()) {
             Ok(person)
         } else {
-            Err(ProviderError::Answer("UserInfo is about another person than the ID token"))
+            Err(ProviderError::Answer(
+                "UserInfo is about another person than the ID token",
+            ))
         }
     }
 
@@ -224,7 +237,9 @@ impl Oidc {
                 if same_issuer(&metadata.issuer, &self.settings.issuer) {
                     Ok(metadata)
                 } else {
-                    Err(ProviderError::Answer("its description names another issuer"))
+                    Err(ProviderError::Answer(
+                        "its description names another issuer",
+                    ))
                 }
             })
             .await

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use oauth2::{
-    AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, ErrorResponse,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
+    AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet,
+    ErrorResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    TokenResponse, TokenUrl,
     basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -109,7 +110,9 @@ impl Exchange<'_> {
     /// Redeems the code.
     pub(crate) async fn send(&self, http: &Http, reach: Reach) -> Result<Tokens, ProviderError> {
         let client = Client::new(ClientId::new(self.credentials.client_id.clone()))
-            .set_client_secret(ClientSecret::new(self.credentials.secret.expose_secret().to_owned()))
+            .set_client_secret(ClientSecret::new(
+                self.credentials.secret.expose_secret().to_owned(),
+            ))
             .set_auth_type(match self.authentication {
                 ClientAuthentication::Post => AuthType::RequestBody,
                 ClientAuthentication::Basic => AuthType::BasicAuth,

@@ -52,11 +52,13 @@ impl RandomText for dyn Entropy {
     fn hex<const N: usize>(&self) -> String {
         let mut bytes = [0; N];
         self.fill(&mut bytes);
-        bytes.iter().fold(String::with_capacity(2 * N), |mut text, byte| {
-            text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-            text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-            text
-        })
+        bytes
+            .iter()
+            .fold(String::with_capacity(2 * N), |mut text, byte| {
+                text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+                text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+                text
+            })
     }
 
     fn secret(&self) -> String {

@@ -88,22 +88,37 @@ impl OAuthError {
     }
 
     pub(crate) fn unsupported_grant_type() -> Failure {
-        Self::bad("unsupported_grant_type", "only `authorization_code` is served")
+        Self::bad(
+            "unsupported_grant_type",
+            "only `authorization_code` is served",
+        )
     }
 
     pub(crate) fn invalid_client() -> Failure {
         let status = StatusCode::UNAUTHORIZED;
-        Failure::Json(Self { status, error: "invalid_client", description: "client authentication failed" })
+        Failure::Json(Self {
+            status,
+            error: "invalid_client",
+            description: "client authentication failed",
+        })
     }
 
     pub(crate) fn unavailable() -> Failure {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let description = "try again in a moment";
-        Failure::Json(Self { status, error: "temporarily_unavailable", description })
+        Failure::Json(Self {
+            status,
+            error: "temporarily_unavailable",
+            description,
+        })
     }
 
     fn bad(error: &'static str, description: &'static str) -> Failure {
-        Failure::Json(Self { status: StatusCode::BAD_REQUEST, error, description })
+        Failure::Json(Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description,
+        })
     }
 }
 
@@ -175,8 +190,12 @@ impl Why {
 }
 
 impl SignInFailure {
-    pub(crate) fn new(request: Request, provider: ProviderId, why: Why) -> Failure {
-        Failure::SignIn(Box::new(Self { request, provider, why }))
+    pub(crate) fn failure(request: Request, provider: ProviderId, why: Why) -> Failure {
+        Failure::SignIn(Box::new(Self {
+            request,
+            provider,
+            why,
+        }))
     }
 }
 
@@ -237,9 +256,11 @@ fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpRespons
         "sign-in refused",
     );
     match why {
-        Why::Refused(Refusal { cause: Cause::Request, .. }) | Why::Provider(ProviderError::Unmet) => {
-            web::see_other(&back_to_client(failure, context))
-        }
+        Why::Refused(Refusal {
+            cause: Cause::Request,
+            ..
+        })
+        | Why::Provider(ProviderError::Unmet) => web::see_other(&back_to_client(failure, context)),
         Why::Refused(_) | Why::Provider(_) | Why::AttemptSpent | Why::Store(_) => {
             let page = RefusalPage::new(failure, back_to_client(failure, context), context);
             pages::respond(why.status(), &page)
@@ -260,9 +281,16 @@ fn back_to_client(failure: &SignInFailure, context: &Context<'_>) -> String {
 impl ClientError {
     /// RFC 6749 4.1.2.1, with `iss` (RFC 9207 2: in error responses too).
     fn location(&self, context: &Context<'_>) -> String {
-        let mut parameters = vec![("error", self.error), ("error_description", self.description)];
+        let mut parameters = vec![
+            ("error", self.error),
+            ("error_description", self.description),
+        ];
         parameters.extend(self.state.as_deref().map(|state| ("state", state)));
-        web::client_redirect(&self.redirect_uri, &parameters, context.broker.settings.issuer())
+        web::client_redirect(
+            &self.redirect_uri,
+            &parameters,
+            context.broker.settings.issuer(),
+        )
     }
 }
 

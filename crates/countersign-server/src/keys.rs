@@ -49,7 +49,10 @@ pub(crate) struct NotSigned;
 
 impl Keys {
     /// The keys that the settings need: RS256 and ES256 always, EdDSA where it is used.
-    #[expect(clippy::disallowed_methods, reason = "aws-lc draws the nonces of ECDSA and RSA blinding from its own generator, handed over as a value")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "aws-lc draws the nonces of ECDSA and RSA blinding from its own generator, handed over as a value"
+    )]
     pub(crate) async fn load_or_make(
         settings: &Settings,
         store: &dyn Store,
@@ -61,7 +64,12 @@ impl Keys {
             let name = key_name(algorithm);
             let kept = match stored.iter().find(|key| key.name == name) {
                 Some(kept) => kept.material.clone(),
-                None => store.put_key_if_absent(make(algorithm, now)?).await?.material,
+                None => {
+                    store
+                        .put_key_if_absent(make(algorithm, now)?)
+                        .await?
+                        .material
+                }
             };
             signers.push(Signer::parse(algorithm, &kept)?);
         }
@@ -69,7 +77,12 @@ impl Keys {
         let published = json!({ "keys": jwks }).to_string().into_bytes();
         let verifying =
             KeySet::from_jwks(&published).map_err(|_| BuildError::Key("the published key set"))?;
-        Ok(Self { signers, published, verifying, random: SystemRandom::new() })
+        Ok(Self {
+            signers,
+            published,
+            verifying,
+            random: SystemRandom::new(),
+        })
     }
 
     /// The published key set (RFC 7517), as JSON.
@@ -94,7 +107,11 @@ impl Keys {
         typ: &str,
         claims: &impl Serialize,
     ) -> Result<String, NotSigned> {
-        let signer = self.signers.iter().find(|one| one.algorithm == algorithm).ok_or(NotSigned)?;
+        let signer = self
+            .signers
+            .iter()
+            .find(|one| one.algorithm == algorithm)
+            .ok_or(NotSigned)?;
         let header = json!({ "alg": algorithm.as_str(), "kid": signer.kid, "typ": typ });
         let payload = serde_json::to_vec(claims).map_err(|_| NotSigned)?;
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
@@ -119,7 +136,11 @@ impl Signer {
         };
         let pair = pair.map_err(|_| BuildError::Key(key_name(algorithm)))?;
         let kid = thumbprint(&public_members(&pair));
-        Ok(Self { algorithm, kid, pair })
+        Ok(Self {
+            algorithm,
+            kid,
+            pair,
+        })
     }
 
     fn sign(&self, message: &[u8], random: &SystemRandom) -> Result<Vec<u8>, NotSigned> {
@@ -130,16 +151,21 @@ impl Signer {
                     .map_err(|_| NotSigned)?;
                 Ok(signature)
             }
-            Pair::P256(pair) => {
-                pair.sign(random, message).map(|one| one.as_ref().to_vec()).map_err(|_| NotSigned)
-            }
+            Pair::P256(pair) => pair
+                .sign(random, message)
+                .map(|one| one.as_ref().to_vec())
+                .map_err(|_| NotSigned),
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 
     fn jwk(&self) -> Value {
         let mut jwk = public_members(&self.pair);
-        for (name, value) in [("kid", self.kid.as_str()), ("use", "sig"), ("alg", self.algorithm.as_str())] {
+        for (name, value) in [
+            ("kid", self.kid.as_str()),
+            ("use", "sig"),
+            ("alg", self.algorithm.as_str()),
+        ] {
             jwk[name] = Value::from(value);
         }
         jwk
@@ -161,7 +187,10 @@ fn public_members(pair: &Pair) -> Value {
         Pair::P256(pair) => {
             // SEC 1 2.3.3: 0x04, then the two coordinates of 32 bytes each.
             let point = pair.public_key().as_ref();
-            let (x, y) = point.get(1..).unwrap_or_default().split_at(32.min(point.len() - 1));
+            let (x, y) = point
+                .get(1..)
+                .unwrap_or_default()
+                .split_at(32.min(point.len() - 1));
             json!({ "crv": "P-256", "kty": "EC", "x": text(x), "y": text(y) })
         }
         Pair::Ed25519(pair) => {
@@ -172,13 +201,20 @@ fn public_members(pair: &Pair) -> Value {
 
 /// RFC 7638 3: SHA-256 of the required members in lexical order, without white space.
 fn thumbprint(members: &Value) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.to_string().as_bytes());
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.to_string().as_bytes());
     URL_SAFE_NO_PAD.encode(digest)
 }
 
 fn needed(settings: &Settings) -> Vec<SigningAlgorithm> {
-    let of_clients = settings.clients.values().map(|client| client.id_token_algorithm);
-    let of_resources = settings.resources.values().map(|resource| resource.algorithm);
+    let of_clients = settings
+        .clients
+        .values()
+        .map(|client| client.id_token_algorithm);
+    let of_resources = settings
+        .resources
+        .values()
+        .map(|resource| resource.algorithm);
     let always = [SigningAlgorithm::Rs256, SigningAlgorithm::Es256];
     let mut all: Vec<_> = of_clients.chain(of_resources).chain(always).collect();
     all.sort_unstable();
@@ -211,5 +247,9 @@ fn make(algorithm: SigningAlgorithm, now: Timestamp) -> Result<StoredKey, BuildE
             pair.to_pkcs8v1().map_err(fault)?.as_ref().to_vec()
         }
     };
-    Ok(StoredKey { name: name.to_owned(), created_at: now, material: KeyMaterial(der) })
+    Ok(StoredKey {
+        name: name.to_owned(),
+        created_at: now,
+        material: KeyMaterial(der),
+    })
 }

@@ -72,9 +72,20 @@ impl Broker {
         let now = clock.now();
         let keys = Keys::load_or_make(&settings, store.as_ref(), now).await?;
         let sealer = Sealer::load_or_make(store.as_ref(), entropy.as_ref(), now).await?;
-        let providers =
-            providers.into_iter().map(|provider| (provider.name().clone(), provider)).collect();
+        let providers = providers
+            .into_iter()
+            .map(|provider| (provider.name().clone(), provider))
+            .collect();
         let policy = Arc::new(policy);
-        Ok(Self { settings, policy, providers, store, keys, sealer, clock, entropy })
+        Ok(Self {
+            settings,
+            policy,
+            providers,
+            store,
+            keys,
+            sealer,
+            clock,
+            entropy,
+        })
     }
 }

@@ -2,7 +2,7 @@
 //! It lists exactly what is served.
 
 use actix_web::{HttpResponse, web};
-use countersign_core::Acr;
+use countersign_core::{Acr, Scope};
 use serde_json::{Value, json};
 
 use crate::Broker;
@@ -28,8 +28,13 @@ fn public_json(body: Vec<u8>) -> HttpResponse {
 
 fn document(broker: &Broker) -> Value {
     let settings = &broker.settings;
-    let scopes = ["openid"].into_iter().chain(broker.policy.scopes().map(|scope| scope.as_str()));
-    let algorithms = broker.keys.algorithms().map(crate::SigningAlgorithm::as_str);
+    let scopes = ["openid"]
+        .into_iter()
+        .chain(broker.policy.scopes().map(Scope::as_str));
+    let algorithms = broker
+        .keys
+        .algorithms()
+        .map(crate::SigningAlgorithm::as_str);
     json!({
         "issuer": settings.issuer(),
         "authorization_endpoint": settings.endpoint("/authorize"),

@@ -14,7 +14,8 @@ use crate::sign_in::to_query;
 use crate::web::Context;
 
 /// Where the style sheet is. The version keeps browsers from showing an old one with a new page.
-pub(crate) const STYLE_PATH: &str = concat!("/assets/", env!("CARGO_PKG_VERSION"), "/countersign.css");
+pub(crate) const STYLE_PATH: &str =
+    concat!("/assets/", env!("CARGO_PKG_VERSION"), "/countersign.css");
 
 /// The style sheet.
 pub(crate) async fn style() -> HttpResponse {
@@ -37,7 +38,9 @@ pub(crate) async fn icon() -> HttpResponse {
 
 /// The page at the root: nobody has business here, but people look.
 pub(crate) async fn home(_: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    ok(&HomePage { host: host(&broker) })
+    ok(&HomePage {
+        host: host(&broker),
+    })
 }
 
 /// Answers 200 with a page.
@@ -48,7 +51,9 @@ pub(crate) fn ok(page: &impl Template) -> HttpResponse {
 /// Answers with a page.
 pub(crate) fn respond(status: StatusCode, page: &impl Template) -> HttpResponse {
     match page.render() {
-        Ok(body) => HttpResponse::build(status).content_type("text/html; charset=utf-8").body(body),
+        Ok(body) => HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .body(body),
         Err(error) => {
             tracing::error!(code = "page-not-rendered", cause = %error, "a page could not be rendered");
             HttpResponse::InternalServerError().finish()
@@ -87,7 +92,11 @@ impl ChooserPage {
         };
         let mut choices: Vec<Choice> = broker.providers.values().map(choice).collect();
         choices.sort_by(|one, two| one.title.cmp(&two.title));
-        Self { client: client_name(request, context), host: host(broker), choices }
+        Self {
+            client: client_name(request, context),
+            host: host(broker),
+            choices,
+        }
     }
 }
 
@@ -149,8 +158,10 @@ impl RefusalPage {
         let broker = context.broker;
         let query = to_query(&failure.request);
         let provider = broker.providers.get(&failure.provider);
-        let provider_title =
-            provider.map_or_else(|| failure.provider.to_string(), |one| one.title().to_owned());
+        let provider_title = provider.map_or_else(
+            || failure.provider.to_string(),
+            |one| one.title().to_owned(),
+        );
         let (title, message) = explain(&failure.why, &provider_title);
         let lacks_mfa = failure.why.reason().is_some_and(is_mended_by_enrolling);
         Self {
@@ -239,8 +250,14 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "The site that sent you here asked to bring you back to an address that is not registered for it, so we did not. Tell the registry's operators: the `redirect_uri` must be one of the configured ones, to the letter.",
         ),
         Problem::BadRequest(detail) => ("Request not understood", detail),
-        Problem::NotFound => ("Page not found", "There is nothing at this address. Go back to the registry that you came from, and start there."),
-        Problem::UnknownProvider => ("Unknown provider", "This sign-in provider is not configured here. Go back to the registry that you came from, and start again."),
+        Problem::NotFound => (
+            "Page not found",
+            "There is nothing at this address. Go back to the registry that you came from, and start there.",
+        ),
+        Problem::UnknownProvider => (
+            "Unknown provider",
+            "This sign-in provider is not configured here. Go back to the registry that you came from, and start again.",
+        ),
         Problem::AttemptMissing => (
             "No sign-in under way",
             "This sign-in has ended already, or was started in another browser. Cookies must be allowed for it. Go back to the registry that you came from, and start again.",
@@ -249,23 +266,34 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Sign-in timed out",
             "This sign-in was started more than an hour ago. Go back to the registry that you came from, and start again.",
         ),
-        Problem::TooLarge => ("Request too large", "The registry's request is larger than a sign-in may be. Tell its operators: `state` and `scope` are to be shorter."),
-        Problem::Unavailable => ("Not available", "The sign-in service can't work at the moment. Try again in a minute."),
+        Problem::TooLarge => (
+            "Request too large",
+            "The registry's request is larger than a sign-in may be. Tell its operators: `state` and `scope` are to be shorter.",
+        ),
+        Problem::Unavailable => (
+            "Not available",
+            "The sign-in service can't work at the moment. Try again in a minute.",
+        ),
     }
 }
 
 /// A headline and a sentence for a sign-in that ended.
 fn explain(why: &Why, provider: &str) -> (&'static str, String) {
     match why {
-        Why::Refused(refusal) => ("You are not signed in", refusal.reason().sentence().to_owned()),
+        Why::Refused(refusal) => (
+            "You are not signed in",
+            refusal.reason().sentence().to_owned(),
+        ),
         Why::Provider(error) => provider_trouble(error, provider),
         Why::AttemptSpent => (
             "Already signed in",
-            "This sign-in was finished before, maybe in another tab. Go back to the registry.".to_owned(),
+            "This sign-in was finished before, maybe in another tab. Go back to the registry."
+                .to_owned(),
         ),
         Why::Store(_) => (
             "Not available",
-            "The sign-in service can't finish sign-ins at the moment. Try again in a minute.".to_owned(),
+            "The sign-in service can't finish sign-ins at the moment. Try again in a minute."
+                .to_owned(),
         ),
     }
 }
@@ -325,7 +353,10 @@ fn is_mended_by_enrolling(reason: Reason) -> bool {
 /// What the operator may have to change at Microsoft, where no evidence came at all.
 fn for_operator(why: &Why, provider: &Provider) -> Option<&'static str> {
     let silent = why.reason() == Some(Reason::MfaUnknown)
-        || matches!(why, Why::Provider(ProviderError::Misconfigured(_) | ProviderError::Answer(_)));
+        || matches!(
+            why,
+            Why::Provider(ProviderError::Misconfigured(_) | ProviderError::Answer(_))
+        );
     match provider {
         Provider::Microsoft(_) if silent => Some(
             "Microsoft sent no `acr`. In the app registration, under Authentication, “ID tokens (used for implicit and hybrid flows)” must be on, and this provider's `flow` must be `hybrid`.",
@@ -340,5 +371,10 @@ fn client_name(request: &Request, context: &Context<'_>) -> String {
 }
 
 fn host(broker: &Broker) -> String {
-    broker.settings.issuer.host_str().unwrap_or_default().to_owned()
+    broker
+        .settings
+        .issuer
+        .host_str()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -45,7 +45,12 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     /// The parts can't run into each other: none can hold a line feed.
     fn associated_data(&self) -> String {
-        format!("{}\n{}\n{}", self.cookie, self.provider, self.purpose.as_str())
+        format!(
+            "{}\n{}\n{}",
+            self.cookie,
+            self.provider,
+            self.purpose.as_str()
+        )
     }
 }
 
@@ -72,7 +77,9 @@ impl Sealer {
         let kept = store.put_key_if_absent(offered).await?;
         let key = UnboundKey::new(&AES_256_GCM, &kept.material.0);
         let key = key.map_err(|_| BuildError::Key(KEY_NAME))?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        Ok(Self {
+            key: LessSafeKey::new(key),
+        })
     }
 
     /// Seals a value for one place: base64url of nonce, ciphertext and tag.
@@ -87,7 +94,9 @@ impl Sealer {
         let mut sealed = serde_json::to_vec(value).ok()?;
         let aad = Aad::from(place.associated_data());
         let bound = Nonce::assume_unique_for_key(nonce);
-        self.key.seal_in_place_append_tag(bound, aad, &mut sealed).ok()?;
+        self.key
+            .seal_in_place_append_tag(bound, aad, &mut sealed)
+            .ok()?;
         sealed.splice(..0, nonce);
         Some(URL_SAFE_NO_PAD.encode(sealed))
     }

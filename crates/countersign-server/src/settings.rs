@@ -124,7 +124,9 @@ impl Default for Lifetimes {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SettingsError {
     /// The issuer is not one that browsers and libraries accept.
-    #[error("the issuer must be https (plain http on a loopback address only), without path, query or fragment")]
+    #[error(
+        "the issuer must be https (plain http on a loopback address only), without path, query or fragment"
+    )]
     Issuer,
     /// A client names a resource that is not configured.
     #[error("client `{client}`: the resource `{resource}` is not configured")]
@@ -135,7 +137,9 @@ pub enum SettingsError {
         resource: String,
     },
     /// A redirect URI that people must not be sent to.
-    #[error("client `{client}`: the redirect URI `{uri}` must be https (plain http on a loopback address only), without fragment and user")]
+    #[error(
+        "client `{client}`: the redirect URI `{uri}` must be https (plain http on a loopback address only), without fragment and user"
+    )]
     RedirectUri {
         /// The client.
         client: ClientId,
@@ -167,7 +171,10 @@ impl Settings {
             client.check(id)?;
             if !self.resources.contains_key(&client.resource) {
                 let resource = client.resource.clone();
-                return Err(SettingsError::Resource { client: id.clone(), resource });
+                return Err(SettingsError::Resource {
+                    client: id.clone(),
+                    resource,
+                });
             }
         }
         Ok(())
@@ -181,18 +188,24 @@ impl Client {
         };
         match self.redirect_uris.iter().find(|uri| !is_good(uri)) {
             None => Ok(()),
-            Some(uri) => {
-                Err(SettingsError::RedirectUri { client: id.clone(), uri: uri.clone() })
-            }
+            Some(uri) => Err(SettingsError::RedirectUri {
+                client: id.clone(),
+                uri: uri.clone(),
+            }),
         }
     }
 
     /// Whether `uri` is registered: to the letter, but for the port of a loopback address
     /// given by number (RFC 8252 7.3), and that for public clients only.
     pub(crate) fn allows_redirect(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|registered| registered == uri)
+        self.redirect_uris
+            .iter()
+            .any(|registered| registered == uri)
             || (matches!(self.authentication, ClientAuthentication::Public)
-                && self.redirect_uris.iter().any(|registered| is_same_but_port(registered, uri)))
+                && self
+                    .redirect_uris
+                    .iter()
+                    .any(|registered| is_same_but_port(registered, uri)))
     }
 }
 
@@ -236,7 +249,10 @@ mod tests {
     #[test]
     fn a_redirect_uri_is_compared_to_the_letter() {
         let registered = "https://registry.example/callback";
-        let client = client(ClientAuthentication::Secret(SecretDigest::of("x")), registered);
+        let client = client(
+            ClientAuthentication::Secret(SecretDigest::of("x")),
+            registered,
+        );
         assert!(client.allows_redirect(registered));
         for bent in [
             "https://registry.example/callback/",

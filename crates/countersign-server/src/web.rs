@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -37,7 +37,12 @@ impl Broker {
                 .configure(routes)
                 .default_service(web::to(not_found))
         });
-        Ok(server.workers(workers).disable_signals().shutdown_timeout(10).listen(listener)?.run())
+        Ok(server
+            .workers(workers)
+            .disable_signals()
+            .shutdown_timeout(10)
+            .listen(listener)?
+            .run())
     }
 }
 
@@ -46,14 +51,26 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/", web::get().to(pages::home))
         .route(pages::STYLE_PATH, web::get().to(pages::style))
         .route(pages::ICON_PATH, web::get().to(pages::icon))
-        .route("/.well-known/openid-configuration", web::get().to(metadata::describe))
-        .route("/.well-known/oauth-authorization-server", web::get().to(metadata::describe))
+        .route(
+            "/.well-known/openid-configuration",
+            web::get().to(metadata::describe),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            web::get().to(metadata::describe),
+        )
         .route("/jwks.json", web::get().to(metadata::key_set))
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
         .route("/callback/{provider}", web::get().to(sign_in::callback))
-        .route("/callback/{provider}", web::post().to(sign_in::callback_by_form))
-        .route("/callback/{provider}/continue", web::get().to(sign_in::resume))
+        .route(
+            "/callback/{provider}",
+            web::post().to(sign_in::callback_by_form),
+        )
+        .route(
+            "/callback/{provider}/continue",
+            web::get().to(sign_in::resume),
+        )
         .route("/token", web::post().to(token::redeem))
         .route("/userinfo", web::get().to(token::user_info))
         .route("/userinfo", web::post().to(token::user_info_by_form));
@@ -92,12 +109,18 @@ fn refused(status: StatusCode) -> actix_web::Error {
 /// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
 fn add_headers(headers: &mut HeaderMap) {
     const HEADERS: [(&str, &str); 8] = [
-        ("content-security-policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        ),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-opener-policy", "same-origin"),
-        ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+        (
+            "permissions-policy",
+            "camera=(), geolocation=(), microphone=(), payment=()",
+        ),
         ("cache-control", "no-store"),
         ("strict-transport-security", "max-age=31536000"),
     ];
@@ -122,7 +145,12 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(crate) fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
         let request_id = broker.entropy.hex::<8>();
-        Self { broker, request, request_id, now: broker.clock.now() }
+        Self {
+            broker,
+            request,
+            request_id,
+            now: broker.clock.now(),
+        }
     }
 
     /// Answers with what a handler has come to.
@@ -148,8 +176,11 @@ impl Parameters {
     /// (RFC 6749 3.1).
     pub(crate) fn read(encoded: &[u8]) -> Self {
         let mut parameters = Self::default();
-        for (name, value) in form_urlencoded::parse(encoded).filter(|(_, value)| !value.is_empty()) {
-            let before = parameters.values.insert(name.into_owned(), value.into_owned());
+        for (name, value) in form_urlencoded::parse(encoded).filter(|(_, value)| !value.is_empty())
+        {
+            let before = parameters
+                .values
+                .insert(name.into_owned(), value.into_owned());
             parameters.repeated |= before.is_some();
         }
         parameters
@@ -171,7 +202,9 @@ impl Parameters {
 
 /// 303: the next request is a GET, whatever this one was (RFC 9700 4.12).
 pub(crate) fn see_other(location: &str) -> HttpResponse {
-    HttpResponse::build(StatusCode::SEE_OTHER).insert_header(("location", location)).finish()
+    HttpResponse::build(StatusCode::SEE_OTHER)
+        .insert_header(("location", location))
+        .finish()
 }
 
 /// A registered redirect URI with an answer added to its query.

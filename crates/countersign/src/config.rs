@@ -32,16 +32,24 @@ use crate::Surroundings;
 ///
 /// Paths in it are relative to the file itself, not to where the process was started.
 pub fn load(path: &Path, outside: &dyn Surroundings) -> Result<Installation, LoadError> {
-    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| LoadError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let text = outside.file(path).map_err(unreadable)?.text;
     let name = path.display().to_string();
     let mut reader = Reader::new(path.parent().unwrap_or(Path::new("")), outside);
     let written = document::read(&name, &text, |table| reader.file(table));
-    let policy = reader.policy.take().map(|file| (read_policy(&file, &reader), file.path));
+    let policy = reader
+        .policy
+        .take()
+        .map(|file| (read_policy(&file, &reader), file.path));
     match (written, policy) {
         (Ok(written), Some((Ok(policy), policy_file))) => {
             let warnings = warning::all(&written, &policy, &reader);
-            written.install(policy, policy_file, warnings).map_err(LoadError::Wrong)
+            written
+                .install(policy, policy_file, warnings)
+                .map_err(LoadError::Wrong)
         }
         (written, policy) => {
             let of_policy = policy.and_then(|(policy, _)| policy.err());

@@ -1,1 +1,67 @@
-fn main() {}
+//! The `countersign` program: what is written on its command line.
+//!
+//! Exit codes: 0 done, 1 it could not be done (the reason is on stderr), 2 the command line is wrong.
+
+mod commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A federated-identity broker for package registries: it lets in whom Microsoft, GitHub or any
+/// OpenID Connect provider has signed in with a second factor.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES, after_long_help = HELP)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT; a second signal stops at once
+    Serve(Configuration),
+    /// Tell all that is wrong with the configuration and the policy, and what to register where
+    Check(Configuration),
+}
+
+#[derive(Debug, Args)]
+struct Configuration {
+    /// What this installation is; the policy and the secrets are named in it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "COUNTERSIGN_CONFIG",
+        default_value = "/etc/countersign/countersign.toml"
+    )]
+    config: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign check --config countersign.toml
+  countersign serve --config countersign.toml
+  COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve";
+
+const HELP: &str = "\
+Examples:
+  countersign check --config countersign.toml
+  countersign serve --config countersign.toml
+  COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve
+
+Secrets come from files or environment variables that the configuration names, never from the
+command line, where every user of the machine could read them.
+
+`check` writes a summary to stdout, and what is wrong to stderr: one problem to a line, as
+FILE:LINE:COLUMN. `serve` listens for plain http, so a proxy that ends TLS stands in front; it
+logs to stderr.
+
+Exit codes: 0 done; 1 it could not be done, and stderr says why; 2 the command line is wrong.";
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Serve(with) => commands::serve(&with.config),
+        Command::Check(with) => commands::check(&with.config),
+    }
+}

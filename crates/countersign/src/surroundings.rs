@@ -30,7 +30,9 @@ pub struct Contents {
 impl std::fmt::Debug for Contents {
     /// Without the text, which may be a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Contents").field("mode", &self.mode).finish_non_exhaustive()
+        f.debug_struct("Contents")
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -44,7 +46,8 @@ impl Surroundings for Machine {
         let mode = file.metadata()?.permissions().mode() & 0o7777;
         let mut text = String::new();
         // One byte more than any file may have, so that the reader of the text sees that it is too long.
-        file.take(document::MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+        file.take(document::MAX_BYTES as u64 + 1)
+            .read_to_string(&mut text)?;
         Ok(Contents { text, mode })
     }
 

@@ -40,7 +40,9 @@ pub(super) fn evidence(
             ..Claims::default()
         },
         profile: Profile {
-            name: text("name").and_then(|name| display_text(name, 256)).or_else(|| login.clone()),
+            name: text("name")
+                .and_then(|name| display_text(name, 256))
+                .or_else(|| login.clone()),
             email: emails.map(primary_address).transpose()?.flatten(),
             login_hint: login,
         },
@@ -62,9 +64,14 @@ fn flag(value: Option<&Value>) -> Claim<bool> {
 fn primary_address(emails: &[u8]) -> Result<Option<Email>, ProviderError> {
     let addresses: Vec<Address> = serde_json::from_slice(emails)
         .map_err(|_| ProviderError::Answer("the e-mail addresses can't be read"))?;
-    let primary = addresses.into_iter().find(|one| one.primary && one.verified);
+    let primary = addresses
+        .into_iter()
+        .find(|one| one.primary && one.verified);
     Ok(primary.and_then(|one| {
         let address = display_text(&one.email, 254)?;
-        Some(Email { address, verified: true })
+        Some(Email {
+            address,
+            verified: true,
+        })
     }))
 }

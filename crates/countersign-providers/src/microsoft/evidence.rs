@@ -21,10 +21,17 @@ pub(super) fn evidence(
     if let Some(front) = front {
         check_same_person(front, back)?;
     }
-    let tokens: Vec<&IdToken> = front.into_iter().chain([back]).map(|one| &one.token).collect();
+    let tokens: Vec<&IdToken> = front
+        .into_iter()
+        .chain([back])
+        .map(|one| &one.token)
+        .collect();
     Ok(Evidence {
         provider: provider.clone(),
-        identity: Identity::Microsoft { tid: back.tid.clone(), oid: back.oid.clone() },
+        identity: Identity::Microsoft {
+            tid: back.tid.clone(),
+            oid: back.oid.clone(),
+        },
         claims: claims(&tokens, back.tid.is_consumers(), now),
         profile: profile(&tokens, back.tid.is_consumers()),
         membership: membership(&tokens),
@@ -61,12 +68,18 @@ fn claims(tokens: &[&IdToken], personal: bool, now: Timestamp) -> Claims {
 }
 
 fn join<T: PartialEq>(tokens: &[&IdToken], read: impl Fn(&IdToken) -> Claim<T>) -> Claim<T> {
-    tokens.iter().map(|token| read(token)).fold(Claim::Absent, Claim::join)
+    tokens
+        .iter()
+        .map(|token| read(token))
+        .fold(Claim::Absent, Claim::join)
 }
 
 fn profile(tokens: &[&IdToken], personal: bool) -> Profile {
     let text = |name: &str, limit| {
-        let found = tokens.iter().rev().find_map(|token| token.raw(name)?.as_str());
+        let found = tokens
+            .iter()
+            .rev()
+            .find_map(|token| token.raw(name)?.as_str());
         found.and_then(|text| display_text(text, limit))
     };
     let username = text("preferred_username", 254);
@@ -77,7 +90,10 @@ fn profile(tokens: &[&IdToken], personal: bool) -> Profile {
     });
     let by_username = || {
         let address = username.clone().filter(|name| name.contains('@'))?;
-        Some(Email { address, verified: false })
+        Some(Email {
+            address,
+            verified: false,
+        })
     };
     Profile {
         name: text("name", 256),
@@ -88,7 +104,10 @@ fn profile(tokens: &[&IdToken], personal: bool) -> Profile {
 
 /// `xms_edov`: a boolean by the documentation, `"1"` in the wild. All that say it must agree.
 fn is_domain_verified(tokens: &[&IdToken]) -> bool {
-    let mut said = tokens.iter().filter_map(|token| token.raw("xms_edov")).peekable();
+    let mut said = tokens
+        .iter()
+        .filter_map(|token| token.raw("xms_edov"))
+        .peekable();
     said.peek().is_some()
         && said.all(|value| *value == Value::Bool(true) || *value == Value::String("1".into()))
 }
@@ -96,12 +115,14 @@ fn is_domain_verified(tokens: &[&IdToken]) -> bool {
 /// `acct` (0 member, 1 guest) and `idp` (another issuer than the token's own: a guest).
 fn membership(tokens: &[&IdToken]) -> Claim<Membership> {
     join(tokens, |token| {
-        let foreign = token.raw("idp").is_some_and(|idp| Some(idp) != token.raw("iss"));
+        let foreign = token
+            .raw("idp")
+            .is_some_and(|idp| Some(idp) != token.raw("iss"));
         match token.raw("acct") {
             _ if foreign => Claim::Value(Membership::Guest),
             None => Claim::Absent,
-            Some(acct) if *acct == Value::from(0) => Claim::Value(Membership::Member),
-            Some(acct) if *acct == Value::from(1) => Claim::Value(Membership::Guest),
+            Some(acct) if acct.as_u64() == Some(0) => Claim::Value(Membership::Member),
+            Some(acct) if acct.as_u64() == Some(1) => Claim::Value(Membership::Guest),
             Some(_) => Claim::Malformed,
         }
     })

@@ -96,7 +96,10 @@ impl Check<'_> {
     pub(super) fn verify(&self, raw: &str, keys: &KeySet) -> Result<TenantToken, ProviderError> {
         let unverified = Unverified::parse(raw)?;
         let tid = claimed_tenant(&unverified)?;
-        let issuer = self.metadata.issuer.replace(TENANT_PLACEHOLDER, tid.as_str());
+        let issuer = self
+            .metadata
+            .issuer
+            .replace(TENANT_PLACEHOLDER, tid.as_str());
         let expected = Expected {
             issuer: &issuer,
             client_id: self.client_id,
@@ -111,7 +114,11 @@ impl Check<'_> {
         if token.text("ver").value().map(String::as_str) != Some("2.0") {
             return Err(TokenFault::Claim("ver").into());
         }
-        let right_tenant = self.visit.tenant.as_ref().is_none_or(|wanted| *wanted == tid);
+        let right_tenant = self
+            .visit
+            .tenant
+            .as_ref()
+            .is_none_or(|wanted| *wanted == tid);
         if !(self.audience.admits(&tid) && right_tenant) {
             return Err(ProviderError::WrongTenant);
         }
@@ -137,7 +144,10 @@ impl Check<'_> {
 /// The tenant that a token says it is from: a lower-case GUID, in exactly one spelling of the claim.
 fn claimed_tenant(token: &Unverified<'_>) -> Result<TenantId, TokenFault> {
     let fault = TokenFault::Claim("tid");
-    let spellings = token.names().filter(|name| name.eq_ignore_ascii_case("tid")).count();
+    let spellings = token
+        .names()
+        .filter(|name| name.eq_ignore_ascii_case("tid"))
+        .count();
     if spellings != 1 {
         return Err(fault);
     }
@@ -146,6 +156,10 @@ fn claimed_tenant(token: &Unverified<'_>) -> Result<TenantId, TokenFault> {
 
 /// The person's object id in the tenant: a GUID, of which the case does not count.
 fn object_id(token: &IdToken) -> Result<String, TokenFault> {
-    let oid = token.text("oid").value().map(|oid| oid.to_ascii_lowercase());
-    oid.filter(|oid| TenantId::new(oid.as_str()).is_ok()).ok_or(TokenFault::Claim("oid"))
+    let oid = token
+        .text("oid")
+        .value()
+        .map(|oid| oid.to_ascii_lowercase());
+    oid.filter(|oid| TenantId::new(oid.as_str()).is_ok())
+        .ok_or(TokenFault::Claim("oid"))
 }

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::OidcSettings;
+use crate::display_text;
 use crate::id_token::IdToken;
-use crate::{ProviderError, display_text};
 
 /// Whether a provider's `email_verified` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +24,14 @@ pub(super) fn evidence(
     token: &IdToken,
     person: &Map<String, Value>,
     now: Timestamp,
-) -> Result<Evidence, ProviderError> {
+) -> Evidence {
     let text = |name: &str| {
         let value = token.raw(name).or_else(|| person.get(name))?;
         value.as_str().map(str::to_owned)
     };
     let address = text("email").and_then(|email| display_text(&email, 254));
     let login_hint = address.clone().or_else(|| text("preferred_username"));
-    Ok(Evidence {
+    Evidence {
         provider: settings.name.clone(),
         identity: Identity::Oidc {
             issuer: issuer.to_owned(),
@@ -54,7 +54,7 @@ pub(super) fn evidence(
         },
         membership: Claim::Absent,
         verified_at: now,
-    })
+    }
 }
 
 /// `auth_time`, if it can be true: not in the future, and not the epoch, which some send for "unknown".

@@ -32,7 +32,10 @@ pub(crate) struct Arrived {
 }
 
 /// The cookies that put an attempt in the browser, and take the oldest away where there are too many.
-pub(crate) fn put(attempt: &Attempt, context: &Context<'_>) -> Result<Vec<Cookie<'static>>, Failure> {
+pub(crate) fn put(
+    attempt: &Attempt,
+    context: &Context<'_>,
+) -> Result<Vec<Cookie<'static>>, Failure> {
     let name = name(&attempt.id, Purpose::Attempt);
     let place = Place {
         cookie: &name,
@@ -57,13 +60,10 @@ pub(crate) fn put(attempt: &Attempt, context: &Context<'_>) -> Result<Vec<Cookie
 }
 
 /// The attempt that a `state` belongs to, if this browser began it and it is still open.
-pub(crate) fn open(
-    state: &str,
-    provider: &str,
-    context: &Context<'_>,
-) -> Result<Attempt, Failure> {
+pub(crate) fn open(state: &str, provider: &str, context: &Context<'_>) -> Result<Attempt, Failure> {
     let missing = || Failure::Page(Problem::AttemptMissing);
-    let attempt: Attempt = unseal(state, provider, Purpose::Attempt, context).ok_or_else(missing)?;
+    let attempt: Attempt =
+        unseal(state, provider, Purpose::Attempt, context).ok_or_else(missing)?;
     let same = subtle::ConstantTimeEq::ct_eq(attempt.visit.state.as_bytes(), state.as_bytes());
     match (bool::from(same), attempt.expires_at > context.now) {
         (true, true) => Ok(attempt),
@@ -85,7 +85,10 @@ pub(crate) fn put_evidence(
         provider: attempt.provider.as_str(),
         purpose: Purpose::Evidence,
     };
-    let arrived = Arrived { state: attempt.visit.state.clone(), evidence };
+    let arrived = Arrived {
+        state: attempt.visit.state.clone(),
+        evidence,
+    };
     let broker = context.broker;
     let sealed = broker
         .sealer
@@ -119,12 +122,18 @@ fn unseal<T: serde::de::DeserializeOwned>(
     context: &Context<'_>,
 ) -> Option<T> {
     let name = name(&attempt_of(state)?, purpose);
-    let mut sent = cookies(context.request).into_iter().filter(|cookie| cookie.name() == name);
+    let mut sent = cookies(context.request)
+        .into_iter()
+        .filter(|cookie| cookie.name() == name);
     // Two cookies of one name: one of them was planted.
     let (Some(cookie), None) = (sent.next(), sent.next()) else {
         return None;
     };
-    let place = Place { cookie: &name, provider, purpose };
+    let place = Place {
+        cookie: &name,
+        provider,
+        purpose,
+    };
     context.broker.sealer.open(cookie.value(), place)
 }
 
@@ -163,5 +172,8 @@ fn crowded_out(request: &HttpRequest, newcomer: &str) -> Vec<Cookie<'static>> {
 }
 
 fn cookies(request: &HttpRequest) -> Vec<Cookie<'static>> {
-    request.cookies().map(|cookies| cookies.to_vec()).unwrap_or_default()
+    request
+        .cookies()
+        .map(|cookies| cookies.to_vec())
+        .unwrap_or_default()
 }

@@ -1,14 +1,12 @@
 //! `/authorize`: checks the request, lets the person choose a provider, and sends them there.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use countersign_providers::AccountChoice;
-
 use super::depart;
 use super::request::{self, Checked};
+use crate::Broker;
 use crate::error::{Failure, Problem};
 use crate::pages::{self, ChooserPage};
 use crate::web::{Context, see_other};
-use crate::Broker;
+use actix_web::{HttpRequest, HttpResponse, web};
 
 /// GET: the request is in the query.
 pub(crate) async fn authorize(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
@@ -29,9 +27,9 @@ pub(crate) async fn authorize_by_form(
         Ok(query) if query.bytes().all(|b| b.is_ascii_graphic()) => {
             see_other(&broker.settings.endpoint(&format!("/authorize?{query}")))
         }
-        Ok(_) | Err(_) => {
-            context.answer(Err(Failure::Page(Problem::BadRequest("the form can't be read"))))
-        }
+        Ok(_) | Err(_) => context.answer(Err(Failure::Page(Problem::BadRequest(
+            "the form can't be read",
+        )))),
     }
 }
 
@@ -54,9 +52,6 @@ fn checked_departure(checked: Checked) -> depart::First {
         request: checked.request,
         tenant: checked.tenant,
         login_hint: checked.login_hint,
-        account_choice: match checked.select_account {
-            true => AccountChoice::Offered,
-            false => AccountChoice::ProviderDecides,
-        },
+        account_choice: checked.account_choice,
     }
 }

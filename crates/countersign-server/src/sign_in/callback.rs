@@ -70,14 +70,22 @@ async fn by_form(
     let (attempt, evidence) = receive(&provider, parameters, Channel::FormPost, context).await?;
     let cookie = attempt_cookie::put_evidence(&attempt, evidence, context)?;
     // The state names the attempt's cookie; it is no secret from the browser that holds that cookie.
-    let next = format!("/callback/{provider}/continue?state={}", attempt.visit.state);
-    with_cookies(see_other(&context.broker.settings.endpoint(&next)), [cookie])
+    let next = format!(
+        "/callback/{provider}/continue?state={}",
+        attempt.visit.state
+    );
+    with_cookies(
+        see_other(&context.broker.settings.endpoint(&next)),
+        [cookie],
+    )
 }
 
 async fn by_cookie(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let provider = known_provider(provider, context)?;
     let parameters = context.query();
-    let state = parameters.one("state").ok_or(Failure::Page(Problem::AttemptMissing))?;
+    let state = parameters
+        .one("state")
+        .ok_or(Failure::Page(Problem::AttemptMissing))?;
     let attempt = attempt_cookie::open(state, provider.as_str(), context)?;
     let evidence = attempt_cookie::open_evidence(&attempt, context)
         .ok_or(Failure::Page(Problem::AttemptMissing))?;
@@ -97,9 +105,13 @@ async fn receive(
     context: &Context<'_>,
 ) -> Result<(Attempt, Evidence), Failure> {
     if parameters.is_repeated() {
-        return Err(Failure::Page(Problem::BadRequest("a parameter stands twice")));
+        return Err(Failure::Page(Problem::BadRequest(
+            "a parameter stands twice",
+        )));
     }
-    let state = parameters.take("state").ok_or(Failure::Page(Problem::AttemptMissing))?;
+    let state = parameters
+        .take("state")
+        .ok_or(Failure::Page(Problem::AttemptMissing))?;
     let attempt = attempt_cookie::open(&state, provider.as_str(), context)?;
     let answer = Answer {
         code: parameters.take("code"),
@@ -112,15 +124,19 @@ async fn receive(
     let fetched = match callback_url(provider, context) {
         Ok(redirect_uri) => {
             let upstream = upstream(provider, context)?;
-            upstream.fetch(&answer, &attempt.visit, &redirect_uri, context.now).await
+            upstream
+                .fetch(&answer, &attempt.visit, &redirect_uri, context.now)
+                .await
         }
         Err(error) => Err(error),
     };
     match fetched {
         Ok(evidence) => Ok((attempt, evidence)),
-        Err(error) => {
-            Err(SignInFailure::new(attempt.request, provider.clone(), Why::Provider(error)))
-        }
+        Err(error) => Err(SignInFailure::failure(
+            attempt.request,
+            provider.clone(),
+            Why::Provider(error),
+        )),
     }
 }
 
@@ -129,6 +145,8 @@ fn check_channel(attempt: &Attempt, answer: &Answer, channel: Channel) -> Result
     match (attempt.visit.flow, channel) {
         (Flow::Code, Channel::Query) | (Flow::Hybrid, Channel::FormPost) => Ok(()),
         (_, _) if answer.error.is_some() => Ok(()),
-        (_, _) => Err(Failure::Page(Problem::BadRequest("the answer came by another way than asked for"))),
+        (_, _) => Err(Failure::Page(Problem::BadRequest(
+            "the answer came by another way than asked for",
+        ))),
     }
 }

@@ -42,7 +42,14 @@ pub(crate) async fn first(
         expires_at: context.now + ATTEMPT_LIFETIME,
     };
     let hint = first.login_hint.as_deref();
-    let url = departure(&attempt, upstream, &ask, (hint, first.account_choice), context).await?;
+    let url = departure(
+        &attempt,
+        upstream,
+        &ask,
+        (hint, first.account_choice),
+        context,
+    )
+    .await?;
     let cookies = attempt_cookie::put(&attempt, context)?;
     with_cookies(see_other(url.as_str()), cookies)
 }
@@ -74,7 +81,11 @@ async fn departure(
     context: &Context<'_>,
 ) -> Result<Url, Failure> {
     let fail = |error: ProviderError| {
-        SignInFailure::new(attempt.request.clone(), attempt.provider.clone(), Why::Provider(error))
+        SignInFailure::failure(
+            attempt.request.clone(),
+            attempt.provider.clone(),
+            Why::Provider(error),
+        )
     };
     let redirect_uri = callback_url(&attempt.provider, context).map_err(fail)?;
     let departure = Departure {
@@ -84,7 +95,10 @@ async fn departure(
         login_hint,
         account_choice,
     };
-    upstream.departure(&departure, context.now).await.map_err(fail)
+    upstream
+        .departure(&departure, context.now)
+        .await
+        .map_err(fail)
 }
 
 /// Our callback for this provider: each has its own, a second defence against mix-up (RFC 9700 4.4.2).
@@ -92,7 +106,10 @@ pub(crate) fn callback_url(
     provider: &ProviderId,
     context: &Context<'_>,
 ) -> Result<Url, ProviderError> {
-    let url = context.broker.settings.endpoint(&format!("/callback/{provider}"));
+    let url = context
+        .broker
+        .settings
+        .endpoint(&format!("/callback/{provider}"));
     Url::parse(&url).map_err(|_| ProviderError::Misconfigured("our issuer is not an address"))
 }
 
@@ -101,7 +118,11 @@ pub(crate) fn upstream<'a>(
     provider: &ProviderId,
     context: &Context<'a>,
 ) -> Result<&'a Provider, Failure> {
-    context.broker.providers.get(provider).ok_or(Failure::Page(Problem::UnknownProvider))
+    context
+        .broker
+        .providers
+        .get(provider)
+        .ok_or(Failure::Page(Problem::UnknownProvider))
 }
 
 /// Adds cookies to an answer.

@@ -46,7 +46,7 @@ impl Ending {
     }
 
     fn fail(&self, why: Why) -> Failure {
-        SignInFailure::new(self.request.clone(), self.provider.clone(), why)
+        SignInFailure::failure(self.request.clone(), self.provider.clone(), why)
     }
 
     /// Opens the session, spends the attempt, and sends the person back with a code: in one operation.
@@ -131,7 +131,9 @@ async fn account(
     };
     let seen = Account {
         profile: evidence.profile.clone(),
-        first_mfa_at: account.first_mfa_at.or(permit.shows_mfa().then_some(context.now)),
+        first_mfa_at: account
+            .first_mfa_at
+            .or(permit.shows_mfa().then_some(context.now)),
         ..account.clone()
     };
     if seen != account {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use countersign_core::sign_in::Request;
 use countersign_core::{Acr, ClientId, Demands, ProviderId, Scope, TenantId};
+use countersign_providers::AccountChoice;
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 
@@ -28,13 +29,16 @@ pub(crate) struct Checked {
     pub(crate) provider: Option<ProviderId>,
     pub(crate) tenant: Option<TenantId>,
     pub(crate) login_hint: Option<String>,
-    pub(crate) select_account: bool,
+    pub(crate) account_choice: AccountChoice,
 }
 
 /// Checks a request.
 pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Checked, Failure> {
     let (client_id, client, redirect_uri) = check_client(parameters, context)?;
-    let fail = Fail { redirect_uri, state: parameters.one("state") };
+    let fail = Fail {
+        redirect_uri,
+        state: parameters.one("state"),
+    };
     if parameters.is_repeated() {
         return Err(fail.with("invalid_request", "a parameter stands twice"));
     }
@@ -54,7 +58,7 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         provider: provider(parameters, context, &fail)?,
         tenant: tenant(parameters, &fail)?,
         login_hint: text(parameters, "login_hint", 256, &fail)?,
-        select_account: prompt.select_account,
+        account_choice: prompt.account_choice,
     })
 }
 
@@ -67,7 +71,11 @@ pub(crate) fn to_query(request: &Request) -> String {
         .append_pair("client_id", request.client.as_str())
         .append_pair("redirect_uri", &request.redirect_uri)
         .append_pair("scope", &scopes.join(" "));
-    let optional = [("state", &request.state), ("nonce", &request.nonce), ("code_challenge", &request.code_challenge)];
+    let optional = [
+        ("state", &request.state),
+        ("nonce", &request.nonce),
+        ("code_challenge", &request.code_challenge),
+    ];
     for (name, value) in optional {
         query.extend_pairs(value.as_ref().map(|value| (name, value)));
     }
@@ -75,7 +83,12 @@ pub(crate) fn to_query(request: &Request) -> String {
         query.append_pair("code_challenge_method", "S256");
     }
     if !request.demands.acr_values.is_empty() {
-        let values: Vec<&str> = request.demands.acr_values.iter().map(|acr| acr.as_str()).collect();
+        let values: Vec<&str> = request
+            .demands
+            .acr_values
+            .iter()
+            .map(|acr| acr.as_str())
+            .collect();
         query.append_pair("acr_values", &values.join(" "));
     }
     if let Some(max_age) = request.demands.max_age {
@@ -93,7 +106,9 @@ fn check_client<'a>(
     context: &'a Context<'_>,
 ) -> Result<(ClientId, &'a Client, &'a str), Failure> {
     let settings = &context.broker.settings;
-    let id = parameters.one("client_id").and_then(|id| ClientId::new(id).ok());
+    let id = parameters
+        .one("client_id")
+        .and_then(|id| ClientId::new(id).ok());
     let known = id.and_then(|id| settings.clients.get(&id).map(|client| (id, client)));
     let (id, client) = known.ok_or(Failure::Page(Problem::UnknownClient))?;
     let redirect_uri = parameters
@@ -151,9 +166,10 @@ fn text(
     fail: &Fail<'_>,
 ) -> Result<Option<String>, Failure> {
     match parameters.one(name) {
-        Some(value) if value.len() > limit => {
-            Err(fail.with("invalid_request", "`state`, `nonce` or `login_hint` is too long"))
-        }
+        Some(value) if value.len() > limit => Err(fail.with(
+            "invalid_request",
+            "`state`, `nonce` or `login_hint` is too long",
+        )),
         value => Ok(value.map(str::to_owned)),
     }
 }
@@ -164,7 +180,10 @@ fn scopes(
     context: &Context<'_>,
     fail: &Fail<'_>,
 ) -> Result<BTreeSet<Scope>, Failure> {
-    let asked = parameters.one("scope").unwrap_or_default().split_ascii_whitespace();
+    let asked = parameters
+        .one("scope")
+        .unwrap_or_default()
+        .split_ascii_whitespace();
     let scopes: Option<BTreeSet<Scope>> = asked
         .map(|text| Scope::new(text).ok())
         .map(|scope| scope.filter(|scope| is_served(scope, context)))
@@ -172,7 +191,10 @@ fn scopes(
     match scopes {
         Some(scopes) if scopes.is_empty() => Err(fail.with("invalid_scope", "`scope` is missing")),
         Some(scopes) if scopes.len() <= 64 => Ok(scopes),
-        _ => Err(fail.with("invalid_scope", "a scope is asked for that no tier of the policy lists")),
+        _ => Err(fail.with(
+            "invalid_scope",
+            "a scope is asked for that no tier of the policy lists",
+        )),
     }
 }
 
@@ -187,40 +209,55 @@ fn code_challenge(
     fail: &Fail<'_>,
 ) -> Result<Option<String>, Failure> {
     let method = parameters.one("code_challenge_method");
-    match (parameters.one("code_challenge"), method, &client.authentication) {
+    match (
+        parameters.one("code_challenge"),
+        method,
+        &client.authentication,
+    ) {
         (None, None, ClientAuthentication::Secret(_)) => Ok(None),
         (None, _, _) => Err(fail.with("invalid_request", "`code_challenge` is required")),
         // RFC 7636 4.3: without a method the challenge would be `plain`.
         (Some(challenge), Some("S256"), _) if is_s256(challenge) => Ok(Some(challenge.to_owned())),
-        (Some(_), Some("S256"), _) => {
-            Err(fail.with("invalid_request", "`code_challenge` is not a SHA-256 in base64url"))
-        }
-        (Some(_), _, _) => {
-            Err(fail.with("invalid_request", "only `code_challenge_method=S256` is served"))
-        }
+        (Some(_), Some("S256"), _) => Err(fail.with(
+            "invalid_request",
+            "`code_challenge` is not a SHA-256 in base64url",
+        )),
+        (Some(_), _, _) => Err(fail.with(
+            "invalid_request",
+            "only `code_challenge_method=S256` is served",
+        )),
     }
 }
 
 fn is_s256(challenge: &str) -> bool {
     challenge.len() == 43
-        && challenge.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && challenge
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// `prompt` (Core 3.1.2.1).
 struct Prompt {
     login: bool,
-    select_account: bool,
+    account_choice: AccountChoice,
 }
 
 impl Prompt {
     fn read(parameters: &Parameters, fail: &Fail<'_>) -> Result<Self, Failure> {
-        let mut prompt = Self { login: false, select_account: false };
-        let values: Vec<&str> = parameters.one("prompt").unwrap_or_default().split(' ').collect();
+        let mut prompt = Self {
+            login: false,
+            account_choice: AccountChoice::ProviderDecides,
+        };
+        let values: Vec<&str> = parameters
+            .one("prompt")
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
         for value in &values {
             match *value {
                 "" | "consent" => {} // there is nothing to consent to: the registry asks, its policy decides
                 "login" => prompt.login = true,
-                "select_account" => prompt.select_account = true,
+                "select_account" => prompt.account_choice = AccountChoice::Offered,
                 "none" if values.len() == 1 => {
                     return Err(fail.with("login_required", "there is no session to answer from"));
                 }
@@ -237,7 +274,10 @@ fn demands(
     now: Timestamp,
     fail: &Fail<'_>,
 ) -> Result<Demands, Failure> {
-    let values = parameters.one("acr_values").unwrap_or_default().split_ascii_whitespace();
+    let values = parameters
+        .one("acr_values")
+        .unwrap_or_default()
+        .split_ascii_whitespace();
     let mut acr_values: Vec<Acr> = Vec::new();
     for acr in values.filter_map(Acr::parse) {
         if !acr_values.contains(&acr) {
@@ -251,10 +291,7 @@ fn demands(
     })
 }
 
-fn max_age(
-    parameters: &Parameters,
-    fail: &Fail<'_>,
-) -> Result<Option<SignedDuration>, Failure> {
+fn max_age(parameters: &Parameters, fail: &Fail<'_>) -> Result<Option<SignedDuration>, Failure> {
     let Some(text) = parameters.one("max_age") else {
         return Ok(None);
     };
@@ -273,7 +310,9 @@ fn provider(
     let Some(text) = parameters.one("provider") else {
         return Ok(None);
     };
-    let known = ProviderId::new(text).ok().filter(|id| context.broker.providers.contains_key(id));
+    let known = ProviderId::new(text)
+        .ok()
+        .filter(|id| context.broker.providers.contains_key(id));
     match known {
         Some(id) => Ok(Some(id)),
         None => Err(fail.with("invalid_request", "`provider` is not a configured provider")),

@@ -16,13 +16,20 @@ pub(super) fn authenticate(
 ) -> Result<ClientId, Failure> {
     let (id, secret) = presented(parameters, context)?;
     let id = ClientId::new(id).map_err(|_| OAuthError::invalid_client())?;
-    let client = context.broker.settings.clients.get(&id).ok_or_else(OAuthError::invalid_client)?;
+    let client = context
+        .broker
+        .settings
+        .clients
+        .get(&id)
+        .ok_or_else(OAuthError::invalid_client)?;
     let is_who_it_says = match (&client.authentication, secret) {
         (ClientAuthentication::Public, None) => true,
         (ClientAuthentication::Secret(digest), Some(secret)) => digest.matches(&secret),
         (ClientAuthentication::Public, Some(_)) | (ClientAuthentication::Secret(_), None) => false,
     };
-    is_who_it_says.then_some(id).ok_or_else(OAuthError::invalid_client)
+    is_who_it_says
+        .then_some(id)
+        .ok_or_else(OAuthError::invalid_client)
 }
 
 fn presented(
@@ -35,16 +42,20 @@ fn presented(
     match (headers.next(), headers.next(), form_id, form_secret) {
         (None, _, Some(id), secret) => Ok((id, secret)),
         (Some(header), None, form_id, None) => {
-            let (id, secret) = header.to_str().ok().and_then(basic).ok_or_else(OAuthError::invalid_client)?;
+            let (id, secret) = header
+                .to_str()
+                .ok()
+                .and_then(basic)
+                .ok_or_else(OAuthError::invalid_client)?;
             match form_id {
                 Some(form_id) if form_id != id => Err(OAuthError::invalid_client()),
                 Some(_) | None => Ok((id, Some(secret))),
             }
         }
         // RFC 6749 2.3: a client must not use more than one method in a request.
-        (Some(_), _, _, Some(_)) => {
-            Err(OAuthError::invalid_request("the client authenticates in two ways"))
-        }
+        (Some(_), _, _, Some(_)) => Err(OAuthError::invalid_request(
+            "the client authenticates in two ways",
+        )),
         (_, _, _, _) => Err(OAuthError::invalid_client()),
     }
 }
@@ -79,14 +90,24 @@ mod tests {
     fn id_and_secret_are_form_urlencoded_in_the_header() {
         let read = |joined: &str| basic(&header(joined)).unwrap();
         assert_eq!(read("gallery:plain"), ("gallery".into(), "plain".into()));
-        assert_eq!(read("gallery:a%3Ab+c%26d"), ("gallery".into(), "a:b c&d".into()));
+        assert_eq!(
+            read("gallery:a%3Ab+c%26d"),
+            ("gallery".into(), "a:b c&d".into())
+        );
         assert_eq!(read("gallery:a&b=c"), ("gallery".into(), "a&b=c".into()));
         assert_eq!(read("gallery:a:b").1, "a:b");
     }
 
     #[test]
     fn what_is_not_basic_is_not_read() {
-        for bad in ["Bearer abc", "Basic", "Basic !!!", &header("no colon"), "", &header(":secret")] {
+        for bad in [
+            "Bearer abc",
+            "Basic",
+            "Basic !!!",
+            &header("no colon"),
+            "",
+            &header(":secret"),
+        ] {
             assert!(basic(bad).is_none(), "`{bad}` was read");
         }
     }

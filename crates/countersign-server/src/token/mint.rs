@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::Permit;
+use countersign_core::{Permit, Scope};
 use countersign_store::{Account, Session};
 use countersign_verifier::{Claims, CountersignClaim};
 use serde::Serialize;
@@ -60,9 +60,17 @@ pub(super) struct Person<'a> {
 impl<'a> Person<'a> {
     /// What `has_scope` lets be seen of this account.
     pub(super) fn of(account: &'a Account, has_scope: impl Fn(&str) -> bool) -> Self {
-        let email = account.profile.email.as_ref().filter(|_| has_scope("email"));
+        let email = account
+            .profile
+            .email
+            .as_ref()
+            .filter(|_| has_scope("email"));
         Self {
-            name: account.profile.name.as_deref().filter(|_| has_scope("profile")),
+            name: account
+                .profile
+                .name
+                .as_deref()
+                .filter(|_| has_scope("profile")),
             email: email.map(|email| email.address.as_str()),
             email_verified: email.map(|email| email.verified),
         }
@@ -89,9 +97,13 @@ pub(super) async fn answer(
         "scope": scope(grant.permit),
     });
     if grant.permit.scopes().contains("openid") {
-        body["id_token"] = id_token(grant, client, &times, &access_token, context).await?.into();
+        body["id_token"] = id_token(grant, client, &times, &access_token, context)
+            .await?
+            .into();
     }
-    Ok(HttpResponse::Ok().insert_header(("pragma", "no-cache")).json(body))
+    Ok(HttpResponse::Ok()
+        .insert_header(("pragma", "no-cache"))
+        .json(body))
 }
 
 struct Times {
@@ -103,8 +115,14 @@ impl Times {
     /// No token outlives its permit.
     fn of(grant: &Grant<'_>, context: &Context<'_>) -> Self {
         let by_lifetime = context.now + context.broker.settings.lifetimes.token;
-        let exp = grant.permit.not_after().map_or(by_lifetime, |end| end.min(by_lifetime));
-        Self { iat: context.now.as_second(), exp: exp.as_second() }
+        let exp = grant
+            .permit
+            .not_after()
+            .map_or(by_lifetime, |end| end.min(by_lifetime));
+        Self {
+            iat: context.now.as_second(),
+            exp: exp.as_second(),
+        }
     }
 }
 
@@ -141,7 +159,11 @@ fn access_token(
             waiver: None,
         }),
     };
-    let resource = broker.settings.resources.get(&client.resource).ok_or(NotSigned)?;
+    let resource = broker
+        .settings
+        .resources
+        .get(&client.resource)
+        .ok_or(NotSigned)?;
     broker.keys.sign(resource.algorithm, "at+jwt", &claims)
 }
 
@@ -155,9 +177,10 @@ async fn id_token(
     let permit = grant.permit;
     let broker = context.broker;
     let has_scope = |scope: &str| permit.scopes().contains(scope);
-    let account = match has_scope("profile") || has_scope("email") {
-        true => broker.store.account(&grant.session.account).await,
-        false => Ok(None),
+    let account = if has_scope("profile") || has_scope("email") {
+        broker.store.account(&grant.session.account).await
+    } else {
+        Ok(None)
     };
     let account = account.map_err(|_| OAuthError::unavailable())?;
     let claims = IdTokenClaims {
@@ -173,9 +196,16 @@ async fn id_token(
         amr: permit.amr(),
         sid: grant.session.id.as_str(),
         at_hash: at_hash(access_token, client.id_token_algorithm),
-        person: account.as_ref().map_or_else(Person::default, |(account, _)| Person::of(account, has_scope)),
+        person: account
+            .as_ref()
+            .map_or_else(Person::default, |(account, _)| {
+                Person::of(account, has_scope)
+            }),
     };
-    broker.keys.sign(client.id_token_algorithm, "JWT", &claims).map_err(not_signed)
+    broker
+        .keys
+        .sign(client.id_token_algorithm, "JWT", &claims)
+        .map_err(not_signed)
 }
 
 fn not_signed(_: NotSigned) -> Failure {
@@ -184,7 +214,12 @@ fn not_signed(_: NotSigned) -> Failure {
 }
 
 fn scope(permit: &Permit) -> String {
-    permit.scopes().iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
+    permit
+        .scopes()
+        .iter()
+        .map(Scope::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Core 3.1.3.6: the left half of the hash that the ID token's algorithm uses; Ed25519 uses SHA-512.

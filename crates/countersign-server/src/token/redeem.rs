@@ -39,7 +39,11 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     }
     let (code, session) = take(&parameters, &client, context).await?;
     let permit = permit(&code, &session, context)?;
-    let grant = Grant { permit: &permit, session: &session, nonce: code.nonce.as_deref() };
+    let grant = Grant {
+        permit: &permit,
+        session: &session,
+        nonce: code.nonce.as_deref(),
+    };
     mint::answer(&grant, context).await
 }
 
@@ -51,7 +55,10 @@ async fn take(
     context: &Context<'_>,
 ) -> Result<(Code, Session), Failure> {
     let unknown = || OAuthError::invalid_grant("the code is unknown, expired or was used before");
-    let digest = parameters.one("code").and_then(digest_of).ok_or_else(unknown)?;
+    let digest = parameters
+        .one("code")
+        .and_then(digest_of)
+        .ok_or_else(unknown)?;
     let store = &context.broker.store;
     let taken = store.take_code(&digest, context.now).await;
     match taken.map_err(|error| unavailable(&error, context))? {
@@ -79,16 +86,22 @@ fn unavailable(error: &countersign_store::StoreError, context: &Context<'_>) -> 
 /// RFC 6749 4.1.3: the code is this client's, for this redirect URI; RFC 7636 4.6: and the verifier fits.
 fn check(code: &Code, client: &ClientId, parameters: &Parameters) -> Result<(), Failure> {
     if code.client != *client {
-        return Err(OAuthError::invalid_grant("the code was issued to another client"));
+        return Err(OAuthError::invalid_grant(
+            "the code was issued to another client",
+        ));
     }
     if parameters.one("redirect_uri") != Some(code.redirect_uri.as_str()) {
-        return Err(OAuthError::invalid_grant("`redirect_uri` is not that of the request"));
+        return Err(OAuthError::invalid_grant(
+            "`redirect_uri` is not that of the request",
+        ));
     }
     match (&code.code_challenge, parameters.one("code_verifier")) {
         (None, None) => Ok(()),
         (Some(challenge), Some(verifier)) if proves(verifier, challenge) => Ok(()),
         // RFC 9700 4.8.2: a verifier without a challenge is a downgrade.
-        (_, _) => Err(OAuthError::invalid_grant("`code_verifier` does not fit the request")),
+        (_, _) => Err(OAuthError::invalid_grant(
+            "`code_verifier` does not fit the request",
+        )),
     }
 }
 
@@ -107,7 +120,10 @@ fn digest_of(code: &str) -> Option<CodeDigest> {
     let (owner, secret) = code.split_once('.')?;
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
-    Some(CodeDigest { owner: AttemptId::new(owner).ok()?, digest: bytes })
+    Some(CodeDigest {
+        owner: AttemptId::new(owner).ok()?,
+        digest: bytes,
+    })
 }
 
 /// The decision of this moment. `max_age` and `prompt=login` were met when the code was issued.
@@ -115,7 +131,10 @@ fn permit(code: &Code, session: &Session, context: &Context<'_>) -> Result<Permi
     let facts = Facts {
         client: code.client.clone(),
         scopes: code.scopes.iter().cloned().collect(),
-        demands: Demands { acr_values: code.acr_values.clone(), ..Demands::default() },
+        demands: Demands {
+            acr_values: code.acr_values.clone(),
+            ..Demands::default()
+        },
         evidence: session.evidence.clone(),
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
@@ -124,7 +143,10 @@ fn permit(code: &Code, session: &Session, context: &Context<'_>) -> Result<Permi
         Decision::Permit(permit) => Ok(permit),
         Decision::Refuse(refusal) => Err(OAuthError::invalid_grant(refusal.reason().code())),
         Decision::StepUp(step_up) => {
-            let reason = step_up.reasons.first().map_or("mfa-unknown", |reason| reason.code());
+            let reason = step_up
+                .reasons
+                .first()
+                .map_or("mfa-unknown", |reason| reason.code());
             Err(OAuthError::invalid_grant(reason))
         }
     }

@@ -40,7 +40,10 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
         Ok(account_and_claims) => {
             let (account, claims) = account_and_claims;
             let person = Person::of(&account, |scope| claims.scope.contains(scope));
-            HttpResponse::Ok().json(UserInfo { sub: &claims.sub, person })
+            HttpResponse::Ok().json(UserInfo {
+                sub: &claims.sub,
+                person,
+            })
         }
         Err(error) => refused(&error, context),
     }
@@ -55,11 +58,22 @@ async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, 
     let token = countersign_verifier::verify(raw, broker.keys.verifying(), &expected, now)?;
     token.require_scope("openid")?;
     let claims = token.into_claims();
-    let session = claims.sid.as_deref().and_then(|sid| SessionId::new(sid).ok());
+    let session = claims
+        .sid
+        .as_deref()
+        .and_then(|sid| SessionId::new(sid).ok());
     let session = session.ok_or(Error::Expired)?;
-    let session = broker.store.session(&session, context.now).await.map_err(unavailable)?;
+    let session = broker
+        .store
+        .session(&session, context.now)
+        .await
+        .map_err(|error| unavailable(&error))?;
     let session = session.ok_or(Error::Expired)?;
-    let account = broker.store.account(&session.account).await.map_err(unavailable)?;
+    let account = broker
+        .store
+        .account(&session.account)
+        .await
+        .map_err(|error| unavailable(&error))?;
     let (account, _) = account.ok_or(Error::Expired)?;
     Ok((account, claims))
 }
@@ -77,7 +91,7 @@ fn presented<'a>(in_form: Option<&'a str>, context: &'a Context<'_>) -> Result<&
     }
 }
 
-fn unavailable(error: StoreError) -> Error {
+fn unavailable(error: &StoreError) -> Error {
     Error::Unavailable(error.to_string())
 }
 

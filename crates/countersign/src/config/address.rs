@@ -56,7 +56,9 @@ pub(super) fn redirect_uri(text: &str) -> Result<String, String> {
     if text == normal || Some(text) == normal.strip_suffix('/') {
         Ok(text.to_owned())
     } else {
-        Err(format!("is compared to the letter, and is usually written `{normal}`"))
+        Err(format!(
+            "is compared to the letter, and is usually written `{normal}`"
+        ))
     }
 }
 
@@ -66,7 +68,9 @@ pub(super) fn audience(text: &str) -> Result<String, &'static str> {
         "expected an absolute URI without fragment, such as `https://registry.example` (RFC 8707)";
     let url = Url::parse(text).map_err(|_| EXPECTED)?;
     let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-    (is_printable && url.fragment().is_none()).then(|| text.to_owned()).ok_or(EXPECTED)
+    (is_printable && url.fragment().is_none())
+        .then(|| text.to_owned())
+        .ok_or(EXPECTED)
 }
 
 /// A host name or an address, without scheme and port.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_core::ClientId;
 use countersign_core::document::{Key, Table, Value};
-use countersign_server::{
-    Client, ClientAuthentication, Resource, SecretDigest, SigningAlgorithm,
-};
+use countersign_server::{Client, ClientAuthentication, Resource, SecretDigest, SigningAlgorithm};
 use secrecy::ExposeSecret;
 
 use super::address;
@@ -33,7 +31,11 @@ impl Reader<'_> {
             let name = table.required("name", text);
             let redirect_uris = table.required("redirect_uris", redirect_uris);
             let authentication = self.authentication(table);
-            let algorithm = algorithm(table, "id_token_signed_response_alg", SigningAlgorithm::Rs256);
+            let algorithm = algorithm(
+                table,
+                "id_token_signed_response_alg",
+                SigningAlgorithm::Rs256,
+            );
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
             Some(Client {
@@ -51,9 +53,9 @@ impl Reader<'_> {
         let secret = table.optional("secret", |value| self.secret(value));
         let public = table.optional("public", only_true);
         match (secret?, public?) {
-            (Some(secret), None) => {
-                Some(ClientAuthentication::Secret(SecretDigest::of(secret.expose_secret())))
-            }
+            (Some(secret), None) => Some(ClientAuthentication::Secret(SecretDigest::of(
+                secret.expose_secret(),
+            ))),
             (None, Some(())) => Some(ClientAuthentication::Public),
             (None, None) => {
                 table.report_missing(
@@ -77,15 +79,26 @@ impl Reader<'_> {
                 self.resources.insert(audience.clone(), value.place());
             }
             let algorithm = value.table(|table| {
-                algorithm(table, "access_token_signed_response_alg", RESOURCE.algorithm)
+                algorithm(
+                    table,
+                    "access_token_signed_response_alg",
+                    RESOURCE.algorithm,
+                )
             });
-            Some((audience?, Resource { algorithm: algorithm? }))
+            Some((
+                audience?,
+                Resource {
+                    algorithm: algorithm?,
+                },
+            ))
         })
     }
 }
 
 /// What holds for a resource that a client names and nobody describes.
-pub(super) const RESOURCE: Resource = Resource { algorithm: SigningAlgorithm::Es256 };
+pub(super) const RESOURCE: Resource = Resource {
+    algorithm: SigningAlgorithm::Es256,
+};
 
 fn algorithm(
     table: &mut Table<'_>,

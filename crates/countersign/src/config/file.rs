@@ -127,7 +127,10 @@ impl<'o> Reader<'o> {
         let path = self.path(value)?;
         match self.outside.file(&path) {
             Ok(contents) => {
-                self.policy = Some(PolicyFile { path, text: contents.text });
+                self.policy = Some(PolicyFile {
+                    path,
+                    text: contents.text,
+                });
                 Some(())
             }
             Err(error) => {
@@ -152,7 +155,10 @@ impl<'o> Reader<'o> {
     }
 
     pub(super) fn kinds(&self) -> BTreeMap<ProviderId, ProviderKind> {
-        self.providers.iter().map(|(name, (kind, _))| (name.clone(), *kind)).collect()
+        self.providers
+            .iter()
+            .map(|(name, (kind, _))| (name.clone(), *kind))
+            .collect()
     }
 
     pub(super) fn client_ids(&self) -> BTreeSet<ClientId> {
@@ -169,7 +175,9 @@ impl Written {
     ) -> Result<Installation, Problems> {
         let mut resources = self.resources;
         for client in self.clients.values() {
-            resources.entry(client.resource.clone()).or_insert(client::RESOURCE);
+            resources
+                .entry(client.resource.clone())
+                .or_insert(client::RESOURCE);
         }
         let settings = Settings {
             issuer: self.server.issuer,
@@ -199,20 +207,24 @@ impl Written {
 }
 
 impl Log {
-    const DEFAULT: Self = Self { format: LogFormat::Text, level: LogLevel::Info };
+    const DEFAULT: Self = Self {
+        format: LogFormat::Text,
+        level: LogLevel::Info,
+    };
 }
 
 fn version(value: &Value<'_>) -> Option<()> {
     let found = value.integer(0..=i64::MAX)?;
     if found != VERSION {
-        value.report(format_args!("expected {VERSION}, the only version there is, found {found}"));
+        value.report(format_args!(
+            "expected {VERSION}, the only version there is, found {found}"
+        ));
     }
     (found == VERSION).then_some(())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, &'static str> {
-    const EXPECTED: &str =
-        "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
+    const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
     text.parse().map_err(|_| EXPECTED)
 }
 
@@ -224,9 +236,14 @@ fn private_hosts(table: &mut Table<'_>) -> Option<PrivateHosts> {
 }
 
 fn log(table: &mut Table<'_>) -> Option<Log> {
-    let format = table.optional_or("format", Log::DEFAULT.format, |value| value.one_of(&FORMATS));
+    let format = table.optional_or("format", Log::DEFAULT.format, |value| {
+        value.one_of(&FORMATS)
+    });
     let level = table.optional_or("level", Log::DEFAULT.level, |value| value.one_of(&LEVELS));
-    Some(Log { format: format?, level: level? })
+    Some(Log {
+        format: format?,
+        level: level?,
+    })
 }
 
 /// What people are shown: one line, not empty.
@@ -235,7 +252,9 @@ pub(super) fn text(value: &Value<'_>) -> Option<String> {
         let is_good = (1..=64).contains(&text.chars().count())
             && !text.trim().is_empty()
             && !text.contains(char::is_control);
-        is_good.then(|| text.to_owned()).ok_or("expected a text of 1 to 64 characters on one line")
+        is_good
+            .then(|| text.to_owned())
+            .ok_or("expected a text of 1 to 64 characters on one line")
     })
 }
 

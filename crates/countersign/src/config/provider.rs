@@ -30,8 +30,10 @@ const ALGORITHMS: [(&str, SigningAlgorithm); 4] = [
     ("EdDSA", SigningAlgorithm::EdDsa),
 ];
 
-const EMAIL_TRUST: [(&str, EmailTrust); 2] =
-    [("trusted", EmailTrust::Trusted), ("ignored", EmailTrust::Ignored)];
+const EMAIL_TRUST: [(&str, EmailTrust); 2] = [
+    ("trusted", EmailTrust::Trusted),
+    ("ignored", EmailTrust::Ignored),
+];
 
 /// Reads one table of a kind; a name that can't be read is `None`, and its problem is told.
 type ReadOne<'o> =
@@ -42,7 +44,11 @@ impl<'o> Reader<'o> {
         use ProviderKind::{Entra, GitHub, MicrosoftAccount, Oidc};
         let all = value.table(|kinds| {
             let lists = [
-                self.kind(kinds, "microsoft-account", (MicrosoftAccount, Self::microsoft_account)),
+                self.kind(
+                    kinds,
+                    "microsoft-account",
+                    (MicrosoftAccount, Self::microsoft_account),
+                ),
                 self.kind(kinds, "entra", (Entra, Self::entra)),
                 self.kind(kinds, "github", (GitHub, Self::github)),
                 self.kind(kinds, "oidc", (Oidc, Self::oidc)),
@@ -64,7 +70,9 @@ impl<'o> Reader<'o> {
             let named = value.entries(|key, value| {
                 if !value.is_table() {
                     let kind = kind.as_str();
-                    key.report(format_args!("expected a table with a name of yours: `[provider.{kind}.NAME]`"));
+                    key.report(format_args!(
+                        "expected a table with a name of yours: `[provider.{kind}.NAME]`"
+                    ));
                     return None;
                 }
                 let name = self.provider_name(key, kind);
@@ -180,7 +188,10 @@ impl<'o> Reader<'o> {
             );
         }
         if !asks("user") && !asks("user:email") {
-            self.warn(value, "without `user:email` GitHub tells no verified e-mail address");
+            self.warn(
+                value,
+                "without `user:email` GitHub tells no verified e-mail address",
+            );
         }
     }
 
@@ -224,7 +235,10 @@ impl<'o> Reader<'o> {
             Some(id)
         });
         let secret = table.required("client_secret", |value| self.secret(value));
-        Some(Credentials { client_id: client_id?, secret: secret? })
+        Some(Credentials {
+            client_id: client_id?,
+            secret: secret?,
+        })
     }
 }
 
@@ -234,7 +248,9 @@ fn audience(text: &str) -> Result<Audience, &'static str> {
         "organizations" => return Ok(Audience::Organizations),
         "common" => return Ok(Audience::Common),
         "consumers" | TenantId::CONSUMERS => {
-            return Err("these are personal accounts; their table is `[provider.microsoft-account.NAME]`");
+            return Err(
+                "these are personal accounts; their table is `[provider.microsoft-account.NAME]`",
+            );
         }
         _ => {}
     }
@@ -247,7 +263,9 @@ fn audience(text: &str) -> Result<Audience, &'static str> {
 /// RFC 6749 A.1: printable ASCII.
 fn client_id(text: &str) -> Result<String, &'static str> {
     let is_id = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    is_id.then(|| text.to_owned()).ok_or("expected a client id: printable ASCII without spaces")
+    is_id
+        .then(|| text.to_owned())
+        .ok_or("expected a client id: printable ASCII without spaces")
 }
 
 fn title(table: &mut Table<'_>, default: &str) -> Option<String> {

@@ -56,7 +56,11 @@ impl Reader<'_> {
     fn secret_of_environment(&self, value: &Value<'_>) -> Option<SecretString> {
         let name = value.parsed(variable_name)?;
         let source = format!("the environment variable `{name}`");
-        match self.outside.variable(name).map(std::ffi::OsString::into_string) {
+        match self
+            .outside
+            .variable(name)
+            .map(std::ffi::OsString::into_string)
+        {
             Some(Ok(text)) => checked(&text, &source, value),
             Some(Err(_)) => {
                 value.report(format_args!("{source} is not valid UTF-8"));

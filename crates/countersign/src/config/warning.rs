@@ -19,7 +19,10 @@ fn without_proof<'a>(
     policy: &'a Policy,
     reader: &'a Reader<'_>,
 ) -> impl Iterator<Item = Problem> + 'a {
-    let unnamed = reader.providers.iter().filter(|(name, _)| policy.providers().all(|one| one != *name));
+    let unnamed = reader
+        .providers
+        .iter()
+        .filter(|(name, _)| policy.providers().all(|one| one != *name));
     unnamed.map(|(name, (kind, place))| {
         let kind = kind.as_str();
         place.problem(format!(
@@ -30,10 +33,15 @@ fn without_proof<'a>(
 
 fn idle_resources<'a>(reader: &'a Reader<'_>) -> impl Iterator<Item = Problem> + 'a {
     let named = &reader.named_resources;
-    let idle = reader.resources.iter().filter(|(audience, _)| !named.contains(*audience));
+    let idle = reader
+        .resources
+        .iter()
+        .filter(|(audience, _)| !named.contains(*audience));
     idle.map(|(audience, place)| {
         let hint = did_you_mean(audience, named.iter().map(String::as_str));
-        place.problem(format!("`resource.\"{audience}\"`: no client names it{hint}"))
+        place.problem(format!(
+            "`resource.\"{audience}\"`: no client names it{hint}"
+        ))
     })
 }
 
@@ -42,7 +50,9 @@ fn same_titles(written: &Written, reader: &Reader<'_>) -> Vec<Problem> {
     let mut first = BTreeMap::new();
     let mut problems = Vec::new();
     for provider in &written.providers {
-        let Some((kind, place)) = reader.providers.get(provider.name()) else { continue };
+        let Some((kind, place)) = reader.providers.get(provider.name()) else {
+            continue;
+        };
         let (kind, name) = (kind.as_str(), provider.name());
         match first.insert(provider.title(), name) {
             None => {}

@@ -1,0 +1,116 @@
+//! `countersign check`: whether the files are right, and what must be registered elsewhere.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::process::ExitCode;
+
+use countersign::config::{Installation, ProviderSettings};
+use countersign_core::ProviderKind;
+use countersign_core::sign_in::Flow;
+use countersign_server::{Client, ClientAuthentication};
+
+use super::load;
+
+pub(crate) fn run(path: &Path) -> ExitCode {
+    let Some(installation) = load(path) else {
+        return ExitCode::FAILURE;
+    };
+    for warning in &installation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    print!(
+        "{}",
+        Summary {
+            path,
+            installation: &installation
+        }
+    );
+    ExitCode::SUCCESS
+}
+
+/// What was read, in the words of the files.
+struct Summary<'a> {
+    path: &'a Path,
+    installation: &'a Installation,
+}
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = self.installation;
+        writeln!(
+            f,
+            "ok: {} and {}",
+            self.path.display(),
+            one.policy_file.display()
+        )?;
+        writeln!(f, "issuer: {}", one.settings.issuer())?;
+        writeln!(
+            f,
+            "listens: http://{} (a proxy in front ends TLS)",
+            one.listen
+        )?;
+        writeln!(f, "data: {}", one.data_dir.display())?;
+        for (id, client) in &one.settings.clients {
+            writeln!(f, "\nclient {id}: {}", client.name)?;
+            self.client(f, client)?;
+            let tier = one.policy.client_tier(id).map_or("", String::as_str);
+            writeln!(f, "  signing in needs: tier `{tier}`")?;
+        }
+        for provider in &one.providers {
+            let (kind, name) = (provider.kind().as_str(), provider.name());
+            writeln!(f, "\nprovider {name} ({kind}): {}", provider.title())?;
+            self.provider(f, provider)?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary<'_> {
+    fn client(&self, f: &mut fmt::Formatter<'_>, client: &Client) -> fmt::Result {
+        for uri in &client.redirect_uris {
+            writeln!(f, "  redirect URI: {uri}")?;
+        }
+        let authentication = match client.authentication {
+            ClientAuthentication::Public => "public, with PKCE",
+            ClientAuthentication::Secret(_) => "by its secret",
+        };
+        writeln!(f, "  authenticates: {authentication}")?;
+        writeln!(f, "  ID tokens: {}", client.id_token_algorithm.as_str())?;
+        let resources = &self.installation.settings.resources;
+        let algorithm = resources
+            .get(&client.resource)
+            .map_or("", |one| one.algorithm.as_str());
+        writeln!(f, "  access tokens: {algorithm}, for {}", client.resource)
+    }
+
+    fn provider(&self, f: &mut fmt::Formatter<'_>, provider: &ProviderSettings) -> fmt::Result {
+        let issuer = self.installation.settings.issuer();
+        writeln!(
+            f,
+            "  register the redirect URI: {issuer}/callback/{}",
+            provider.name()
+        )?;
+        if self.may_be_hybrid(provider) {
+            writeln!(
+                f,
+                "  switch on, in the app registration: Authentication > Implicit grant and hybrid \
+                 flows > ID tokens (used for implicit and hybrid flows)"
+            )?;
+        }
+        if provider.kind() == ProviderKind::MicrosoftAccount {
+            writeln!(f, "  supported account types: personal Microsoft accounts")?;
+        }
+        Ok(())
+    }
+
+    /// Whether an answer may come with an ID token in front: by the setting, else by the proof.
+    fn may_be_hybrid(&self, provider: &ProviderSettings) -> bool {
+        match provider {
+            ProviderSettings::Microsoft(one) => match one.flow {
+                Some(flow) => flow == Flow::Hybrid,
+                None => !self.installation.policy.proof(&one.name).acr.is_empty(),
+            },
+            ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
+        }
+    }
+}

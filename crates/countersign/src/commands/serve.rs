@@ -1,0 +1,188 @@
+//! `countersign serve`: from the files to a server that answers, and back to rest.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt;
+use anyhow::{Context, Result, anyhow};
+use countersign::config::{Installation, ProviderSettings};
+use countersign_providers::{Http, PrivateHosts, Provider};
+use countersign_server::{Broker, Clock, SystemClock, SystemEntropy};
+use countersign_store::{Embedded, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{load, log};
+
+/// How often the store forgets what has expired. Nothing but disk space depends on it.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How long to wait for the last request to let go of the store, in steps of 10 ms.
+const CLOSING_STEPS: usize = 100;
+
+pub(crate) fn run(path: &Path) -> ExitCode {
+    let Some(installation) = load(path) else {
+        return ExitCode::FAILURE;
+    };
+    log::start(installation.log);
+    for warning in &installation.warnings {
+        tracing::warn!("{warning}");
+    }
+    match serve(installation, path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(installation: Installation, path: &Path) -> Result<()> {
+    let listener = TcpListener::bind(installation.listen)
+        .map_err(|error| no_listener(installation.listen, &error, path))?;
+    let (store, providers) = open(&installation, path)?;
+    let closing = Arc::clone(&store);
+    rt::System::new().block_on(serve_from(installation, store, providers, listener))?;
+    close(closing);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the store while the machine's trust store is loaded: each takes its time at a start.
+fn open(installation: &Installation, path: &Path) -> Result<(Arc<Embedded>, Vec<Provider>)> {
+    let hosts = installation.private_hosts.clone();
+    let settings = installation.providers.clone();
+    let providers = thread::spawn(|| build(hosts, settings));
+    let store = Embedded::open(&installation.data_dir).map_err(|error| {
+        anyhow!(
+            "{error}; it must be a directory that this user can write to and nobody else can use: \
+             `server.data_dir` in `{}` names it",
+            path.display()
+        )
+    })?;
+    let providers = providers
+        .join()
+        .map_err(|_| anyhow!("the HTTP client can't be built"))??;
+    Ok((Arc::new(store), providers))
+}
+
+fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<Vec<Provider>> {
+    let http = Http::new(hosts).context(
+        "the HTTP client can't be built; are the machine's certificates (`ca-certificates`) installed?",
+    )?;
+    Ok(settings
+        .into_iter()
+        .map(|one| one.build(http.clone()))
+        .collect())
+}
+
+async fn serve_from(
+    installation: Installation,
+    store: Arc<Embedded>,
+    providers: Vec<Provider>,
+    listener: TcpListener,
+) -> Result<()> {
+    let signals = Signals::listen().context("can't listen for signals")?;
+    let sweeping = Arc::downgrade(&store);
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let Installation {
+        settings, policy, ..
+    } = installation;
+    let issuer = settings.issuer().to_owned();
+    let broker = Broker::new(settings, policy, providers, store, (clock, entropy)).await?;
+    let address = listener.local_addr()?;
+    let workers = installation.workers.unwrap_or_else(cores);
+    let server = broker.serve(listener, workers)?;
+    let sweeping = rt::spawn(sweep(sweeping));
+    tracing::info!(%address, issuer, workers, "ready");
+    let ended = until_stopped(server, signals).await;
+    sweeping.abort();
+    ended
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Serves until a signal, then until the requests in flight are answered; a second signal cuts them off.
+async fn until_stopped(server: Server, mut signals: Signals) -> Result<()> {
+    let handle = server.handle();
+    let stop = async {
+        let name = signals.next().await;
+        tracing::info!("{name}: finishing the requests in flight");
+        stop_gracefully(&handle, &mut signals).await
+    };
+    let server = rt::spawn(server);
+    tokio::select! {
+        stopped = stop => return stopped,
+        ended = server => ended??,
+    }
+    Ok(())
+}
+
+async fn stop_gracefully(handle: &ServerHandle, signals: &mut Signals) -> Result<()> {
+    tokio::select! {
+        () = handle.stop(true) => Ok(()),
+        name = signals.next() => Err(anyhow!("{name} again: stopped at once")),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn sweep(store: Weak<Embedded>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let Some(store) = store.upgrade() else { return };
+        if let Err(error) = store.sweep(SystemClock.now()).await {
+            tracing::warn!("what has expired could not be forgotten: {error}");
+        }
+    }
+}
+
+/// The worker threads end a moment after the server; the one that lets go of the store last closes it.
+fn close(store: Arc<Embedded>) {
+    for _ in 0..CLOSING_STEPS {
+        if Arc::strong_count(&store) == 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    drop(store);
+}
+
+fn no_listener(address: SocketAddr, error: &io::Error, path: &Path) -> anyhow::Error {
+    let path = path.display();
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "stop what listens there, or",
+        ErrorKind::AddrNotAvailable => "this machine has no such address:",
+        ErrorKind::PermissionDenied => "ports below 1024 need a privilege:",
+        _ => "to listen elsewhere",
+    };
+    anyhow!("can't listen on `{address}`: {error}; {advice} change `server.listen` in `{path}`")
+}

@@ -1,0 +1,123 @@
+//! Starts the broker, the stand-ins and the sample registry so that they know of each other.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use countersign_core::{ClientId, Policy};
+use countersign_dev_idp::DevIdp;
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+use url::Url;
+
+use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts};
+use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
+use crate::providers::{self, StandIns};
+use crate::registry::{self, RegistrySettings, SampleRegistry};
+use crate::site::Site;
+use crate::PlaygroundOptions;
+
+/// Everything that a sign-in needs, running on this machine. It stops when dropped.
+#[derive(Debug)]
+pub struct Playground {
+    broker_url: String,
+    registry: SampleRegistry,
+    broker: Site,
+    stand_ins: StandIns,
+    /// Removed when dropped, after the broker that writes there.
+    _temporary: Option<TempDir>,
+}
+
+impl Playground {
+    /// Starts everything. Broker and registry name each other's addresses, so both listen before
+    /// either is put together.
+    pub async fn start(options: PlaygroundOptions) -> anyhow::Result<Self> {
+        let policy = policy(&options)?;
+        let listener = BROKER.listen(options.ports)?;
+        let issuer = format!("http://{}", listener.local_addr()?);
+        let settings = registry_settings(&issuer);
+        let secret = settings.client_secret.clone();
+        let registry = SampleRegistry::serve(REGISTRY.listen(options.ports)?, settings).await?;
+        let stand_ins = start_stand_ins(options.ports).await?;
+        let (data, temporary) = data_directory(options.data)?;
+        let parts = Parts {
+            listener,
+            settings: broker::settings(
+                Url::parse(&issuer)?,
+                registry.redirect_uri(),
+                secret.expose_secret(),
+            )?,
+            policy,
+            providers: stand_ins.providers()?,
+            data,
+        };
+        let broker = broker::start(parts).await.context("the broker does not start")?;
+        Ok(Self { broker_url: issuer, registry, broker, stand_ins, _temporary: temporary })
+    }
+
+    /// The page to open: the registry's.
+    pub fn url(&self) -> &str {
+        self.registry.url()
+    }
+
+    /// The broker's issuer.
+    pub fn broker_url(&self) -> &str {
+        &self.broker_url
+    }
+
+    /// The sample registry.
+    pub fn registry(&self) -> &SampleRegistry {
+        &self.registry
+    }
+
+    /// The stand-in for Entra ID and Microsoft accounts.
+    pub fn entra(&self) -> &DevIdp {
+        &self.stand_ins.entra
+    }
+
+    /// The stand-in for GitHub.
+    pub fn github(&self) -> &DevIdp {
+        &self.stand_ins.github
+    }
+
+    /// The stand-in for an OpenID Connect provider.
+    pub fn oidc(&self) -> &DevIdp {
+        &self.stand_ins.oidc
+    }
+
+    /// Stops everything and waits until it has stopped.
+    pub async fn stop(self) {
+        self.registry.stop().await;
+        self.broker.stop().await;
+        self.stand_ins.stop().await;
+    }
+}
+
+fn policy(options: &PlaygroundOptions) -> anyhow::Result<Policy> {
+    let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?]);
+    let kinds = providers::kinds()?;
+    Ok(Policy::parse_for(&options.policy_file, &options.policy, &kinds, &clients)?)
+}
+
+fn registry_settings(issuer: &str) -> RegistrySettings {
+    RegistrySettings::new(issuer, CLIENT_ID, registry::random_text(), AUDIENCE)
+}
+
+async fn start_stand_ins(ports: Ports) -> anyhow::Result<StandIns> {
+    Ok(StandIns {
+        entra: ENTRA.start(ports, DevIdp::entra).await?,
+        github: GITHUB.start(ports, DevIdp::github).await?,
+        oidc: OIDC.start(ports, DevIdp::oidc).await?,
+    })
+}
+
+fn data_directory(given: Option<PathBuf>) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
+    match given {
+        Some(directory) => Ok((directory, None)),
+        None => {
+            let directory = TempDir::with_prefix("countersign-playground-")
+                .context("can't make a temporary data directory")?;
+            Ok((directory.path().to_owned(), Some(directory)))
+        }
+    }
+}
