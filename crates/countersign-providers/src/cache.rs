@@ -83,7 +83,8 @@ impl<T> Cached<T> {
         {
             return Ok(Some(value)); // another caller has just fetched it
         }
-        if tried_at.is_some_and(|at| now.duration_since(at) < pause) {
+        // Without the sign: a clock that was set back must not make the pause longer.
+        if tried_at.is_some_and(|at| now.duration_since(at).abs() < pause) {
             return Ok(None);
         }
         *tried_at = Some(now);

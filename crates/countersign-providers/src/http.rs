@@ -68,7 +68,8 @@ impl Reach {
         }
     }
 
-    fn check(self, url: &Url) -> Result<(), ProviderError> {
+    /// Whether a provider may name this address: to us, or to send a person to.
+    pub(crate) fn check(self, url: &Url) -> Result<(), ProviderError> {
         match (self, is_loopback(url), url.scheme()) {
             (Self::Loopback, true, "http" | "https") | (Self::Network, false, "https") => Ok(()),
             (Self::Loopback, false, _) => Err(ProviderError::Forbidden(

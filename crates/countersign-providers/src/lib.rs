@@ -23,6 +23,7 @@ use url::Url;
 pub use error::ProviderError;
 pub use github::GitHub;
 pub use http::{Http, PrivateHosts};
+pub use id_token::TokenFault;
 pub use microsoft::Microsoft;
 pub use oidc::Oidc;
 pub use token_endpoint::Credentials;

@@ -233,6 +233,8 @@ impl Oidc {
         self.metadata
             .current(now, async || {
                 let metadata: Metadata = self.http.json(&self.discovery_url()?, self.reach).await?;
+                // The one address that a browser is sent to: no `javascript:`, no plain http.
+                self.reach.check(&metadata.authorization_endpoint)?;
                 // Discovery 4.3: the issuer is the one that the document was asked of, to the letter.
                 if same_issuer(&metadata.issuer, &self.settings.issuer) {
                     Ok(metadata)

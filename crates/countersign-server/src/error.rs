@@ -322,3 +322,47 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
         "request_id": context.request_id,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../../../docs/reason-codes.md");
+
+    #[test]
+    fn every_reason_code_is_documented() {
+        let problems = [
+            Problem::UnknownClient,
+            Problem::RedirectUri,
+            Problem::BadRequest(""),
+            Problem::NotFound,
+            Problem::UnknownProvider,
+            Problem::AttemptMissing,
+            Problem::AttemptExpired,
+            Problem::TooLarge,
+            Problem::Unavailable,
+        ];
+        let providers = [
+            ProviderError::Cancelled,
+            ProviderError::Unmet,
+            ProviderError::Refused(""),
+            ProviderError::Misconfigured(""),
+            ProviderError::Unavailable,
+            ProviderError::RateLimited { retry_after: None },
+            ProviderError::Timeout,
+            ProviderError::Unreachable(String::new()),
+            ProviderError::Answer(""),
+            ProviderError::IdToken(countersign_providers::TokenFault::Malformed),
+            ProviderError::WrongTenant,
+        ];
+        let codes = Reason::ALL
+            .iter()
+            .map(|reason| reason.code())
+            .chain(problems.iter().map(|problem| problem.code()))
+            .chain(providers.iter().map(ProviderError::code))
+            .chain([Why::AttemptSpent.code()]);
+        for code in codes {
+            assert!(DOCUMENTED.contains(&format!("| `{code}` |")), "`{code}` is not documented");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Routes, what every answer carries, and how requests are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -162,13 +162,28 @@ impl<'a> Context<'a> {
     pub(crate) fn query(&self) -> Parameters {
         Parameters::read(self.request.query_string().as_bytes())
     }
+
+    /// The cookies, name and value to the byte as the browser sent them.
+    ///
+    /// Browsers guard the prefix `__Host-` in names as they stand. A name that gets it by decoding
+    /// (`%5F_Host-`) or by trimming (U+2000 in front) may be a neighbouring host's work, so
+    /// neither is done here.
+    pub(crate) fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.request.headers().get_all("cookie");
+        lines
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| std::str::from_utf8(pair).ok())
+            .filter_map(|pair| pair.strip_prefix(' ').unwrap_or(pair).split_once('='))
+    }
 }
 
 /// The parameters of a query or a form.
+///
+/// One that stands twice has no value: which of the two counts is what an attacker would choose.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     values: BTreeMap<String, String>,
-    repeated: bool,
+    repeated: BTreeSet<String>,
 }
 
 impl Parameters {
@@ -178,17 +193,23 @@ impl Parameters {
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(encoded).filter(|(_, value)| !value.is_empty())
         {
-            let before = parameters
-                .values
-                .insert(name.into_owned(), value.into_owned());
-            parameters.repeated |= before.is_some();
+            let name = name.into_owned();
+            let before = parameters.values.insert(name.clone(), value.into_owned());
+            if before.is_some() {
+                parameters.repeated.insert(name);
+            }
         }
-        parameters
+        parameters.forget_repeated()
+    }
+
+    fn forget_repeated(mut self) -> Self {
+        self.values.retain(|name, _| !self.repeated.contains(name));
+        self
     }
 
     /// Whether a parameter stands twice, which none may (RFC 6749 3.1).
     pub(crate) fn is_repeated(&self) -> bool {
-        self.repeated
+        !self.repeated.is_empty()
     }
 
     pub(crate) fn one(&self, name: &str) -> Option<&str> {

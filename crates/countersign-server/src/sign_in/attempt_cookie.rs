@@ -3,10 +3,10 @@
 //! One cookie per attempt, so that two tabs do not disturb each other, and nothing is stored
 //! here for people who never come back. At most four per browser, 2 KiB each, for an hour.
 
-use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
 use countersign_core::sign_in::{Attempt, Flow};
 use countersign_core::{AttemptId, Evidence};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Problem};
@@ -54,7 +54,7 @@ pub(crate) fn put(
         Flow::Hybrid => SameSite::None,
         Flow::Code => SameSite::Lax,
     });
-    let mut cookies = crowded_out(context.request, &name);
+    let mut cookies = crowded_out(context, &name);
     cookies.push(cookie);
     Ok(cookies)
 }
@@ -102,7 +102,10 @@ pub(crate) fn put_evidence(
 pub(crate) fn open_evidence(attempt: &Attempt, context: &Context<'_>) -> Option<Evidence> {
     let provider = attempt.provider.as_str();
     let arrived: Arrived = unseal(&attempt.visit.state, provider, Purpose::Evidence, context)?;
-    (arrived.state == attempt.visit.state).then_some(arrived.evidence)
+    // The browser is told to forget the cookie by then; a browser need not do as it is told.
+    let waits = context.now.duration_since(arrived.evidence.verified_at);
+    let in_time = waits <= SignedDuration::from_mins(EVIDENCE_MINUTES);
+    (arrived.state == attempt.visit.state && in_time).then_some(arrived.evidence)
 }
 
 /// The cookies that take an attempt out of the browser.
@@ -122,11 +125,9 @@ fn unseal<T: serde::de::DeserializeOwned>(
     context: &Context<'_>,
 ) -> Option<T> {
     let name = name(&attempt_of(state)?, purpose);
-    let mut sent = cookies(context.request)
-        .into_iter()
-        .filter(|cookie| cookie.name() == name);
+    let mut sent = context.cookies().filter(|(found, _)| *found == name);
     // Two cookies of one name: one of them was planted.
-    let (Some(cookie), None) = (sent.next(), sent.next()) else {
+    let (Some((_, sealed)), None) = (sent.next(), sent.next()) else {
         return None;
     };
     let place = Place {
@@ -134,7 +135,7 @@ fn unseal<T: serde::de::DeserializeOwned>(
         provider,
         purpose,
     };
-    context.broker.sealer.open(cookie.value(), place)
+    context.broker.sealer.open(sealed, place)
 }
 
 fn name(id: &AttemptId, purpose: Purpose) -> String {
@@ -160,20 +161,13 @@ fn emptied(name: String) -> Cookie<'static> {
 }
 
 /// Takes the oldest attempts away. Browsers send older cookies first (RFC 6265 5.4).
-fn crowded_out(request: &HttpRequest, newcomer: &str) -> Vec<Cookie<'static>> {
+fn crowded_out(context: &Context<'_>, newcomer: &str) -> Vec<Cookie<'static>> {
     let prefix = format!("{PREFIX}attempt-");
-    let others: Vec<String> = cookies(request)
-        .iter()
-        .map(|cookie| cookie.name().to_owned())
+    let others: Vec<String> = context
+        .cookies()
+        .map(|(name, _)| name.to_owned())
         .filter(|name| name.starts_with(&prefix) && name != newcomer)
         .collect();
     let surplus = (others.len() + 1).saturating_sub(MOST_ATTEMPTS);
     others.into_iter().take(surplus).map(emptied).collect()
-}
-
-fn cookies(request: &HttpRequest) -> Vec<Cookie<'static>> {
-    request
-        .cookies()
-        .map(|cookies| cookies.to_vec())
-        .unwrap_or_default()
 }

@@ -32,6 +32,9 @@ pub(crate) async fn user_info_by_form(
 ) -> HttpResponse {
     let context = Context::new(&request, &broker);
     let parameters = Parameters::read(&form);
+    if parameters.is_repeated() {
+        return refused(&Error::MalformedRequest, &context);
+    }
     answer(parameters.one("access_token").map(str::to_owned), &context).await
 }
 

@@ -1,39 +1,26 @@
 //! Where log lines go: stderr.
 
+use std::io::{self, IsTerminal};
+
 use countersign::config::{Log, LogFormat, LogLevel};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt};
 
 /// Starts to log. Called once.
 pub(crate) fn start(log: Log) {
     let lines = tracing_subscriber::registry().with(filter(log.level));
+    let layer = fmt::layer().with_writer(io::stderr);
     let started = match log.format {
-        LogFormat::Text => lines.with(text()).try_init(),
-        LogFormat::Json => lines
-            .with(
-                fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_writer(std::io::stderr),
-            )
+        LogFormat::Text => lines
+            .with(layer.with_ansi(io::stderr().is_terminal()))
             .try_init(),
+        LogFormat::Json => lines.with(layer.json().flatten_event(true)).try_init(),
     };
     if let Err(error) = started {
         eprintln!("no log: {error}");
     }
-}
-
-fn text<S>()
--> fmt::Layer<S, fmt::format::DefaultFields, fmt::format::Format, fn() -> std::io::Stderr>
-where
-    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    use std::io::IsTerminal;
-    fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
 }
 
 /// The level is that of our own lines: at `debug` an HTTP library writes down headers, and with

@@ -68,7 +68,8 @@ impl<'o> Reader<'o> {
     ) -> Option<Vec<ProviderSettings>> {
         kinds.optional_or(key, Vec::new(), |value| {
             let named = value.entries(|key, value| {
-                if !value.is_table() {
+                // `[provider.github]` with settings right in it: their names are taken for providers'.
+                if !value.is_table() || key.text() == "client_secret" {
                     let kind = kind.as_str();
                     key.report(format_args!(
                         "expected a table with a name of yours: `[provider.{kind}.NAME]`"

@@ -1,1 +1,695 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
+use countersign_core::ClientId;
+use countersign_core::sign_in::Flow;
+use countersign_server::SigningAlgorithm;
+
+use super::*;
+use crate::{Contents, Machine};
+
+/// The files that are shipped, as they are shipped.
+const SHIPPED: &str = include_str!("../../../../config/countersign.toml");
+const SHIPPED_POLICY: &str = include_str!("../../../../config/policy.toml");
+
+/// A configuration with nothing wrong: the cases below change one part of it.
+const GOOD: &str = r#"version = 1
+[server]
+issuer = "https://login.registry.example"
+listen = "127.0.0.1:8080"
+data_dir = "data"
+policy = "policy.toml"
+[client.gallery]
+name = "Gallery"
+redirect_uris = ["https://registry.example/callback"]
+secret = { file = "gallery" }
+resource = "https://registry.example"
+[provider.microsoft-account.microsoft]
+client_id = "m"
+client_secret = { env = "MICROSOFT" }
+[provider.entra.work]
+tenant = "organizations"
+client_id = "e"
+client_secret = { file = "/run/entra" }
+[provider.github.github]
+client_id = "g"
+client_secret = { file = "github" }
+[provider.oidc.keycloak]
+issuer = "https://id.example/realms/main"
+client_id = "k"
+client_secret = { file = "keycloak" }
+"#;
+
+const GOOD_POLICY: &str = r#"version = 1
+[proof.microsoft]
+acr = ["urn:microsoft:policies:mfa"]
+[proof.work]
+acr = ["urn:microsoft:policies:mfa"]
+[proof.github]
+two_factor_authentication = true
+[proof.keycloak]
+amr = ["mfa"]
+[tier.manage]
+scopes = ["packages:manage"]
+needs = "mfa"
+accepts = ["session", "enrolment"]
+[client.gallery]
+tier = "manage"
+"#;
+
+/// Files and variables that stand nowhere but here.
+#[derive(Default)]
+struct Fake {
+    files: BTreeMap<PathBuf, Contents>,
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Fake {
+    fn with_file(mut self, path: &str, text: &str) -> Self {
+        let contents = Contents {
+            text: text.to_owned(),
+            mode: 0o600,
+        };
+        self.files.insert(path.into(), contents);
+        self
+    }
+
+    fn with_variable(mut self, name: &str, text: &str) -> Self {
+        self.variables.insert(name.to_owned(), text.into());
+        self
+    }
+
+    fn with_mode(mut self, path: &str, mode: u32) -> Self {
+        self.files.get_mut(Path::new(path)).unwrap().mode = mode;
+        self
+    }
+
+    fn without_file(mut self, path: &str) -> Self {
+        self.files.remove(Path::new(path)).unwrap();
+        self
+    }
+}
+
+impl Surroundings for Fake {
+    fn file(&self, path: &Path) -> io::Result<Contents> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "no such file");
+        self.files.get(path).cloned().ok_or_else(missing)
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        self.variables.get(name).cloned()
+    }
+}
+
+/// The surroundings in which the good configuration loads, with another text in its place.
+fn around(text: &str) -> Fake {
+    Fake::default()
+        .with_file("/etc/c/c.toml", text)
+        .with_file("/etc/c/policy.toml", GOOD_POLICY)
+        .with_file("/etc/c/gallery", "gallery secret\n")
+        .with_file("/run/entra", "entra secret")
+        .with_file("/etc/c/github", "github secret\r\n")
+        .with_file("/etc/c/keycloak", "keycloak secret\n")
+        .with_variable("MICROSOFT", "microsoft secret")
+}
+
+fn load_from(outside: &Fake) -> Result<Installation, String> {
+    load(Path::new("/etc/c/c.toml"), outside).map_err(|error| error.to_string())
+}
+
+fn good(text: &str) -> Installation {
+    load_from(&around(text)).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Checks that these surroundings have exactly these problems, each written without `/etc/c/`.
+fn check_around(outside: &Fake, expected: &[&str]) {
+    let problems = load_from(outside).expect_err("a wrong configuration was read");
+    assert_eq!(problems.replace("/etc/c/", ""), expected.join("\n"));
+}
+
+/// Checks the good configuration with one part replaced.
+fn check_with(part: &str, replacement: &str, expected: &[&str]) {
+    check_around(&around(&with(part, replacement)), expected);
+}
+
+/// Checks what the good configuration with one part replaced is warned of.
+fn check_warnings(part: &str, replacement: &str, expected: &[&str]) {
+    let warnings = good(&with(part, replacement)).warnings.to_string();
+    assert_eq!(warnings.replace("/etc/c/", ""), expected.join("\n"));
+}
+
+fn with(part: &str, replacement: &str) -> String {
+    assert!(
+        GOOD.contains(part),
+        "`{part}` is not in the good configuration"
+    );
+    GOOD.replacen(part, replacement, 1)
+}
+
+fn shipped_around(text: &str) -> Fake {
+    Fake::default()
+        .with_file("/etc/c/c.toml", text)
+        .with_file("/etc/c/policy.toml", SHIPPED_POLICY)
+        .with_file("/etc/c/secrets/gallery", "1\n")
+        .with_file("/etc/c/secrets/microsoft", "2\n")
+        .with_file("/etc/c/secrets/entra", "3\n")
+        .with_file("/etc/c/secrets/github", "4\n")
+        .with_variable("KEYCLOAK_CLIENT_SECRET", "5")
+}
+
+fn names(installation: &Installation) -> Vec<&str> {
+    installation
+        .providers
+        .iter()
+        .map(|one| one.name().as_str())
+        .collect()
+}
+
+#[test]
+fn the_shipped_files_load_and_say_only_that_the_client_ids_are_missing() {
+    let shipped = load_from(&shipped_around(SHIPPED)).unwrap();
+    assert_eq!(names(&shipped), ["microsoft", "entra", "github"]);
+    assert_eq!(shipped.settings.issuer(), "https://login.registry.example");
+    assert_eq!(shipped.data_dir, Path::new("/var/lib/countersign"));
+    assert_eq!(shipped.warnings.iter().count(), 3, "{}", shipped.warnings);
+    for warning in &shipped.warnings {
+        assert!(
+            warning
+                .message
+                .ends_with("put the client id here that the provider gave you")
+        );
+    }
+}
+
+#[test]
+fn the_examples_of_the_shipped_file_load() {
+    let all = SHIPPED.replace("#: ", "");
+    let shipped = load_from(&shipped_around(&all)).unwrap();
+    assert_eq!(
+        names(&shipped),
+        ["microsoft", "entra", "github", "keycloak"]
+    );
+    assert_eq!(shipped.workers, Some(2));
+    assert_eq!(shipped.warnings.iter().count(), 4, "{}", shipped.warnings);
+}
+
+#[test]
+fn what_the_shipped_file_calls_a_default_is_one() {
+    let plain = load_from(&shipped_around(SHIPPED)).unwrap();
+    let all = SHIPPED.replace("#: ", "");
+    let written = load_from(&shipped_around(&all)).unwrap();
+    let differing = "flow: None";
+    for (plain, written) in plain.providers.iter().zip(&written.providers) {
+        let written = format!("{written:?}");
+        assert_eq!(
+            format!("{plain:?}").replace(differing, "flow: Some(Hybrid)"),
+            written
+        );
+    }
+    assert_eq!(
+        format!("{:?}", plain.settings),
+        format!("{:?}", written.settings)
+    );
+}
+
+#[test]
+fn a_good_configuration_becomes_values() {
+    let installation = good(GOOD);
+    let gallery = &installation.settings.clients[&ClientId::new("gallery").unwrap()];
+    assert_eq!(gallery.id_token_algorithm, SigningAlgorithm::Rs256);
+    let resource = &installation.settings.resources["https://registry.example"];
+    assert_eq!(resource.algorithm, SigningAlgorithm::Es256);
+    assert_eq!(installation.data_dir, Path::new("/etc/c/data"));
+    assert_eq!(installation.policy_file, Path::new("/etc/c/policy.toml"));
+    assert_eq!(installation.warnings.to_string(), "");
+    let titles: Vec<&str> = installation
+        .providers
+        .iter()
+        .map(ProviderSettings::title)
+        .collect();
+    let entra = "Microsoft Entra ID (work or school account)";
+    assert_eq!(titles, ["Microsoft account", entra, "GitHub", "keycloak"]);
+    let kinds: Vec<&str> = installation
+        .providers
+        .iter()
+        .map(|one| one.kind().as_str())
+        .collect();
+    assert_eq!(kinds, ["microsoft-account", "entra", "github", "oidc"]);
+}
+
+#[test]
+fn a_personal_account_answers_hybrid_unless_told_otherwise_and_entra_by_its_proof() {
+    let flows = |text: &str| -> Vec<Option<Flow>> {
+        let providers = good(text).providers.into_iter();
+        providers
+            .filter_map(|one| match one {
+                ProviderSettings::Microsoft(one) => Some(one.flow),
+                ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => None,
+            })
+            .collect()
+    };
+    assert_eq!(flows(GOOD), [Some(Flow::Hybrid), None]);
+    let set = GOOD
+        .replace("client_id = \"m\"", "client_id = \"m\"\nflow = \"code\"")
+        .replace("client_id = \"e\"", "client_id = \"e\"\nflow = \"code\"");
+    assert_eq!(flows(&set), [Some(Flow::Code), Some(Flow::Code)]);
+}
+
+#[test]
+fn everything_wrong_in_both_files_is_told_at_once() {
+    let text = GOOD
+        .replace(
+            "https://login.registry.example",
+            "http://login.registry.example/x",
+        )
+        .replace("redirect_uris", "redirect_uri")
+        .replace("tenant = \"organizations\"", "tenant = \"contoso.example\"")
+        .replace("name = \"Gallery\"", "name = \"\"");
+    let outside = around(&text)
+        .without_file("/etc/c/gallery")
+        .without_file("/run/entra")
+        .with_file("/etc/c/github", "")
+        .with_file(
+            "/etc/c/policy.toml",
+            &GOOD_POLICY.replace("\"mfa\"", "\"mfaa\""),
+        );
+    check_around(
+        &outside,
+        &[
+            "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
+            "c.toml:7:9: `client.gallery.redirect_uris` is missing",
+            "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `id_token_signed_response_alg`, `resource`)",
+            "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
+            "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
+            "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",
+            "c.toml:21:26: `provider.github.github.client_secret.file`: the file `github` is empty",
+            "policy.toml:12:9: `tier.manage.needs`: expected one of `none`, `mfa`, `phishing-resistant`, found `mfaa`; did you mean `mfa`?",
+        ],
+    );
+}
+
+#[test]
+fn a_secret_that_stands_in_the_file_is_refused_and_never_printed() {
+    let advice = "a secret does not stand in this file: put it into a file of its own and write `{ file = \"PATH\" }`, or into the environment and write `{ env = \"NAME\" }`";
+    check_with(
+        "secret = { file = \"gallery\" }",
+        "secret = \"hunter2\"",
+        &[&format!("c.toml:10:10: `client.gallery.secret`: {advice}")],
+    );
+    check_with(
+        "client_secret = { file = \"github\" }",
+        "client_secret = 12345",
+        &[&format!(
+            "c.toml:21:17: `provider.github.github.client_secret`: {advice}"
+        )],
+    );
+    check_with(
+        "env = \"MICROSOFT\"",
+        "env = \"hunter2\"",
+        &[
+            "c.toml:14:25: `provider.microsoft-account.microsoft.client_secret.env`: expected the name of an environment variable: capital letters, digits and `_`",
+        ],
+    );
+    let printed = format!("{:?}", good(GOOD));
+    for secret in [
+        "gallery secret",
+        "entra secret",
+        "github secret",
+        "microsoft secret",
+    ] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[test]
+fn a_secret_comes_from_one_place() {
+    let expected = &["c.toml:10:1: `client.gallery.secret`: expected one of `file` and `env`"];
+    check_with(
+        "{ file = \"gallery\" }",
+        "{ file = \"gallery\", env = \"MICROSOFT\" }",
+        expected,
+    );
+    check_with("{ file = \"gallery\" }", "{}", expected);
+    check_with(
+        "secret = { file = \"gallery\" }",
+        "secret = { file = \"gallery\" }\npublic = true",
+        &["c.toml:7:9: `client.gallery`: has `secret` and `public`; expected one of them"],
+    );
+    check_with(
+        "secret = { file = \"gallery\" }\n",
+        "",
+        &[
+            "c.toml:7:9: `client.gallery.secret` is missing: `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; for an app that can't keep a secret write `public = true` instead",
+        ],
+    );
+    check_with(
+        "secret = { file = \"gallery\" }",
+        "public = false",
+        &["c.toml:10:10: `client.gallery.public`: `false` is what holds without it; leave it out"],
+    );
+}
+
+#[test]
+fn a_secret_is_one_line_and_one_line_end_after_it_is_cut_off() {
+    use secrecy::ExposeSecret;
+    let secrets: Vec<String> = good(GOOD)
+        .providers
+        .iter()
+        .map(|one| match one {
+            ProviderSettings::Microsoft(one) => &one.credentials,
+            ProviderSettings::GitHub(one) => &one.credentials,
+            ProviderSettings::Oidc(one) => &one.credentials,
+        })
+        .map(|credentials| credentials.secret.expose_secret().to_owned())
+        .collect();
+    let expected = [
+        "microsoft secret",
+        "entra secret",
+        "github secret",
+        "keycloak secret",
+    ];
+    assert_eq!(secrets, expected);
+
+    let name = "c.toml:25:26: `provider.oidc.keycloak.client_secret.file`: the file `keycloak`";
+    for (text, fault) in [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        (" \n", "is empty"),
+        (
+            "a\n\n",
+            "holds more than one line, or characters that can't be seen; expected the secret alone",
+        ),
+        (
+            "a\nb",
+            "holds more than one line, or characters that can't be seen; expected the secret alone",
+        ),
+    ] {
+        let outside = around(GOOD).with_file("/etc/c/keycloak", text);
+        check_around(&outside, &[&format!("{name} {fault}")]);
+    }
+}
+
+#[test]
+fn an_environment_variable_must_be_set_and_not_empty() {
+    let name = "c.toml:14:25: `provider.microsoft-account.microsoft.client_secret.env`: the environment variable `MICROSOFT`";
+    let unset = Fake {
+        variables: BTreeMap::new(),
+        ..around(GOOD)
+    };
+    check_around(&unset, &[&format!("{name} is not set")]);
+    let empty = around(GOOD).with_variable("MICROSOFT", "");
+    check_around(&empty, &[&format!("{name} is empty")]);
+}
+
+#[test]
+fn a_secret_file_that_others_can_read_is_warned_of() {
+    for mode in [0o640, 0o604, 0o644] {
+        let outside = around(GOOD).with_mode("/etc/c/github", mode);
+        let warnings = load_from(&outside).unwrap().warnings.to_string();
+        let expected = format!(
+            "/etc/c/c.toml:21:26: `provider.github.github.client_secret.file`: others than its owner can read `/etc/c/github` (mode {mode:04o}); `chmod 600 '/etc/c/github'`"
+        );
+        assert_eq!(warnings, expected);
+    }
+}
+
+#[test]
+fn the_issuer_is_a_site_over_https_or_on_loopback() {
+    let name = "c.toml:3:10: `server.issuer`:";
+    for (issuer, fault) in [
+        (
+            "login.example",
+            "expected an address such as `https://host.example`",
+        ),
+        (
+            "ftp://login.example",
+            "expected an address such as `https://host.example`",
+        ),
+        (
+            "http://login.example",
+            "plain http is for loopback addresses only; expected `https://…`",
+        ),
+        (
+            "http://localhost.evil.example",
+            "plain http is for loopback addresses only; expected `https://…`",
+        ),
+        (
+            "https://login.example/auth",
+            "expected scheme, host and port only, without path, query and fragment",
+        ),
+        (
+            "https://login.example?x",
+            "expected scheme, host and port only, without path, query and fragment",
+        ),
+        (
+            "https://me:pw@login.example",
+            "expected an address without user and password",
+        ),
+    ] {
+        let text = with("https://login.registry.example", issuer);
+        check_around(&around(&text), &[&format!("{name} {fault}")]);
+    }
+    for issuer in [
+        "http://127.0.0.1:8080",
+        "http://localhost:1",
+        "https://login.example:8443/",
+    ] {
+        good(&with("https://login.registry.example", issuer));
+    }
+}
+
+#[test]
+fn a_redirect_uri_stands_there_as_it_will_be_sent() {
+    let name = "c.toml:9:18: `client.gallery.redirect_uris`:";
+    for (uri, fault) in [
+        (
+            "http://registry.example/callback",
+            "plain http is for loopback addresses only; expected `https://…`",
+        ),
+        (
+            "https://registry.example/callback#x",
+            "a redirect URI has no fragment (RFC 6749 3.1.2)",
+        ),
+        (
+            "https://*.registry.example/callback",
+            "redirect URIs are compared to the letter; `*` stands for nothing else",
+        ),
+        (
+            "HTTPS://registry.example/callback",
+            "is compared to the letter, and is usually written `https://registry.example/callback`",
+        ),
+        (
+            "https://registry.example/a/../callback",
+            "is compared to the letter, and is usually written `https://registry.example/callback`",
+        ),
+        (
+            "https:registry.example/callback",
+            "is compared to the letter, and is usually written `https://registry.example/callback`",
+        ),
+        (
+            "gallery://callback",
+            "expected an address such as `https://host.example`",
+        ),
+    ] {
+        let text = with("https://registry.example/callback", uri);
+        check_around(&around(&text), &[&format!("{name} {fault}")]);
+    }
+    check_with(
+        "[\"https://registry.example/callback\"]",
+        "[]",
+        &["c.toml:9:17: `client.gallery.redirect_uris`: expected at least one entry, found none"],
+    );
+    good(&with(
+        "https://registry.example/callback",
+        "http://127.0.0.1/callback",
+    ));
+}
+
+#[test]
+fn a_provider_has_a_name_of_its_own() {
+    check_with(
+        "[provider.github.github]",
+        "[provider.github.work]",
+        &[
+            "c.toml:19:18: `provider.github.work`: the provider at c.toml:15:17 has this name too; names are unique across kinds",
+            "policy.toml:6:8: `proof.github`: no provider of this name is configured (configured: `keycloak`, `microsoft`, `work`)",
+        ],
+    );
+    check_with(
+        "[provider.github.github]\nclient_id",
+        "[provider.github]\nclient_id",
+        &[
+            "c.toml:20:1: `provider.github.client_id`: expected a table with a name of yours: `[provider.github.NAME]`",
+            "c.toml:21:1: `provider.github.client_secret`: expected a table with a name of yours: `[provider.github.NAME]`",
+            "policy.toml:6:8: `proof.github`: no provider of this name is configured (configured: `keycloak`, `microsoft`, `work`)",
+        ],
+    );
+}
+
+#[test]
+fn an_entra_tenant_is_no_personal_one() {
+    let expected = &[
+        "c.toml:16:10: `provider.entra.work.tenant`: these are personal accounts; their table is `[provider.microsoft-account.NAME]`",
+    ];
+    check_with(
+        "\"organizations\"",
+        "\"9188040d-6c67-4c5b-b112-36a304b66dad\"",
+        expected,
+    );
+    check_with("\"organizations\"", "\"consumers\"", expected);
+    good(&with("\"organizations\"", "\"common\""));
+    good(&with(
+        "\"organizations\"",
+        "\"6e93a626-8aca-4dc1-9191-ce291b4b75a1\"",
+    ));
+}
+
+#[test]
+fn what_a_provider_is_told_is_checked() {
+    check_with(
+        "issuer = \"https://id.example/realms/main\"",
+        "issuer = \"https://id.example/realms/main/.well-known/openid-configuration\"",
+        &[
+            "c.toml:23:10: `provider.oidc.keycloak.issuer`: expected the issuer, which is the address before `/.well-known/openid-configuration`",
+        ],
+    );
+    check_with(
+        "client_id = \"k\"",
+        "client_id = \"\"\nid_token_signed_response_alg = \"HS256\"\nscopes = [\"openid\", \"a b\"]\nemail_verified = true\nenrolment_url = \"http://id.example\"",
+        &[
+            "c.toml:24:13: `provider.oidc.keycloak.client_id`: expected a client id: printable ASCII without spaces",
+            "c.toml:25:32: `provider.oidc.keycloak.id_token_signed_response_alg`: expected one of `RS256`, `PS256`, `ES256`, `EdDSA`, found `HS256`; did you mean `ES256`?",
+            "c.toml:26:11: `provider.oidc.keycloak.scopes`: `openid` is always asked for; leave it out",
+            "c.toml:26:21: `provider.oidc.keycloak.scopes`: `a b` is not a scope (RFC 6749 3.3: printable ASCII without space, `\"` and `\\`)",
+            "c.toml:27:18: `provider.oidc.keycloak.email_verified`: expected a string, found `true` or `false`",
+            "c.toml:28:17: `provider.oidc.keycloak.enrolment_url`: plain http is for loopback addresses only; expected `https://…`",
+        ],
+    );
+    check_with(
+        "client_id = \"g\"",
+        "client_id = \"g\"\nurl = \"https://github.example/login\"",
+        &[
+            "c.toml:21:7: `provider.github.github.url`: expected scheme, host and port only, without path, query and fragment",
+        ],
+    );
+}
+
+#[test]
+fn the_policy_and_the_configuration_name_each_other() {
+    let policy = GOOD_POLICY
+        .replace("[proof.work]", "[proof.wrok]")
+        .replace("[client.gallery]", "[client.gallerie]")
+        .replace("amr = [\"mfa\"]", "two_factor_authentication = true");
+    check_around(
+        &around(GOOD).with_file("/etc/c/policy.toml", &policy),
+        &[
+            "policy.toml:4:8: `proof.wrok`: no provider of this name is configured; did you mean `work`? (configured: `github`, `keycloak`, `microsoft`, `work`)",
+            "policy.toml:9:29: `proof.keycloak.two_factor_authentication`: only providers of the kind `github` have this flag",
+            "policy.toml:14:2: `client`: `gallery` is configured and not named here; say what signing in to it needs: `[client.gallery]` with its `tier`",
+            "policy.toml:14:9: `client.gallerie`: no client of this name is configured; did you mean `gallery`? (configured: `gallery`)",
+        ],
+    );
+}
+
+#[test]
+fn names_are_not_compared_where_the_syntax_is_broken() {
+    check_with(
+        "[provider.entra.work]",
+        "[provider.entra.work",
+        &["c.toml:15:21: unclosed table, expected `]`"],
+    );
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_named_with_the_reason() {
+    check_around(&Fake::default(), &["can't read `c.toml`: no such file"]);
+    check_around(
+        &around(GOOD).without_file("/etc/c/policy.toml"),
+        &["c.toml:6:10: `server.policy`: can't read `policy.toml`: no such file"],
+    );
+}
+
+#[test]
+fn the_rest_of_the_server_is_checked() {
+    check_with(
+        "listen = \"127.0.0.1:8080\"",
+        "listen = \"localhost:8080\"\nworkers = 0",
+        &[
+            "c.toml:4:10: `server.listen`: expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up",
+            "c.toml:5:11: `server.workers`: expected a whole number from 1 to 1024, found 0",
+        ],
+    );
+    check_with(
+        "[client.gallery]",
+        "[network]\nprivate_hosts = [\"https://keycloak.internal\"]\n[log]\nformat = \"xml\"\n[client.gallery]",
+        &[
+            "c.toml:8:18: `network.private_hosts`: expected a host such as `keycloak.internal` or `10.0.0.7`, without scheme, port and path",
+            "c.toml:10:10: `log.format`: expected one of `text`, `json`, found `xml`",
+        ],
+    );
+    check_with(
+        "version = 1",
+        "version = 2",
+        &["c.toml:1:11: `version`: expected 1, the only version there is, found 2"],
+    );
+    check_with(
+        "data_dir = \"data\"",
+        "data_dir = \"\"",
+        &["c.toml:5:12: `server.data_dir`: expected a path, found an empty text"],
+    );
+}
+
+#[test]
+fn what_is_likely_wrong_is_warned_of() {
+    check_warnings(
+        "client_id = \"m\"",
+        "client_id = \"m\"\nflow = \"code\"",
+        &[
+            "c.toml:14:8: `provider.microsoft-account.microsoft.flow`: Microsoft is known to send the `acr` of a personal account in the `hybrid` flow only; with `code` nobody may be able to show a second factor",
+        ],
+    );
+    check_warnings(
+        "[provider.github.github]",
+        "[provider.github.other]\nclient_id = \"o\"\nclient_secret = { file = \"github\" }\nscopes = []\n[provider.github.github]",
+        &[
+            "c.toml:19:18: `provider.github.other`: people can't tell it from `github`, which has the same title; give it a `title`",
+            "c.toml:19:18: `provider.github.other`: the policy has no `[proof.other]`, so nobody can show a second factor there",
+            "c.toml:22:10: `provider.github.other.scopes`: without `read:user` GitHub does not tell whether two-factor authentication is on",
+            "c.toml:22:10: `provider.github.other.scopes`: without `user:email` GitHub tells no verified e-mail address",
+        ],
+    );
+    check_warnings(
+        "[client.gallery]",
+        "[resource.\"https://registri.example\"]\naccess_token_signed_response_alg = \"RS256\"\n[client.gallery]",
+        &[
+            "c.toml:7:11: `resource.\"https://registri.example\"`: no client names it; did you mean `https://registry.example`?",
+        ],
+    );
+}
+
+#[test]
+fn files_are_read_from_the_machine_with_their_permissions() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8], mode| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let path = write("secret", b"s\n", 0o640);
+    let contents = Machine.file(&path).unwrap();
+    assert_eq!((contents.text.as_str(), contents.mode), ("s\n", 0o640));
+    assert_eq!(format!("{contents:?}"), "Contents { mode: 416, .. }");
+
+    let binary = write("c.toml", b"\xff\xfe", 0o600);
+    let error = load(&binary, &Machine).unwrap_err().to_string();
+    assert!(
+        error.contains("c.toml`") && error.contains("UTF-8"),
+        "{error}"
+    );
+    let error = load(directory.path(), &Machine).unwrap_err().to_string();
+    assert!(error.contains("directory"), "{error}");
+}
