@@ -36,10 +36,16 @@ pub(crate) async fn start(parts: Parts) -> io::Result<Site> {
     Site::start("broker", async move || {
         let store = Embedded::open(&parts.data).map_err(io::Error::other)?;
         let edge = (Arc::new(SystemClock) as _, Arc::new(SystemEntropy) as _);
-        Broker::new(parts.settings, parts.policy, parts.providers, Arc::new(store), edge)
-            .await
-            .map_err(io::Error::other)?
-            .serve(parts.listener, 1)
+        Broker::new(
+            parts.settings,
+            parts.policy,
+            parts.providers,
+            Arc::new(store),
+            edge,
+        )
+        .await
+        .map_err(io::Error::other)?
+        .serve(parts.listener, 1)
     })
     .await
 }
@@ -57,7 +63,9 @@ pub(crate) fn settings(
         id_token_algorithm: SigningAlgorithm::Rs256,
         resource: AUDIENCE.to_owned(),
     };
-    let resource = Resource { algorithm: SigningAlgorithm::Es256 };
+    let resource = Resource {
+        algorithm: SigningAlgorithm::Es256,
+    };
     Ok(Settings {
         issuer,
         clients: BTreeMap::from([(ClientId::new(CLIENT_ID)?, client)]),

@@ -50,7 +50,7 @@ impl Party {
     pub(crate) fn listen(self, ports: Ports) -> anyhow::Result<TcpListener> {
         let address = self.address(ports)?;
         let listener = match TcpListener::bind(&address) {
-            Err(error) if self.may_move(ports, &error) => TcpListener::bind(self.any()),
+            Err(error) if may_move(ports, &error) => TcpListener::bind(self.any()),
             listener => listener,
         };
         listener.with_context(|| self.cannot_listen(&address))
@@ -64,7 +64,7 @@ impl Party {
     ) -> anyhow::Result<T> {
         let address = self.address(ports)?;
         let started = match start(&address).await {
-            Err(error) if self.may_move(ports, &error) => start(&self.any()).await,
+            Err(error) if may_move(ports, &error) => start(&self.any()).await,
             started => started,
         };
         started.with_context(|| self.cannot_listen(&address))
@@ -75,7 +75,8 @@ impl Party {
             Ports::Any => Ok(self.any()),
             Ports::Preferring(base) | Ports::Exactly(base) => {
                 let port = base.checked_add(self.offset);
-                let port = port.with_context(|| format!("there are no five ports from {base} on"))?;
+                let port =
+                    port.with_context(|| format!("there are no five ports from {base} on"))?;
                 Ok(format!("{}:{port}", self.host))
             }
         }
@@ -83,10 +84,6 @@ impl Party {
 
     fn any(self) -> String {
         format!("{}:0", self.host)
-    }
-
-    fn may_move(self, ports: Ports, error: &io::Error) -> bool {
-        matches!(ports, Ports::Preferring(_)) && error.kind() == ErrorKind::AddrInUse
     }
 
     /// What to do where the machine has no such address: only Linux and Windows have all of 127/8.
@@ -99,6 +96,10 @@ impl Party {
         };
         format!("can't listen on {address}{advice}")
     }
+}
+
+fn may_move(ports: Ports, error: &io::Error) -> bool {
+    matches!(ports, Ports::Preferring(_)) && error.kind() == ErrorKind::AddrInUse
 }
 
 #[cfg(test)]
@@ -118,7 +119,10 @@ mod tests {
     fn an_address_that_the_machine_lacks_is_told_with_what_to_do() {
         let elsewhere = Party::new("192.0.2.1", 0); // RFC 5737: nobody's
         let error = elsewhere.listen(Ports::Any).unwrap_err();
-        assert!(format!("{error:#}").contains("sudo ifconfig lo0 alias 192.0.2.1 up"), "{error:#}");
+        assert!(
+            format!("{error:#}").contains("sudo ifconfig lo0 alias 192.0.2.1 up"),
+            "{error:#}"
+        );
     }
 
     #[test]

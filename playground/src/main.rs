@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -41,8 +42,17 @@ struct Arguments {
 const PATIENCE: Duration = Duration::from_millis(800);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo dev: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     show_log(arguments.verbose);
     let playground = Playground::start(options(arguments)?).await?;
     announce(playground.url())?;
@@ -53,7 +63,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn options(arguments: Arguments) -> anyhow::Result<PlaygroundOptions> {
-    let mut options = PlaygroundOptions { data: arguments.data, ..PlaygroundOptions::default() };
+    let mut options = PlaygroundOptions {
+        data: arguments.data,
+        ..PlaygroundOptions::default()
+    };
     if let Some(base) = arguments.port_base {
         options.ports = Ports::Exactly(base);
     }
@@ -71,7 +84,10 @@ fn show_log(verbose: bool) {
         (Err(_), true) => EnvFilter::new("info"),
         (Err(_), false) => return,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 fn announce(url: &str) -> std::io::Result<()> {

@@ -10,12 +10,12 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use url::Url;
 
+use crate::PlaygroundOptions;
 use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts};
 use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
 use crate::providers::{self, StandIns};
 use crate::registry::{self, RegistrySettings, SampleRegistry};
 use crate::site::Site;
-use crate::PlaygroundOptions;
 
 /// Everything that a sign-in needs, running on this machine. It stops when dropped.
 #[derive(Debug)]
@@ -51,8 +51,16 @@ impl Playground {
             providers: stand_ins.providers()?,
             data,
         };
-        let broker = broker::start(parts).await.context("the broker does not start")?;
-        Ok(Self { broker_url: issuer, registry, broker, stand_ins, _temporary: temporary })
+        let broker = broker::start(parts)
+            .await
+            .context("the broker does not start")?;
+        Ok(Self {
+            broker_url: issuer,
+            registry,
+            broker,
+            stand_ins,
+            _temporary: temporary,
+        })
     }
 
     /// The page to open: the registry's.
@@ -96,7 +104,12 @@ impl Playground {
 fn policy(options: &PlaygroundOptions) -> anyhow::Result<Policy> {
     let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?]);
     let kinds = providers::kinds()?;
-    Ok(Policy::parse_for(&options.policy_file, &options.policy, &kinds, &clients)?)
+    Ok(Policy::parse_for(
+        &options.policy_file,
+        &options.policy,
+        &kinds,
+        &clients,
+    )?)
 }
 
 fn registry_settings(issuer: &str) -> RegistrySettings {
@@ -112,12 +125,11 @@ async fn start_stand_ins(ports: Ports) -> anyhow::Result<StandIns> {
 }
 
 fn data_directory(given: Option<PathBuf>) -> anyhow::Result<(PathBuf, Option<TempDir>)> {
-    match given {
-        Some(directory) => Ok((directory, None)),
-        None => {
-            let directory = TempDir::with_prefix("countersign-playground-")
-                .context("can't make a temporary data directory")?;
-            Ok((directory.path().to_owned(), Some(directory)))
-        }
+    if let Some(directory) = given {
+        return Ok((directory, None));
     }
+    let directory = TempDir::with_prefix("countersign-playground-")
+        .context("can't make a temporary data directory")?;
+    // One level down, where the store itself makes the directory, for its owner alone.
+    Ok((directory.path().join("data"), Some(directory)))
 }

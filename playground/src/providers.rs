@@ -32,8 +32,18 @@ impl StandIns {
     /// The broker's providers.
     pub(crate) fn providers(&self) -> anyhow::Result<Vec<Provider>> {
         let http = Http::new(PrivateHosts::default())?;
-        let personal = self.microsoft("microsoft", "Microsoft", Audience::Consumers, MICROSOFT_ENROLMENT)?;
-        let work = self.microsoft("entra", "Microsoft Entra ID", Audience::Organizations, ENTRA_ENROLMENT)?;
+        let personal = self.microsoft(
+            "microsoft",
+            "Microsoft",
+            Audience::Consumers,
+            MICROSOFT_ENROLMENT,
+        )?;
+        let work = self.microsoft(
+            "entra",
+            "Microsoft Entra ID",
+            Audience::Organizations,
+            ENTRA_ENROLMENT,
+        )?;
         Ok(vec![
             Provider::Microsoft(Microsoft::new(personal, http.clone())),
             Provider::Microsoft(Microsoft::new(work, http.clone())),
@@ -88,7 +98,10 @@ impl StandIns {
 /// The kind of each provider, for the check of the policy.
 pub(crate) fn kinds() -> anyhow::Result<BTreeMap<ProviderId, ProviderKind>> {
     Ok(BTreeMap::from([
-        (ProviderId::new("microsoft")?, ProviderKind::MicrosoftAccount),
+        (
+            ProviderId::new("microsoft")?,
+            ProviderKind::MicrosoftAccount,
+        ),
         (ProviderId::new("entra")?, ProviderKind::Entra),
         (ProviderId::new("github")?, ProviderKind::GitHub),
         (ProviderId::new("oidc")?, ProviderKind::Oidc),

@@ -1,1 +1,182 @@
-//! To come.
+//! Clients of other makers, unmodified: they find the broker by its issuer, send people to it,
+//! and verify what they get with their own code.
+
+use countersign_core::ClientId;
+use countersign_server::SigningAlgorithm::{self, EdDsa, Es256, Rs256};
+use countersign_tests::peers::{Authentication, Library, Registration, RelyingParty};
+use countersign_tests::{BrokerSetup, Browser, Login, Outcome, World};
+use serde_json::{Value, json};
+use url::Url;
+
+/// One client for each algorithm of ID tokens and each way to authenticate.
+const REGISTRATIONS: [Registration; 3] = [
+    registration("site-rs256", Authentication::Basic, Rs256),
+    registration("site-es256", Authentication::Post, Es256),
+    registration("tool-eddsa", Authentication::Nothing, EdDsa),
+];
+
+const fn registration(
+    id: &'static str,
+    authentication: Authentication,
+    algorithm: SigningAlgorithm,
+) -> Registration {
+    Registration {
+        id,
+        authentication,
+        algorithm,
+    }
+}
+
+async fn world() -> World {
+    World::with(|setup| REGISTRATIONS.into_iter().for_each(|it| register(setup, it))).await
+}
+
+fn register(setup: &mut BrokerSetup, registration: Registration) {
+    let id = ClientId::new(registration.id).expect("a client id");
+    setup.clients.insert(id, registration.client());
+    setup.policy += &format!("[client.{}]\ntier = \"manage\"\n", registration.id);
+}
+
+/// Sends a person from the client through the broker, and gives the address they come back with.
+async fn visit(
+    world: &World,
+    client: &mut RelyingParty,
+    parameters: &Value,
+    account: &'static str,
+) -> Url {
+    let mut browser = Browser::new();
+    let login = Login::new("oidc", account);
+    let page = browser.get(&client.begin(parameters)).await;
+    let mut outcome = world.go_on(&mut browser, page, &login).await;
+    if let Outcome::StepUp(page) = outcome {
+        outcome = world.step_up(&mut browser, &page, &login).await;
+    }
+    let page = outcome.page();
+    let back = page.location.clone();
+    let back = back.or_else(|| page.link_to(BrokerSetup::REDIRECT_URI));
+    back.unwrap_or_else(|| panic!("no way back from {}", outcome.summary()))
+}
+
+async fn check_signs_in(library: Library) {
+    let world = world().await;
+    for registration in REGISTRATIONS {
+        let mut client = RelyingParty::start(library, registration, &world.broker.issuer);
+        let callback = visit(&world, &mut client, &json!({"provider": "oidc"}), "ann-mfa").await;
+        let answer = client.finish(&callback);
+        let claims = &answer["claims"];
+        assert_eq!(
+            claims["iss"],
+            json!(world.broker.issuer),
+            "{registration:?}: {answer}"
+        );
+        assert_eq!(claims["aud"], json!(registration.id));
+        assert_eq!(claims["acr"], json!("urn:countersign:mfa"));
+        assert_eq!(answer["user_info"]["sub"], claims["sub"]);
+        assert_eq!(answer["user_info"]["email"], claims["email"]);
+    }
+}
+
+/// What the client says that the broker answered.
+async fn check_is_told(
+    library: Library,
+    parameters: Value,
+    account: &'static str,
+    expected: Value,
+) {
+    let world = world().await;
+    let mut client = RelyingParty::start(library, REGISTRATIONS[0], &world.broker.issuer);
+    let callback = visit(&world, &mut client, &parameters, account).await;
+    assert_eq!(client.finish(&callback), expected);
+}
+
+async fn check_hears_of_a_refused_login(library: Library) {
+    check_is_told(
+        library,
+        json!({"provider": "oidc"}),
+        "bob-password",
+        json!({"error": "access_denied", "description": "mfa-absent"}),
+    )
+    .await;
+}
+
+async fn check_hears_of_an_unmet_request(library: Library) {
+    check_is_told(
+        library,
+        json!({"provider": "oidc", "acr_values": "phr"}),
+        "ann-mfa",
+        json!({"error": "unmet_authentication_requirements", "description": "acr-not-met"}),
+    )
+    .await;
+}
+
+/// A code is good once; the second time the client hears of it.
+async fn check_cannot_use_a_code_twice(library: Library) {
+    let world = world().await;
+    let mut client = RelyingParty::start(library, REGISTRATIONS[0], &world.broker.issuer);
+    let callback = visit(&world, &mut client, &json!({"provider": "oidc"}), "ann-mfa").await;
+    let code = callback.query_pairs().find(|(name, _)| name == "code");
+    let code = code.expect("a code").1.into_owned();
+    assert!(client.finish(&callback)["claims"].is_object());
+    let again = visit(&world, &mut client, &json!({"provider": "oidc"}), "ann-mfa").await;
+    let answer = client.finish(&with_parameter(&again, "code", &code));
+    assert_eq!(answer["error"], json!("invalid_grant"), "{answer}");
+}
+
+fn with_parameter(url: &Url, name: &str, value: &str) -> Url {
+    let mut changed = url.clone();
+    changed
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(url.query_pairs().map(|(known, old)| {
+            if known == name {
+                (known, value.into())
+            } else {
+                (known, old)
+            }
+        }));
+    changed
+}
+
+#[actix_web::test]
+async fn openid_client_signs_people_in_with_each_algorithm_and_authentication() {
+    check_signs_in(Library::OpenIdClient).await;
+}
+
+#[actix_web::test]
+async fn authlib_signs_people_in_with_each_algorithm_and_authentication() {
+    check_signs_in(Library::Authlib).await;
+}
+
+#[actix_web::test]
+async fn openid_client_hears_why_a_login_was_refused() {
+    check_hears_of_a_refused_login(Library::OpenIdClient).await;
+    check_hears_of_an_unmet_request(Library::OpenIdClient).await;
+}
+
+#[actix_web::test]
+async fn authlib_hears_why_a_login_was_refused() {
+    check_hears_of_a_refused_login(Library::Authlib).await;
+    check_hears_of_an_unmet_request(Library::Authlib).await;
+}
+
+#[actix_web::test]
+async fn a_code_is_good_once_for_either_client() {
+    check_cannot_use_a_code_twice(Library::OpenIdClient).await;
+    check_cannot_use_a_code_twice(Library::Authlib).await;
+}
+
+/// RFC 9207 2.4: the broker says that it sends `iss`, so a client that knows the RFC insists on it.
+#[actix_web::test]
+async fn openid_client_refuses_an_answer_that_names_another_issuer() {
+    let world = world().await;
+    let mut client = RelyingParty::start(
+        Library::OpenIdClient,
+        REGISTRATIONS[0],
+        &world.broker.issuer,
+    );
+    let callback = visit(&world, &mut client, &json!({"provider": "oidc"}), "ann-mfa").await;
+    let forged = with_parameter(&callback, "iss", "https://evil.example");
+    let answer = client.finish(&forged);
+    assert_eq!(answer["claims"], Value::Null, "{answer}");
+    assert!(client.finish(&callback)["claims"].is_object());
+}

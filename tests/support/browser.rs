@@ -165,6 +165,15 @@ impl Page {
         self.url.join(&unescape(href)).ok()
     }
 
+    /// The first link to an address that begins so.
+    pub fn link_to(&self, beginning: &str) -> Option<Url> {
+        self.body
+            .split("href=\"")
+            .skip(1)
+            .filter_map(|rest| self.url.join(&unescape(rest.split('"').next()?)).ok())
+            .find(|url| url.as_str().starts_with(beginning))
+    }
+
     /// The form of a `form_post` page: where to, and with what.
     pub fn form(&self) -> Option<(Url, Vec<(String, String)>)> {
         let action = between(&self.body, "action=\"", "\"")?;

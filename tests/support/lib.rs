@@ -1,14 +1,20 @@
-//! What the end-to-end tests stand on: a broker on loopback, a browser without a screen, a clock
-//! that is told the time.
+//! What the end-to-end tests stand on: a broker on loopback, browsers without a screen
+//! and with one, a clock that is told the time.
 
 mod broker;
 mod browser;
+mod chromium;
 mod clock;
+mod landing;
+pub mod peers;
 mod tokens;
+pub mod wire;
 mod world;
 
 pub use broker::{BrokerSetup, TestBroker};
 pub use browser::{Browser, Page};
+pub use chromium::{Device, Look, NetworkLog, Screen, ScreenSettings, Tab};
 pub use clock::TestClock;
+pub use landing::Landing;
 pub use tokens::{Tokens, payload};
 pub use world::{Login, Outcome, World};

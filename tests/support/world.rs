@@ -6,6 +6,7 @@ use countersign_providers::github::{GitHubSettings, Site};
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
+use countersign_server::Clock;
 use secrecy::SecretString;
 use serde_json::json;
 use url::Url;
@@ -84,6 +85,16 @@ impl World {
             entra,
             github,
             oidc,
+        }
+    }
+
+    /// Lets the stand-ins go by the broker's clock, so that time passes for all at once.
+    pub fn share_clock(&self) {
+        for stand_in in [&self.entra, &self.github, &self.oidc] {
+            let clock = self.broker.clock.clone();
+            stand_in
+                .control()
+                .set_clock(move || clock.now().as_second());
         }
     }
 

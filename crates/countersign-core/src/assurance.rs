@@ -257,3 +257,6 @@ fn urgency(reason: Reason) -> usize {
     .position(|one| *one == reason)
     .unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

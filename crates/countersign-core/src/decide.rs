@@ -647,11 +647,15 @@ fn returned_amr(evidence: &Evidence, attestation: Option<&Attestation>) -> Vec<S
     let sent = evidence.claims.amr.value().map_or(&[][..], Vec::as_slice);
     let is_kept =
         |value: &&String| value.as_str() != "mfa" && REGISTERED_AMR.contains(&value.as_str());
-    let mut amr: Vec<String> = sent.iter().filter(is_kept).cloned().collect();
+    let mut amr: Vec<String> = Vec::new();
+    for value in sent.iter().filter(is_kept) {
+        if !amr.contains(value) {
+            amr.push(value.clone());
+        }
+    }
     if attestation.is_some_and(|one| one.basis == Basis::Session && one.level >= Level::Mfa) {
         amr.push("mfa".to_owned());
     }
-    amr.dedup();
     amr
 }
 
@@ -660,3 +664,6 @@ const REGISTERED_AMR: [&str; 21] = [
     "face", "fpt", "geo", "hwk", "iris", "kba", "mca", "mfa", "otp", "pin", "pop", "pwd", "rba",
     "retina", "sc", "sms", "swk", "tel", "user", "vbm", "wia",
 ];
+
+#[cfg(test)]
+mod tests;

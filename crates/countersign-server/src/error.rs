@@ -362,7 +362,10 @@ mod tests {
             .chain(providers.iter().map(ProviderError::code))
             .chain([Why::AttemptSpent.code()]);
         for code in codes {
-            assert!(DOCUMENTED.contains(&format!("| `{code}` |")), "`{code}` is not documented");
+            assert!(
+                DOCUMENTED.contains(&format!("| `{code}` |")),
+                "`{code}` is not documented"
+            );
         }
     }
 }

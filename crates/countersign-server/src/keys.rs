@@ -253,3 +253,46 @@ fn make(algorithm: SigningAlgorithm, now: Timestamp) -> Result<StoredKey, BuildE
         material: KeyMaterial(der),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signer(algorithm: SigningAlgorithm) -> Signer {
+        let stored = make(algorithm, Timestamp::UNIX_EPOCH).unwrap();
+        Signer::parse(algorithm, &stored.material).unwrap()
+    }
+
+    #[test]
+    fn a_published_key_has_no_private_member() {
+        for algorithm in [
+            SigningAlgorithm::Rs256,
+            SigningAlgorithm::Es256,
+            SigningAlgorithm::EdDsa,
+        ] {
+            let jwk = signer(algorithm).jwk();
+            for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+                assert!(
+                    jwk.get(private).is_none(),
+                    "`{private}` of {algorithm:?} is published"
+                );
+            }
+            assert_eq!(jwk["alg"], algorithm.as_str());
+            assert_eq!(jwk["use"], "sig");
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_by_its_thumbprint() {
+        // RFC 7638 3.1.
+        let example = json!({
+            "e": "AQAB",
+            "kty": "RSA",
+            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+        });
+        assert_eq!(
+            thumbprint(&example),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
+    }
+}

@@ -111,3 +111,69 @@ impl Sealer {
         serde_json::from_slice(plain).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    fn sealer() -> Sealer {
+        let key = UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap();
+        Sealer {
+            key: LessSafeKey::new(key),
+        }
+    }
+
+    const PLACE: Place<'_> = Place {
+        cookie: "__Host-a",
+        provider: "github",
+        purpose: Purpose::Attempt,
+    };
+
+    #[test]
+    fn what_was_sealed_opens_in_its_place_and_in_no_other() {
+        let sealer = sealer();
+        let sealed = sealer.seal(&"secret", PLACE, &SystemEntropy).unwrap();
+        let open = |place| sealer.open::<String>(&sealed, place);
+        assert_eq!(open(PLACE).as_deref(), Some("secret"));
+        let elsewhere = [
+            Place {
+                cookie: "__Host-b",
+                ..PLACE
+            },
+            Place {
+                provider: "entra",
+                ..PLACE
+            },
+            Place {
+                purpose: Purpose::Evidence,
+                ..PLACE
+            },
+        ];
+        for place in elsewhere {
+            assert_eq!(open(place), None, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_value_that_was_touched_does_not_open() {
+        let sealer = sealer();
+        let sealed = sealer.seal(&"secret", PLACE, &SystemEntropy).unwrap();
+        for at in 0..sealed.len() {
+            let mut touched = sealed.clone().into_bytes();
+            touched[at] = if touched[at] == b'A' { b'B' } else { b'A' };
+            let touched = String::from_utf8(touched).unwrap();
+            assert_eq!(sealer.open::<String>(&touched, PLACE), None, "byte {at}");
+        }
+        for cut in ["", "AAAA", &sealed[..20], "not base64!"] {
+            assert_eq!(sealer.open::<String>(cut, PLACE), None, "`{cut}`");
+        }
+    }
+
+    #[test]
+    fn the_same_value_never_seals_to_the_same_text() {
+        let sealer = sealer();
+        let seal = || sealer.seal(&"secret", PLACE, &SystemEntropy);
+        assert_ne!(seal(), seal());
+    }
+}

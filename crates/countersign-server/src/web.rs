@@ -235,3 +235,37 @@ pub(crate) fn client_redirect(uri: &str, parameters: &[(&str, &str)], issuer: &s
     let separator = if uri.contains('?') { '&' } else { '?' };
     format!("{uri}{separator}{}", query.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_without_a_value_counts_as_not_sent() {
+        let parameters = Parameters::read(b"state=&nonce=n&nonce=");
+        assert_eq!(parameters.one("state"), None);
+        assert_eq!(parameters.one("nonce"), Some("n"));
+        assert!(!parameters.is_repeated());
+    }
+
+    #[test]
+    fn a_parameter_that_stands_twice_is_noticed_however_it_is_written() {
+        for twice in ["state=a&state=a", "state=a&%73tate=b"] {
+            assert!(Parameters::read(twice.as_bytes()).is_repeated(), "{twice}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_added_to_the_query_that_a_redirect_uri_has() {
+        let to = |uri| client_redirect(uri, &[("code", "a&b\r\n")], "https://login.example");
+        let added = "code=a%26b%0D%0A&iss=https%3A%2F%2Flogin.example";
+        assert_eq!(
+            to("https://r.example/cb"),
+            format!("https://r.example/cb?{added}")
+        );
+        assert_eq!(
+            to("https://r.example/cb?x=1"),
+            format!("https://r.example/cb?x=1&{added}")
+        );
+    }
+}

@@ -4,6 +4,8 @@ mod check;
 mod log;
 mod serve;
 
+use std::fmt;
+use std::io::{self, Write};
 use std::path::Path;
 
 use countersign::Machine;
@@ -15,6 +17,11 @@ pub(crate) use serve::run as serve;
 /// Reads the configuration; what is wrong with it is told on stderr, one problem to a line.
 fn load(path: &Path) -> Option<Installation> {
     config::load(path, &Machine)
-        .map_err(|error| eprintln!("{error}"))
+        .map_err(|error| tell(format_args!("{error}")))
         .ok()
+}
+
+/// A line to stderr. Nobody reads it if stderr is closed, which is no reason to stop.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -9,10 +9,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// A federated-identity broker for package registries: it lets in whom Microsoft, GitHub or any
-/// OpenID Connect provider has signed in with a second factor.
+/// A federated-identity broker for package registries
+///
+/// It sends people to Microsoft, GitHub or any OpenID Connect provider, weighs what the login there
+/// proved of a second factor, and hands signed tokens to the registry for those who may act.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES, after_long_help = HELP)]
+#[command(version, after_help = EXAMPLES, after_long_help = HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -28,7 +30,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Configuration {
-    /// What this installation is; the policy and the secrets are named in it
+    /// What this installation is
+    ///
+    /// The policy and the secrets are named in it.
     #[arg(
         long,
         value_name = "FILE",

@@ -1,31 +1,36 @@
 //! `countersign check`: whether the files are right, and what must be registered elsewhere.
 
 use std::fmt::{self, Display};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use countersign::config::{Installation, ProviderSettings};
-use countersign_core::ProviderKind;
 use countersign_core::sign_in::Flow;
+use countersign_providers::microsoft::Audience;
 use countersign_server::{Client, ClientAuthentication};
 
-use super::load;
+use super::{load, tell};
 
 pub(crate) fn run(path: &Path) -> ExitCode {
     let Some(installation) = load(path) else {
         return ExitCode::FAILURE;
     };
     for warning in &installation.warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
-    print!(
-        "{}",
-        Summary {
-            path,
-            installation: &installation
+    let summary = Summary {
+        path,
+        installation: &installation,
+    };
+    // A pipe may be closed early (`check | head -1`): what was to be said is said.
+    match write!(io::stdout(), "{summary}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            tell(format_args!("can't write the summary: {error}"));
+            ExitCode::FAILURE
         }
-    );
-    ExitCode::SUCCESS
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// What was read, in the words of the files.
@@ -97,8 +102,12 @@ impl Summary<'_> {
                  flows > ID tokens (used for implicit and hybrid flows)"
             )?;
         }
-        if provider.kind() == ProviderKind::MicrosoftAccount {
-            writeln!(f, "  supported account types: personal Microsoft accounts")?;
+        if let ProviderSettings::Microsoft(one) = provider {
+            writeln!(
+                f,
+                "  supported account types: {}",
+                account_types(&one.audience)
+            )?;
         }
         Ok(())
     }
@@ -112,5 +121,17 @@ impl Summary<'_> {
             },
             ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
         }
+    }
+}
+
+/// As the portal calls them.
+fn account_types(audience: &Audience) -> &'static str {
+    match audience {
+        Audience::Tenant(_) => "accounts in this organizational directory only",
+        Audience::Organizations => "accounts in any organizational directory",
+        Audience::Common => {
+            "accounts in any organizational directory and personal Microsoft accounts"
+        }
+        Audience::Consumers => "personal Microsoft accounts only",
     }
 }

@@ -8,6 +8,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::tell;
+
 /// Starts to log. Called once.
 pub(crate) fn start(log: Log) {
     let lines = tracing_subscriber::registry().with(filter(log.level));
@@ -19,7 +21,7 @@ pub(crate) fn start(log: Log) {
         LogFormat::Json => lines.with(layer.json().flatten_event(true)).try_init(),
     };
     if let Err(error) = started {
-        eprintln!("no log: {error}");
+        tell(format_args!("no log: {error}"));
     }
 }
 

@@ -1,0 +1,121 @@
+//! What a login costs the broker, against the cryptography that it can't do without.
+//!
+//! `cargo bench -p countersign-tests --bench login` builds the release programs, starts the broker
+//! and the stand-in as processes of their own, signs people in by the thousand, and reads the
+//! broker's CPU time (user and system) from `/proc`. The floor (the signatures alone) is measured
+//! in the same run, in this process, so that the ratio holds on any machine.
+
+#[path = "login/driver.rs"]
+mod driver;
+#[path = "login/floor.rs"]
+mod floor;
+#[path = "login/process.rs"]
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use driver::{Driver, Kind};
+use floor::Floor;
+use process::{Broker, Upstream};
+
+/// How many logins are measured of each kind.
+const LOGINS: u32 = 3_000;
+/// How many come before, to fill caches and connections.
+const WARM_UP: u32 = 300;
+/// How often the broker is started for the median.
+const STARTS: usize = 15;
+
+fn main() -> anyhow::Result<()> {
+    // `cargo test --benches` and the like call us without `--bench`: there is nothing to test here.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let programs = build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(&programs))
+}
+
+async fn measure(programs: &Path) -> anyhow::Result<()> {
+    let upstream = Upstream::start(&programs.join("countersign-dev-idp"))?;
+    let home = tempfile::tempdir()?;
+    let broker = process::Installation::write(home.path(), &upstream.base_url)?;
+    let program = programs.join("countersign");
+
+    println!("start");
+    let first = broker.start(&program).await?;
+    println!(
+        "  the very first, which makes the keys    {:>8.1} ms",
+        first.started_in_ms()
+    );
+    drop(first);
+    println!(
+        "  with a data directory, median of {STARTS}     {:>8.1} ms",
+        median_start(&broker, &program).await?
+    );
+
+    let running = broker.start(&program).await?;
+    println!("memory, resident");
+    println!(
+        "  idle, just started                      {:>8.1} MiB",
+        running.resident_mib()?
+    );
+
+    let floor = Floor::measure();
+    floor.print();
+    println!("one login, CPU of the broker: {LOGINS} logins each, {WARM_UP} before");
+    let mut driver = Driver::new(&running.issuer);
+    for kind in Kind::ALL {
+        let measured = one_login_us(&mut driver, &running, kind).await?;
+        let least = floor.of(kind);
+        println!(
+            "  {:<39} {measured:>8.1} µs   floor {least:>6.1} µs   ratio {:.2}",
+            kind.describe(),
+            measured / least,
+        );
+    }
+    println!("memory, resident");
+    println!(
+        "  after {:>5} logins                      {:>8.1} MiB",
+        LOGINS * 3,
+        running.resident_mib()?
+    );
+    Ok(())
+}
+
+async fn one_login_us(driver: &mut Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
+    driver.run(kind, WARM_UP).await?;
+    let before = broker.cpu_us()?;
+    driver.run(kind, LOGINS).await?;
+    Ok((broker.cpu_us()? - before) / f64::from(LOGINS))
+}
+
+async fn median_start(broker: &process::Installation, program: &Path) -> anyhow::Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        times.push(broker.start(program).await?.started_in_ms());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[STARTS / 2])
+}
+
+/// Builds the two programs and says where they are.
+fn build() -> anyhow::Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let status = std::process::Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "countersign",
+            "--package",
+            "countersign-dev-idp",
+        ])
+        .current_dir(&root)
+        .status()?;
+    anyhow::ensure!(status.success(), "the programs do not build");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join("release"))
+}

@@ -1,0 +1,206 @@
+//! The programs as processes of their own, and what the kernel says of them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// The client that gets an RS256 ID token.
+pub(crate) const DEFAULT_CLIENT: &str = "gallery";
+/// The client that gets an ES256 ID token.
+pub(crate) const ES256_CLIENT: &str = "gallery-es256";
+/// The secret of both.
+pub(crate) const SECRET: &str = "secret-of-the-benchmark";
+/// Where both take people back. Nothing listens there.
+pub(crate) const REDIRECT_URI: &str = "http://127.0.0.3:9/callback";
+
+const POLICY: &str = r#"
+version = 1
+[proof.upstream]
+acr = ["urn:dev-idp:mfa"]
+[tier.manage]
+scopes = ["packages:manage"]
+needs = "mfa"
+accepts = ["session"]
+max_evidence_age = "12h"
+[client.gallery]
+tier = "manage"
+[client.gallery-es256]
+tier = "manage"
+"#;
+
+/// A configuration in a directory.
+pub(crate) struct Installation {
+    config: PathBuf,
+    issuer: String,
+}
+
+impl Installation {
+    /// Writes configuration and policy.
+    pub(crate) fn write(home: &Path, upstream: &str) -> anyhow::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let issuer = format!("http://127.0.0.1:{port}");
+        let config = home.join("countersign.toml");
+        fs::write(home.join("policy.toml"), POLICY)?;
+        fs::write(&config, configuration(port, upstream))?;
+        Ok(Self { config, issuer })
+    }
+
+    /// Starts the broker and waits for its first answer.
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+    pub(crate) async fn start(&self, program: &Path) -> anyhow::Result<Broker> {
+        let began = Instant::now();
+        let child = Command::new(program)
+            .args(["serve", "--config"])
+            .arg(&self.config)
+            .env("BENCHMARK_SECRET", SECRET)
+            .env("UPSTREAM_SECRET", "countersign-dev-secret")
+            .stderr(Stdio::null())
+            .spawn()
+            .context("the broker does not start")?;
+        let mut broker = Broker {
+            child,
+            issuer: self.issuer.clone(),
+            started_in: Duration::ZERO,
+        };
+        let address = self.issuer.trim_start_matches("http://").to_owned();
+        loop {
+            if first_answer(&address).await.is_ok() {
+                broker.started_in = began.elapsed();
+                return Ok(broker);
+            }
+            anyhow::ensure!(
+                broker.child.try_wait()?.is_none(),
+                "the broker ended; try `countersign check`"
+            );
+            anyhow::ensure!(
+                began.elapsed() < Duration::from_secs(30),
+                "the broker does not answer"
+            );
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+    }
+}
+
+/// One request over a bare connection: nothing of an HTTP client's start-up is in the figure.
+async fn first_answer(address: &str) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let request = format!(
+        "GET /.well-known/openid-configuration HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await?;
+    if status == *b"HTTP/1.1 200" {
+        Ok(())
+    } else {
+        Err(std::io::ErrorKind::InvalidData.into())
+    }
+}
+
+fn configuration(port: u16, upstream: &str) -> String {
+    let client = |id: &str, algorithm: &str| {
+        format!(
+            "[client.{id}]\nname = \"Gallery\"\nredirect_uris = [\"{REDIRECT_URI}\"]\nsecret = {{ env = \"BENCHMARK_SECRET\" }}\n\
+             resource = \"https://registry.example\"\nid_token_signed_response_alg = \"{algorithm}\"\n"
+        )
+    };
+    format!(
+        "version = 1\n[server]\nissuer = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\n\
+         data_dir = \"data\"\npolicy = \"policy.toml\"\n{}{}\
+         [provider.oidc.upstream]\nissuer = \"{upstream}\"\nclient_id = \"countersign-dev\"\n\
+         client_secret = {{ env = \"UPSTREAM_SECRET\" }}\n",
+        client(DEFAULT_CLIENT, "RS256"),
+        client(ES256_CLIENT, "ES256"),
+    )
+}
+
+/// A running broker; killed when it is dropped.
+pub(crate) struct Broker {
+    child: Child,
+    pub(crate) issuer: String,
+    started_in: Duration,
+}
+
+impl Broker {
+    pub(crate) fn started_in_ms(&self) -> f64 {
+        self.started_in.as_secs_f64() * 1e3
+    }
+
+    /// User and system time of all its threads since it started, in microseconds.
+    pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // proc(5): the name may hold anything, so fields are counted after its closing parenthesis;
+        // utime and stime are the 14th and 15th, in ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(')').context("no stat")?;
+        let ticks: f64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
+        Ok(ticks * 10_000.0)
+    }
+
+    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The stand-in provider; killed when it is dropped.
+pub(crate) struct Upstream {
+    child: Child,
+    pub(crate) base_url: String,
+}
+
+impl Upstream {
+    pub(crate) fn start(program: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(program)
+            .args(["oidc", "--listen", "127.0.0.2:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the stand-in does not start")?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut base_url = String::new();
+        BufReader::new(stdout).read_line(&mut base_url)?;
+        Ok(Self {
+            child,
+            base_url: base_url.trim().to_owned(),
+        })
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// CPU time of this thread, in microseconds: the kernel counts it in nanoseconds.
+pub(crate) fn this_thread_us() -> f64 {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = schedstat
+        .split_whitespace()
+        .next()
+        .and_then(|field| field.parse::<f64>().ok());
+    nanoseconds.expect("a number") / 1e3
+}

@@ -1,0 +1,83 @@
+//! Requests to the byte: what no browser and no HTTP client would send.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use url::Url;
+
+use crate::Page;
+
+/// Sends this request on a connection of its own and reads until the server closes it.
+///
+/// The request itself must say `connection: close`. Status 0: the server closed without an answer.
+pub async fn exchange(base: &str, request: &[u8]) -> Page {
+    let url = Url::parse(base).expect("an address");
+    let address = url.socket_addrs(|| None).expect("an address")[0];
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    // A server that has read enough may answer and close before everything is sent.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    read(url, &answer)
+}
+
+/// A request with these header lines and this body.
+pub async fn send(
+    method: &str,
+    base: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Page {
+    let host = base.trim_start_matches("http://");
+    let mut request = format!("{method} {target} HTTP/1.1\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request.push_str(&format!("host: {host}\r\n"));
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        request.push_str("content-type: application/x-www-form-urlencoded\r\n");
+    }
+    let length = body.len();
+    request.push_str(&format!(
+        "content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    ));
+    exchange(base, request.as_bytes()).await
+}
+
+/// A GET with these header lines.
+pub async fn get(base: &str, target: &str, headers: &[(&str, &str)]) -> Page {
+    send("GET", base, target, headers, "").await
+}
+
+/// UserInfo for this access token.
+pub async fn user_info(base: &str, token: &str) -> Page {
+    let bearer = format!("Bearer {token}");
+    get(base, "/userinfo", &[("authorization", &bearer)]).await
+}
+
+fn read(url: Url, answer: &[u8]) -> Page {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let mut lines = head.lines();
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let fields: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let set_cookies = fields.iter().filter(|(name, _)| name == "set-cookie");
+    let set_cookies = set_cookies.map(|(_, value)| value.clone()).collect();
+    let headers: std::collections::BTreeMap<String, String> = fields.into_iter().collect();
+    let location = headers.get("location").and_then(|to| url.join(to).ok());
+    Page {
+        url,
+        status: status.unwrap_or(0),
+        location,
+        headers,
+        set_cookies,
+        body: body.to_owned(),
+    }
+}
