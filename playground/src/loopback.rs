@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 /// The broker's address.
 pub(crate) const BROKER: Party = Party::new("127.0.0.1", 0);
@@ -53,7 +53,7 @@ impl Party {
             Err(error) if may_move(ports, &error) => TcpListener::bind(self.any()),
             listener => listener,
         };
-        listener.with_context(|| self.cannot_listen(&address))
+        listener.map_err(|error| self.cannot_listen(&address, &error))
     }
 
     /// Starts a server that does its own listening at this party's address.
@@ -67,7 +67,7 @@ impl Party {
             Err(error) if may_move(ports, &error) => start(&self.any()).await,
             started => started,
         };
-        started.with_context(|| self.cannot_listen(&address))
+        started.map_err(|error| self.cannot_listen(&address, &error))
     }
 
     fn address(self, ports: Ports) -> anyhow::Result<String> {
@@ -87,14 +87,15 @@ impl Party {
     }
 
     /// What to do where the machine has no such address: only Linux and Windows have all of 127/8.
-    fn cannot_listen(self, address: &str) -> String {
-        let advice = match self.host {
-            "127.0.0.1" => String::new(),
-            host => format!(
-                "\nEach party needs a loopback address of its own. If this machine has no {host} (macOS has 127.0.0.1 only), add it until the next restart:\n    sudo ifconfig lo0 alias {host} up"
-            ),
-        };
-        format!("can't listen on {address}{advice}")
+    fn cannot_listen(self, address: &str, error: &io::Error) -> anyhow::Error {
+        let host = self.host;
+        if error.kind() == ErrorKind::AddrNotAvailable {
+            anyhow!(
+                "can't listen on {address}: {error}\nEach party needs a loopback address of its own, and this machine has no {host} (macOS has 127.0.0.1 only). Add it, until the next restart:\n    sudo ifconfig lo0 alias {host} up"
+            )
+        } else {
+            anyhow!("can't listen on {address}: {error}")
+        }
     }
 }
 
@@ -112,7 +113,8 @@ mod tests {
         let base = taken.local_addr().unwrap().port();
         let other = BROKER.listen(Ports::Preferring(base)).unwrap();
         assert_ne!(other.local_addr().unwrap().port(), base);
-        assert!(BROKER.listen(Ports::Exactly(base)).is_err());
+        let error = BROKER.listen(Ports::Exactly(base)).unwrap_err();
+        assert!(!error.to_string().contains("ifconfig"), "{error:#}");
     }
 
     #[test]

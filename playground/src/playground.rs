@@ -95,9 +95,11 @@ impl Playground {
 
     /// Stops everything and waits until it has stopped.
     pub async fn stop(self) {
-        self.registry.stop().await;
-        self.broker.stop().await;
-        self.stand_ins.stop().await;
+        tokio::join!(
+            self.registry.stop(),
+            self.broker.stop(),
+            self.stand_ins.stop()
+        );
     }
 }
 
@@ -116,11 +118,17 @@ fn registry_settings(issuer: &str) -> RegistrySettings {
     RegistrySettings::new(issuer, CLIENT_ID, registry::random_text(), AUDIENCE)
 }
 
+/// At once: each makes its keys first, which takes a while.
 async fn start_stand_ins(ports: Ports) -> anyhow::Result<StandIns> {
+    let (entra, github, oidc) = tokio::try_join!(
+        ENTRA.start(ports, DevIdp::entra),
+        GITHUB.start(ports, DevIdp::github),
+        OIDC.start(ports, DevIdp::oidc),
+    )?;
     Ok(StandIns {
-        entra: ENTRA.start(ports, DevIdp::entra).await?,
-        github: GITHUB.start(ports, DevIdp::github).await?,
-        oidc: OIDC.start(ports, DevIdp::oidc).await?,
+        entra,
+        github,
+        oidc,
     })
 }
 

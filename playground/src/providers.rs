@@ -24,9 +24,7 @@ pub(crate) struct StandIns {
 
 impl StandIns {
     pub(crate) async fn stop(self) {
-        self.entra.stop().await;
-        self.github.stop().await;
-        self.oidc.stop().await;
+        tokio::join!(self.entra.stop(), self.github.stop(), self.oidc.stop());
     }
 
     /// The broker's providers.

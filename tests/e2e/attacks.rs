@@ -49,14 +49,26 @@ fn with_parameter(url: &Url, name: &str, value: Option<&str>) -> Url {
 fn parameter(url: &Url, name: &str) -> String {
     let mut pairs = url.query_pairs();
     let found = pairs.find(|(known, _)| known == name);
-    found.map(|(_, value)| value.into_owned()).expect("the parameter")
+    found
+        .map(|(_, value)| value.into_owned())
+        .expect("the parameter")
 }
 
 /// The page refuses with this code and sends nobody anywhere.
 #[track_caller]
 fn assert_refused(page: &Page, code: &str, why: &str) {
-    assert_eq!(page.reason_code(), Some(code), "{why}: {} {}", page.status, page.body);
-    assert!((400..600).contains(&page.status), "{why}: status {}", page.status);
+    assert_eq!(
+        page.reason_code(),
+        Some(code),
+        "{why}: {} {}",
+        page.status,
+        page.body
+    );
+    assert!(
+        (400..600).contains(&page.status),
+        "{why}: status {}",
+        page.status
+    );
     assert_eq!(page.location, None, "{why}: was sent on");
 }
 

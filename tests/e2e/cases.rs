@@ -43,6 +43,11 @@ impl Cases {
         }
     }
 
+    /// Lets time pass for the broker and all stand-ins.
+    fn later(&self, seconds: i64) {
+        self.world.broker.clock.advance(seconds);
+    }
+
     /// Signs in at a stand-in that is turned so, up to the first page for a person.
     async fn sign_in(&self, login: &Login, turn: impl FnOnce(&mut Behaviour)) -> Outcome {
         let control = self.stand_in(login.provider);
@@ -270,6 +275,15 @@ const ALL_CLAIMS: [&str; 20] = [
     "c_hash",
     "at_hash",
 ];
+
+/// Changes a claim in the tokens of both channels.
+fn in_both(edit: Edit) -> impl Fn(&mut Behaviour) {
+    move |behaviour| {
+        for channel in [Channel::Front, Channel::Back] {
+            channel.edit(behaviour, edit.clone());
+        }
+    }
+}
 
 /// Two members of one name, of which some readers take the first and some the last.
 fn twice(claim: &str) -> Vec<Edit> {

@@ -1,4 +1,8 @@
 //! What people see: sign-ins in headless Chromium, and every page of the broker's.
 
+mod cookies;
+mod pages;
+mod playground;
 mod stage;
+mod tabs;
 mod walks;

@@ -1,1 +1,4 @@
-//! To come.
+//! Providers of other makers: not only our own stand-ins say that a login counts.
+
+mod canaille;
+mod certified;

@@ -105,7 +105,8 @@ impl Browser {
         for line in set_cookies {
             let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
             let (name, value) = pair.split_once('=').expect("a cookie");
-            if attributes.to_ascii_lowercase().contains("max-age=0") {
+            let attributes = attributes.to_ascii_lowercase();
+            if attributes.contains("max-age=0") || attributes.contains("01 jan 1970") {
                 jar.remove(name);
             } else {
                 jar.insert(name.to_owned(), value.to_owned());
@@ -177,18 +178,25 @@ impl Page {
     /// The form of a `form_post` page: where to, and with what.
     pub fn form(&self) -> Option<(Url, Vec<(String, String)>)> {
         let action = between(&self.body, "action=\"", "\"")?;
-        let mut fields = Vec::new();
-        for input in self.body.split("<input ").skip(1) {
-            let input = input.split('>').next()?;
-            let (Some(name), Some(value)) = (
-                between(input, "name=\"", "\""),
-                between(input, "value=\"", "\""),
-            ) else {
-                continue;
-            };
-            fields.push((unescape(name), unescape(value)));
-        }
-        Some((self.url.join(&unescape(action)).ok()?, fields))
+        let url = self.url.join(&unescape(action)).ok()?;
+        Some((url, self.fields().collect()))
+    }
+
+    /// The value of an input field.
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.fields()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Every input field that has a value.
+    fn fields(&self) -> impl Iterator<Item = (String, String)> {
+        self.body.split("<input ").skip(1).filter_map(|rest| {
+            let input = rest.split('>').next()?;
+            let name = between(input, "name=\"", "\"")?;
+            let value = between(input, "value=\"", "\"")?;
+            Some((unescape(name), unescape(value)))
+        })
     }
 }
 

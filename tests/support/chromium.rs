@@ -191,6 +191,11 @@ impl Screen {
         done(self.client.back().await, "back");
     }
 
+    /// The forward button.
+    pub async fn forward(&self) {
+        done(self.client.forward().await, "forward");
+    }
+
     /// The reload button.
     pub async fn reload(&self) {
         done(self.client.refresh().await, "reload");
@@ -217,6 +222,11 @@ impl Screen {
     /// Runs a function body in the page, past its Content Security Policy.
     pub async fn run(&self, script: &str) -> Value {
         done(self.client.execute(script, Vec::new()).await, script)
+    }
+
+    /// Runs a function body that ends by calling its last argument.
+    pub async fn run_async(&self, script: &str) -> Value {
+        done(self.client.execute_async(script, Vec::new()).await, script)
     }
 
     /// The names of the cookies that a page at this address can be sent.
@@ -301,9 +311,7 @@ impl Screen {
                 result => done(result.violations.map(
                     one => `${one.id}: ${one.help}: ${one.nodes.map(node => node.html).join(' | ')}`)),
                 error => done([`axe failed: ${error}`]));";
-        let found = self.client.execute_async(script, Vec::new()).await;
-        let lines: Vec<String> = serde_json::from_value(done(found, "axe")).expect("lines");
-        lines
+        serde_json::from_value(self.run_async(script).await).expect("lines")
     }
 
     /// Plugs in an authenticator that holds passkeys and says yes, its holder verified.
@@ -470,7 +478,10 @@ impl Drop for Driver {
 fn announced_port(output: &mut impl BufRead) -> u16 {
     let mut line = String::new();
     while output.read_line(&mut line).expect("ChromeDriver's output") > 0 {
-        let port = line.trim().trim_end_matches('.').rsplit_once("successfully on port ");
+        let port = line
+            .trim()
+            .trim_end_matches('.')
+            .rsplit_once("successfully on port ");
         if let Some(port) = port.and_then(|(_, port)| port.parse().ok()) {
             return port;
         }

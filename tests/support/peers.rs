@@ -3,7 +3,9 @@
 //!
 //! A program that is missing fails the test; `tests/run packages python npm` installs them all.
 
+mod canaille;
 mod clients;
+mod oidc_provider;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use canaille::{AuthenticatorApp, Canaille, Factors, Person};
 pub use clients::{Authentication, Library, Registration, RelyingParty};
+pub use oidc_provider::{ALGORITHMS, OidcProvider, Unmet};
 
 /// How long a program may take to start or to answer: the slowest takes 4 s on a quiet machine.
 const PATIENCE: Duration = Duration::from_secs(120);

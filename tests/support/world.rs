@@ -8,16 +8,12 @@ use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
 use countersign_server::Clock;
 use secrecy::SecretString;
-use serde_json::json;
 use url::Url;
 
 use crate::{BrokerSetup, Browser, Page, TestBroker, Tokens};
 
 /// The policy that tests start from.
 const POLICY: &str = include_str!("policy.toml");
-/// The PKCE verifier of the client, and its S256 challenge.
-const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
-const CHALLENGE: &str = "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI";
 
 /// A broker with all four kinds of provider, each a stand-in of its own.
 #[derive(Debug)]
@@ -100,27 +96,7 @@ impl World {
 
     /// The address of a request of the client `gallery`.
     pub fn authorize_url(&self, login: &Login) -> Url {
-        let mut parameters: Vec<(String, String)> = [
-            ("response_type", "code"),
-            ("client_id", "gallery"),
-            ("redirect_uri", BrokerSetup::REDIRECT_URI),
-            ("scope", "openid profile email packages:manage"),
-            ("state", "state-of-the-client"),
-            ("nonce", "nonce-of-the-client"),
-            ("code_challenge", CHALLENGE),
-            ("code_challenge_method", "S256"),
-            ("provider", login.provider),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
-        for (name, value) in &login.parameters {
-            parameters.retain(|(known, _)| known != name);
-            parameters.push((name.clone(), value.clone()));
-        }
-        parameters.retain(|(_, value)| !value.is_empty());
-        let mut url = Url::parse(&format!("{}/authorize", self.broker.issuer)).expect("an address");
-        url.query_pairs_mut().extend_pairs(parameters);
-        url
+        self.broker.authorize_url(login)
     }
 
     /// Signs in, up to the first thing that a person would have to look at.
@@ -145,36 +121,10 @@ impl World {
     }
 
     /// Follows a page of the broker's or a provider's to where it leads.
-    pub async fn go_on(&self, browser: &mut Browser, mut page: Page, login: &Login) -> Outcome {
-        for _ in 0..12 {
-            page = match page.location.clone() {
-                Some(to) if to.as_str().starts_with(BrokerSetup::REDIRECT_URI) => {
-                    let is_error = page.sent_with("error").is_some();
-                    return if is_error {
-                        Outcome::ClientError(page)
-                    } else {
-                        Outcome::Code(page)
-                    };
-                }
-                Some(to) if self.is_broker(&to) => browser.get(&to).await,
-                Some(to) => self.at_provider(browser, to, login).await,
-                None => match page.form() {
-                    Some((to, fields)) if self.is_broker(&to) => browser.post(&to, &fields).await,
-                    _ => return self.outcome(page),
-                },
-            };
-        }
-        panic!("the sign-in does not end; last at {}", page.url);
-    }
-
-    fn outcome(&self, page: Page) -> Outcome {
-        match page.primary_link() {
-            _ if !self.is_broker(&page.url) => Outcome::AtProvider(page),
-            Some(link) if page.status == 200 && link.host_str() == Some("127.0.0.2") => {
-                Outcome::StepUp(page)
-            }
-            _ => Outcome::Refused(page),
-        }
+    pub async fn go_on(&self, browser: &mut Browser, page: Page, login: &Login) -> Outcome {
+        let visit =
+            async |browser: &mut Browser, to: Url| self.at_provider(browser, to, login).await;
+        self.broker.go_on(browser, page, visit).await
     }
 
     async fn at_provider(&self, browser: &mut Browser, mut url: Url, login: &Login) -> Page {
@@ -184,39 +134,14 @@ impl World {
         browser.get(&url).await
     }
 
-    fn is_broker(&self, url: &Url) -> bool {
-        url.as_str().starts_with(&self.broker.issuer)
-    }
-
     /// Redeems the code that the client got.
     pub async fn redeem(&self, page: &Page) -> Tokens {
-        let code = page.sent_with("code").expect("a code");
-        self.redeem_with(&[("code", &code)]).await
+        self.broker.redeem(page).await
     }
 
     /// Calls the token endpoint as the client `gallery`, with these parameters over the usual ones.
     pub async fn redeem_with(&self, changed: &[(&str, &str)]) -> Tokens {
-        let mut form: Vec<(String, String)> = [
-            ("grant_type", "authorization_code"),
-            ("redirect_uri", BrokerSetup::REDIRECT_URI),
-            ("code_verifier", VERIFIER),
-            ("client_id", "gallery"),
-            ("client_secret", BrokerSetup::SECRET),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
-        for (name, value) in changed {
-            form.retain(|(known, _)| known != name);
-            form.push(((*name).to_owned(), (*value).to_owned()));
-        }
-        form.retain(|(_, value)| !value.is_empty());
-        let url = Url::parse(&format!("{}/token", self.broker.issuer)).expect("an address");
-        let page = Browser::new().post(&url, &form).await;
-        let body = serde_json::from_str(&page.body).unwrap_or(json!(page.body));
-        Tokens {
-            status: page.status,
-            body,
-        }
+        self.broker.redeem_with(changed).await
     }
 }
 
@@ -308,14 +233,22 @@ fn providers(http: &Http, [entra, github, oidc]: [&DevIdp; 3]) -> Vec<Provider> 
 }
 
 fn microsoft(http: &Http, idp: &DevIdp, name: &str, audience: Audience) -> Provider {
+    let (title, enrolment_url) = match audience {
+        Audience::Consumers => ("Microsoft", "https://account.microsoft.com/security"),
+        Audience::Tenant(_) => ("Contoso", "https://mysignins.microsoft.com/security-info"),
+        Audience::Organizations | Audience::Common => (
+            "Microsoft Entra ID",
+            "https://mysignins.microsoft.com/security-info",
+        ),
+    };
     let settings = MicrosoftSettings {
         name: provider_id(name),
-        title: format!("Microsoft ({name})"),
+        title: title.into(),
         authority: url(idp),
         audience,
         credentials: credentials(),
         flow: None,
-        enrolment_url: Url::parse("https://account.microsoft.com/security").expect("an address"),
+        enrolment_url: Url::parse(enrolment_url).expect("an address"),
     };
     Provider::Microsoft(Microsoft::new(settings, http.clone()))
 }

@@ -57,6 +57,10 @@ pub(crate) enum Why {
     Provider(ProviderError),
     /// The attempt had been finished before.
     AttemptSpent,
+    /// The answer is of the first leg, and the attempt is on its second.
+    LegPassed,
+    /// The person was sent back for what was missing, and cancelled there.
+    StepUpDeclined,
     /// The store does not answer.
     Store(StoreError),
 }
@@ -129,6 +133,8 @@ impl Why {
             Self::Refused(refusal) => refusal.reason().code(),
             Self::Provider(error) => error.code(),
             Self::AttemptSpent => "attempt-spent",
+            Self::LegPassed => "leg-passed",
+            Self::StepUpDeclined => "step-up-declined",
             Self::Store(_) => "store-unavailable",
         }
     }
@@ -154,7 +160,7 @@ impl Why {
                 | ProviderError::Answer(_)
                 | ProviderError::IdToken(_) => "server_error",
             },
-            Self::AttemptSpent => "access_denied",
+            Self::AttemptSpent | Self::LegPassed | Self::StepUpDeclined => "access_denied",
             Self::Store(_) => "temporarily_unavailable",
         }
     }
@@ -176,6 +182,8 @@ impl Why {
             }
             Self::Provider(error) => error.to_string(),
             Self::AttemptSpent => "the attempt was spent before".to_owned(),
+            Self::LegPassed => "the answer is of an earlier leg".to_owned(),
+            Self::StepUpDeclined => "the person cancelled the step-up".to_owned(),
             Self::Store(error) => error.to_string(),
         }
     }
@@ -184,7 +192,11 @@ impl Why {
     pub(crate) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Refused(refusal) => Some(refusal.reason()),
-            Self::Provider(_) | Self::AttemptSpent | Self::Store(_) => None,
+            Self::Provider(_)
+            | Self::AttemptSpent
+            | Self::LegPassed
+            | Self::StepUpDeclined
+            | Self::Store(_) => None,
         }
     }
 }
@@ -261,7 +273,12 @@ fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpRespons
             ..
         })
         | Why::Provider(ProviderError::Unmet) => web::see_other(&back_to_client(failure, context)),
-        Why::Refused(_) | Why::Provider(_) | Why::AttemptSpent | Why::Store(_) => {
+        Why::Refused(_)
+        | Why::Provider(_)
+        | Why::AttemptSpent
+        | Why::LegPassed
+        | Why::StepUpDeclined
+        | Why::Store(_) => {
             let page = RefusalPage::new(failure, back_to_client(failure, context), context);
             pages::respond(why.status(), &page)
         }
@@ -360,7 +377,7 @@ mod tests {
             .map(|reason| reason.code())
             .chain(problems.iter().map(|problem| problem.code()))
             .chain(providers.iter().map(ProviderError::code))
-            .chain([Why::AttemptSpent.code()]);
+            .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()));
         for code in codes {
             assert!(
                 DOCUMENTED.contains(&format!("| `{code}` |")),

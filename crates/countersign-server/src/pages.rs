@@ -163,7 +163,8 @@ impl RefusalPage {
             |one| one.title().to_owned(),
         );
         let (title, message) = explain(&failure.why, &provider_title);
-        let lacks_mfa = failure.why.reason().is_some_and(is_mended_by_enrolling);
+        let lacks_mfa = matches!(failure.why, Why::StepUpDeclined)
+            || failure.why.reason().is_some_and(is_mended_by_enrolling);
         Self {
             client: client_name(&failure.request, context),
             host: host(broker),
@@ -289,6 +290,18 @@ fn explain(why: &Why, provider: &str) -> (&'static str, String) {
             "Already signed in",
             "This sign-in was finished before, maybe in another tab. Go back to the registry."
                 .to_owned(),
+        ),
+        Why::StepUpDeclined => (
+            "You are not signed in",
+            format!(
+                "{provider} was asked for multi-factor authentication, and the sign-in was cancelled there."
+            ),
+        ),
+        Why::LegPassed => (
+            "You went on since",
+            format!(
+                "This page is of an earlier step of the sign-in: you have gone on to {provider} since. Finish there, or try again from the start."
+            ),
         ),
         Why::Store(_) => (
             "Not available",

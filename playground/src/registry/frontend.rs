@@ -21,6 +21,12 @@ const COOKIE: &str = "registry_session";
 /// The longest text of the broker's that is shown, in characters.
 const LONGEST_TEXT: usize = 100;
 
+/// Whether the person comes back from the broker, and may go on.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct BrowseQuery {
+    ready: Option<String>,
+}
+
 /// What the person gave, or a redirect gave for them, on the publish page.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct PublishQuery {
@@ -39,6 +45,7 @@ pub(super) struct SignInQuery {
     acr_values: Option<String>,
     max_age: Option<String>,
     provider: Option<String>,
+    tenant: Option<String>,
     login_hint: Option<String>,
 }
 
@@ -58,11 +65,17 @@ pub(super) struct UnpublishForm {
 }
 
 /// GET `/`: all packages.
-pub(super) async fn browse(request: HttpRequest, registry: web::Data<Registry>) -> HttpResponse {
+pub(super) async fn browse(
+    request: HttpRequest,
+    query: web::Query<BrowseQuery>,
+    registry: web::Data<Registry>,
+) -> HttpResponse {
     let person = person(&request, &registry);
+    let notice = query.ready.as_ref().map(|_| "You may unpublish now.");
+    let packages = registry.packages().all();
     pages::respond(
         StatusCode::OK,
-        &BrowsePage::new(registry.packages().all(), person.as_ref()),
+        &BrowsePage::new(packages, person.as_ref(), notice),
     )
 }
 
@@ -179,7 +192,7 @@ pub(super) async fn unpublish(
         Ok(()) => see_other("/"),
         Err(Refusal::Package(message)) => pages::not_done(&message),
         Err(refusal) => {
-            let return_to = "/".to_owned();
+            let return_to = "/?ready=yes".to_owned();
             ask_for_more(
                 refusal,
                 api::UNPUBLISH,
@@ -205,6 +218,7 @@ pub(super) async fn sign_in(
         acr_values: query.acr_values,
         max_age: query.max_age,
         provider: query.provider,
+        tenant: query.tenant,
         login_hint: query.login_hint,
         return_to: "/me".to_owned(),
         same_person: None,
@@ -298,7 +312,8 @@ fn check_wish(attempt: &Attempt, person: &Person) -> Result<(), Trouble> {
     }
 }
 
-/// Sends the person to the broker for what the API says is missing.
+/// Sends the person to the broker for what the API says is missing. What they have they keep: the
+/// new token takes the old one's place.
 async fn ask_for_more(
     refusal: Refusal,
     scope: &str,
@@ -307,47 +322,34 @@ async fn ask_for_more(
     request: &HttpRequest,
     registry: &Registry,
 ) -> HttpResponse {
-    let provider = person
-        .claims
-        .countersign
-        .as_ref()
-        .map(|claim| claim.provider.clone());
-    let wish = Wish {
-        scope: Some(scope.to_owned()),
-        provider,
-        return_to,
-        same_person: Some(person.claims.sub.clone()),
-        needs: Some(scope.to_owned()),
-        ..Wish::default()
-    };
-    match refusal {
-        Refusal::Scope(missing) => {
-            let wish = Wish {
-                scope: Some(missing.clone()),
-                needs: Some(missing),
-                ..wish
-            };
-            depart(wish, request, registry).await
-        }
+    let (scope, acr_values, max_age) = match refusal {
+        Refusal::Scope(missing) => (missing, None, None),
         Refusal::Login {
             acr_values,
             max_age,
-        } => {
-            depart(
-                Wish {
-                    acr_values,
-                    max_age,
-                    ..wish
-                },
-                request,
-                registry,
-            )
-            .await
+        } => (scope.to_owned(), acr_values, max_age),
+        Refusal::Token => (scope.to_owned(), None, None),
+        Refusal::Package(message) => return pages::not_done(&message),
+        Refusal::Unavailable => {
+            return pages::trouble(&Trouble::Broker("the API does not answer"));
         }
-        Refusal::Token => depart(wish, request, registry).await,
-        Refusal::Package(message) => pages::not_done(&message),
-        Refusal::Unavailable => pages::trouble(&Trouble::Broker("the API does not answer")),
-    }
+    };
+    let claims = &person.claims;
+    let wish = Wish {
+        scope: Some(format!("{} {scope}", claims.scope)),
+        acr_values,
+        max_age,
+        provider: claims
+            .countersign
+            .as_ref()
+            .map(|claim| claim.provider.clone()),
+        tenant: None,
+        login_hint: None,
+        return_to,
+        same_person: Some(claims.sub.clone()),
+        needs: Some(scope),
+    };
+    depart(wish, request, registry).await
 }
 
 async fn depart(wish: Wish, request: &HttpRequest, registry: &Registry) -> HttpResponse {

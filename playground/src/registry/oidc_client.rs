@@ -36,6 +36,7 @@ pub(super) struct Wish {
     pub(super) acr_values: Option<String>,
     pub(super) max_age: Option<String>,
     pub(super) provider: Option<String>,
+    pub(super) tenant: Option<String>,
     pub(super) login_hint: Option<String>,
     /// A path of ours to go on at.
     pub(super) return_to: String,
@@ -206,6 +207,7 @@ fn hints(wish: &Wish) -> impl Iterator<Item = (&'static str, &str)> {
         ("acr_values", &wish.acr_values),
         ("max_age", &wish.max_age),
         ("provider", &wish.provider),
+        ("tenant", &wish.tenant),
         ("login_hint", &wish.login_hint),
     ];
     hints

@@ -57,6 +57,17 @@ pub(super) fn not_found() -> HttpResponse {
     )
 }
 
+/// Answers a request that can't be read.
+pub(super) fn bad_request() -> HttpResponse {
+    let message = "This request can't be read. Start again from the list of packages.";
+    problem(
+        StatusCode::BAD_REQUEST,
+        "Not understood",
+        message,
+        "bad-request",
+    )
+}
+
 /// Answers a form that another site sent.
 pub(super) fn forbidden() -> HttpResponse {
     let message = "This was sent by another site, so it was not done.";
@@ -100,6 +111,7 @@ impl Visitor {
 pub(super) struct BrowsePage {
     visitor: Visitor,
     rows: Vec<Row>,
+    notice: Option<&'static str>,
 }
 
 struct Row {
@@ -108,7 +120,11 @@ struct Row {
 }
 
 impl BrowsePage {
-    pub(super) fn new(packages: Vec<Package>, person: Option<&Person>) -> Self {
+    pub(super) fn new(
+        packages: Vec<Package>,
+        person: Option<&Person>,
+        notice: Option<&'static str>,
+    ) -> Self {
         let sub = person.map(|person| person.claims.sub.as_str());
         let row = |package: Package| Row {
             is_yours: sub.is_some() && package.publisher.as_deref() == sub,
@@ -117,6 +133,7 @@ impl BrowsePage {
         Self {
             visitor: Visitor::of(person),
             rows: packages.into_iter().map(row).collect(),
+            notice,
         }
     }
 }

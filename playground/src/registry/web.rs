@@ -4,8 +4,9 @@ use std::io;
 use std::net::TcpListener;
 
 use actix_web::dev::Server;
+use actix_web::error::InternalError;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, ResponseError, web};
 
 use super::{Registry, api, frontend, pages};
 
@@ -24,6 +25,8 @@ pub(super) fn server(registry: Registry, listener: TcpListener) -> io::Result<Se
         App::new()
             .app_data(registry.clone())
             .app_data(web::PayloadConfig::new(LONGEST_BODY))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| not_understood(error)))
+            .app_data(web::FormConfig::default().error_handler(|error, _| not_understood(error)))
             .wrap(headers())
             .configure(routes)
             .default_service(web::to(not_found))
@@ -72,6 +75,11 @@ async fn icon() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("image/svg+xml")
         .body(include_str!("../../assets/icon.svg"))
+}
+
+/// A query or a form that can't be read gets a page, not the parser's words.
+fn not_understood(error: impl ResponseError + 'static) -> actix_web::Error {
+    InternalError::from_response(error, pages::bad_request()).into()
 }
 
 async fn not_found() -> HttpResponse {

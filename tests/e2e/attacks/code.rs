@@ -22,7 +22,9 @@ fn client(authentication: ClientAuthentication) -> Client {
 /// The usual world with two more clients: `other`, confidential, and `app`, public.
 async fn world() -> World {
     World::with(|setup| {
-        setup.policy.push_str("\n[client.other]\ntier = \"manage\"\n[client.app]\ntier = \"manage\"\n");
+        setup
+            .policy
+            .push_str("\n[client.other]\ntier = \"manage\"\n[client.app]\ntier = \"manage\"\n");
         let secret = ClientAuthentication::Secret(SecretDigest::of(OTHER_SECRET));
         for (id, authentication) in [("other", secret), ("app", ClientAuthentication::Public)] {
             let id = countersign_core::ClientId::new(id).expect("a client id");
@@ -48,7 +50,10 @@ fn assert_refused(tokens: &Tokens, (status, error): (u16, &str), why: &str) {
 }
 
 async fn is_alive(world: &World, tokens: &Tokens) -> bool {
-    wire::user_info(&world.broker.issuer, tokens.text("access_token")).await.status == 200
+    wire::user_info(&world.broker.issuer, tokens.text("access_token"))
+        .await
+        .status
+        == 200
 }
 
 #[actix_web::test]
@@ -57,27 +62,49 @@ async fn a_second_use_of_a_code_is_refused_and_ends_the_session_of_the_first() {
     let page = code(&world, &ann()).await;
     let first = world.redeem(&page).await;
     assert!(is_alive(&world, &first).await);
-    assert_refused(&world.redeem(&page).await, (400, "invalid_grant"), "the second time");
-    assert!(!is_alive(&world, &first).await, "the first use's session lives on");
+    assert_refused(
+        &world.redeem(&page).await,
+        (400, "invalid_grant"),
+        "the second time",
+    );
+    assert!(
+        !is_alive(&world, &first).await,
+        "the first use's session lives on"
+    );
 }
 
 #[actix_web::test]
 async fn of_fifty_redemptions_at_once_exactly_one_gives_tokens() {
-    let world = std::sync::Arc::new(world().await);
+    let world = world().await;
     let page = code(&world, &ann()).await;
-    let code = page.sent_with("code").expect("a code");
+    let form = format!(
+        "grant_type=authorization_code&code={}&redirect_uri={}&code_verifier={VERIFIER}&client_id=gallery&client_secret={}",
+        page.sent_with("code").expect("a code"),
+        BrokerSetup::REDIRECT_URI,
+        BrokerSetup::SECRET
+    );
     let mut race = JoinSet::new();
     for _ in 0..50 {
-        let (world, code) = (std::sync::Arc::clone(&world), code.clone());
-        race.spawn(async move { world.redeem_with(&[("code", &code)]).await });
+        let (issuer, form) = (world.broker.issuer.clone(), form.clone());
+        race.spawn(async move { wire::send("POST", &issuer, "/token", &[], &form).await });
     }
-    let answers = race.join_all().await;
+    let pages = race.join_all().await;
+    let answers: Vec<Tokens> = pages
+        .into_iter()
+        .map(|page| Tokens {
+            status: page.status,
+            body: serde_json::from_str(&page.body).expect("JSON"),
+        })
+        .collect();
     let (good, bad): (Vec<_>, Vec<_>) = answers.iter().partition(|one| one.status == 200);
     assert_eq!(good.len(), 1);
     for tokens in bad {
         assert_refused(tokens, (400, "invalid_grant"), "a slower one");
     }
-    assert!(!is_alive(&world, good[0]).await, "a code that came fifty times was stolen");
+    assert!(
+        !is_alive(&world, good[0]).await,
+        "a code that came fifty times was stolen"
+    );
 }
 
 #[actix_web::test]
@@ -86,40 +113,102 @@ async fn a_code_is_good_for_its_own_client_redirect_uri_and_verifier_only() {
     let long = "a".repeat(129);
     let padded = format!("{VERIFIER}=");
     let cases: [(&str, &[(&str, &str)]); 14] = [
-        ("another client", &[("client_id", "other"), ("client_secret", OTHER_SECRET)]),
-        ("a public client", &[("client_id", "app"), ("client_secret", "")]),
-        ("another redirect URI", &[("redirect_uri", "http://127.0.0.3:9/callback/")]),
-        ("another one's redirect URI", &[("redirect_uri", "https://evil.example/")]),
+        (
+            "another client",
+            &[("client_id", "other"), ("client_secret", OTHER_SECRET)],
+        ),
+        (
+            "a public client",
+            &[("client_id", "app"), ("client_secret", "")],
+        ),
+        (
+            "another redirect URI",
+            &[("redirect_uri", "http://127.0.0.3:9/callback/")],
+        ),
+        (
+            "another one's redirect URI",
+            &[("redirect_uri", "https://evil.example/")],
+        ),
         ("no redirect URI", &[("redirect_uri", "")]),
         ("no verifier", &[("code_verifier", "")]),
-        ("another verifier", &[("code_verifier", "eBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk")]),
-        ("the challenge, as `plain` would have it", &[("code_verifier", CHALLENGE)]),
+        (
+            "another verifier",
+            &[(
+                "code_verifier",
+                "eBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk",
+            )],
+        ),
+        (
+            "the challenge, as `plain` would have it",
+            &[("code_verifier", CHALLENGE)],
+        ),
         ("a short verifier", &[("code_verifier", "dBjftJeZ4CVP")]),
         ("a long verifier", &[("code_verifier", &long)]),
         ("a padded verifier", &[("code_verifier", &padded)]),
-        ("a verifier with a line feed", &[("code_verifier", "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk\n")]),
-        ("an upper-case verifier", &[("code_verifier", "DBJFTJEZ4CVP-MBJL1IA4LOTJFWOEJHYDK3JJMOYTTK")]),
-        ("plain, said at the token endpoint", &[("code_verifier", CHALLENGE), ("code_challenge_method", "plain")]),
+        (
+            "a verifier with a line feed",
+            &[(
+                "code_verifier",
+                "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk\n",
+            )],
+        ),
+        (
+            "an upper-case verifier",
+            &[(
+                "code_verifier",
+                "DBJFTJEZ4CVP-MBJL1IA4LOTJFWOEJHYDK3JJMOYTTK",
+            )],
+        ),
+        (
+            "plain, said at the token endpoint",
+            &[
+                ("code_verifier", CHALLENGE),
+                ("code_challenge_method", "plain"),
+            ],
+        ),
     ];
     for (why, changed) in cases {
         let page = code(&world, &ann()).await;
         let secret = page.sent_with("code").expect("a code");
         let mut parameters = vec![("code", secret.as_str())];
         parameters.extend_from_slice(changed);
-        assert_refused(&world.redeem_with(&parameters).await, (400, "invalid_grant"), why);
-        assert_refused(&world.redeem(&page).await, (400, "invalid_grant"), "and it is spent");
+        assert_refused(
+            &world.redeem_with(&parameters).await,
+            (400, "invalid_grant"),
+            why,
+        );
+        assert_refused(
+            &world.redeem(&page).await,
+            (400, "invalid_grant"),
+            "and it is spent",
+        );
     }
 }
 
 #[actix_web::test]
 async fn a_verifier_without_a_challenge_is_a_downgrade() {
     let world = world().await;
-    let without = ann().with("code_challenge", "").with("code_challenge_method", "");
+    let without = ann()
+        .with("code_challenge", "")
+        .with("code_challenge_method", "");
     let page = code(&world, &without).await;
-    assert_refused(&world.redeem(&page).await, (400, "invalid_grant"), "a verifier out of nowhere");
-    let secret = code(&world, &without).await.sent_with("code").expect("a code");
-    let plain = world.redeem_with(&[("code", &secret), ("code_verifier", "")]).await;
-    assert_eq!(plain.status, 200, "a confidential client may do without: {}", plain.body);
+    assert_refused(
+        &world.redeem(&page).await,
+        (400, "invalid_grant"),
+        "a verifier out of nowhere",
+    );
+    let secret = code(&world, &without)
+        .await
+        .sent_with("code")
+        .expect("a code");
+    let plain = world
+        .redeem_with(&[("code", &secret), ("code_verifier", "")])
+        .await;
+    assert_eq!(
+        plain.status, 200,
+        "a confidential client may do without: {}",
+        plain.body
+    );
 }
 
 #[actix_web::test]
@@ -128,16 +217,45 @@ async fn a_challenge_is_s256_or_the_request_is_refused() {
     for (why, login) in [
         ("plain", ann().with("code_challenge_method", "plain")),
         ("lower case", ann().with("code_challenge_method", "s256")),
-        ("no method, which means plain", ann().with("code_challenge_method", "")),
-        ("a method without a challenge", ann().with("code_challenge", "")),
-        ("a verifier as the challenge", ann().with("code_challenge", "x")),
-        ("padded", ann().with("code_challenge", "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI=")),
-        ("base64, not base64url", ann().with("code_challenge", "NKCjUJzLZHmn1+iUAFlcmQlzdeGSY/VATTrrKnzG7hI")),
+        (
+            "no method, which means plain",
+            ann().with("code_challenge_method", ""),
+        ),
+        (
+            "a method without a challenge",
+            ann().with("code_challenge", ""),
+        ),
+        (
+            "a verifier as the challenge",
+            ann().with("code_challenge", "x"),
+        ),
+        (
+            "padded",
+            ann().with(
+                "code_challenge",
+                "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI=",
+            ),
+        ),
+        (
+            "base64, not base64url",
+            ann().with(
+                "code_challenge",
+                "NKCjUJzLZHmn1+iUAFlcmQlzdeGSY/VATTrrKnzG7hI",
+            ),
+        ),
         (
             "a public client without PKCE",
-            ann().with("client_id", "app").with("code_challenge", "").with("code_challenge_method", ""),
+            ann()
+                .with("client_id", "app")
+                .with("code_challenge", "")
+                .with("code_challenge_method", ""),
         ),
-        ("a public client with plain", ann().with("client_id", "app").with("code_challenge_method", "plain")),
+        (
+            "a public client with plain",
+            ann()
+                .with("client_id", "app")
+                .with("code_challenge_method", "plain"),
+        ),
     ] {
         let outcome = world.sign_in(&mut Browser::new(), &login).await;
         assert_eq!(outcome.summary(), "client: invalid_request", "{why}");
@@ -149,13 +267,31 @@ async fn a_public_client_proves_itself_by_pkce_alone_and_has_no_secret() {
     let world = world().await;
     let app = [("client_id", "app"), ("client_secret", "")];
     let login = ann().with("client_id", "app");
-    let secret = code(&world, &login).await.sent_with("code").expect("a code");
+    let secret = code(&world, &login)
+        .await
+        .sent_with("code")
+        .expect("a code");
     let mut parameters = vec![("code", secret.as_str()), ("code_verifier", "")];
     parameters.extend(app);
-    assert_refused(&world.redeem_with(&parameters).await, (400, "invalid_grant"), "no verifier");
-    let with_secret = [("client_id", "app"), ("client_secret", "guess"), ("code", "x")];
-    assert_refused(&world.redeem_with(&with_secret).await, (401, "invalid_client"), "a secret");
-    let secret = code(&world, &login).await.sent_with("code").expect("a code");
+    assert_refused(
+        &world.redeem_with(&parameters).await,
+        (400, "invalid_grant"),
+        "no verifier",
+    );
+    let with_secret = [
+        ("client_id", "app"),
+        ("client_secret", "guess"),
+        ("code", "x"),
+    ];
+    assert_refused(
+        &world.redeem_with(&with_secret).await,
+        (401, "invalid_client"),
+        "a secret",
+    );
+    let secret = code(&world, &login)
+        .await
+        .sent_with("code")
+        .expect("a code");
     let mut parameters = vec![("code", secret.as_str())];
     parameters.extend(app);
     assert_eq!(world.redeem_with(&parameters).await.status, 200);
@@ -178,9 +314,17 @@ async fn who_is_not_the_client_learns_nothing_and_spends_nothing() {
     ] {
         let tokens = world.redeem_with(&[("code", &secret), changed]).await;
         assert_refused(&tokens, (401, "invalid_client"), why);
-        assert_eq!(tokens.body["error_description"], json!("client authentication failed"), "{why}");
+        assert_eq!(
+            tokens.body["error_description"],
+            json!("client authentication failed"),
+            "{why}"
+        );
     }
-    assert_eq!(world.redeem(&page).await.status, 200, "the code is still good");
+    assert_eq!(
+        world.redeem(&page).await.status,
+        200,
+        "the code is still good"
+    );
 }
 
 #[actix_web::test]
@@ -208,7 +352,11 @@ async fn a_code_that_was_made_up_or_has_expired_is_refused() {
         assert_refused(&tokens, (400, "invalid_grant"), &made_up);
     }
     world.broker.clock.advance(61);
-    assert_refused(&world.redeem(&page).await, (400, "invalid_grant"), "after a minute");
+    assert_refused(
+        &world.redeem(&page).await,
+        (400, "invalid_grant"),
+        "after a minute",
+    );
 }
 
 #[actix_web::test]
@@ -226,23 +374,61 @@ async fn a_token_request_says_each_thing_once_and_by_one_method() {
     let post = async |headers: &[(&str, &str)], body: String| {
         wire::send("POST", issuer, "/token", headers, &body).await
     };
-    for name in ["code", "grant_type", "client_id", "code_verifier", "redirect_uri", "unknown"] {
+    for name in [
+        "code",
+        "grant_type",
+        "client_id",
+        "code_verifier",
+        "redirect_uri",
+        "unknown",
+    ] {
         let page = post(&[], format!("{form}&{as_client}&{name}=a&{name}=b")).await;
         assert_eq!(page.status, 400, "{name} twice: {}", page.body);
-        assert!(page.body.contains("invalid_request"), "{name} twice: {}", page.body);
+        assert!(
+            page.body.contains("invalid_request"),
+            "{name} twice: {}",
+            page.body
+        );
     }
     let both = post(&[("authorization", basic)], format!("{form}&{as_client}")).await;
     assert_eq!(both.status, 400, "two methods: {}", both.body);
     let two = [("authorization", basic), ("authorization", basic)];
     assert_eq!(post(&two, form.clone()).await.status, 401, "two headers");
-    let other = post(&[("authorization", basic)], format!("{form}&client_id=other")).await;
-    assert_eq!(other.status, 401, "another client in the form: {}", other.body);
-    let in_query = wire::send("POST", issuer, &format!("/token?{form}&{as_client}"), &[], "").await;
+    let other = post(
+        &[("authorization", basic)],
+        format!("{form}&client_id=other"),
+    )
+    .await;
+    assert_eq!(
+        other.status, 401,
+        "another client in the form: {}",
+        other.body
+    );
+    let in_query = wire::send(
+        "POST",
+        issuer,
+        &format!("/token?{form}&{as_client}"),
+        &[],
+        "",
+    )
+    .await;
     assert_eq!(in_query.status, 401, "in the query: {}", in_query.body);
-    for grant in ["password", "client_credentials", "refresh_token", "implicit", "AUTHORIZATION_CODE"] {
-        let tokens = world.redeem_with(&[("grant_type", grant), ("code", &good)]).await;
+    for grant in [
+        "password",
+        "client_credentials",
+        "refresh_token",
+        "implicit",
+        "AUTHORIZATION_CODE",
+    ] {
+        let tokens = world
+            .redeem_with(&[("grant_type", grant), ("code", &good)])
+            .await;
         assert_refused(&tokens, (400, "unsupported_grant_type"), grant);
     }
     let good = post(&[("authorization", basic)], form).await;
-    assert_eq!(good.status, 200, "none of that spent the code: {}", good.body);
+    assert_eq!(
+        good.status, 200,
+        "none of that spent the code: {}",
+        good.body
+    );
 }

@@ -33,9 +33,15 @@ async fn attempt_cookies_are_bound_to_this_host_and_hidden_from_scripts() {
         let page = Browser::new().get(&world.authorize_url(&login)).await;
         assert_eq!(page.set_cookies.len(), 1, "{login:?}");
         let cookie = &page.set_cookies[0];
-        assert!(cookie.starts_with("__Host-countersign-attempt-"), "{cookie}");
+        assert!(
+            cookie.starts_with("__Host-countersign-attempt-"),
+            "{cookie}"
+        );
         for attribute in ["HttpOnly", "Secure", "Path=/", "Max-Age=3600", same_site] {
-            assert!(cookie.split("; ").any(|one| one == attribute), "no {attribute}: {cookie}");
+            assert!(
+                cookie.split("; ").any(|one| one == attribute),
+                "no {attribute}: {cookie}"
+            );
         }
         assert!(!cookie.to_ascii_lowercase().contains("domain"), "{cookie}");
     }
@@ -123,7 +129,8 @@ async fn cookies_of_others_do_not_keep_anybody_from_signing_in() {
     let answer = callback(&world, &mut browser, &Login::new("oidc", "ann-mfa")).await;
     let (name, value) = attempt_cookie(&browser);
     let target = &answer.as_str()[world.broker.issuer.len()..];
-    let mut request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncookie: ").into_bytes();
+    let mut request =
+        format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncookie: ").into_bytes();
     request.extend_from_slice(b"no-equals; =no-name; bad=%ff%zz; raw=\xff\xfe; quoted=\"a; ");
     request.extend_from_slice(format!("{name}={value}; last=1\r\n\r\n").as_bytes());
     let page = wire::exchange(&world.broker.issuer, &request).await;
@@ -152,9 +159,18 @@ async fn a_fifth_attempt_takes_the_oldest_away_and_no_other() {
         .collect();
     let authorize = world.authorize_url(&login);
     let target = &authorize.as_str()[world.broker.issuer.len()..];
-    let page = wire::get(&world.broker.issuer, target, &[("cookie", &line.join("; "))]).await;
+    let page = wire::get(
+        &world.broker.issuer,
+        target,
+        &[("cookie", &line.join("; "))],
+    )
+    .await;
     let oldest = line[0].split_once('=').expect("a cookie").0;
-    let removed: Vec<&String> = page.set_cookies.iter().filter(|one| one.contains("Max-Age=0")).collect();
+    let removed: Vec<&String> = page
+        .set_cookies
+        .iter()
+        .filter(|one| one.contains("Max-Age=0"))
+        .collect();
     assert_eq!(removed.len(), 1, "{:?}", page.set_cookies);
     assert!(removed[0].starts_with(oldest), "{removed:?}");
     assert_eq!(page.set_cookies.len(), 2);

@@ -1,6 +1,6 @@
 //! A broker with its stand-ins, a registry's landing page, and a Chromium before them.
 
-use countersign_tests::{BrokerSetup, Landing, Login, Screen, ScreenSettings, World};
+use countersign_tests::{BrokerSetup, Landing, Login, Screen, ScreenSettings, Tokens, World};
 
 /// Everything that a walk needs.
 #[derive(Debug)]
@@ -33,13 +33,14 @@ impl Stage {
         }
     }
 
-    /// The address of a request of the client's, without a `provider`.
-    pub(super) fn request(&self) -> String {
-        self.request_with(&[])
+    /// The broker's address, without a slash at the end.
+    pub(super) fn broker(&self) -> &str {
+        &self.world.broker.issuer
     }
 
-    /// The address of a request with these parameters over the usual ones.
-    pub(super) fn request_with(&self, parameters: &[(&str, &str)]) -> String {
+    /// The address of a request of the client's, with these parameters over the usual ones; there
+    /// is no `provider` among those.
+    pub(super) fn request(&self, parameters: &[(&str, &str)]) -> String {
         let login = Login::new("", "").with("redirect_uri", &self.landing.redirect_uri());
         let login = parameters
             .iter()
@@ -47,7 +48,7 @@ impl Stage {
         self.world.authorize_url(&login).to_string()
     }
 
-    /// Goes to a provider and picks an account there, up to the next page that is not the provider's.
+    /// Goes to a provider and picks an account there; says where that came to.
     pub(super) async fn sign_in(&self, provider: &str, account: &str) -> String {
         self.begin(provider).await;
         self.pick(account).await;
@@ -56,7 +57,7 @@ impl Stage {
 
     /// Goes to a provider.
     pub(super) async fn begin(&self, provider: &str) {
-        let url = self.request_with(&[("provider", provider)]);
+        let url = self.request(&[("provider", provider)]);
         self.screen.goto(&url).await;
         self.screen.arrive_at(&["http://127.0.0.2:"]).await;
     }
@@ -66,13 +67,19 @@ impl Stage {
         self.screen.click(&format!("#choice-{choice}")).await;
     }
 
+    /// Goes on from the step-up notice to the provider.
+    pub(super) async fn step_up(&self) {
+        self.screen.click("#step-up").await;
+        self.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    }
+
     /// Where a sign-in came to, in short: `registry: code`, `registry: access_denied`,
-    /// `page: mfa-absent`.
+    /// `step-up: mfa-absent`, `page: mfa-absent`.
     pub(super) async fn outcome(&self) -> String {
-        let places = [self.landing.url(), self.world.broker.issuer.as_str()];
+        let places = [self.landing.url(), self.broker()];
         let url = self.screen.arrive_at(&places).await;
-        if url.as_str().starts_with(&self.world.broker.issuer) {
-            return format!("page: {}", self.screen.text(".reference code").await);
+        if url.as_str().starts_with(self.broker()) {
+            return self.shown().await;
         }
         let sent = |name: &str| url.query_pairs().find(|(known, _)| known == name);
         match (sent("error"), sent("code")) {
@@ -80,5 +87,23 @@ impl Stage {
             (None, Some(_)) => "registry: code".to_owned(),
             (_, _) => format!("registry: ? {url}"),
         }
+    }
+
+    async fn shown(&self) -> String {
+        let reason = self.screen.text(".reference code").await;
+        match self.screen.count("#step-up").await {
+            0 => format!("page: {reason}"),
+            _ => format!("step-up: {reason}"),
+        }
+    }
+
+    /// Redeems the code that the registry's landing page was opened with.
+    pub(super) async fn redeem(&self) -> Tokens {
+        let url = self.screen.url().await;
+        let code = url.query_pairs().find(|(name, _)| name == "code");
+        let code = code.expect("a code").1;
+        let redirect_uri = self.landing.redirect_uri();
+        let parameters = [("code", &*code), ("redirect_uri", &redirect_uri)];
+        self.world.redeem_with(&parameters).await
     }
 }

@@ -48,7 +48,7 @@ async function finish(callback) {
     const user_info = await client.fetchUserInfo(configuration, tokens.access_token, claims.sub);
     return { claims, user_info };
   } catch (error) {
-    return { error: error.error ?? error.code ?? error.name, description: error.cause?.message ?? error.message };
+    return { error: error.error ?? error.code, description: error.error_description ?? error.message };
   }
 }
 

@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, ServiceConfig};
 use serde_json::json;
 
@@ -20,6 +21,7 @@ pub use accounts::{Account, Answer, Email, EmailRank, TwoFactor};
 use crate::control::IssParameter;
 use crate::faults::{Document, Endpoint};
 use crate::oauth::Handed;
+use crate::page;
 use crate::server::{Kind, Site};
 
 /// What can be turned.
@@ -134,6 +136,7 @@ impl Kind for GitHub {
                 "/login/oauth/access_token",
                 web::post().to(token::access_token),
             )
+            .route("/settings/security", web::get().to(settings))
             .route("/api/v3/user", web::get().to(rest::user))
             .route("/api/v3/user/emails", web::get().to(rest::emails))
             .route(
@@ -154,6 +157,17 @@ impl Kind for GitHub {
             _ => None,
         }
     }
+}
+
+/// Where GitHub lets people switch on two-factor authentication; here there is nothing to switch.
+async fn settings() -> HttpResponse {
+    let text = "On GitHub you would switch on two-factor authentication here. In this stand-in, sign in again with an account that has it.";
+    page::message(
+        StatusCode::OK,
+        "GitHub",
+        "Password and authentication",
+        text,
+    )
 }
 
 /// RFC 8414 3.1: the well-known part stands between host and path of the issuer.

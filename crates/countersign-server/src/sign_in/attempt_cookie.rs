@@ -4,12 +4,12 @@
 //! here for people who never come back. At most four per browser, 2 KiB each, for an hour.
 
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
-use countersign_core::sign_in::{Attempt, Flow};
+use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{AttemptId, Evidence};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::seal::{Place, Purpose};
 use crate::web::Context;
 
@@ -68,7 +68,12 @@ pub(crate) fn open(state: &str, provider: &str, context: &Context<'_>) -> Result
     match (bool::from(same), attempt.expires_at > context.now) {
         (true, true) => Ok(attempt),
         (true, false) => Err(Failure::Page(Problem::AttemptExpired)),
-        // The browser has gone on with this attempt since: this answer is of an earlier leg.
+        // The browser has gone on with this attempt since: the back button, or a reload.
+        (false, _) if attempt.leg != Leg::First => Err(SignInFailure::failure(
+            attempt.request,
+            attempt.provider,
+            Why::LegPassed,
+        )),
         (false, _) => Err(missing()),
     }
 }

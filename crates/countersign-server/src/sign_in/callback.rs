@@ -5,9 +5,9 @@
 //! comes again by GET, which carries every cookie.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use countersign_core::sign_in::{Attempt, Flow};
+use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{Evidence, ProviderId};
-use countersign_providers::Answer;
+use countersign_providers::{Answer, ProviderError};
 
 use super::attempt_cookie;
 use super::depart::{callback_url, upstream, with_cookies};
@@ -132,11 +132,22 @@ async fn receive(
     };
     match fetched {
         Ok(evidence) => Ok((attempt, evidence)),
-        Err(error) => Err(SignInFailure::failure(
-            attempt.request,
-            provider.clone(),
-            Why::Provider(error),
-        )),
+        Err(error) => {
+            let why = why(error, &attempt.leg);
+            Err(SignInFailure::failure(
+                attempt.request,
+                provider.clone(),
+                why,
+            ))
+        }
+    }
+}
+
+/// Who cancels a step-up is told what the step-up was for.
+fn why(error: ProviderError, leg: &Leg) -> Why {
+    match (error, leg) {
+        (ProviderError::Cancelled, Leg::StepUp { .. }) => Why::StepUpDeclined,
+        (error, Leg::First | Leg::StepUp { .. }) => Why::Provider(error),
     }
 }
 

@@ -1,0 +1,212 @@
+//! The log, at its most talkative, holds no secret, no code and no token.
+
+use std::collections::BTreeSet;
+
+use countersign_dev_idp::{Behaviour, Client, DevIdp, Endpoint, Signing, WireFault};
+use countersign_tests::{BrokerSetup, Browser, Installation, Page, wire};
+
+use super::{CHALLENGE, Site, VERIFIER};
+
+/// Parameters of addresses and forms that nobody may read in a log.
+const SENSITIVE: [&str; 7] = [
+    "code",
+    "state",
+    "nonce",
+    "id_token",
+    "code_challenge",
+    "code_verifier",
+    "client_secret",
+];
+
+/// What a login had to show that must not be logged.
+#[derive(Default)]
+struct Secrets(BTreeSet<String>);
+
+impl Secrets {
+    fn add(&mut self, text: &str) {
+        assert!(text.len() >= 8, "`{text}` would be found by chance");
+        self.0.insert(text.to_owned());
+    }
+
+    fn see(&mut self, browser: &Browser, page: &Page) {
+        let addresses = [Some(&page.url), page.location.as_ref()];
+        let fields = page.form().map(|(_, fields)| fields).unwrap_or_default();
+        let pairs: Vec<(String, String)> = addresses
+            .into_iter()
+            .flatten()
+            .flat_map(|url| url.query_pairs().into_owned())
+            .chain(fields)
+            .collect();
+        for (name, value) in pairs {
+            if SENSITIVE.contains(&name.as_str()) {
+                self.add(&value);
+                // The part of a code or a state that is secret, without the attempt's name.
+                if let Some((_, secret)) = value.split_once('.') {
+                    self.add(secret);
+                }
+            }
+        }
+        for (name, value) in browser.cookies.values().flatten() {
+            if name.starts_with("__Host-") {
+                self.add(value);
+            }
+        }
+    }
+
+    fn see_token_requests(&mut self, idp: &DevIdp) {
+        for request in idp.control().token_requests() {
+            for (name, value) in &request.params {
+                if SENSITIVE.contains(&name.as_str()) {
+                    self.add(value);
+                }
+            }
+            if let Some(header) = &request.authorization {
+                self.add(header);
+            }
+        }
+    }
+}
+
+/// Ways to go wrong at a provider, for the log to tell.
+fn troubles() -> Vec<fn(&mut Behaviour)> {
+    vec![
+        |_| {},
+        |b| b.back.signing = Signing::ForeignKey,
+        |b| b.front.signing = Signing::Corrupted,
+        |b| {
+            b.wire.insert(Endpoint::Token, WireFault::status(500));
+        },
+        |b| {
+            b.wire.insert(Endpoint::Token, WireFault::status(404));
+        },
+        |b| {
+            b.wire.insert(Endpoint::UserInfo, WireFault::status(404));
+        },
+        |b| {
+            b.clients
+                .iter_mut()
+                .for_each(|client| client.secret = "another-secret".into())
+        },
+    ]
+}
+
+#[actix_web::test]
+async fn no_secret_code_or_token_is_in_any_log() {
+    let site = Site::new().await;
+    let mut secrets = Secrets::default();
+    for secret in [
+        BrokerSetup::SECRET,
+        Client::DEVELOPMENT_SECRET,
+        VERIFIER,
+        CHALLENGE,
+    ] {
+        secrets.add(secret);
+    }
+    let mut program = site.installation.start();
+    for (idp, provider, accounts) in [
+        (
+            &site.oidc,
+            "oidc",
+            ["ann-mfa", "bob-password", "fritz-fails"],
+        ),
+        (
+            &site.microsoft,
+            "microsoft",
+            ["mia-mfa", "omar-ignores", "dora-cancels"],
+        ),
+        (
+            &site.github,
+            "github",
+            ["ann-mfa", "bob-password", "dana-cancels"],
+        ),
+    ] {
+        for trouble in troubles() {
+            idp.control().set(trouble);
+            let page = site
+                .sign_in(provider, accounts[0], |browser, page| {
+                    secrets.see(browser, page)
+                })
+                .await;
+            if let Some(code) = page.sent_with("code") {
+                secrets.see(&Browser::new(), &page);
+                redeem_well_and_badly(&site, &code, &mut secrets).await;
+            }
+            idp.control().reset();
+        }
+        for account in accounts {
+            site.sign_in(provider, account, |browser, page| {
+                secrets.see(browser, page)
+            })
+            .await;
+        }
+        secrets.see_token_requests(idp);
+    }
+    program.terminate();
+    program.ended().await;
+    let log = program.log();
+    for told in [
+        "permitted",
+        "id-token-invalid",
+        "provider-unavailable",
+        "code-replayed",
+        "provider-misconfigured",
+        "mfa-absent",
+    ] {
+        assert!(log.contains(told), "the log does not tell of `{told}`");
+    }
+    assert!(
+        secrets.0.len() > 100,
+        "{} secrets were seen",
+        secrets.0.len()
+    );
+    for secret in &secrets.0 {
+        assert!(!log.contains(secret.as_str()), "`{secret}` is in the log");
+    }
+    check_files(&site.installation, &secrets);
+}
+
+/// Redeems a code, shows its token, comes again with the code, and with a wrong secret.
+async fn redeem_well_and_badly(site: &Site, code: &str, secrets: &mut Secrets) {
+    let tokens = site.redeem(code).await;
+    let issuer = &site.installation.issuer;
+    for name in ["access_token", "id_token"] {
+        let token = tokens.text(name);
+        secrets.add(token);
+        secrets.add(token.rsplit('.').next().expect("a signature"));
+        wire::user_info(issuer, token).await;
+    }
+    wire::get(
+        issuer,
+        &format!("/userinfo?access_token={}", tokens.text("access_token")),
+        &[],
+    )
+    .await;
+    site.redeem(code).await;
+    let body = format!(
+        "grant_type=authorization_code&code={code}&client_id=gallery&client_secret=a-wrong-guess"
+    );
+    secrets.add("a-wrong-guess");
+    wire::send("POST", issuer, "/token", &[], &body).await;
+    wire::send("GET", issuer, &format!("/token?{body}"), &[], "").await;
+}
+
+/// Nor does the data directory keep what only the other side may know.
+fn check_files(installation: &Installation, secrets: &Secrets) {
+    for entry in std::fs::read_dir(installation.path("data")).expect("files") {
+        let path = entry.expect("a file").path();
+        let bytes = std::fs::read(&path).expect("a file");
+        let text = String::from_utf8_lossy(&bytes);
+        // The client's nonce and challenge are kept until its code is redeemed: they are no secrets.
+        for secret in secrets
+            .0
+            .iter()
+            .filter(|one| !["nonce-of-the-client", CHALLENGE].contains(&one.as_str()))
+        {
+            assert!(
+                !text.contains(secret.as_str()),
+                "`{secret}` is in {}",
+                path.display()
+            );
+        }
+    }
+}

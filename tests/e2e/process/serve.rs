@@ -1,0 +1,240 @@
+//! A serving program: what it keeps through `kill -9`, how it ends, and what it refuses to begin.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use countersign_dev_idp::{Endpoint, WireFault};
+use countersign_tests::{Browser, Installation, wire};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::Site;
+
+#[actix_web::test]
+async fn the_program_serves_logins_from_files_and_nobody_else_can_read_its_data() {
+    let site = Site::new().await;
+    let _program = site.installation.start();
+    let metadata = site.document("/.well-known/openid-configuration").await;
+    assert_eq!(metadata["issuer"], json!(site.installation.issuer));
+    for (provider, account) in [
+        ("oidc", "ann-mfa"),
+        ("microsoft", "mia-mfa"),
+        ("github", "ann-mfa"),
+    ] {
+        let page = site.sign_in(provider, account, |_, _| {}).await;
+        let code = page
+            .sent_with("code")
+            .unwrap_or_else(|| panic!("{provider}: {}", page.body));
+        assert_eq!(site.redeem(&code).await.status, 200, "{provider}");
+    }
+    let data = site.installation.path("data");
+    let mode =
+        |path: &std::path::Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    let files: Vec<_> = fs::read_dir(&data)
+        .expect("files")
+        .map(|one| one.expect("a file").path())
+        .collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+/// The `kid`s of the key set.
+async fn kids(site: &Site) -> BTreeSet<String> {
+    let document = site.document("/jwks.json").await;
+    let keys = document["keys"].as_array().expect("keys");
+    keys.iter()
+        .map(|key| key["kid"].as_str().expect("a kid").to_owned())
+        .collect()
+}
+
+fn subject(claims: &Value) -> String {
+    claims["sub"].as_str().expect("a subject").to_owned()
+}
+
+#[actix_web::test]
+async fn what_was_acknowledged_survives_kill_minus_nine() {
+    let site = std::sync::Arc::new(Site::new().await);
+    let program = site.installation.start();
+    let kids_before = kids(&site).await;
+    let spent = site.code().await;
+    let tokens = site.redeem(&spent).await;
+    let ann = subject(&tokens.id());
+    let unspent = site.code().await;
+    // Others are on their way when it dies.
+    let mut logins = JoinSet::new();
+    for _ in 0..8 {
+        let url = site.authorize_url("oidc");
+        logins.spawn(async move { Browser::new().get(&url).await.status });
+    }
+    logins.join_next().await;
+    program.kill();
+    logins.abort_all();
+
+    let _program = site.installation.start();
+    assert_eq!(kids(&site).await, kids_before, "the keys");
+    let access = tokens.text("access_token");
+    let page = wire::user_info(&site.installation.issuer, access).await;
+    assert_eq!(page.status, 200, "the session");
+    assert_eq!(
+        subject(&serde_json::from_str(&page.body).expect("JSON")),
+        ann
+    );
+    let again = site.redeem(&unspent).await;
+    assert_eq!(again.status, 200, "the code: {}", again.body);
+    assert_eq!(subject(&again.id()), ann, "the account");
+    let new_login = site.redeem(&site.code().await).await;
+    assert_eq!(
+        subject(&new_login.id()),
+        ann,
+        "the account after the restart"
+    );
+    let replayed = site.redeem(&spent).await;
+    assert_eq!(
+        replayed.body["error"],
+        json!("invalid_grant"),
+        "a spent code"
+    );
+    let page = wire::user_info(&site.installation.issuer, access).await;
+    assert_eq!(page.status, 401, "a code that came twice ends its session");
+}
+
+#[actix_web::test]
+async fn an_attempt_that_was_begun_before_a_restart_ends_after_it() {
+    let site = Site::new().await;
+    let program = site.installation.start();
+    let mut browser = Browser::new();
+    let page = browser.get(&site.authorize_url("oidc")).await;
+    program.kill();
+    let _program = site.installation.start();
+    let mut to = page.location.expect("a way to the provider");
+    to.query_pairs_mut().append_pair("account", "ann-mfa");
+    let answer = browser.get(&to).await.location.expect("a callback");
+    let page = browser.get(&answer).await;
+    assert!(page.sent_with("code").is_some(), "{}", page.body);
+}
+
+#[actix_web::test]
+async fn sigterm_lets_the_request_in_flight_end_and_then_the_program_ends_well() {
+    let site = Site::new().await;
+    let mut program = site.installation.start();
+    let delay = WireFault::slow(Duration::from_secs(2));
+    site.oidc.control().set(|b| {
+        b.wire.insert(Endpoint::Token, delay);
+    });
+    let mut browser = Browser::new();
+    let mut to = browser
+        .get(&site.authorize_url("oidc"))
+        .await
+        .location
+        .expect("a way");
+    to.query_pairs_mut().append_pair("account", "ann-mfa");
+    let answer = browser.get(&to).await.location.expect("a callback");
+    let request = tokio::spawn(async move { browser.get(&answer).await });
+    while site.oidc.control().endpoint_hits(Endpoint::Token) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    program.terminate();
+    let page = request.await.expect("an answer");
+    assert!(
+        page.sent_with("code").is_some(),
+        "{} {}",
+        page.status,
+        page.body
+    );
+    let status = program.ended().await;
+    assert_eq!(status.code(), Some(0), "{}", program.log());
+    assert!(program.log().contains("finishing the requests in flight"));
+}
+
+#[actix_web::test]
+async fn a_data_directory_serves_one_program_only() {
+    let site = Site::new().await;
+    let _program = site.installation.start();
+    let second = Installation::alone();
+    let data = site.installation.path("data").display().to_string();
+    second.replace(
+        "countersign.toml",
+        "data_dir = \"data\"",
+        &format!("data_dir = \"{data}\""),
+    );
+    let output = second.run_on_file("serve");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("another process has the data directory") && log.contains(&data),
+        "{log}"
+    );
+    assert_eq!(
+        site.document("/jwks.json").await["keys"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn what_cannot_be_served_is_said_in_one_line() {
+    let refused = |spoil: &dyn Fn(&Installation), expected: &[&str]| {
+        let here = Installation::alone();
+        spoil(&here);
+        let output = here.run_on_file("serve");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{expected:?}: {log}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+        for part in expected {
+            assert!(log.contains(part), "no `{part}` in: {log}");
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("an address").to_string();
+    refused(
+        &|here| {
+            let listen = format!("listen = \"{}\"", here.issuer.trim_start_matches("http://"));
+            here.replace(
+                "countersign.toml",
+                &listen,
+                &format!("listen = \"{taken}\""),
+            );
+        },
+        &["can't listen", &taken, "server.listen", "countersign.toml"],
+    );
+    refused(
+        &|here| {
+            fs::create_dir(here.path("data")).expect("a directory");
+            fs::set_permissions(here.path("data"), Permissions::from_mode(0o755))
+                .expect("permissions");
+        },
+        &["data", "server.data_dir"],
+    );
+    refused(
+        &|here| here.write("data", "a file"),
+        &["data", "server.data_dir"],
+    );
+}
+
+#[actix_web::test]
+async fn a_data_file_that_others_could_read_or_that_is_none_is_not_opened() {
+    let site = Site::new().await;
+    site.installation.start().kill();
+    let data = site.installation.path("data");
+    let files: Vec<_> = fs::read_dir(&data)
+        .expect("files")
+        .map(|one| one.expect("a file").path())
+        .collect();
+    for file in files {
+        let before = fs::metadata(&file).expect("a file").permissions();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("permissions");
+        let output = site.installation.run_on_file("serve");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{}: {log}", file.display());
+        assert!(log.contains(&file.display().to_string()), "{log}");
+        fs::set_permissions(&file, before).expect("permissions");
+    }
+    site.installation.start().kill();
+}

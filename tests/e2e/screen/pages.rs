@@ -1,0 +1,290 @@
+//! Every page of the broker's: readable, reachable by keyboard, on a phone, in the dark; and
+//! nothing runs in them. Pictures of all are left in `target/screenshots/`.
+
+use countersign_dev_idp::Signing;
+use countersign_tests::{BrokerSetup, Look, ScreenSettings};
+use serde_json::{Value, json};
+
+use super::stage::Stage;
+
+/// How a page is come to.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// An address of the broker's.
+    Path(&'static str),
+    /// A request with these parameters over the usual ones.
+    Request(&'static [(&'static str, &'static str)]),
+    /// A sign-in as an account at a provider, up to the first page.
+    SignIn(&'static str, &'static str),
+    /// The same, with the step-up that follows.
+    StepUp(&'static str, &'static str),
+    /// The same up to the step-up's notice, and a reload of that.
+    Reload(&'static str, &'static str),
+    /// A sign-in that takes more than an hour.
+    Dawdle(&'static str, &'static str),
+    /// A sign-in whose ID token another key has signed.
+    Forged(&'static str, &'static str),
+}
+
+/// The pages that end a request, and the home page, by reason code.
+const ENDS: [(&str, Way); 8] = [
+    ("home", Way::Path("/")),
+    ("not-found", Way::Path("/nowhere")),
+    ("unknown-client", Way::Request(&[("client_id", "nobody")])),
+    (
+        "redirect-uri-not-registered",
+        Way::Request(&[("redirect_uri", "https://evil.example/")]),
+    ),
+    (
+        "invalid-request",
+        Way::Path("/callback/oidc?state=x&state=y"),
+    ),
+    ("unknown-provider", Way::Path("/callback/nobody")),
+    ("attempt-missing", Way::Path("/callback/oidc?state=x")),
+    ("attempt-expired", Way::Dawdle("oidc", "ann-mfa")),
+];
+
+/// The pages on the way, and what an unaccepted sign-in ends with; each kind and each advice once.
+const SIGN_INS: [(&str, Way); 13] = [
+    ("chooser", Way::Request(&[])),
+    ("step-up", Way::SignIn("entra", "wes-when-asked")),
+    (
+        "mfa-absent-microsoft",
+        Way::StepUp("microsoft", "omar-ignores"),
+    ),
+    ("mfa-absent-entra", Way::StepUp("entra", "olaf-ignores")),
+    ("mfa-absent-github", Way::SignIn("github", "bob-password")),
+    ("mfa-absent-oidc", Way::StepUp("oidc", "bob-password")),
+    ("mfa-unknown-entra", Way::StepUp("contoso", "olaf-ignores")),
+    ("identity-changed", Way::StepUp("entra", "mallory-switches")),
+    ("leg-passed", Way::Reload("entra", "wes-when-asked")),
+    ("provider-cancelled", Way::SignIn("oidc", "dana-cancels")),
+    ("provider-refused", Way::SignIn("github", "uli-no-token")),
+    (
+        "provider-misconfigured",
+        Way::SignIn("entra", "ulf-unmanaged"),
+    ),
+    ("id-token-invalid", Way::Forged("oidc", "ann-mfa")),
+];
+
+impl Way {
+    async fn walk(self, stage: &Stage) {
+        match self {
+            Self::Path(path) => {
+                stage
+                    .screen
+                    .goto(&format!("{}{path}", stage.broker()))
+                    .await
+            }
+            Self::Request(parameters) => stage.screen.goto(&stage.request(parameters)).await,
+            Self::SignIn(provider, account) => drop(stage.sign_in(provider, account).await),
+            Self::StepUp(provider, account) => {
+                stage.sign_in(provider, account).await;
+                stage.step_up().await;
+                stage.pick(account).await;
+                stage.outcome().await;
+            }
+            Self::Reload(provider, account) => {
+                stage.sign_in(provider, account).await;
+                stage.screen.reload().await;
+            }
+            Self::Dawdle(provider, account) => {
+                stage.begin(provider).await;
+                stage.world.broker.clock.advance(3601);
+                stage.pick(account).await;
+                stage.outcome().await;
+                stage.world.broker.clock.advance(-3601);
+            }
+            Self::Forged(provider, account) => {
+                let control = stage.world.oidc.control();
+                control.set(|behaviour| behaviour.back.signing = Signing::ForeignKey);
+                stage.sign_in(provider, account).await;
+                control.reset();
+            }
+        }
+    }
+}
+
+/// Goes to each page and looks at it in every way.
+async fn check(pages: &[(&str, Way)]) {
+    let stage = Stage::new().await;
+    for (name, way) in pages {
+        stage.screen.forget_cookies().await;
+        stage.screen.look(Look::DESKTOP_LIGHT).await;
+        way.walk(&stage).await;
+        stage.screen.arrive_at(&[stage.broker()]).await;
+        check_reason(&stage, name).await;
+        check_keyboard(&stage, name).await;
+        for look in Look::ALL {
+            stage.screen.look(look).await;
+            check_look(&stage, name, look).await;
+        }
+    }
+}
+
+/// The page's name begins with its reason code, where it has one.
+async fn check_reason(stage: &Stage, name: &str) {
+    if stage.screen.count(".reference").await > 0 {
+        let reason = stage.screen.text(".reference code").await;
+        assert!(
+            name.starts_with(&reason) || name == "step-up",
+            "{name}: {reason}"
+        );
+    }
+}
+
+async fn check_look(stage: &Stage, name: &str, look: Look) {
+    let shown = format!("{name}-{}", look.name());
+    let outside = stage.screen.run(OUTSIDE).await;
+    assert_eq!(outside, json!([]), "{shown}: out of the window");
+    stage.screen.screenshot(&shown).await;
+    let violations = stage.screen.violations().await;
+    assert!(violations.is_empty(), "{shown}: {violations:#?}");
+}
+
+/// What stands outside the window's width; the page itself, if it can be scrolled sideways.
+const OUTSIDE: &str = r"
+    const width = document.documentElement.clientWidth;
+    const sticksOut = one => {
+        const box = one.getBoundingClientRect();
+        return box.left < 0 || box.right > width + 0.5 || one.scrollWidth > one.clientWidth + 1
+            && getComputedStyle(one).display !== 'inline';
+    };
+    const found = [...document.querySelectorAll('html, body, body *:not(svg *)')].filter(sticksOut);
+    return found.map(one => `${one.outerHTML.slice(0, 90)} in ${width}`);";
+
+/// Tab goes through all controls in their order, and each shows that it has the focus.
+async fn check_keyboard(stage: &Stage, name: &str) {
+    let screen = &stage.screen;
+    let count = screen.run(&format!("return {CONTROLS}.length")).await;
+    let count = count.as_u64().expect("a number");
+    for expected in 0..count {
+        screen.press("Tab").await;
+        let focused = screen
+            .run(&format!("const all = {CONTROLS}; {FOCUSED}"))
+            .await;
+        assert_eq!(focused["index"], json!(expected), "{name}: {focused}");
+        assert_eq!(focused["shows"], json!(true), "{name}: {focused}");
+    }
+}
+
+const CONTROLS: &str = "[...document.querySelectorAll('a[href], button, input, summary')]";
+const FOCUSED: &str = r"
+    const one = document.activeElement, style = getComputedStyle(one);
+    const shows = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+    return {index: all.indexOf(one), shows, html: one.outerHTML.slice(0, 90)};";
+
+#[actix_web::test]
+async fn every_page_that_ends_a_request_is_accessible_on_every_screen() {
+    check(&ENDS).await;
+}
+
+#[actix_web::test]
+async fn every_page_of_a_sign_in_is_accessible_on_every_screen() {
+    check(&SIGN_INS).await;
+}
+
+#[actix_web::test]
+async fn a_sign_in_can_be_made_with_the_keyboard_alone() {
+    let stage = Stage::new().await;
+    stage.screen.goto(&stage.request(&[])).await;
+    press_on(&stage, "GitHub").await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    press_on(&stage, "ann").await;
+    assert_eq!(stage.outcome().await, "registry: code");
+}
+
+/// Goes to the control whose text begins so, and presses Enter.
+async fn press_on(stage: &Stage, text: &str) {
+    for _ in 0..40 {
+        stage.screen.press("Tab").await;
+        let focused = stage
+            .screen
+            .run("return document.activeElement.innerText")
+            .await;
+        if focused
+            .as_str()
+            .is_some_and(|focused| focused.starts_with(text))
+        {
+            return stage.screen.press("Enter").await;
+        }
+    }
+    panic!(
+        "no way to `{text}` by Tab: {}",
+        stage.screen.describe().await
+    );
+}
+
+/// A client's name that would be more than a name, and is longer than a phone is wide.
+const MARKUP: &str = "<b>Gallery</b> & \"Co\" <script>document.title='ran'</script>ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+#[actix_web::test]
+async fn markup_in_a_client_s_name_stays_text() {
+    let rename = |setup: &mut BrokerSetup| setup.gallery().name = MARKUP.into();
+    let stage = Stage::with(&ScreenSettings::default(), rename).await;
+    stage.screen.look(Look::PHONE_LIGHT).await;
+    for (name, way) in [
+        ("chooser", Way::Request(&[])),
+        ("step-up", Way::SignIn("entra", "wes-when-asked")),
+        ("refusal", Way::SignIn("github", "bob-password")),
+    ] {
+        way.walk(&stage).await;
+        let shown = stage.screen.text("body").await;
+        assert!(shown.contains(MARKUP), "{name}: {shown}");
+        assert_eq!(stage.screen.count("b, script").await, 0, "{name}");
+        check_look(&stage, &format!("markup-{name}"), Look::PHONE_LIGHT).await;
+    }
+}
+
+#[actix_web::test]
+async fn a_provider_s_own_words_are_not_shown() {
+    let stage = Stage::new().await;
+    let outcome = stage.sign_in("oidc", "fritz-fails").await;
+    assert_eq!(outcome, "page: provider-unavailable");
+    let said = stage.world.oidc.control().last_authorize_request();
+    assert!(said.is_some(), "the provider was asked");
+    let source = stage
+        .screen
+        .run("return document.documentElement.outerHTML")
+        .await;
+    let source = source.as_str().expect("a page").to_lowercase();
+    for word in ["<script", "fritz", "onerror", "javascript:", "alert"] {
+        assert!(!source.contains(word), "`{word}` in {source}");
+    }
+}
+
+/// Puts a script into the page, as an injection would, in three ways; says which of them ran.
+const INJECT: &str = r#"
+    window.ran = [];
+    const script = document.createElement('script');
+    script.textContent = "ran.push('inline')";
+    document.body.append(script);
+    const button = document.createElement('button');
+    button.setAttribute('onclick', "ran.push('handler')");
+    document.body.append(button);
+    button.click();
+    const link = document.createElement('a');
+    link.href = "javascript:void ran.push('address')";
+    document.body.append(link);
+    link.click();
+    const done = arguments[arguments.length - 1];
+    setTimeout(() => done(window.ran), 0);"#;
+
+#[actix_web::test]
+async fn a_script_that_got_into_a_page_would_not_run() {
+    let stage = Stage::new().await;
+    stage.begin("github").await;
+    let anywhere_else = stage.screen.run_async(INJECT).await;
+    assert_eq!(anywhere_else, json!(["inline", "handler", "address"]));
+    for way in [
+        Way::Path("/"),
+        Way::Request(&[]),
+        Way::SignIn("entra", "wes-when-asked"),
+        Way::SignIn("github", "bob-password"),
+        Way::Path("/nowhere"),
+    ] {
+        way.walk(&stage).await;
+        let ran: Value = stage.screen.run_async(INJECT).await;
+        assert_eq!(ran, json!([]), "{way:?}");
+    }
+}

@@ -1,0 +1,259 @@
+//! The built program: an installation in a directory of its own, and the process that serves it.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use countersign_dev_idp::{Client, DevIdp};
+use tempfile::TempDir;
+
+use crate::BrokerSetup;
+
+/// How long the program may take to say that it is ready: a debug build makes its keys in seconds.
+const START: Duration = Duration::from_secs(60);
+
+const POLICY: &str = r#"version = 1
+[proof.oidc]
+acr = ["urn:dev-idp:mfa"]
+[proof.microsoft]
+acr = ["urn:microsoft:policies:mfa"]
+[proof.github]
+two_factor_authentication = true
+[tier.browse]
+scopes = ["packages:read", "profile", "email"]
+needs = "none"
+[tier.manage]
+scopes = ["packages:manage"]
+needs = "mfa"
+accepts = ["session", "enrolment", "tenant"]
+[client.gallery]
+tier = "manage"
+"#;
+
+/// The path of the program: what `tests/run` built, or what cargo left beside the tests.
+///
+/// # Panics
+/// If there is none: a test that needs the program must not pass without it.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("COUNTERSIGN_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().expect("the path of the tests");
+    let target = own.ancestors().find(|path| path.join("deps").is_dir());
+    let beside = target.map(|target| target.join("countersign"));
+    let beside = beside.filter(|path| path.is_file());
+    beside.expect("the program: `cargo build -p countersign`, or its path in COUNTERSIGN_BIN")
+}
+
+/// The files of an installation on a free port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Installation {
+    /// Its issuer, which is its base URL.
+    pub issuer: String,
+    directory: TempDir,
+}
+
+impl Installation {
+    /// With the secret of every client and provider in a file or in the environment.
+    pub const UPSTREAM_VARIABLE: &'static str = "COUNTERSIGN_TEST_UPSTREAM_SECRET";
+
+    /// The client `gallery`, and these stand-ins as `oidc`, `microsoft` and `github`.
+    pub fn new([oidc, microsoft, github]: [&str; 3]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let directory = tempfile::tempdir().expect("a directory");
+        let installation = Self {
+            issuer: format!("http://{address}"),
+            directory,
+        };
+        let registration = format!(
+            "client_id = \"{}\"\nclient_secret = {{ env = \"{}\" }}\n",
+            Client::DEVELOPMENT_ID,
+            Self::UPSTREAM_VARIABLE
+        );
+        let configuration = format!(
+            r#"version = 1
+[server]
+issuer = "http://{address}"
+listen = "{address}"
+data_dir = "data"
+policy = "policy.toml"
+[log]
+format = "json"
+level = "trace"
+[client.gallery]
+name = "Example Gallery"
+redirect_uris = ["{}"]
+secret = {{ file = "gallery.secret" }}
+resource = "{}"
+[provider.oidc.oidc]
+issuer = "{oidc}"
+{registration}
+[provider.microsoft-account.microsoft]
+authority = "{microsoft}"
+{registration}
+[provider.github.github]
+url = "{github}"
+{registration}"#,
+            BrokerSetup::REDIRECT_URI,
+            BrokerSetup::AUDIENCE,
+        );
+        installation.write("countersign.toml", &configuration);
+        installation.write("policy.toml", POLICY);
+        installation.write("gallery.secret", &format!("{}\n", BrokerSetup::SECRET));
+        installation
+    }
+
+    /// An installation whose providers are never asked.
+    pub fn alone() -> Self {
+        Self::new(["http://127.0.0.2:9"; 3])
+    }
+
+    /// An installation with these stand-ins.
+    pub fn with(oidc: &DevIdp, microsoft: &DevIdp, github: &DevIdp) -> Self {
+        Self::new([oidc.base_url(), microsoft.base_url(), github.base_url()])
+    }
+
+    /// A path in its directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file that its owner alone can read.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its permissions");
+    }
+
+    /// Changes a file.
+    ///
+    /// # Panics
+    /// If `old` does not stand in it.
+    pub fn replace(&self, name: &str, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path(name)).expect("the file");
+        assert!(text.contains(old), "no `{old}` in {name}");
+        self.write(name, &text.replace(old, new));
+    }
+
+    /// Runs the program to its end with the secrets in the environment.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program runs")
+    }
+
+    /// Runs a command of the program on this installation's file.
+    pub fn run_on_file(&self, command: &str) -> Output {
+        let file = self.path("countersign.toml");
+        self.run(&[command, "--config", &file.display().to_string()])
+    }
+
+    /// The program with these arguments, in no directory of the installation.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args(arguments)
+            .current_dir(Path::new("/"))
+            .env_remove("COUNTERSIGN_CONFIG")
+            .env("RUST_LOG", "trace")
+            .env(Self::UPSTREAM_VARIABLE, Client::DEVELOPMENT_SECRET);
+        command
+    }
+
+    /// Serves; answers once the program has said that it is ready.
+    pub fn start(&self) -> Program {
+        let file = self.path("countersign.toml");
+        let mut command = self.command(&["serve", "--config", &file.display().to_string()]);
+        let mut child = command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let ready = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
+        let program = Program {
+            issuer: self.issuer.clone(),
+            child,
+            log,
+        };
+        assert!(
+            ready.recv_timeout(START).is_ok(),
+            "it is not ready: {}",
+            program.log()
+        );
+        program
+    }
+}
+
+/// Keeps all that the program logs, and tells when it is ready.
+fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> Receiver<()> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let is_ready = line.contains("\"ready\"");
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+            drop(log);
+            // Nobody waits for a second time.
+            if is_ready && sender.send(()).is_err() {
+                continue;
+            }
+        }
+    });
+    receiver
+}
+
+/// The serving program; killed when it is dropped.
+#[derive(Debug)]
+pub struct Program {
+    /// Its issuer, which is its base URL.
+    pub issuer: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let line = format!("kill -TERM {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &line]).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Waits for its end without blocking the test's other tasks.
+    pub async fn ended(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
