@@ -2,6 +2,7 @@
 //! and verify what they get with their own code.
 
 use countersign_core::ClientId;
+use countersign_dev_idp::{Client as IdpClient, DevIdp, Signing};
 use countersign_server::SigningAlgorithm::{self, EdDsa, Es256, Rs256};
 use countersign_tests::peers::{Authentication, Library, Registration, RelyingParty};
 use countersign_tests::{BrokerSetup, Browser, Login, Outcome, World};
@@ -163,6 +164,34 @@ async fn authlib_hears_why_a_login_was_refused() {
 async fn a_code_is_good_once_for_either_client() {
     check_cannot_use_a_code_twice(Library::OpenIdClient).await;
     check_cannot_use_a_code_twice(Library::Authlib).await;
+}
+
+/// What the tests above rest on: these clients do verify what they are given. Here a stand-in for
+/// a provider is their issuer, which can sign with a key that it does not publish.
+async fn check_refuses_a_foreign_signature(library: Library) {
+    let issuer = DevIdp::oidc("127.0.0.2:0").await.expect("a stand-in");
+    let registration = REGISTRATIONS[0];
+    let mut client = RelyingParty::start(library, registration, issuer.base_url());
+    for (signing, is_accepted) in [(Signing::Proper, true), (Signing::ForeignKey, false)] {
+        issuer.control().set(|behaviour| {
+            behaviour.clients.push(IdpClient {
+                id: registration.id.into(),
+                secret: BrokerSetup::SECRET.into(),
+                ..IdpClient::development()
+            });
+            behaviour.back.signing = signing;
+        });
+        let request = client.begin(&json!({"account": "ann-mfa"}));
+        let page = Browser::new().get(&request).await;
+        let answer = client.finish(&page.location.expect("a code"));
+        assert_eq!(answer["claims"].is_object(), is_accepted, "{answer}");
+    }
+}
+
+#[actix_web::test]
+async fn either_client_refuses_a_token_that_another_key_signed() {
+    check_refuses_a_foreign_signature(Library::OpenIdClient).await;
+    check_refuses_a_foreign_signature(Library::Authlib).await;
 }
 
 /// RFC 9207 2.4: the broker says that it sends `iss`, so a client that knows the RFC insists on it.

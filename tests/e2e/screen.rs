@@ -2,6 +2,7 @@
 
 mod cookies;
 mod pages;
+mod passkey;
 mod playground;
 mod stage;
 mod tabs;

@@ -1,5 +1,9 @@
 //! What the end-to-end tests stand on: a broker on loopback, browsers without a screen
 //! and with one, a clock that is told the time.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "what a test stands on fails by panicking"
+)]
 
 mod broker;
 mod browser;

@@ -20,7 +20,7 @@ pub use clients::{Authentication, Library, Registration, RelyingParty};
 pub use oidc_provider::{ALGORITHMS, OidcProvider, Unmet};
 
 /// How long a program may take to start or to answer: the slowest takes 4 s on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running program that is spoken to in lines of JSON.
 #[derive(Debug)]
@@ -91,10 +91,9 @@ impl Peer {
 
     /// Waits for the next line.
     fn hear(&mut self) -> Value {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")),
-            Err(_) => panic!("it does not answer: {}", self.complaint()),
-        }
+        let line = self.lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("it does not answer: {}", self.complaint()));
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
     }
 
     fn complaint(&mut self) -> String {

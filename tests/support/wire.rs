@@ -29,20 +29,20 @@ pub async fn send(
     body: &str,
 ) -> Page {
     let host = base.trim_start_matches("http://");
-    let mut request = format!("{method} {target} HTTP/1.1\r\n");
+    let length = body.len().to_string();
+    let mut fields = vec![("content-length", length.as_str()), ("connection", "close")];
     if !headers.iter().any(|(name, _)| *name == "host") {
-        request.push_str(&format!("host: {host}\r\n"));
-    }
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        fields.push(("host", host));
     }
     if !body.is_empty() {
-        request.push_str("content-type: application/x-www-form-urlencoded\r\n");
+        fields.push(("content-type", "application/x-www-form-urlencoded"));
     }
-    let length = body.len();
-    request.push_str(&format!(
-        "content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    ));
+    fields.extend_from_slice(headers);
+    let lines: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let request = format!("{method} {target} HTTP/1.1\r\n{}\r\n{body}", lines.concat());
     exchange(base, request.as_bytes()).await
 }
 

@@ -3,7 +3,7 @@
 //! Pure: no clock, no dice, no network, no file. `now` is an argument. Data flows one way:
 //! a provider's verified claims become [`Evidence`], [`assess`] turns it into an
 //! [`Assurance`], [`decide`] weighs that against the [`Policy`] and answers with a
-//! [`Decision`], and [`sign_in`](crate::sign_in) turns the decision into the next step.
+//! [`Decision`], and [`sign_in`] turns the decision into the next step.
 #![warn(missing_docs)]
 
 pub mod acr;

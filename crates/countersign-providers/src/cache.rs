@@ -168,6 +168,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_clock_that_was_set_back_does_not_keep_a_provider_away() {
+        let (cached, origin) = (Cached::empty(), Origin::up());
+        let down = Origin {
+            down: true,
+            ..Origin::up()
+        };
+        let failed = cached.current(minute(600), async || down.answer());
+        assert!(failed.await.is_err());
+        let found = cached.current(minute(0), async || origin.answer());
+        assert!(found.await.is_ok());
+    }
+
+    #[tokio::test]
     async fn the_last_known_good_serves_for_a_day_and_no_longer() {
         let (cached, good) = (Cached::empty(), Origin::up());
         let down = Origin {

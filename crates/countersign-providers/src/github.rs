@@ -232,3 +232,47 @@ fn retry_after(headers: &HeaderMap) -> Option<std::time::Duration> {
     let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
     Some(std::time::Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(web: &str) -> Site {
+        Site::at(&Url::parse(web).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn github_com_is_held_to_its_promise_of_iss_and_other_hosts_made_none() {
+        let check = |web: &str, iss: Option<&str>, accepted: bool| {
+            let site = site(web);
+            let answer = Answer {
+                iss: iss.map(str::to_owned),
+                ..Answer::default()
+            };
+            let checked = answer.check_issuer(site.login("").as_str(), site.iss);
+            assert_eq!(checked.is_ok(), accepted, "{web}: {iss:?}");
+        };
+        let right = "https://github.com/login/oauth";
+        check("https://github.com", Some(right), true);
+        check("https://github.com", None, false);
+        check("https://github.com", Some("https://github.com"), false);
+        check("https://GitHub.com/", None, false);
+        check("https://git.example", None, true);
+        check("https://git.example", Some(right), false);
+    }
+
+    #[test]
+    fn each_kind_of_github_has_its_api_where_it_is() {
+        for (web, api) in [
+            ("https://github.com", "https://api.github.com/"),
+            ("https://sub.ghe.com", "https://api.sub.ghe.com/"),
+            ("https://git.example", "https://git.example/api/v3/"),
+            (
+                "https://ghe.com.evil.example",
+                "https://ghe.com.evil.example/api/v3/",
+            ),
+        ] {
+            assert_eq!(site(web).api.as_str(), api);
+        }
+    }
+}

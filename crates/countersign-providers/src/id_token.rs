@@ -87,6 +87,7 @@ struct Header {
     alg: String,
     kid: Option<String>,
     typ: Option<String>,
+    cty: Option<String>,
     crit: Option<Value>,
 }
 
@@ -169,12 +170,18 @@ impl<'a> Unverified<'a> {
         // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
         let typ = self.header.typ.as_deref().unwrap_or("JWT");
         let is_id_token = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("JOSE");
+        // RFC 7519 5.2: with a content type of JWT the payload would be another token.
+        let is_nested = self
+            .header
+            .cty
+            .as_deref()
+            .is_some_and(|cty| cty.eq_ignore_ascii_case("JWT"));
         let kid_fits = self
             .header
             .kid
             .as_ref()
             .is_none_or(|kid| kid.len() <= LONGEST_KID);
-        if is_id_token && kid_fits {
+        if is_id_token && !is_nested && kid_fits {
             Ok(())
         } else {
             Err(TokenFault::Header)

@@ -286,16 +286,24 @@ fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpRespons
 }
 
 fn back_to_client(failure: &SignInFailure, context: &Context<'_>) -> String {
-    let error = ClientError {
-        redirect_uri: failure.request.redirect_uri.clone(),
-        state: failure.request.state.clone(),
-        error: failure.why.oauth_error(),
-        description: failure.why.code(),
-    };
-    error.location(context)
+    ClientError::of(&failure.request, &failure.why).location(context)
+}
+
+/// The way back to the client for a person who does not take the step-up.
+pub(crate) fn declined(request: &Request, context: &Context<'_>) -> String {
+    ClientError::of(request, &Why::StepUpDeclined).location(context)
 }
 
 impl ClientError {
+    fn of(request: &Request, why: &Why) -> Self {
+        Self {
+            redirect_uri: request.redirect_uri.clone(),
+            state: request.state.clone(),
+            error: why.oauth_error(),
+            description: why.code(),
+        }
+    }
+
     /// RFC 6749 4.1.2.1, with `iss` (RFC 9207 2: in error responses too).
     fn location(&self, context: &Context<'_>) -> String {
         let mut parameters = vec![

@@ -2,7 +2,7 @@
 //!
 //! Built from values: it reads no file and no environment. [`Broker::new`] puts it together,
 //! [`Broker::serve`] runs it. A handler extracts, calls, answers; what goes wrong becomes HTTP
-//! in [`error`](mod@error) and nowhere else.
+//! in `error.rs` and nowhere else.
 
 pub mod edge;
 mod error;

@@ -9,7 +9,7 @@ use countersign_providers::{Provider, ProviderError};
 use url::Url;
 
 use crate::Broker;
-use crate::error::{Problem, SignInFailure, Why};
+use crate::error::{self, Problem, SignInFailure, Why};
 use crate::sign_in::to_query;
 use crate::web::Context;
 
@@ -78,6 +78,8 @@ pub(crate) struct ChooserPage {
 
 struct Choice {
     title: String,
+    /// What tells the two kinds of Microsoft accounts apart.
+    kind: Option<&'static str>,
     href: String,
 }
 
@@ -88,6 +90,7 @@ impl ChooserPage {
         let query = context.request.query_string();
         let choice = |provider: &Provider| Choice {
             title: provider.title().to_owned(),
+            kind: kind_of_account(provider),
             href: format!("/authorize?{query}&provider={}", provider.name()),
         };
         let mut choices: Vec<Choice> = broker.providers.values().map(choice).collect();
@@ -100,6 +103,14 @@ impl ChooserPage {
     }
 }
 
+fn kind_of_account(provider: &Provider) -> Option<&'static str> {
+    match provider {
+        Provider::Microsoft(one) if one.is_personal() => Some("Personal account"),
+        Provider::Microsoft(_) => Some("Work or school account"),
+        Provider::GitHub(_) | Provider::Oidc(_) => None,
+    }
+}
+
 /// Why the person must go back to the provider, once.
 #[derive(Template)]
 #[template(path = "step_up.html")]
@@ -109,8 +120,10 @@ pub(crate) struct StepUpPage {
     provider: String,
     reason: &'static str,
     code: &'static str,
+    what_follows: &'static str,
     href: String,
-    advice: Advice,
+    back: String,
+    advice: Option<Advice>,
     request_id: String,
 }
 
@@ -123,14 +136,21 @@ impl StepUpPage {
         context: &Context<'_>,
     ) -> Self {
         let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
+        let lacks_mfa = is_mended_by_enrolling(reason);
         Self {
             client: client_name(&attempt.request, context),
             host: host(context.broker),
             provider: provider.title().to_owned(),
             reason: reason.sentence(),
             code: reason.code(),
+            what_follows: if lacks_mfa {
+                "It will ask for your second factor, or help you to set one up, and bring you back."
+            } else {
+                "It will ask you to sign in again, and bring you back."
+            },
             href: href.to_string(),
-            advice: Advice::of(provider),
+            back: error::declined(&attempt.request, context),
+            advice: lacks_mfa.then(|| Advice::of(provider)),
             request_id: context.request_id.clone(),
         }
     }
@@ -146,7 +166,8 @@ pub(crate) struct RefusalPage {
     message: String,
     code: &'static str,
     advice: Option<Advice>,
-    operator: Option<&'static str>,
+    operator: Option<String>,
+    best: Best,
     retry: String,
     others: Option<String>,
     back: String,
@@ -165,18 +186,50 @@ impl RefusalPage {
         let (title, message) = explain(&failure.why, &provider_title);
         let lacks_mfa = matches!(failure.why, Why::StepUpDeclined)
             || failure.why.reason().is_some_and(is_mended_by_enrolling);
+        let advice = provider.filter(|_| lacks_mfa).map(Advice::of);
         Self {
             client: client_name(&failure.request, context),
             host: host(broker),
             title,
             message,
             code: failure.why.code(),
-            advice: provider.filter(|_| lacks_mfa).map(Advice::of),
+            best: Best::after(&failure.why, advice.as_ref()),
+            advice,
             operator: provider.and_then(|provider| for_operator(&failure.why, provider)),
             retry: format!("/authorize?{query}&provider={}", failure.provider),
             others: (broker.providers.len() > 1).then(|| format!("/authorize?{query}")),
             back,
             request_id: context.request_id.clone(),
+        }
+    }
+}
+
+/// The way on that stands out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Best {
+    Enrol,
+    Retry,
+    Back,
+}
+
+impl Best {
+    fn after(why: &Why, advice: Option<&Advice>) -> Self {
+        match why {
+            _ if advice.is_some_and(|advice| advice.link.is_some()) => Self::Enrol,
+            Why::AttemptSpent => Self::Back,
+            Why::Refused(_)
+            | Why::Provider(_)
+            | Why::LegPassed
+            | Why::StepUpDeclined
+            | Why::Store(_) => Self::Retry,
+        }
+    }
+
+    fn class(self, way: Self) -> &'static str {
+        if self == way {
+            "button primary"
+        } else {
+            "button"
         }
     }
 }
@@ -223,6 +276,7 @@ pub(crate) struct ErrorPage {
     host: String,
     title: &'static str,
     message: &'static str,
+    operator: Option<String>,
     code: &'static str,
     request_id: String,
 }
@@ -234,6 +288,7 @@ impl ErrorPage {
             host: host(context.broker),
             title,
             message,
+            operator: for_registry(problem),
             code: problem.code(),
             request_id: context.request_id.clone(),
         }
@@ -244,13 +299,16 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
     match problem {
         Problem::UnknownClient => (
             "Unknown application",
-            "The site that sent you here is not one that may sign people in. If you came from a package registry, tell its operators: the `client_id` of its request is not configured.",
+            "The site that sent you here is not one that may sign people in. If you came from a package registry, tell its operators.",
         ),
         Problem::RedirectUri => (
             "Unknown return address",
-            "The site that sent you here asked to bring you back to an address that is not registered for it, so we did not. Tell the registry's operators: the `redirect_uri` must be one of the configured ones, to the letter.",
+            "The site that sent you here asked to bring you back to an address that is not registered for it, so we did not. If you came from a package registry, tell its operators.",
         ),
-        Problem::BadRequest(detail) => ("Request not understood", detail),
+        Problem::BadRequest(_) => (
+            "Request not understood",
+            "What brought you here is not a request that can be answered. Go back to the registry that you came from, and start again.",
+        ),
         Problem::NotFound => (
             "Page not found",
             "There is nothing at this address. Go back to the registry that you came from, and start there.",
@@ -269,12 +327,29 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
         ),
         Problem::TooLarge => (
             "Request too large",
-            "The registry's request is larger than a sign-in may be. Tell its operators: `state` and `scope` are to be shorter.",
+            "The registry’s request is larger than a sign-in may be. Tell its operators.",
         ),
         Problem::Unavailable => (
             "Not available",
             "The sign-in service can't work at the moment. Try again in a minute.",
         ),
+    }
+}
+
+/// What the registry that sent the request may have to change.
+fn for_registry(problem: Problem) -> Option<String> {
+    match problem {
+        Problem::UnknownClient => Some("The request’s “client_id” is not configured.".to_owned()),
+        Problem::RedirectUri => {
+            Some("The request’s “redirect_uri” must be a configured one, to the letter.".to_owned())
+        }
+        Problem::BadRequest(detail) => Some(format!("What is wrong: {detail}.")),
+        Problem::TooLarge => Some("“state” and “scope” are to be shorter.".to_owned()),
+        Problem::NotFound
+        | Problem::UnknownProvider
+        | Problem::AttemptMissing
+        | Problem::AttemptExpired
+        | Problem::Unavailable => None,
     }
 }
 
@@ -298,9 +373,9 @@ fn explain(why: &Why, provider: &str) -> (&'static str, String) {
             ),
         ),
         Why::LegPassed => (
-            "You went on since",
+            "This step is over",
             format!(
-                "This page is of an earlier step of the sign-in: you have gone on to {provider} since. Finish there, or try again from the start."
+                "You have gone on to {provider} since. Finish there, or try again from the start."
             ),
         ),
         Why::Store(_) => (
@@ -332,12 +407,15 @@ fn provider_trouble(error: &ProviderError, provider: &str) -> (&'static str, Str
         ProviderError::Unmet => {
             ("You are not signed in", format!("{provider} could not show multi-factor authentication."))
         }
-        ProviderError::Misconfigured(_)
-        | ProviderError::Forbidden(_)
+        ProviderError::Misconfigured(_) => (
+            "Not set up",
+            format!("{provider} and this sign-in service are not set up for each other, so you are not signed in. Tell the registry’s operators."),
+        ),
+        ProviderError::Forbidden(_)
         | ProviderError::Answer(_)
         | ProviderError::IdToken(_) => (
             "Answer not accepted",
-            format!("The answer of {provider} did not pass verification, so you are not signed in. Try again; if it stays so, tell the registry's operators."),
+            format!("The answer of {provider} did not pass verification, so you are not signed in. Try again; if it stays so, tell the registry’s operators."),
         ),
     }
 }
@@ -363,20 +441,23 @@ fn is_mended_by_enrolling(reason: Reason) -> bool {
     }
 }
 
-/// What the operator may have to change at Microsoft, where no evidence came at all.
-fn for_operator(why: &Why, provider: &Provider) -> Option<&'static str> {
-    let silent = why.reason() == Some(Reason::MfaUnknown)
-        || matches!(
-            why,
-            Why::Provider(ProviderError::Misconfigured(_) | ProviderError::Answer(_))
-        );
-    match provider {
-        Provider::Microsoft(_) if silent => Some(
-            "Microsoft sent no `acr`. In the app registration, under Authentication, “ID tokens (used for implicit and hybrid flows)” must be on, and this provider's `flow` must be `hybrid`.",
-        ),
-        Provider::Microsoft(_) | Provider::GitHub(_) | Provider::Oidc(_) => None,
+/// What the operator may have to change at the provider.
+fn for_operator(why: &Why, provider: &Provider) -> Option<String> {
+    match (why, provider) {
+        (Why::Provider(ProviderError::Misconfigured(what)), _) => Some(format!(
+            "The registration at {}: {what}.",
+            provider.title()
+        )),
+        (Why::Provider(ProviderError::Answer(_)), Provider::Microsoft(_)) => Some(SILENT.into()),
+        (why, Provider::Microsoft(_)) if why.reason() == Some(Reason::MfaUnknown) => {
+            Some(SILENT.into())
+        }
+        (_, Provider::Microsoft(_) | Provider::GitHub(_) | Provider::Oidc(_)) => None,
     }
 }
+
+/// Where no evidence came at all from Microsoft.
+const SILENT: &str = "Microsoft sent no “acr”. In the app registration, under Authentication, “ID tokens (used for implicit and hybrid flows)” must be on, and this provider’s “flow” must be “hybrid”.";
 
 fn client_name(request: &Request, context: &Context<'_>) -> String {
     let client = context.broker.settings.clients.get(&request.client);

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 /// It sends people to Microsoft, GitHub or any OpenID Connect provider, weighs what the login there
 /// proved of a second factor, and hands signed tokens to the registry for those who may act.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, after_long_help = HELP)]
+#[command(version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,

@@ -248,6 +248,16 @@ async fn an_access_token_counts_from_its_time_to_its_time() {
     assert_eq!(ask().await.status, 200, "after nine minutes");
     world.broker.clock.advance(2 * 60);
     assert_unauthorized(&ask().await, "after eleven minutes");
+    world.broker.clock.advance(14 * 24 * 3_600);
+    assert_unauthorized(&ask().await, "two weeks later");
+    let code = world
+        .sign_in(&mut Browser::new(), &Login::new("github", "ann-mfa"))
+        .await;
+    assert_eq!(
+        world.redeem(&code.code()).await.status,
+        200,
+        "and life goes on"
+    );
 }
 
 #[actix_web::test]

@@ -212,7 +212,7 @@ async fn a_description_that_points_elsewhere_reaches_nothing_there() {
 #[actix_web::test]
 async fn a_provider_that_does_not_answer_in_time_ends_on_a_page() {
     let world = World::new().await;
-    let never = || WireFault::slow(Duration::from_secs(60));
+    let never = || WireFault::slow(Duration::from_mins(1));
     let drops = WireAnswer::Trickle {
         piece: 1,
         pause: Duration::from_secs(1),

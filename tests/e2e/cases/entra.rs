@@ -639,7 +639,7 @@ async fn the_same_object_id_in_another_tenant_is_another_account() {
 async fn the_first_logins_of_one_person_at_once_make_one_account() {
     let cases = Cases::new().await;
     let login = ann();
-    let accounts = futures_of(&cases, &login).await;
+    let accounts = accounts_at_once(&cases, &login).await;
     assert!(
         accounts.windows(2).all(|two| two[0] == two[1]),
         "{accounts:?}"
@@ -647,7 +647,7 @@ async fn the_first_logins_of_one_person_at_once_make_one_account() {
 }
 
 /// The accounts of four logins that run side by side.
-async fn futures_of(cases: &Cases, login: &Login) -> [String; 4] {
+async fn accounts_at_once(cases: &Cases, login: &Login) -> [String; 4] {
     let account = || cases.account(login, usual);
     let (one, two, three, four) = tokio::join!(account(), account(), account(), account());
     [one, two, three, four]
@@ -732,7 +732,7 @@ async fn a_person_needs_neither_name_nor_address() {
 
     let preferred = |behaviour: &mut Behaviour| {
         ann_mut(behaviour, |ann| {
-            ann.preferred_username = Some("other@contoso.example".into())
+            ann.preferred_username = Some("other@contoso.example".into());
         });
     };
     let id = cases.tokens(&ann(), preferred).await.id();
@@ -881,9 +881,9 @@ async fn a_step_up_ends_in_a_code_or_in_one_refusal() {
         ("wes-when-asked", "code"),
         ("eve-enrols", "code"),
         ("olaf-ignores", "refused: mfa-absent"),
-        ("bob-password", "refused: provider-cancelled"),
+        ("bob-password", "refused: step-up-declined"),
         ("mallory-switches", "refused: identity-changed"),
-        ("finn-fabrikam", "refused: provider-cancelled"),
+        ("finn-fabrikam", "refused: step-up-declined"),
         ("cleo-declines", "refused: provider-cancelled"),
         ("dana-cancels", "refused: provider-cancelled"),
         ("paul-blocked", "at-provider"),

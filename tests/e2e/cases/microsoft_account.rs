@@ -381,7 +381,7 @@ async fn a_step_up_ends_in_a_code_or_in_one_refusal() {
         ("will-when-asked", "code"),
         ("ella-enrols", "code"),
         ("omar-ignores", "refused: mfa-absent"),
-        ("ben-password", "refused: provider-cancelled"),
+        ("ben-password", "refused: step-up-declined"),
         ("max-switches", "refused: identity-changed"),
         ("carl-declines", "refused: provider-cancelled"),
         ("dora-cancels", "refused: provider-cancelled"),
@@ -394,7 +394,7 @@ async fn a_step_up_ends_in_a_code_or_in_one_refusal() {
     let mut ella = Login::new("microsoft", "ella-enrols");
     ella.enrol = "no";
     cases
-        .check_to_the_end("not now", &ella, usual, "refused: provider-cancelled")
+        .check_to_the_end("not now", &ella, usual, "refused: step-up-declined")
         .await;
 }
 

@@ -74,7 +74,8 @@ fn a_wrong_command_line_ends_with_two() {
     ] {
         let (code, out, err) = parts(&here.run(arguments));
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
-        assert!(err.contains("Usage: countersign"), "{arguments:?}: {err}");
+        let helps = err.contains("Usage: countersign") || err.contains("'--help'");
+        assert!(helps, "{arguments:?}: {err}");
     }
 }
 
@@ -182,7 +183,9 @@ fn a_file_or_a_secret_that_cannot_be_read_is_named() {
         &["countersign.toml:6:", "policy.toml"],
     );
     missing(
-        &|here| fs::write(here.path("policy.toml"), b"version = 1 # \xff\n").expect("a file"),
+        &|here| {
+            fs::write(here.path("policy.toml"), b"version = 1 # \xff\n").expect("a file");
+        },
         &["policy.toml"],
     );
     missing(
@@ -191,7 +194,7 @@ fn a_file_or_a_secret_that_cannot_be_read_is_named() {
                 "countersign.toml",
                 Installation::UPSTREAM_VARIABLE,
                 "NOT_SET_ANYWHERE",
-            )
+            );
         },
         &["countersign.toml:18:", "NOT_SET_ANYWHERE", "is not set"],
     );

@@ -85,7 +85,7 @@ fn troubles() -> Vec<fn(&mut Behaviour)> {
         |b| {
             b.clients
                 .iter_mut()
-                .for_each(|client| client.secret = "another-secret".into())
+                .for_each(|client| client.secret = "another-secret".into());
         },
     ]
 }
@@ -124,7 +124,7 @@ async fn no_secret_code_or_token_is_in_any_log() {
             idp.control().set(trouble);
             let page = site
                 .sign_in(provider, accounts[0], |browser, page| {
-                    secrets.see(browser, page)
+                    secrets.see(browser, page);
                 })
                 .await;
             if let Some(code) = page.sent_with("code") {
@@ -135,7 +135,7 @@ async fn no_secret_code_or_token_is_in_any_log() {
         }
         for account in accounts {
             site.sign_in(provider, account, |browser, page| {
-                secrets.see(browser, page)
+                secrets.see(browser, page);
             })
             .await;
         }

@@ -120,6 +120,38 @@ async fn an_attempt_that_was_begun_before_a_restart_ends_after_it() {
 }
 
 #[actix_web::test]
+async fn a_provider_that_was_taken_out_finishes_no_login_that_it_began() {
+    let site = Site::new().await;
+    let program = site.installation.start();
+    let mut browser = Browser::new();
+    let page = browser.get(&site.authorize_url("oidc")).await;
+    program.kill();
+    let here = &site.installation;
+    here.replace(
+        "countersign.toml",
+        "[provider.oidc.oidc]",
+        "[provider.oidc.other]",
+    );
+    here.replace("policy.toml", "[proof.oidc]", "[proof.other]");
+    let _program = here.start();
+    let mut to = page.location.expect("a way to the provider");
+    to.query_pairs_mut().append_pair("account", "ann-mfa");
+    let answer = browser.get(&to).await.location.expect("a callback");
+    let page = browser.get(&answer).await;
+    assert_eq!(
+        page.reason_code(),
+        Some("unknown-provider"),
+        "{}",
+        page.body
+    );
+    let renamed = answer.as_str().replace("/callback/oidc", "/callback/other");
+    let renamed = url::Url::parse(&renamed).expect("an address");
+    let page = browser.get(&renamed).await;
+    assert_eq!(page.reason_code(), Some("attempt-missing"), "{}", page.body);
+    assert!(site.oidc.control().token_requests().is_empty());
+}
+
+#[actix_web::test]
 async fn sigterm_lets_the_request_in_flight_end_and_then_the_program_ends_well() {
     let site = Site::new().await;
     let mut program = site.installation.start();

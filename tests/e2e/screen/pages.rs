@@ -1,8 +1,8 @@
 //! Every page of the broker's: readable, reachable by keyboard, on a phone, in the dark; and
-//! nothing runs in them. Pictures of all are left in `target/screenshots/`.
+//! nothing runs in them. Pictures of all are left in `target/screenshots/`: `PAGE-DEVICE-SCHEME.png`.
 
 use countersign_dev_idp::Signing;
-use countersign_tests::{BrokerSetup, Look, ScreenSettings};
+use countersign_tests::{BrokerSetup, Look, Screen, ScreenSettings};
 use serde_json::{Value, json};
 
 use super::stage::Stage;
@@ -44,8 +44,8 @@ const ENDS: [(&str, Way); 8] = [
     ("attempt-expired", Way::Dawdle("oidc", "ann-mfa")),
 ];
 
-/// The pages on the way, and what an unaccepted sign-in ends with; each kind and each advice once.
-const SIGN_INS: [(&str, Way); 13] = [
+/// The pages on the way, and the ends of a sign-in that lacks a second factor: each advice once.
+const SIGN_INS: [(&str, Way); 8] = [
     ("chooser", Way::Request(&[])),
     ("step-up", Way::SignIn("entra", "wes-when-asked")),
     (
@@ -57,9 +57,14 @@ const SIGN_INS: [(&str, Way); 13] = [
     ("mfa-absent-oidc", Way::StepUp("oidc", "bob-password")),
     ("mfa-unknown-entra", Way::StepUp("contoso", "olaf-ignores")),
     ("identity-changed", Way::StepUp("entra", "mallory-switches")),
+];
+
+/// The ends of a sign-in for other reasons.
+const TROUBLES: [(&str, Way); 6] = [
     ("leg-passed", Way::Reload("entra", "wes-when-asked")),
     ("provider-cancelled", Way::SignIn("oidc", "dana-cancels")),
     ("provider-refused", Way::SignIn("github", "uli-no-token")),
+    ("provider-unavailable", Way::SignIn("oidc", "fritz-fails")),
     (
         "provider-misconfigured",
         Way::SignIn("entra", "ulf-unmanaged"),
@@ -110,15 +115,11 @@ async fn check(pages: &[(&str, Way)]) {
     let stage = Stage::new().await;
     for (name, way) in pages {
         stage.screen.forget_cookies().await;
-        stage.screen.look(Look::DESKTOP_LIGHT).await;
         way.walk(&stage).await;
         stage.screen.arrive_at(&[stage.broker()]).await;
         check_reason(&stage, name).await;
         check_keyboard(&stage, name).await;
-        for look in Look::ALL {
-            stage.screen.look(look).await;
-            check_look(&stage, name, look).await;
-        }
+        check_looks(&stage.screen, name).await;
     }
 }
 
@@ -133,21 +134,32 @@ async fn check_reason(stage: &Stage, name: &str) {
     }
 }
 
-async fn check_look(stage: &Stage, name: &str, look: Look) {
+/// Looks at the page in every way.
+pub(super) async fn check_looks(screen: &Screen, name: &str) {
+    for look in Look::ALL {
+        check_look(screen, name, look).await;
+    }
+    screen.look(Look::DESKTOP_LIGHT).await;
+}
+
+/// Nothing sticks out of the window, and axe finds nothing wrong. Leaves a picture.
+async fn check_look(screen: &Screen, name: &str, look: Look) {
     let shown = format!("{name}-{}", look.name());
-    let outside = stage.screen.run(OUTSIDE).await;
+    screen.look(look).await;
+    let outside = screen.run(OUTSIDE).await;
     assert_eq!(outside, json!([]), "{shown}: out of the window");
-    stage.screen.screenshot(&shown).await;
-    let violations = stage.screen.violations().await;
+    screen.screenshot(&shown).await;
+    let violations = screen.violations().await;
     assert!(violations.is_empty(), "{shown}: {violations:#?}");
 }
 
-/// What stands outside the window's width; the page itself, if it can be scrolled sideways.
+/// What sticks out of the window's width; the page itself, if it can be scrolled sideways. A skip
+/// link that waits wholly outside does not count.
 const OUTSIDE: &str = r"
     const width = document.documentElement.clientWidth;
     const sticksOut = one => {
         const box = one.getBoundingClientRect();
-        return box.left < 0 || box.right > width + 0.5 || one.scrollWidth > one.clientWidth + 1
+        return box.left < 0 && box.right > 0 || box.right > width + 0.5 || one.scrollWidth > one.clientWidth + 1
             && getComputedStyle(one).display !== 'inline';
     };
     const found = [...document.querySelectorAll('html, body, body *:not(svg *)')].filter(sticksOut);
@@ -182,6 +194,11 @@ async fn every_page_that_ends_a_request_is_accessible_on_every_screen() {
 #[actix_web::test]
 async fn every_page_of_a_sign_in_is_accessible_on_every_screen() {
     check(&SIGN_INS).await;
+}
+
+#[actix_web::test]
+async fn every_page_of_a_sign_in_that_fails_is_accessible_on_every_screen() {
+    check(&TROUBLES).await;
 }
 
 #[actix_web::test]
@@ -232,7 +249,7 @@ async fn markup_in_a_client_s_name_stays_text() {
         let shown = stage.screen.text("body").await;
         assert!(shown.contains(MARKUP), "{name}: {shown}");
         assert_eq!(stage.screen.count("b, script").await, 0, "{name}");
-        check_look(&stage, &format!("markup-{name}"), Look::PHONE_LIGHT).await;
+        check_look(&stage.screen, &format!("markup-{name}"), Look::PHONE_LIGHT).await;
     }
 }
 

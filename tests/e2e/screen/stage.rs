@@ -62,6 +62,12 @@ impl Stage {
         self.screen.arrive_at(&["http://127.0.0.2:"]).await;
     }
 
+    /// Chooses a provider on the broker's chooser.
+    pub(super) async fn choose(&self, provider: &str) {
+        let link = format!("nav a[href$='provider={provider}']");
+        self.screen.click(&link).await;
+    }
+
     /// Picks an account or an answer at the provider.
     pub(super) async fn pick(&self, choice: &str) {
         self.screen.click(&format!("#choice-{choice}")).await;

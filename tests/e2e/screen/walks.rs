@@ -1,5 +1,6 @@
 //! Sign-ins as people make them, one page after the other.
 
+use countersign_dev_idp::entra::{Honour, OptionalClaim};
 use serde_json::json;
 
 use super::stage::Stage;
@@ -8,15 +9,15 @@ use super::stage::Stage;
 async fn the_chooser_leads_to_every_kind_of_provider_and_on_to_the_registry() {
     let stage = Stage::new().await;
     for (provider, account, acr, basis) in [
-        ("Microsoft", "mia-mfa", "mfa", "session"),
-        ("Microsoft Entra ID", "ann-mfa", "mfa", "session"),
-        ("Contoso", "ann-mfa", "mfa-attested", "tenant"),
-        ("GitHub", "ann-mfa", "mfa-enrolled", "enrolment"),
-        ("Example ID", "ann-mfa", "mfa", "session"),
+        ("microsoft", "mia-mfa", "mfa", "session"),
+        ("entra", "ann-mfa", "mfa", "session"),
+        ("contoso", "ann-mfa", "mfa-attested", "tenant"),
+        ("github", "ann-mfa", "mfa-enrolled", "enrolment"),
+        ("oidc", "ann-mfa", "mfa", "session"),
     ] {
         stage.screen.goto(&stage.request(&[])).await;
         assert_eq!(stage.screen.text("h1").await, "Sign in to Example Gallery");
-        stage.screen.click_link(provider).await;
+        stage.choose(provider).await;
         stage.pick(account).await;
         assert_eq!(stage.outcome().await, "registry: code", "{provider}");
         let tokens = stage.redeem().await;
@@ -33,7 +34,7 @@ async fn the_pages_work_where_scripts_do_not_run() {
     let stage = Stage::new().await;
     stage.screen.stop_scripts().await;
     stage.screen.goto(&stage.request(&[])).await;
-    stage.screen.click_link("Microsoft").await;
+    stage.choose("microsoft").await;
     stage.pick("omar-ignores").await;
     // The provider's own form can't send itself now: a person presses its button.
     stage.screen.click("#answer button").await;
@@ -43,7 +44,7 @@ async fn the_pages_work_where_scripts_do_not_run() {
     stage.screen.click("#answer button").await;
     assert_eq!(stage.outcome().await, "page: mfa-absent");
     stage.screen.click_link("Sign in another way").await;
-    stage.screen.click_link("GitHub").await;
+    stage.choose("github").await;
     stage.pick("ann-mfa").await;
     assert_eq!(stage.outcome().await, "registry: code");
 }
@@ -98,7 +99,7 @@ async fn a_refused_person_can_try_again_sign_in_otherwise_or_go_back() {
     stage.pick("bob-password").await;
     assert_eq!(stage.outcome().await, "page: mfa-absent");
     stage.screen.click_link("Sign in another way").await;
-    stage.screen.click_link("Example ID").await;
+    stage.choose("oidc").await;
     stage.pick("dana-cancels").await;
     assert_eq!(stage.outcome().await, "page: provider-cancelled");
     stage.screen.click_link("Back to Example Gallery").await;
@@ -121,6 +122,7 @@ async fn a_refused_person_can_try_again_sign_in_otherwise_or_go_back() {
 async fn check_step_up(stage: &Stage, login: (&str, &str), answer: Option<&str>, expected: &str) {
     let (provider, account) = login;
     stage.screen.forget_cookies().await;
+    stage.world.entra.control().forget_enrolments();
     let outcome = stage.sign_in(provider, account).await;
     assert_eq!(outcome, "step-up: mfa-absent", "{login:?}");
     stage.step_up().await;
@@ -137,6 +139,11 @@ async fn the_step_up_ends_signed_in_or_with_a_reason() {
     for (login, answer, expected) in [
         (("microsoft", "ella-enrols"), Some("yes"), "registry: code"),
         (("entra", "eve-enrols"), Some("yes"), "registry: code"),
+        (
+            ("entra", "eve-enrols"),
+            Some("no"),
+            "page: step-up-declined",
+        ),
         (("entra", "wes-when-asked"), None, "registry: code"),
         (
             ("entra", "mallory-switches"),
@@ -147,11 +154,31 @@ async fn the_step_up_ends_signed_in_or_with_a_reason() {
     ] {
         check_step_up(&stage, login, answer, expected).await;
     }
-    stage.world.entra.control().forget_enrolments();
-    let declined = (
-        ("entra", "eve-enrols"),
-        Some("no"),
-        "page: provider-cancelled",
-    );
-    check_step_up(&stage, declined.0, declined.1, declined.2).await;
+}
+
+#[actix_web::test]
+async fn who_does_not_take_the_step_up_goes_back_to_the_registry() {
+    let stage = Stage::new().await;
+    let outcome = stage.sign_in("entra", "wes-when-asked").await;
+    assert_eq!(outcome, "step-up: mfa-absent");
+    stage.screen.click_link("Back to Example Gallery").await;
+    assert_eq!(stage.outcome().await, "registry: access_denied");
+}
+
+#[actix_web::test]
+async fn a_step_up_for_a_fresh_sign_in_does_not_speak_of_second_factors() {
+    let stage = Stage::new().await;
+    let url = stage.request(&[("provider", "entra"), ("max_age", "1")]);
+    stage.world.entra.control().set(|behaviour| {
+        let entra = &mut behaviour.entra;
+        entra.optional_claims.insert(OptionalClaim::AuthTime);
+        entra.max_age = Honour::Ignored;
+        entra.session_age = 600;
+    });
+    stage.screen.goto(&url).await;
+    stage.pick("ann-mfa").await;
+    assert_eq!(stage.outcome().await, "step-up: auth-too-old");
+    let shown = stage.screen.text("main").await;
+    assert!(shown.contains("sign in again"), "{shown}");
+    assert!(!shown.contains("second factor"), "{shown}");
 }

@@ -1,7 +1,10 @@
 """Canaille, an identity server, with the people and the factors that a test asks for.
 
-Started with {"host", "directory", "factors": ["password", "otp", …], "client": {…}, "people": [{…}]};
+Started with {"host", "factors": ["password", "otp", …], "client": {…}, "people": [{…}]};
 says {"issuer": "http://…"} when it listens. Ends when its standard input does.
+
+Everything is kept in memory: its databases refuse a second access token of one person in one
+second, because the two are equal.
 """
 
 import datetime
@@ -27,8 +30,7 @@ site = create_app(
         "SECRET_KEY": os.urandom(32).hex(),
         "SERVER_NAME": address,
         "PREFERRED_URL_SCHEME": "http",
-        "CANAILLE": {"AUTHENTICATION_FACTORS": settings["factors"]},
-        "CANAILLE_SQL": {"DATABASE_URI": f"sqlite:///{settings['directory']}/canaille.sqlite"},
+        "CANAILLE": {"DATABASE": "memory", "AUTHENTICATION_FACTORS": settings["factors"]},
         "CANAILLE_OIDC": {"ACTIVE_JWKS": [RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)]},
     }
 )
@@ -39,15 +41,17 @@ with site.app_context(), Backend.instance.session():
         if "secret_token" in person:
             person["last_otp_login"] = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
         Backend.instance.save(models.User(**person))
-    Backend.instance.save(
-        models.Client(
-            grant_types=["authorization_code"],
-            response_types=["code"],
-            token_endpoint_auth_method="client_secret_basic",
-            scope=["openid", "profile", "email"],
-            **settings["client"],
-        )
+    client = models.Client(
+        grant_types=["authorization_code"],
+        response_types=["code"],
+        token_endpoint_auth_method="client_secret_basic",
+        id_token_signed_response_alg="RS256",  # left alone it takes RS512
+        scope=["openid", "profile", "email"],
+        **settings["client"],
     )
+    Backend.instance.save(client)
+    client.audience = [client]  # the `aud` of its ID tokens, as Canaille's own registration sets it
+    Backend.instance.save(client)
 
 
 class Quiet(WSGIRequestHandler):

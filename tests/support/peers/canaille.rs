@@ -6,7 +6,6 @@ use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
 use countersign_providers::{Credentials, Http, Oidc, Provider};
 use secrecy::SecretString;
 use serde_json::json;
-use tempfile::TempDir;
 use url::Url;
 
 use super::Peer;
@@ -45,9 +44,7 @@ pub struct AuthenticatorApp(Vec<u8>);
 pub struct Canaille {
     name: &'static str,
     issuer: Url,
-    /// Before the directory of its database: fields are dropped in this order.
     _peer: Peer,
-    _directory: TempDir,
 }
 
 impl Canaille {
@@ -59,10 +56,8 @@ impl Canaille {
         people: &[Person],
         broker: &str,
     ) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
         let argument = json!({
             "host": host,
-            "directory": directory.path(),
             "factors": factors.names(),
             "client": {
                 "client_id": name,
@@ -80,7 +75,6 @@ impl Canaille {
             name,
             issuer: issuer.expect("an issuer").expect("an address"),
             _peer: peer,
-            _directory: directory,
         }
     }
 
@@ -109,10 +103,9 @@ impl Canaille {
         let within = |url: &Url| url.origin() == self.issuer.origin();
         let mut page = browser.follow(to, within).await;
         let mut filled_in = Vec::new();
-        let tries = |page: &Page, filled_in: &[Url]| {
-            filled_in.iter().filter(|url| **url == page.url).count()
-        };
-        while page.location.is_none() && tries(&page, &filled_in) < 2 {
+        while page.location.is_none()
+            && filled_in.iter().filter(|url| **url == page.url).count() < 2
+        {
             let Some(answer) = person.answer(&page) else {
                 return page;
             };
@@ -209,13 +202,9 @@ impl AuthenticatorApp {
         reason = "Canaille goes by the machine's clock"
     )]
     fn code(&self) -> String {
-        self.code_at(jiff::Timestamp::now().as_second())
-    }
-
-    fn code_at(&self, seconds: i64) -> String {
+        let steps = jiff::Timestamp::now().as_second() / 30;
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.0);
-        let counter = (seconds / 30).to_be_bytes();
-        let digest = hmac::sign(&key, &counter);
+        let digest = hmac::sign(&key, &steps.to_be_bytes());
         let digest = digest.as_ref();
         // RFC 4226 5.3: the last four bits say where the number stands.
         let offset = usize::from(digest[19] & 15);
