@@ -35,7 +35,8 @@ async fn world() -> World {
 fn register(setup: &mut BrokerSetup, registration: Registration) {
     let id = ClientId::new(registration.id).expect("a client id");
     setup.clients.insert(id, registration.client());
-    setup.policy += &format!("[client.{}]\ntier = \"manage\"\n", registration.id);
+    let tier = format!("[client.{}]\ntier = \"manage\"\n", registration.id);
+    setup.policy.push_str(&tier);
 }
 
 /// Sends a person from the client through the broker, and gives the address they come back with.

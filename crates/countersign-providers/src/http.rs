@@ -103,6 +103,8 @@ impl Http {
         };
         let client = builder()
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy would resolve names itself, past the guard.
+            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
             .dns_resolver(guard)

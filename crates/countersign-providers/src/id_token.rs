@@ -59,7 +59,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) client_id: &'a str,
     pub(crate) nonce: &'a str,
-    pub(crate) algorithms: &'a [Algorithm],
+    /// The one algorithm that the provider is registered with.
+    pub(crate) algorithm: Algorithm,
     pub(crate) may_sign: &'a dyn Fn(&Key) -> bool,
     pub(crate) binding: Binding<'a>,
     pub(crate) now: Timestamp,
@@ -88,7 +89,6 @@ struct Header {
     kid: Option<String>,
     typ: Option<String>,
     cty: Option<String>,
-    crit: Option<Value>,
 }
 
 /// A verified ID token.
@@ -107,9 +107,14 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         // (1) An encrypted token has five segments, and is not asked for.
         let (header, payload) = signed.split_once('.').ok_or(TokenFault::Malformed)?;
-        let header = Value::Object(segment::<StrictObject>(header)?.0);
+        let header = segment::<StrictObject>(header)?.0;
+        // RFC 7515 4.1.11: an extension that must be understood and is not.
+        if header.contains_key("crit") {
+            return Err(TokenFault::Header);
+        }
+        let header = Header::deserialize(Value::Object(header));
         Ok(Self {
-            header: Header::deserialize(header).map_err(|_| TokenFault::Header)?,
+            header: header.map_err(|_| TokenFault::Header)?,
             claims: segment::<StrictObject>(payload)?.0,
             signed,
             signature,
@@ -137,36 +142,31 @@ impl<'a> Unverified<'a> {
         token.check_parties(expected)?;
         token.check_times(expected.now)?;
         token.check_nonce(expected.nonce)?;
-        token.check_binding(expected.binding)?;
+        token.check_binding(expected)?;
         Ok(token)
     }
 
     /// (6), (7), (8): the signature, by an allowed asymmetric algorithm and a key of the provider's.
     fn check_signature(&self, expected: &Expected<'_>, keys: &KeySet) -> Result<(), TokenFault> {
         self.check_header()?;
-        let algorithm = expected
-            .algorithms
-            .iter()
-            .find(|one| format!("{one:?}") == self.header.alg)
-            .ok_or(TokenFault::Algorithm)?;
+        let algorithm = expected.algorithm;
+        if self.header.alg != format!("{algorithm:?}") {
+            return Err(TokenFault::Algorithm);
+        }
         let key = keys
-            .find(self.header.kid.as_deref(), *algorithm, expected.may_sign)
+            .find(self.header.kid.as_deref(), algorithm, expected.may_sign)
             .map_err(|none| match none {
                 NoKey::Unknown => TokenFault::UnknownKey,
                 NoKey::Ambiguous => TokenFault::AmbiguousKey,
             })?;
         let signed = self.signed.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, signed, &key.decoding, *algorithm) {
+        match jsonwebtoken::crypto::verify(self.signature, signed, &key.decoding, algorithm) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(TokenFault::Signature),
         }
     }
 
     fn check_header(&self) -> Result<(), TokenFault> {
-        // RFC 7515 4.1.11: an extension that must be understood and is not.
-        if self.header.crit.is_some() {
-            return Err(TokenFault::Header);
-        }
         // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
         let typ = self.header.typ.as_deref().unwrap_or("JWT");
         let is_id_token = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("JOSE");
@@ -267,14 +267,16 @@ impl IdToken {
         }
     }
 
-    fn check_binding(&self, binding: Binding<'_>) -> Result<(), TokenFault> {
-        let (name, bound, required) = match binding {
+    fn check_binding(&self, expected: &Expected<'_>) -> Result<(), TokenFault> {
+        let (name, bound, required) = match expected.binding {
             Binding::Code(code) => ("c_hash", code, true),
             Binding::AccessToken(token) => ("at_hash", token, false),
         };
         match self.claims.get(name) {
             None if !required => Ok(()),
-            Some(Value::String(hash)) if *hash == left_half_hash(bound) => Ok(()),
+            Some(Value::String(hash)) if *hash == left_half_hash(bound, expected.algorithm) => {
+                Ok(())
+            }
             Some(_) | None => Err(TokenFault::Claim(name)),
         }
     }
@@ -336,12 +338,16 @@ fn segment<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, TokenFault> {
     serde_json::from_slice(&bytes).map_err(|_| TokenFault::Malformed)
 }
 
-/// Core 3.3.2.11, 3.1.3.8: base64url of the left half of the hash that the algorithm uses.
-/// All algorithms that providers are configured with hash with SHA-256, but for the 384 and 512 ones,
-/// which are refused at configuration.
-fn left_half_hash(bound: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, bound.as_bytes());
-    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
+/// Core 3.3.2.11, 3.1.3.8: base64url of the left half of the hash that the algorithm uses. SHA-256 for
+/// all that a provider can be configured with, but for Ed25519, which hashes with SHA-512 (RFC 8032 5.1).
+fn left_half_hash(bound: &str, algorithm: Algorithm) -> String {
+    let algorithm = match algorithm {
+        Algorithm::EdDSA => &digest::SHA512,
+        _ => &digest::SHA256,
+    };
+    let hash = digest::digest(algorithm, bound.as_bytes());
+    let (left, _) = hash.as_ref().split_at(hash.as_ref().len() / 2);
+    URL_SAFE_NO_PAD.encode(left)
 }
 
 /// A NumericDate within the years that a clock can mean.

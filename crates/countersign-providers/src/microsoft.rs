@@ -12,7 +12,6 @@ use std::sync::Arc;
 use countersign_core::sign_in::{Flow, Visit};
 use countersign_core::{Ask, Evidence, ProviderId, Strength, TenantId};
 use jiff::Timestamp;
-use jsonwebtoken::Algorithm;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::json;
 use url::Url;
@@ -185,7 +184,6 @@ impl Microsoft {
             metadata,
             visit,
             client_id: &self.settings.credentials.client_id,
-            algorithms: &[Algorithm::RS256],
             binding,
             now,
         };

@@ -43,8 +43,7 @@ pub struct OidcSettings {
     pub enrolment_url: Option<Url>,
 }
 
-/// The algorithms that a provider may be configured with: all hash with SHA-256 but EdDSA,
-/// for which OpenID Connect leaves `at_hash` open; it is then not compared.
+/// The algorithms that a provider may be configured with (`id_token_signed_response_alg`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningAlgorithm {
     /// RSASSA-PKCS1-v1_5; OpenID Connect's default.
@@ -176,7 +175,7 @@ impl Oidc {
             issuer: &metadata.issuer,
             client_id: &self.settings.credentials.client_id,
             nonce: &visit.nonce,
-            algorithms: &[self.settings.algorithm.jws()],
+            algorithm: self.settings.algorithm.jws(),
             may_sign: &|_| true,
             binding: Binding::AccessToken(tokens.access_token.secret()),
             now,

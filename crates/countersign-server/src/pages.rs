@@ -444,10 +444,9 @@ fn is_mended_by_enrolling(reason: Reason) -> bool {
 /// What the operator may have to change at the provider.
 fn for_operator(why: &Why, provider: &Provider) -> Option<String> {
     match (why, provider) {
-        (Why::Provider(ProviderError::Misconfigured(what)), _) => Some(format!(
-            "The registration at {}: {what}.",
-            provider.title()
-        )),
+        (Why::Provider(ProviderError::Misconfigured(what)), _) => {
+            Some(format!("The registration at {}: {what}.", provider.title()))
+        }
         (Why::Provider(ProviderError::Answer(_)), Provider::Microsoft(_)) => Some(SILENT.into()),
         (why, Provider::Microsoft(_)) if why.reason() == Some(Reason::MfaUnknown) => {
             Some(SILENT.into())

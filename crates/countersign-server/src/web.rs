@@ -10,7 +10,7 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::{self, Next};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
 use jiff::Timestamp;
 use url::form_urlencoded;
 
@@ -22,8 +22,9 @@ use crate::{Broker, metadata, pages, sign_in, token};
 const LONGEST_TARGET: usize = 8 * 1024;
 /// The longest form, in bytes: a `form_post` holds a code and an ID token of a few KiB each.
 const LONGEST_FORM: usize = 64 * 1024;
-/// How long a request may take to arrive whole and be answered; provider time-outs lie below.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request may take to arrive whole and be answered. A callback asks a provider up to four
+/// times, with a time-out of eight seconds each; the person then gets a page that says so.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
 impl Broker {
     /// Serves on this listener until the server is stopped. `workers` threads.
@@ -33,7 +34,7 @@ impl Broker {
             App::new()
                 .app_data(broker.clone())
                 .app_data(web::PayloadConfig::new(LONGEST_FORM))
-                .wrap(middleware::from_fn(guard))
+                .wrap(middleware::from_fn(admit))
                 .configure(routes)
                 .default_service(web::to(not_found))
         });
@@ -48,32 +49,30 @@ impl Broker {
 
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .route("/", web::get().to(pages::home))
-        .route(pages::STYLE_PATH, web::get().to(pages::style))
-        .route(pages::ICON_PATH, web::get().to(pages::icon))
-        .route(
-            "/.well-known/openid-configuration",
-            web::get().to(metadata::describe),
-        )
-        .route(
-            "/.well-known/oauth-authorization-server",
-            web::get().to(metadata::describe),
-        )
-        .route("/jwks.json", web::get().to(metadata::key_set))
+        .route("/", read().to(pages::home))
+        .route(pages::STYLE_PATH, read().to(pages::style))
+        .route(pages::ICON_PATH, read().to(pages::icon))
+        .route(OPENID_CONFIGURATION, read().to(metadata::describe))
+        .route(OAUTH_METADATA, read().to(metadata::describe))
+        .route("/jwks.json", read().to(metadata::key_set))
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
-        .route("/callback/{provider}", web::get().to(sign_in::callback))
-        .route(
-            "/callback/{provider}",
-            web::post().to(sign_in::callback_by_form),
-        )
-        .route(
-            "/callback/{provider}/continue",
-            web::get().to(sign_in::resume),
-        )
+        .route(CALLBACK, web::get().to(sign_in::callback))
+        .route(CALLBACK, web::post().to(sign_in::callback_by_form))
+        .route(CONTINUE, web::get().to(sign_in::resume))
         .route("/token", web::post().to(token::redeem))
         .route("/userinfo", web::get().to(token::user_info))
         .route("/userinfo", web::post().to(token::user_info_by_form));
+}
+
+const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
+const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
+const CALLBACK: &str = "/callback/{provider}";
+const CONTINUE: &str = "/callback/{provider}/continue";
+
+/// GET and HEAD, for what can be read without any effect. A HEAD of a callback would spend its code.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn not_found(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
@@ -82,7 +81,7 @@ async fn not_found(request: HttpRequest, broker: web::Data<Broker>) -> HttpRespo
 }
 
 /// What every request passes: a cap on its target, a time limit, and the headers of every answer.
-async fn guard(
+async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {

@@ -50,7 +50,7 @@ async fn a_person_signs_in_to_the_registry_and_publishes() {
     check_looks(&screen, "registry-may-publish").await;
     screen.click("#publish").await;
     let listed = screen.text("#packages").await;
-    assert!(listed.contains("mia-says 1.0.0"), "{listed}");
+    assert!(listed.contains("mia-says"), "{listed}");
 }
 
 #[actix_web::test]

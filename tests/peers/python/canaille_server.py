@@ -30,7 +30,8 @@ site = create_app(
         "SECRET_KEY": os.urandom(32).hex(),
         "SERVER_NAME": address,
         "PREFERRED_URL_SCHEME": "http",
-        "CANAILLE": {"DATABASE": "memory", "AUTHENTICATION_FACTORS": settings["factors"]},
+        # Whole pages: those that HTMX swaps in can show a passkey challenge that is not the session's.
+        "CANAILLE": {"DATABASE": "memory", "HTMX": False, "AUTHENTICATION_FACTORS": settings["factors"]},
         "CANAILLE_OIDC": {"ACTIVE_JWKS": [RSAKey.generate_key(2048, auto_kid=True).as_dict(private=True)]},
     }
 )

@@ -86,7 +86,6 @@ pub(super) struct Check<'a> {
     pub(super) metadata: &'a Metadata,
     pub(super) visit: &'a Visit,
     pub(super) client_id: &'a str,
-    pub(super) algorithms: &'a [Algorithm],
     pub(super) binding: Binding<'a>,
     pub(super) now: Timestamp,
 }
@@ -104,7 +103,8 @@ impl Check<'_> {
             issuer: &issuer,
             client_id: self.client_id,
             nonce: &self.visit.nonce,
-            algorithms: self.algorithms,
+            // Microsoft signs ID tokens with nothing else.
+            algorithm: Algorithm::RS256,
             may_sign: &|key| self.may_sign(key, &tid, &issuer),
             binding: self.binding,
             now: self.now,
