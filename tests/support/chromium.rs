@@ -127,10 +127,10 @@ impl Screen {
                 tokio::time::sleep(GLANCE).await;
             }
         });
-        match arrived.await {
-            Ok(url) => url,
-            Err(_) => panic!("not at {beginnings:?} but {}", self.describe().await),
-        }
+        let Ok(url) = arrived.await else {
+            panic!("not at {beginnings:?} but {}", self.describe().await);
+        };
+        url
     }
 
     /// The page's title.

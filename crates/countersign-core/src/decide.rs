@@ -529,6 +529,10 @@ impl Case<'_> {
             .cloned();
         let mut ask = Ask::for_level(self.policy, &evidence.provider, tenant, level);
         ask.max_age = shortfall.max_age;
+        // Where only time has passed, MFA was shown, maybe by `amr`: what need not be demanded is wished for.
+        if shortfall.level.is_none() {
+            ask.strength = Strength::Voluntary;
+        }
         // A provider whose proof can't be asked for by name can only be asked to do it again.
         let nothing_to_name = ask.acr_values.is_empty() && ask.contexts.is_empty();
         ask.reauthenticate = shortfall.reauthenticate || nothing_to_name;

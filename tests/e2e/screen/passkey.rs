@@ -44,9 +44,13 @@ async fn a_passkey_counts_when_it_is_made_and_when_it_is_used() {
 }
 
 async fn give_password(screen: &Screen, person: &Person) {
-    screen.type_into("input[name=login]", person.user_name).await;
+    screen
+        .type_into("input[name=login]", person.user_name)
+        .await;
     screen.press("Enter").await;
-    screen.type_into("input[name=password]", person.password).await;
+    screen
+        .type_into("input[name=password]", person.password)
+        .await;
     screen.press("Enter").await;
 }
 

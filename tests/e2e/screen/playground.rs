@@ -18,7 +18,9 @@ async fn open() -> (Playground, Screen) {
 
 /// Chooses a provider at the broker and an account there.
 async fn sign_in(screen: &Screen, provider: &str, account: &str) {
-    screen.click(&format!("nav a[href$='provider={provider}']")).await;
+    screen
+        .click(&format!("nav a[href$='provider={provider}']"))
+        .await;
     screen.click(&format!("#choice-{account}")).await;
 }
 
@@ -41,8 +43,15 @@ async fn a_person_signs_in_to_the_registry_and_publishes() {
     screen.type_into("#package-version", "1.0.0").await;
     screen.click("#publish").await;
     // The token does not reach that far: the registry sends the person to the broker for more.
-    screen.arrive_at(&[playground.broker_url(), "http://127.0.0.2:"]).await;
-    if screen.url().await.as_str().starts_with(playground.broker_url()) {
+    screen
+        .arrive_at(&[playground.broker_url(), "http://127.0.0.2:"])
+        .await;
+    if screen
+        .url()
+        .await
+        .as_str()
+        .starts_with(playground.broker_url())
+    {
         screen.click("nav a[href$='provider=microsoft']").await;
     }
     screen.click("#choice-mia-mfa").await;
@@ -73,7 +82,9 @@ async fn the_stand_ins_pages_are_accessible_too() {
     for provider in ["microsoft", "entra", "github", "oidc"] {
         screen.look(Look::DESKTOP_LIGHT).await;
         screen.goto(&chooser).await;
-        screen.click(&format!("nav a[href$='provider={provider}']")).await;
+        screen
+            .click(&format!("nav a[href$='provider={provider}']"))
+            .await;
         screen.arrive_at(&["http://127.0.0.2:"]).await;
         check_looks(&screen, &format!("stand-in-{provider}")).await;
     }
