@@ -14,14 +14,14 @@ mod process;
 
 use std::path::{Path, PathBuf};
 
-use driver::{Driver, Kind};
+use driver::{AT_ONCE, Driver, Kind};
 use floor::Floor;
 use process::{Broker, Upstream};
 
 /// How many logins are measured of each kind.
-const LOGINS: u32 = 3_000;
+const LOGINS: u32 = 4_000;
 /// How many come before, to fill caches and connections.
-const WARM_UP: u32 = 300;
+const WARM_UP: u32 = 400;
 /// How often the broker is started for the median.
 const STARTS: usize = 15;
 
@@ -64,10 +64,12 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
 
     let floor = Floor::measure();
     floor.print();
-    println!("one login, CPU of the broker: {LOGINS} logins each, {WARM_UP} before");
-    let mut driver = Driver::new(&running.issuer);
+    println!(
+        "one login, CPU of the broker: {LOGINS} logins each, {AT_ONCE} at once, {WARM_UP} before"
+    );
+    let driver = Driver::new(&running.issuer);
     for kind in Kind::ALL {
-        let measured = one_login_us(&mut driver, &running, kind).await?;
+        let measured = one_login_us(&driver, &running, kind).await?;
         let least = floor.of(kind);
         println!(
             "  {:<39} {measured:>8.1} µs   floor {least:>6.1} µs   ratio {:.2}",
@@ -84,7 +86,7 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one_login_us(driver: &mut Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
+async fn one_login_us(driver: &Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
     driver.run(kind, WARM_UP).await?;
     let before = broker.cpu_us()?;
     driver.run(kind, LOGINS).await?;

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
 const ROUTES: [(&str, &[&str]); 11] = [
-    ("/", &["GET"]),
-    ("/assets/0.1.0/countersign.css", &["GET"]),
-    ("/assets/0.1.0/icon.svg", &["GET"]),
-    ("/.well-known/openid-configuration", &["GET"]),
-    ("/.well-known/oauth-authorization-server", &["GET"]),
-    ("/jwks.json", &["GET"]),
+    ("/", &["GET", "HEAD"]),
+    ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
+    ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
+    ("/.well-known/openid-configuration", &["GET", "HEAD"]),
+    ("/.well-known/oauth-authorization-server", &["GET", "HEAD"]),
+    ("/jwks.json", &["GET", "HEAD"]),
     ("/authorize", &["GET", "POST"]),
     ("/callback/oidc", &["GET", "POST"]),
     ("/callback/oidc/continue", &["GET"]),
