@@ -37,13 +37,13 @@ impl Floor {
         let mut signature = vec![0; rsa.public_modulus_len()];
         let mut sign = || {
             rsa.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, &mut signature)
-                .expect("signed")
+                .expect("signed");
         };
         let rs256_sign = best_us(300, &mut sign);
         Self {
             rs256_sign,
             rs256_verify: best_us(3_000, || {
-                public.verify_sig(&MESSAGE, &signature).expect("verified")
+                public.verify_sig(&MESSAGE, &signature).expect("verified");
             }),
             es256_sign: best_us(3_000, || {
                 let _ = p256.sign(&random, &MESSAGE).expect("signed");
