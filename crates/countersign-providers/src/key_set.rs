@@ -1,8 +1,13 @@
 //! A provider's public keys (RFC 7517), kept with the member that Microsoft adds: each key's `issuer`.
 
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::ProviderError;
+use crate::cache::Cached;
+use crate::id_token::TokenFault;
 
 /// A provider's signing keys, parsed once.
 #[derive(Debug)]
@@ -125,6 +130,25 @@ fn key(value: Value) -> Option<Key> {
         cloud_instance_name: raw.cloud_instance_name,
         decoding,
     })
+}
+
+impl Cached<KeySet> {
+    /// Verifies with the provider's keys. A key that we have not seen may be a new one: the keys are
+    /// then fetched anew, as often as [`Cached`] allows, and the token is verified once more.
+    pub(crate) async fn verify<T>(
+        &self,
+        now: Timestamp,
+        fetch: impl AsyncFn() -> Result<KeySet, ProviderError>,
+        check: impl Fn(&KeySet) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        match check(&*self.current(now, &fetch).await?) {
+            Err(ProviderError::IdToken(TokenFault::UnknownKey)) => {
+                let keys = self.renewed(now, &fetch).await?;
+                check(&*keys.ok_or(TokenFault::UnknownKey)?)
+            }
+            verified => verified,
+        }
+    }
 }
 
 /// No key for a token, or more than one.

@@ -20,7 +20,7 @@ pub use tenancy::Audience;
 
 use crate::cache::Cached;
 use crate::http::{Http, Reach};
-use crate::id_token::{Binding, TokenFault};
+use crate::id_token::Binding;
 use crate::key_set::KeySet;
 use crate::metadata::Metadata;
 use crate::token_endpoint::{ClientAuthentication, Exchange};
@@ -188,14 +188,8 @@ impl Microsoft {
             now,
         };
         let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
-        let keys = self.keys.current(now, fetch).await?;
-        match check.verify(raw, &keys) {
-            Err(ProviderError::IdToken(TokenFault::UnknownKey)) => {
-                let keys = self.keys.renewed(now, fetch).await?;
-                check.verify(raw, &*keys.ok_or(TokenFault::UnknownKey)?)
-            }
-            verified => verified,
-        }
+        let check = |keys: &KeySet| check.verify(raw, keys);
+        self.keys.verify(now, fetch, check).await
     }
 
     async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {

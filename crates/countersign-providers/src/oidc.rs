@@ -15,7 +15,7 @@ pub(crate) use evidence::auth_time;
 
 use crate::cache::Cached;
 use crate::http::{Http, Reach};
-use crate::id_token::{Binding, Expected, IdToken, TokenFault, Unverified};
+use crate::id_token::{Binding, Expected, IdToken, Unverified};
 use crate::key_set::KeySet;
 use crate::metadata::Metadata;
 use crate::strict_json::StrictObject;
@@ -181,16 +181,8 @@ impl Oidc {
             now,
         };
         let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
-        let keys = self.keys.current(now, fetch).await?;
-        match Unverified::parse(raw)?.verify(&expected, &keys) {
-            // A key that we have not seen: the provider may have changed its keys.
-            Err(TokenFault::UnknownKey) => {
-                let keys = self.keys.renewed(now, fetch).await?;
-                let keys = keys.ok_or(TokenFault::UnknownKey)?;
-                Ok(Unverified::parse(raw)?.verify(&expected, &keys)?)
-            }
-            verified => Ok(verified?),
-        }
+        let check = |keys: &KeySet| Ok(Unverified::parse(raw)?.verify(&expected, keys)?);
+        self.keys.verify(now, fetch, check).await
     }
 
     /// Name and e-mail address, from UserInfo where the ID token has none.
