@@ -36,18 +36,7 @@ pub(crate) fn put(
     attempt: &Attempt,
     context: &Context<'_>,
 ) -> Result<Vec<Cookie<'static>>, Failure> {
-    let name = name(&attempt.id, Purpose::Attempt);
-    let place = Place {
-        cookie: &name,
-        provider: attempt.provider.as_str(),
-        purpose: Purpose::Attempt,
-    };
-    let broker = context.broker;
-    let sealed = broker
-        .sealer
-        .seal(attempt, place, broker.entropy.as_ref())
-        .filter(|sealed| sealed.len() <= LONGEST)
-        .ok_or(Failure::Page(Problem::TooLarge))?;
+    let (name, sealed) = seal(attempt, attempt, Purpose::Attempt, context)?;
     let mut cookie = cookie(name.clone(), sealed, Duration::minutes(60));
     // A `form_post` is a cross-site POST, on which a Lax cookie does not travel.
     cookie.set_same_site(match attempt.visit.flow {
@@ -84,22 +73,11 @@ pub(crate) fn put_evidence(
     evidence: Evidence,
     context: &Context<'_>,
 ) -> Result<Cookie<'static>, Failure> {
-    let name = name(&attempt.id, Purpose::Evidence);
-    let place = Place {
-        cookie: &name,
-        provider: attempt.provider.as_str(),
-        purpose: Purpose::Evidence,
-    };
     let arrived = Arrived {
         state: attempt.visit.state.clone(),
         evidence,
     };
-    let broker = context.broker;
-    let sealed = broker
-        .sealer
-        .seal(&arrived, place, broker.entropy.as_ref())
-        .filter(|sealed| sealed.len() <= LONGEST)
-        .ok_or(Failure::Page(Problem::TooLarge))?;
+    let (name, sealed) = seal(&arrived, attempt, Purpose::Evidence, context)?;
     Ok(cookie(name, sealed, Duration::minutes(EVIDENCE_MINUTES)))
 }
 
@@ -121,6 +99,27 @@ pub(crate) fn remove(id: &AttemptId) -> [Cookie<'static>; 2] {
 /// The attempt that a `state` names. Every leg has a `state` of its own; all begin with the attempt's id.
 pub(crate) fn attempt_of(state: &str) -> Option<AttemptId> {
     AttemptId::new(state.split_once('.')?.0).ok()
+}
+
+/// A value of this attempt's, sealed, with the name of the cookie that it is sealed for.
+fn seal(
+    value: &impl Serialize,
+    attempt: &Attempt,
+    purpose: Purpose,
+    context: &Context<'_>,
+) -> Result<(String, String), Failure> {
+    let name = name(&attempt.id, purpose);
+    let place = Place {
+        cookie: &name,
+        provider: attempt.provider.as_str(),
+        purpose,
+    };
+    let broker = context.broker;
+    let sealed = broker.sealer.seal(value, place, broker.entropy.as_ref());
+    match sealed.filter(|sealed| sealed.len() <= LONGEST) {
+        Some(sealed) => Ok((name, sealed)),
+        None => Err(Failure::Page(Problem::TooLarge)),
+    }
 }
 
 fn unseal<T: serde::de::DeserializeOwned>(
