@@ -6,13 +6,13 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use countersign_core::{ClientId, Policy};
+use countersign_core::{AccountId, ClientId};
 use countersign_providers::Provider;
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Lifetimes, Resource, SecretDigest, Settings,
-    SigningAlgorithm, SystemClock, SystemEntropy,
+    Broker, Client, ClientAuthentication, Clock, PolicyInForce, Resource, SecretDigest, Settings,
+    SigningAlgorithm, SystemClock,
 };
-use countersign_store::Embedded;
+use countersign_store::{Embedded, RegistryRow};
 use url::Url;
 
 use crate::site::Site;
@@ -26,8 +26,10 @@ pub(crate) const AUDIENCE: &str = "https://registry.example";
 pub(crate) struct Parts {
     pub(crate) listener: TcpListener,
     pub(crate) settings: Settings,
-    pub(crate) policy: Policy,
+    pub(crate) policy: PolicyInForce,
     pub(crate) providers: Vec<Provider>,
+    /// Accounts of the registry that are older than the broker.
+    pub(crate) known: Vec<RegistryRow>,
     pub(crate) data: PathBuf,
 }
 
@@ -35,14 +37,18 @@ pub(crate) struct Parts {
 pub(crate) async fn start(parts: Parts) -> io::Result<Site> {
     Site::start("broker", async move || {
         let store = Embedded::open(&parts.data).map_err(io::Error::other)?;
-        let edge = (Arc::new(SystemClock) as _, Arc::new(SystemEntropy) as _);
-        Broker::new(
+        for (number, row) in parts.known.iter().enumerate() {
+            let fresh = AccountId::new(format!("acct_known{number}")).map_err(io::Error::other)?;
+            let now = SystemClock.now();
+            let imported = countersign_store::import(&store, row, fresh, now).await;
+            imported.map_err(io::Error::other)?;
+        }
+        Broker::new(countersign_server::Parts::new(
             parts.settings,
             parts.policy,
             parts.providers,
             Arc::new(store),
-            edge,
-        )
+        ))
         .await
         .map_err(io::Error::other)?
         .serve(parts.listener, 1)
@@ -62,6 +68,7 @@ pub(crate) fn settings(
         authentication: ClientAuthentication::Secret(SecretDigest::of(secret)),
         id_token_algorithm: SigningAlgorithm::Rs256,
         resource: AUDIENCE.to_owned(),
+        may_vouch: false,
     };
     let resource = Resource {
         algorithm: SigningAlgorithm::Es256,
@@ -70,6 +77,5 @@ pub(crate) fn settings(
         issuer,
         clients: BTreeMap::from([(ClientId::new(CLIENT_ID)?, client)]),
         resources: BTreeMap::from([(AUDIENCE.to_owned(), resource)]),
-        lifetimes: Lifetimes::default(),
     })
 }

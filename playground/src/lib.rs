@@ -4,6 +4,7 @@
 //! [`SampleRegistry`] alone is the downstream service that the end-to-end tests sign in to.
 
 mod broker;
+mod calendar;
 mod loopback;
 mod options;
 mod playground;

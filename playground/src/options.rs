@@ -16,7 +16,7 @@ pub struct PlaygroundOptions {
     pub data: Option<PathBuf>,
     /// The name of the policy's file, for its errors.
     pub policy_file: String,
-    /// The text of the policy.
+    /// The text of the policy. Where it has no calendar, one that counts from today is added.
     pub policy: String,
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use countersign_core::{ClientId, Policy};
+use countersign_core::calendar::day_of;
+use countersign_core::{ClientId, Installation, Policy};
 use countersign_dev_idp::DevIdp;
+use countersign_server::{Clock, PolicyInForce, SystemClock};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use url::Url;
 
 use crate::PlaygroundOptions;
 use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts};
+use crate::calendar;
 use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
 use crate::providers::{self, StandIns};
 use crate::registry::{self, RegistrySettings, SampleRegistry};
@@ -31,7 +34,8 @@ pub struct Playground {
 impl Playground {
     /// Starts everything. Broker and registry name each other's addresses, so both listen before
     /// either is put together.
-    pub async fn start(options: PlaygroundOptions) -> anyhow::Result<Self> {
+    pub async fn start(mut options: PlaygroundOptions) -> anyhow::Result<Self> {
+        options.policy = calendar::with_calendar(&options.policy, day_of(SystemClock.now()));
         let policy = policy(&options)?;
         let listener = BROKER.listen(options.ports)?;
         let issuer = format!("http://{}", listener.local_addr()?);
@@ -49,6 +53,7 @@ impl Playground {
             )?,
             policy,
             providers: stand_ins.providers()?,
+            known: calendar::long_standing(&stand_ins.github_site()?)?,
             data,
         };
         let broker = broker::start(parts)
@@ -103,15 +108,16 @@ impl Playground {
     }
 }
 
-fn policy(options: &PlaygroundOptions) -> anyhow::Result<Policy> {
+fn policy(options: &PlaygroundOptions) -> anyhow::Result<PolicyInForce> {
     let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?]);
     let kinds = providers::kinds()?;
-    Ok(Policy::parse_for(
-        &options.policy_file,
-        &options.policy,
-        &kinds,
-        &clients,
-    )?)
+    let installation = Installation {
+        providers: Some(&kinds),
+        clients: Some(&clients),
+        today: None,
+    };
+    let read = Policy::load(&options.policy_file, &options.policy, installation)?;
+    Ok(PolicyInForce::new(read.policy, &options.policy))
 }
 
 fn registry_settings(issuer: &str) -> RegistrySettings {

@@ -68,11 +68,16 @@ impl StandIns {
         })
     }
 
+    /// The addresses of the GitHub stand-in.
+    pub(crate) fn github_site(&self) -> anyhow::Result<Site> {
+        Ok(Site::at(&Url::parse(self.github.base_url())?)?)
+    }
+
     fn github(&self) -> anyhow::Result<GitHubSettings> {
         Ok(GitHubSettings {
             name: ProviderId::new("github")?,
             title: "GitHub".to_owned(),
-            site: Site::at(&Url::parse(self.github.base_url())?)?,
+            site: self.github_site()?,
             credentials: credentials(),
             scopes: vec!["read:user".to_owned(), "user:email".to_owned()],
         })

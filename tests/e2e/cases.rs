@@ -8,7 +8,9 @@ mod flow;
 mod github;
 mod microsoft_account;
 mod oidc;
+mod policy;
 mod second_opinion;
+mod when;
 
 use countersign_dev_idp::{Behaviour, Control, Edit, Received};
 use countersign_tests::{Browser, Login, Outcome, Tokens, World};

@@ -1,9 +1,11 @@
 //! The end-to-end tests: the real server on loopback, with stand-ins and real peers.
 
+mod api;
 mod attacks;
 mod cases;
 mod downstream;
 mod process;
+mod reminder;
 mod screen;
 mod sign_in;
 mod upstream;

@@ -1,8 +1,14 @@
 //! The program itself: its command line, its files, its start and its end.
 
+mod accounts;
 mod command_line;
+mod decisions;
 mod log;
+mod policy;
+mod private;
+mod reload;
 mod serve;
+mod simulate;
 
 use countersign_dev_idp::DevIdp;
 use countersign_tests::{BrokerSetup, Browser, Installation, Page, Tokens};

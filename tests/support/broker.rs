@@ -9,8 +9,8 @@ use actix_web::dev::ServerHandle;
 use countersign_core::{ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Lifetimes, Resource, SecretDigest, Settings,
-    SigningAlgorithm, SystemEntropy,
+    Broker, Client, ClientAuthentication, Parts, PolicyInForce, Resource, SecretDigest, Settings,
+    SigningAlgorithm,
 };
 use countersign_store::Embedded;
 use tempfile::TempDir;
@@ -27,8 +27,6 @@ pub struct BrokerSetup {
     pub clients: BTreeMap<ClientId, Client>,
     /// The registry services.
     pub resources: BTreeMap<String, Resource>,
-    /// How long things live.
-    pub lifetimes: Lifetimes,
     listener: TcpListener,
 }
 
@@ -48,6 +46,7 @@ impl BrokerSetup {
             authentication: ClientAuthentication::Secret(SecretDigest::of(Self::SECRET)),
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: Self::AUDIENCE.into(),
+            may_vouch: false,
         };
         let resource = Resource {
             algorithm: SigningAlgorithm::Es256,
@@ -56,7 +55,6 @@ impl BrokerSetup {
             policy: policy.into(),
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
-            lifetimes: Lifetimes::default(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }
@@ -88,7 +86,7 @@ impl BrokerSetup {
             issuer,
             clock,
             handle,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -102,11 +100,11 @@ impl BrokerSetup {
         let providers = providers(&http);
         let issuer = Url::parse(&self.issuer()).expect("an issuer");
         let policy = Policy::parse("policy.toml", &self.policy).expect("a policy");
+        let policy = PolicyInForce::new(policy, &self.policy);
         let settings = Settings {
             issuer,
             clients: self.clients,
             resources: self.resources,
-            lifetimes: self.lifetimes,
         };
         let directory = directory.to_owned();
         let listener = self.listener;
@@ -115,13 +113,11 @@ impl BrokerSetup {
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let store = Arc::new(Embedded::open(&directory).expect("a store"));
-                let edge: (
-                    Arc<dyn countersign_server::Clock>,
-                    Arc<dyn countersign_server::Entropy>,
-                ) = (Arc::new(clock), Arc::new(SystemEntropy));
-                let broker = Broker::new(settings, policy, providers, store, edge)
-                    .await
-                    .expect("a broker");
+                let parts = Parts {
+                    clock: Arc::new(clock),
+                    ..Parts::new(settings, policy, providers, store)
+                };
+                let broker = Broker::new(parts).await.expect("a broker");
                 let server = broker.serve(listener, 1).expect("a server");
                 sender.send(server.handle()).expect("the test waits");
                 server.await.expect("the server ends");
@@ -139,7 +135,14 @@ pub struct TestBroker {
     /// Its clock.
     pub clock: TestClock,
     handle: ServerHandle,
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+impl TestBroker {
+    /// What it remembers, read beside it.
+    pub fn look(&self) -> Embedded {
+        Embedded::open_to_look(&self.directory.path().join("data")).expect("its store")
+    }
 }
 
 impl Drop for TestBroker {

@@ -60,6 +60,7 @@ impl TestBroker {
     fn outcome(&self, page: Page) -> Outcome {
         match page.primary_link() {
             _ if !self.is_own(&page.url) => Outcome::AtProvider(page),
+            _ if page.reason_code() == Some("reminded") => Outcome::Reminder(page),
             Some(link) if page.status == 200 && !self.is_own(&link) => Outcome::StepUp(page),
             _ => Outcome::Refused(page),
         }

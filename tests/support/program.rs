@@ -1,6 +1,6 @@
 //! The built program: an installation in a directory of its own, and the process that serves it.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -11,12 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_dev_idp::{Client, DevIdp};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::BrokerSetup;
+use crate::{BrokerSetup, wire};
 
 /// How long the program may take to say that it is ready: a debug build makes its keys in seconds.
 const START: Duration = Duration::from_mins(1);
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const POLICY: &str = r#"version = 1
 [proof.oidc]
@@ -56,6 +60,8 @@ fn program() -> PathBuf {
 pub struct Installation {
     /// Its issuer, which is its base URL.
     pub issuer: String,
+    /// The base URL of its private listener.
+    pub private: String,
     directory: TempDir,
 }
 
@@ -67,9 +73,12 @@ impl Installation {
     pub fn new([oidc, microsoft, github]: [&str; 3]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let private = other.local_addr().expect("an address");
         let directory = tempfile::tempdir().expect("a directory");
         let installation = Self {
             issuer: format!("http://{address}"),
+            private: format!("http://{private}"),
             directory,
         };
         let registration = format!(
@@ -84,6 +93,7 @@ issuer = "http://{address}"
 listen = "{address}"
 data_dir = "data"
 policy = "policy.toml"
+private_listen = "{private}"
 [log]
 format = "json"
 level = "trace"
@@ -167,17 +177,27 @@ url = "{github}"
 
     /// Serves; answers once the program has said that it is ready.
     pub fn start(&self) -> Program {
+        self.start_with(Stdio::null())
+    }
+
+    /// The same, with its stdout in this file.
+    pub fn start_with_stdout(&self, file: File) -> Program {
+        self.start_with(file.into())
+    }
+
+    fn start_with(&self, stdout: Stdio) -> Program {
         let file = self.path("countersign.toml");
         let mut command = self.command(&["serve", "--config", &file.display().to_string()]);
         let mut child = command
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .spawn()
             .expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let ready = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
         let program = Program {
             issuer: self.issuer.clone(),
+            private: self.private.clone(),
             child,
             log,
         };
@@ -213,6 +233,8 @@ fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -
 pub struct Program {
     /// Its issuer, which is its base URL.
     pub issuer: String,
+    /// The base URL of its private listener.
+    pub private: String,
     child: Child,
     log: Arc<Mutex<String>>,
 }
@@ -226,9 +248,48 @@ impl Program {
             .clone()
     }
 
+    /// Waits until it has logged this text.
+    ///
+    /// # Panics
+    /// If it has not after a minute.
+    pub async fn logs(&self, text: &str) {
+        let logged = until(async || self.log().contains(text).then_some(())).await;
+        assert!(logged.is_some(), "no `{text}` in the log: {}", self.log());
+    }
+
+    /// What `/readyz` answers once it answers this, with its status.
+    ///
+    /// # Panics
+    /// If it does not after a minute.
+    pub async fn readyz(&self, is_expected: impl Fn(&Value) -> bool) -> (u16, Value) {
+        let answer = until(async || {
+            let page = wire::get(&self.private, "/readyz", &[]).await;
+            let body = serde_json::from_str(&page.body).unwrap_or(Value::Null);
+            is_expected(&body).then_some((page.status, body))
+        });
+        let answer = answer.await;
+        answer.unwrap_or_else(|| panic!("not as expected; the log: {}", self.log()))
+    }
+
+    /// What `/metrics` answers.
+    pub async fn metrics(&self) -> String {
+        let page = wire::get(&self.private, "/metrics", &[]).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        page.body
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let line = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &line]).status();
         assert!(sent.expect("a shell").success());
     }
@@ -248,6 +309,19 @@ impl Program {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// Asks again and again for a minute.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.ok()
 }
 
 impl Drop for Program {

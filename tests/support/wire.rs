@@ -31,10 +31,11 @@ pub async fn send(
     let host = base.trim_start_matches("http://");
     let length = body.len().to_string();
     let mut fields = vec![("content-length", length.as_str()), ("connection", "close")];
-    if !headers.iter().any(|(name, _)| *name == "host") {
+    let has = |field: &str| headers.iter().any(|(name, _)| *name == field);
+    if !has("host") {
         fields.push(("host", host));
     }
-    if !body.is_empty() {
+    if !body.is_empty() && !has("content-type") {
         fields.push(("content-type", "application/x-www-form-urlencoded"));
     }
     fields.extend_from_slice(headers);

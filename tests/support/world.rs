@@ -50,6 +50,8 @@ pub enum Outcome {
     ClientError(Page),
     /// The broker offers to go back to the provider.
     StepUp(Page),
+    /// The broker lets in, and first tells from which day a second factor is needed.
+    Reminder(Page),
     /// The broker shows a page, with this reason code.
     Refused(Page),
     /// The browser is left at the provider.
@@ -171,12 +173,13 @@ impl Outcome {
             Self::Code(page)
             | Self::ClientError(page)
             | Self::StepUp(page)
+            | Self::Reminder(page)
             | Self::Refused(page)
             | Self::AtProvider(page) => page,
         }
     }
 
-    /// One word and what it is about: `code`, `step-up: mfa-absent`, `refused: provider-timeout`,
+    /// One word and what it is about: `code`, `step-up: mfa-absent`, `reminder`, `refused: provider-timeout`,
     /// `client: access_denied`, `at-provider`.
     pub fn summary(&self) -> String {
         let reason = |page: &Page| page.reason_code().unwrap_or("?").to_owned();
@@ -186,6 +189,7 @@ impl Outcome {
                 format!("client: {}", page.sent_with("error").unwrap_or_default())
             }
             Self::StepUp(page) => format!("step-up: {}", reason(page)),
+            Self::Reminder(_) => "reminder".to_owned(),
             Self::Refused(page) => format!("refused: {}", reason(page)),
             Self::AtProvider(_) => "at-provider".to_owned(),
         }

@@ -1,4 +1,4 @@
-//! What a login's evidence amounts to: level and basis.
+//! What a login amounts to: level and basis.
 //!
 //! Silence is not consent: what is absent, malformed or contradictory is
 //! [`Level::Unknown`], and that meets no requirement.
@@ -7,14 +7,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Acr, Claim, Evidence, Methods, ProofRule, Reason};
+use crate::expression::{self, Undecided, User};
+use crate::{Acr, Claim, Login, Methods, ProofRule, Reason, When};
 
-/// Weighs evidence by the policy's rule for its provider.
-pub fn assess(rule: &ProofRule, methods: &Methods, evidence: &Evidence) -> Assurance {
+/// Weighs what a login proved by the policy's rule for its provider.
+pub fn assess(rule: &ProofRule, methods: &Methods, login: &Login) -> Assurance {
     let findings = [
-        session(rule, methods, evidence),
-        tenant(rule, evidence),
-        enrolment(rule, evidence),
+        session(rule, methods, login),
+        tenant(rule, login),
+        enrolment(rule, login),
     ];
     let shortfall = findings
         .iter()
@@ -150,28 +151,27 @@ impl fmt::Display for Basis {
 /// A proof, or why there is none; `Err(None)` where the policy reads nothing of that kind.
 type Finding = Result<Attestation, Option<Reason>>;
 
-/// What the provider says that this login used: `acr` and `amr`.
-fn session(rule: &ProofRule, methods: &Methods, evidence: &Evidence) -> Finding {
-    let acr = read(&evidence.claims.acr, !rule.acr.is_empty())?;
+/// What the provider says that this login used: `acr`, `amr`, or an expression over its claims.
+fn session(rule: &ProofRule, methods: &Methods, login: &Login) -> Finding {
+    let acr = read(&login.claims.acr, !rule.acr.is_empty())?;
     // A second factor that never counts is looked for even where only `acr` is proof.
     let reads_amr = !rule.amr.is_empty() || !methods.never.is_empty();
-    let amr = read(&evidence.claims.amr, reads_amr)?;
-    if amr.is_some_and(|values| values.iter().any(|value| methods.never.contains(value))) {
+    let amr = read(&login.claims.amr, reads_amr)?.map_or(&[][..], Vec::as_slice);
+    let never = |value: &String| methods.never.contains(value);
+    if rule.meanings(amr).iter().any(never) {
         return Err(Some(Reason::MethodNeverCounts));
     }
-    let by_acr = acr.filter(|value| rule.acr.contains(*value));
-    let by_amr = amr.and_then(|values| values.iter().find(|value| rule.amr.contains(*value)));
-    let proof = match (by_acr, by_amr) {
-        (Some(value), _) => format!("acr:{value}"),
-        (None, Some(value)) => format!("amr:{value}"),
-        (None, None) => return Err(unproven(rule, acr.is_some(), amr.is_some())),
+    let (level, proof) = by_session(rule, login, acr, amr)?;
+    let resistant_acr = |acr: &String| {
+        methods.phishing_resistant_acr.contains(acr) || rule.resistant_acr.contains(acr)
     };
-    let resistant = acr.is_some_and(|value| methods.phishing_resistant_acr.contains(value));
+    let resistant = acr.is_some_and(resistant_acr)
+        || amr.iter().any(|value| rule.resistant_amr.contains(value));
     Ok(Attestation {
         level: if resistant {
             Level::PhishingResistant
         } else {
-            Level::Mfa
+            level
         },
         basis: Basis::Session,
         proof,
@@ -179,10 +179,42 @@ fn session(rule: &ProofRule, methods: &Methods, evidence: &Evidence) -> Finding 
     })
 }
 
+/// The level that one of the rule's proofs shows, and which.
+fn by_session(
+    rule: &ProofRule,
+    login: &Login,
+    acr: Option<&String>,
+    amr: &[String],
+) -> Result<(Level, String), Option<Reason>> {
+    if let Some((level, answer)) = rule
+        .when
+        .as_ref()
+        .map(|when| (when.level, is_true(when, login)))
+        && answer == Ok(true)
+    {
+        return Ok((level, "when".to_owned()));
+    }
+    if let Some(value) = acr.filter(|value| rule.acr.contains(*value)) {
+        return Ok((Level::Mfa, format!("acr:{value}")));
+    }
+    if let Some(value) = amr.iter().find(|value| rule.amr.contains(*value)) {
+        return Ok((Level::Mfa, format!("amr:{value}")));
+    }
+    Err(unproven(rule, login))
+}
+
+fn is_true(when: &When, login: &Login) -> Result<bool, Undecided> {
+    let claims = expression::visible(&login.claims);
+    when.expression.evaluate(&claims, &User::from(login))
+}
+
 /// A claim that was sent and does not prove MFA denies it; one that was not sent says nothing.
-fn unproven(rule: &ProofRule, acr_sent: bool, amr_sent: bool) -> Option<Reason> {
-    let denied = (acr_sent && !rule.acr.is_empty()) || (amr_sent && !rule.amr.is_empty());
-    let read = !rule.acr.is_empty() || !rule.amr.is_empty();
+fn unproven(rule: &ProofRule, login: &Login) -> Option<Reason> {
+    let says_no = |when: &When| is_true(when, login) == Ok(false);
+    let denied = (login.claims.acr.value().is_some() && !rule.acr.is_empty())
+        || (login.claims.amr.value().is_some() && !rule.amr.is_empty())
+        || rule.when.as_ref().is_some_and(says_no);
+    let read = !rule.acr.is_empty() || !rule.amr.is_empty() || rule.when.is_some();
     match (denied, read) {
         (true, _) => Some(Reason::MfaAbsent),
         (false, true) => Some(Reason::MfaUnknown),
@@ -191,11 +223,11 @@ fn unproven(rule: &ProofRule, acr_sent: bool, amr_sent: bool) -> Option<Reason> 
 }
 
 /// What the tenant's admin attests: `acrs`, by the meaning that the policy gives it for that tenant.
-fn tenant(rule: &ProofRule, evidence: &Evidence) -> Finding {
-    let Some(tenant) = evidence.tenant() else {
+fn tenant(rule: &ProofRule, login: &Login) -> Finding {
+    let Some(tenant) = login.tenant.as_ref() else {
         return Err(None);
     };
-    let Some(sent) = read(&evidence.claims.acrs, true)? else {
+    let Some(sent) = read(&login.claims.acrs, true)? else {
         return Err(rule
             .tenants
             .contains_key(tenant)
@@ -218,9 +250,9 @@ fn tenant(rule: &ProofRule, evidence: &Evidence) -> Finding {
 }
 
 /// What the account has switched on: GitHub's flag.
-fn enrolment(rule: &ProofRule, evidence: &Evidence) -> Finding {
+fn enrolment(rule: &ProofRule, login: &Login) -> Finding {
     let reads_flag = rule.two_factor_authentication;
-    match read(&evidence.claims.two_factor_authentication, reads_flag)? {
+    match read(&login.claims.two_factor_authentication, reads_flag)? {
         Some(true) if reads_flag => Ok(Attestation {
             level: Level::Mfa,
             basis: Basis::Enrolment,

@@ -3,343 +3,175 @@
 //! Pure: no clock, no network, no store. `now` is an argument and every fact the
 //! decision rests on is in [`Facts`], so a decision can be replayed from a log line.
 
-use std::collections::BTreeSet;
+mod ask;
+mod decision;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
+pub use ask::{Ask, Asked, Strength};
+pub use decision::{Cause, Decision, Permit, Refusal, Rule, StepUp, Unmet, Wanted};
+
+use crate::calendar::{BeforeDue, Due, Grace, midnight};
 use crate::{
-    Acr, Assurance, Attestation, Basis, Claim, ClientId, Evidence, Level, Policy, ProviderId,
-    Reason, Requirement, Scope, TenantId, TierName, assess,
+    Acr, Assurance, Attestation, Basis, Claim, ExceptionName, Facts, Level, Login, Membership,
+    OrganizationId, Policy, ProofRule, Reason, Remedy, Requirement, Scope, Subject, TierName,
+    assess,
 };
 
 /// Decides one sign-in, or one token of it. The only maker of a [`Permit`].
 pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
+    if facts.identity_changed {
+        return Decision::Refuse(Refusal::by(Rule::request(), Reason::IdentityChanged));
+    }
     let Some(client_tier) = policy.client_tier(&facts.client) else {
-        return Decision::Refuse(Refusal::because(Reason::NotInPolicy));
+        let rule = Rule::client(&facts.client);
+        return Decision::Refuse(Refusal::by(rule, Reason::NotInPolicy));
     };
-    let assurance = assess(
-        policy.proof(&facts.evidence.provider),
-        &policy.methods,
-        &facts.evidence,
-    );
+    let organization = match shown_organization(policy, facts) {
+        Ok(organization) => organization,
+        Err(refusal) => return Decision::Refuse(refusal),
+    };
+    let rule = policy.proof(&facts.login.provider);
+    let assurance = assess(rule, &policy.methods, &facts.login);
     let case = Case {
         policy,
         facts,
+        organization,
         assurance: &assurance,
+        grace: grace(policy, facts, now),
         now,
     };
 
-    let sign_in = case.weigh_tier(client_tier);
+    let sign_in = case.weigh_tier(client_tier, Action::SignIn);
     let demands = case.weigh_demands();
     let (met, unmet) = case.weigh_scopes();
     let shortfall = Shortfall::of(&sign_in, &demands, &unmet);
-    if let (Remedy::StepUp, false) = (facts.remedy, shortfall.reasons.is_empty()) {
-        return Decision::StepUp(case.step_up(shortfall));
+    let due = case.due(&shortfall);
+    if facts.remedy == Remedy::StepUp && shortfall.can_be_asked_for() {
+        return Decision::StepUp(case.step_up(shortfall, due));
     }
     let asked_in_vain = met.is_empty() && !unmet.is_empty();
     match (sign_in, demands) {
-        (Ok(_), Ok(_)) if asked_in_vain => Decision::Refuse(Refusal::of(shortfall, Cause::Policy)),
-        (Ok(until), Ok(attestation)) => {
-            Decision::Permit(case.permit(met, unmet, attestation, until))
+        (Ok(_), Ok(_)) if asked_in_vain => Decision::Refuse(shortfall.refusal(Cause::Policy, due)),
+        (Ok(sign_in), Ok(attestation)) => {
+            Decision::Permit(case.permit(client_tier, sign_in, met, unmet, attestation))
         }
-        (Err(_), _) => Decision::Refuse(Refusal::of(shortfall, Cause::Policy)),
-        (Ok(_), Err(_)) => Decision::Refuse(Refusal::of(shortfall, Cause::Request)),
+        (Err(_), _) => Decision::Refuse(shortfall.refusal(Cause::Policy, due)),
+        (Ok(_), Err(_)) => Decision::Refuse(shortfall.refusal(Cause::Request, None)),
     }
 }
 
-/// All that a decision rests on, besides the policy and the time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// The client that asks.
-    pub client: ClientId,
-    /// The scopes it asks for, `openid` among them.
-    pub scopes: BTreeSet<Scope>,
-    /// What the request demands beyond the policy.
-    pub demands: Demands,
-    /// What the login proved.
-    pub evidence: Evidence,
-    /// What can still be done where that is not enough.
-    pub remedy: Remedy,
-    /// When the session ends, where there is one; no token outlives it.
-    pub session_expires_at: Option<Timestamp>,
-}
-
-/// What an authorization request demands beyond the policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Demands {
-    /// `acr_values`, ours only: alternatives, any one met suffices.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub acr_values: Vec<Acr>,
-    /// `max_age` (OpenID Connect Core 3.1.2.1), answered from the provider's `auth_time` alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_age: Option<SignedDuration>,
-    /// `prompt=login`: the provider's `auth_time` must not lie before this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authenticated_since: Option<Timestamp>,
-}
-
-/// What can still be done for a login that is not good enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Remedy {
-    /// The person can be sent back to the provider, once.
-    StepUp,
-    /// They were, or the provider can't be asked for more, or nobody is there to be sent.
-    Nothing,
-}
-
-/// What is to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Tokens may be minted.
-    Permit(Permit),
-    /// The person is sent back to the provider once, with everything that is missing.
-    StepUp(StepUp),
-    /// Nothing is issued.
-    Refuse(Refusal),
-}
-
-/// The only value from which a token can be minted. Its fields can be read, not made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permit {
-    client: ClientId,
-    scopes: BTreeSet<Scope>,
-    unmet: Vec<Unmet>,
-    acr: Acr,
-    amr: Vec<String>,
-    auth_time: Option<Timestamp>,
-    provider: ProviderId,
-    tenant: Option<TenantId>,
-    level: Level,
-    basis: Option<Basis>,
-    proof: Option<String>,
-    not_after: Option<Timestamp>,
-}
-
-impl Permit {
-    /// The client it was made for.
-    pub fn client(&self) -> &ClientId {
-        &self.client
-    }
-    /// The scopes that are granted.
-    pub fn scopes(&self) -> &BTreeSet<Scope> {
-        &self.scopes
-    }
-    /// The scopes that were asked for and are not granted, with why.
-    pub fn unmet(&self) -> &[Unmet] {
-        &self.unmet
-    }
-    /// The `acr` of the tokens.
-    pub fn acr(&self) -> Acr {
-        self.acr
-    }
-    /// The `amr` of the tokens.
-    pub fn amr(&self) -> &[String] {
-        &self.amr
-    }
-    /// The provider's `auth_time`, or nothing.
-    pub fn auth_time(&self) -> Option<Timestamp> {
-        self.auth_time
-    }
-    /// The provider that vouched.
-    pub fn provider(&self) -> &ProviderId {
-        &self.provider
-    }
-    /// The Entra tenant of the login.
-    pub fn tenant(&self) -> Option<&TenantId> {
-        self.tenant.as_ref()
-    }
-    /// The level that the tokens state.
-    pub fn level(&self) -> Level {
-        self.level
-    }
-    /// Whose word it rests on; nothing at a level without a proof.
-    pub fn basis(&self) -> Option<Basis> {
-        self.basis
-    }
-    /// The claim and the value that prove it.
-    pub fn proof(&self) -> Option<&str> {
-        self.proof.as_deref()
-    }
-    /// No token minted from this may be valid after.
-    pub fn not_after(&self) -> Option<Timestamp> {
-        self.not_after
-    }
-    /// Whether the login was multi-factor, on any basis.
-    pub fn shows_mfa(&self) -> bool {
-        self.level >= Level::Mfa
+/// The organisation that was asked for, if the login comes from one of its tenants.
+fn shown_organization<'a>(
+    policy: &Policy,
+    facts: &'a Facts,
+) -> Result<Option<&'a OrganizationId>, Refusal> {
+    let Some(asked) = &facts.organization else {
+        return Ok(None);
+    };
+    let tenant = facts.login.tenant.as_ref();
+    let is_mapped = policy
+        .organization(asked)
+        .is_some_and(|rule| tenant.is_some_and(|tenant| rule.tenants.contains(tenant)));
+    // Who is invited into a tenant as a guest is not one of its people.
+    let is_member = match &facts.login.membership {
+        Claim::Absent | Claim::Value(Membership::Member) => true,
+        Claim::Value(Membership::Guest) | Claim::Malformed | Claim::Contradictory => false,
+    };
+    if is_mapped && is_member {
+        Ok(Some(asked))
+    } else {
+        let rule = Rule::tenants_of(asked);
+        Err(Refusal::by(rule, Reason::OrganizationNotShown))
     }
 }
 
-/// A scope that is left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmet {
-    /// The scope.
-    pub scope: Scope,
-    /// Its tier.
-    pub tier: TierName,
-    /// What is missing.
-    pub reasons: Vec<Reason>,
-}
-
-/// The person is sent back to the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepUp {
-    /// What to ask the provider for.
-    pub ask: Ask,
-    /// What is missing, most telling first.
-    pub reasons: Vec<Reason>,
-}
-
-/// What to ask a provider for when a person is sent there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
-    /// Whether the login is of use without it.
-    pub strength: Strength,
-    /// The provider's own `acr` values that prove MFA to this policy.
-    pub acr_values: Vec<String>,
-    /// The tenant to sign in to, where it is known.
-    pub tenant: Option<TenantId>,
-    /// Authentication contexts of that tenant, any of which is enough.
-    pub contexts: Vec<String>,
-    /// Greatest age of the provider's authentication.
-    pub max_age: Option<SignedDuration>,
-    /// Whether the person must authenticate anew (`prompt=login`).
-    pub reauthenticate: bool,
-}
-
-/// How firmly a provider is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strength {
-    /// MFA is welcome; the login may be of use without it.
-    Voluntary,
-    /// Without MFA the login is of no use.
-    Required,
-}
-
-impl Ask {
-    /// What the first leg of a sign-in asks for: the evidence that will be needed, where the provider has it.
-    pub fn first(
-        policy: &Policy,
-        provider: &ProviderId,
-        tenant: Option<TenantId>,
-        request: (&ClientId, &BTreeSet<Scope>, &Demands),
-    ) -> Self {
-        let (client, scopes, demands) = request;
-        let tiers = wanted_tiers(policy, client, scopes);
-        let level = tiers
-            .iter()
-            .map(|one| one.level)
-            .max()
-            .unwrap_or(Level::None);
-        let max_age = tiers
-            .iter()
-            .filter_map(|one| one.max_age)
-            .chain(demands.max_age)
-            .min();
-        Self {
-            strength: Strength::Voluntary,
-            max_age,
-            reauthenticate: demands.authenticated_since.is_some(),
-            ..Self::for_level(policy, provider, tenant, level)
-        }
-    }
-
-    fn for_level(
-        policy: &Policy,
-        provider: &ProviderId,
-        tenant: Option<TenantId>,
-        level: Level,
-    ) -> Self {
-        let rule = policy.proof(provider);
-        let resistant = &policy.methods.phishing_resistant_acr;
-        let acr_values = rule
-            .acr
-            .iter()
-            .filter(|acr| level < Level::PhishingResistant || resistant.contains(*acr));
-        let contexts = tenant
-            .as_ref()
-            .and_then(|tenant| rule.tenants.get(tenant))
-            .into_iter()
-            .flatten()
-            .filter(|(_, attested)| level >= Level::Mfa && **attested >= level);
-        Self {
-            strength: Strength::Required,
-            acr_values: acr_values.cloned().collect(),
-            contexts: contexts.map(|(context, _)| context.clone()).collect(),
-            tenant,
-            max_age: None,
-            reauthenticate: false,
-        }
-    }
-}
-
-/// Nothing is issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is missing, most telling first; never empty.
-    pub reasons: Vec<Reason>,
-    /// Who asked for what is missing.
-    pub cause: Cause,
-}
-
-/// Who asked for what a login could not show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The registry's policy: the person is told.
-    Policy,
-    /// The request itself (`acr_values`, `max_age`, `prompt=login`): the client is told
-    /// (`unmet_authentication_requirements`).
-    Request,
-}
-
-impl Refusal {
-    /// A refusal for one reason of the policy.
-    pub fn because(reason: Reason) -> Self {
-        Self {
-            reasons: vec![reason],
-            cause: Cause::Policy,
-        }
-    }
-
-    fn of(shortfall: Shortfall, cause: Cause) -> Self {
-        Self {
-            reasons: shortfall.reasons,
-            cause,
-        }
-    }
-
-    /// The most telling reason.
-    pub fn reason(&self) -> Reason {
-        self.reasons.first().copied().unwrap_or(Reason::MfaUnknown)
-    }
+/// Whether the calendar lets this account go without a second factor at this time.
+fn grace(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<(BeforeDue, Grace)> {
+    let calendar = policy.calendar.as_ref()?;
+    let grace = calendar.due(&facts.account).grace(now)?;
+    Some((calendar.before_due, grace))
 }
 
 /// One decision in the making.
 struct Case<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
+    organization: Option<&'a OrganizationId>,
     assurance: &'a Assurance,
+    grace: Option<(BeforeDue, Grace)>,
     now: Timestamp,
 }
 
-/// Until when a requirement stays met, or what is missing of it.
-type Weighed = Result<Option<Timestamp>, Missing>;
-
-/// What is missing of one requirement.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Missing {
-    reasons: Vec<Reason>,
-    level: Option<Level>,
-    max_age: Option<SignedDuration>,
-    reauthenticate: bool,
+/// What a tier is weighed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// Being let in at all.
+    SignIn,
+    /// What one of its scopes allows.
+    Scope,
 }
 
-/// A scope whose tier is met, and until when.
-struct Met {
-    scope: Scope,
+/// A requirement that is met, or what is missing of it.
+type Weighed<'a> = Result<Met<'a>, Missing>;
+
+/// How a requirement is met.
+#[derive(Debug, Clone, Copy, Default)]
+struct Met<'a> {
     until: Option<Timestamp>,
+    leniency: Option<Leniency<'a>>,
+}
+
+/// Why the second factor that a requirement needs was not asked for.
+#[derive(Debug, Clone, Copy)]
+enum Leniency<'a> {
+    /// The calendar has not reached the account.
+    Calendar(Grace),
+    /// An exception waives it, until then.
+    Exception(&'a ExceptionName, Timestamp),
+}
+
+impl Leniency<'_> {
+    fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::Calendar(grace) => grace.until.map(midnight),
+            Self::Exception(_, until) => Some(until),
+        }
+    }
+}
+
+/// What is missing of one requirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Missing {
+    rule: Rule,
+    reasons: Vec<Reason>,
+    level: Option<Level>,
+    wanted: Wanted,
+}
+
+impl Missing {
+    fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            reasons: Vec::new(),
+            level: None,
+            wanted: Wanted::default(),
+        }
+    }
+
+    fn not_in_policy(rule: Rule) -> Self {
+        Self {
+            reasons: vec![Reason::NotInPolicy],
+            ..Self::new(rule)
+        }
+    }
+}
+
+/// A scope whose tier is met.
+struct Granted<'a> {
+    scope: Scope,
+    met: Met<'a>,
 }
 
 /// A scope whose tier is not met.
@@ -354,39 +186,103 @@ impl From<Short> for Unmet {
         Self {
             scope: short.scope,
             tier: short.tier,
+            rule: short.missing.rule,
             reasons: short.missing.reasons,
+            wanted: short.missing.wanted,
         }
     }
 }
 
-impl Case<'_> {
-    fn weigh_tier(&self, tier: &TierName) -> Weighed {
-        match self.policy.requirement(tier) {
-            Some(requirement) => self.weigh(requirement),
-            None => Err(Missing {
-                reasons: vec![Reason::NotInPolicy],
-                ..Missing::default()
-            }),
+impl<'a> Case<'a> {
+    fn weigh_tier(&self, tier: &TierName, action: Action) -> Weighed<'a> {
+        let client = &self.facts.client;
+        let Some(required) = self.policy.required(client, self.organization, tier) else {
+            return Err(Missing::not_in_policy(Rule::tier(tier)));
+        };
+        self.weigh(&required, tier, action)
+            .map_err(|missing| Missing {
+                rule: self.rule_of(tier, action),
+                ..missing
+            })
+    }
+
+    /// Which part of the policy is not met: what holds for everybody, or what is stricter.
+    fn rule_of(&self, tier: &TierName, action: Action) -> Rule {
+        let client = &self.facts.client;
+        let is_met = |part: Option<&Requirement>| {
+            part.is_none_or(|requirement| self.weigh(requirement, tier, action).is_ok())
+        };
+        if !is_met(self.policy.requirement(tier)) {
+            return Rule::tier(tier);
+        }
+        if !is_met(self.policy.of_client(client, tier)) {
+            return Rule::of_client(client, tier);
+        }
+        match self.organization {
+            Some(organization) => Rule::of_organization(organization, tier),
+            None => Rule::of_client(client, tier),
         }
     }
 
-    fn weigh(&self, requirement: &Requirement) -> Weighed {
-        let mut missing = Missing::default();
-        if let Some(reason) = self.level_shortfall(requirement) {
-            missing.reasons.push(reason);
-            missing.level = Some(requirement.level);
-        }
+    fn weigh(&self, requirement: &Requirement, tier: &TierName, action: Action) -> Weighed<'a> {
+        let mut missing = Missing::new(Rule::tier(tier));
+        let leniency = self.weigh_level(requirement, tier, action, &mut missing);
         let by_auth = requirement
             .max_age
             .map(|max_age| self.weigh_auth_time(max_age, &mut missing));
         let by_evidence = requirement
             .max_evidence_age
             .map(|max_age| self.weigh_evidence_age(max_age, &mut missing));
-        if missing.reasons.is_empty() {
-            Ok(by_auth.flatten().into_iter().chain(by_evidence).min())
-        } else {
-            Err(missing)
+        if requirement.verified_email {
+            self.weigh_email(&mut missing);
         }
+        if !missing.reasons.is_empty() {
+            return Err(missing);
+        }
+        let until = by_auth.flatten().into_iter().chain(by_evidence);
+        let lenient_until = leniency.and_then(Leniency::until);
+        Ok(Met {
+            until: until.chain(lenient_until).min(),
+            leniency,
+        })
+    }
+
+    /// Weighs the second factor; answers why it is let go of, where it is.
+    fn weigh_level(
+        &self,
+        requirement: &Requirement,
+        tier: &TierName,
+        action: Action,
+        missing: &mut Missing,
+    ) -> Option<Leniency<'a>> {
+        let reason = self.level_shortfall(requirement)?;
+        let leniency = self.leniency(tier, action);
+        if leniency.is_none() {
+            missing.reasons.push(reason);
+            missing.level = Some(requirement.level);
+            missing.wanted.acr_values = acr_values_of(requirement);
+        }
+        leniency
+    }
+
+    /// What lets go of the second factor: the calendar before any exception, so that an exception
+    /// is used only where nothing else helps.
+    fn leniency(&self, tier: &TierName, action: Action) -> Option<Leniency<'a>> {
+        match (self.grace, action) {
+            (Some((BeforeDue::Remind, grace)), Action::SignIn | Action::Scope)
+            | (Some((BeforeDue::Limit, grace)), Action::SignIn) => Some(Leniency::Calendar(grace)),
+            (Some((BeforeDue::Limit, _)), Action::Scope) | (None, _) => self.exception(tier),
+        }
+    }
+
+    fn exception(&self, tier: &TierName) -> Option<Leniency<'a>> {
+        let of_account = Subject::Account(self.facts.account.id.clone());
+        let of_organization = self.organization.cloned().map(Subject::Organization);
+        let exceptions = &self.policy.exceptions;
+        let (name, exception) = std::iter::once(of_account)
+            .chain(of_organization)
+            .find_map(|subject| exceptions.waiver(&subject, tier, self.now))?;
+        Some(Leniency::Exception(name, exception.ends_at()))
     }
 
     /// Why no attestation has the level on an accepted basis.
@@ -413,7 +309,7 @@ impl Case<'_> {
 
     /// Weighs the provider's clock. An absent `auth_time` is never fresh.
     fn weigh_auth_time(&self, max_age: SignedDuration, missing: &mut Missing) -> Option<Timestamp> {
-        let until = match &self.facts.evidence.claims.auth_time {
+        let until = match &self.facts.login.claims.auth_time {
             Claim::Value(auth_time) => auth_time.checked_add(max_age).ok(),
             Claim::Absent | Claim::Malformed | Claim::Contradictory => None,
         };
@@ -422,8 +318,8 @@ impl Case<'_> {
                 Some(_) => Reason::AuthTooOld,
                 None => Reason::AuthTimeAbsent,
             });
-            missing.reauthenticate = true;
-            missing.max_age = Some(max_age);
+            missing.wanted.reauthenticate = true;
+            missing.wanted.max_age = Some(max_age);
         }
         until
     }
@@ -432,34 +328,43 @@ impl Case<'_> {
     fn weigh_evidence_age(&self, max_age: SignedDuration, missing: &mut Missing) -> Timestamp {
         let until = self
             .facts
-            .evidence
+            .login
             .verified_at
             .saturating_add(max_age)
             .unwrap_or(Timestamp::MIN);
         if until < self.now {
             missing.reasons.push(Reason::EvidenceTooOld);
-            missing.reauthenticate = true;
+            missing.wanted.reauthenticate = true;
         }
         until
+    }
+
+    /// Weighs the e-mail address: the provider's word, or the registry's.
+    fn weigh_email(&self, missing: &mut Missing) {
+        if !self.facts.login.email_verified && !self.facts.account.email_vouched {
+            missing.reasons.push(Reason::EmailNotVerified);
+            missing.wanted.verified_email = true;
+        }
     }
 
     /// What the request demands beyond the policy; the attestation that answers it, if one is needed.
     fn weigh_demands(&self) -> Result<Option<&Attestation>, Missing> {
         let demands = &self.facts.demands;
-        let mut missing = Missing::default();
+        let mut missing = Missing::new(Rule::request());
         let attestation = self.answer_to_acr_values();
         if attestation.is_err() {
             missing.reasons.push(Reason::AcrNotMet);
             missing.level = demands.acr_values.iter().map(|acr| level_of(*acr)).min();
+            missing.wanted.acr_values.clone_from(&demands.acr_values);
         }
         if let Some(max_age) = demands.max_age {
             self.weigh_auth_time(max_age, &mut missing);
         }
         if let Some(since) = demands.authenticated_since {
-            let auth_time = self.facts.evidence.claims.auth_time.value();
+            let auth_time = self.facts.login.claims.auth_time.value();
             if auth_time.is_none_or(|auth_time| *auth_time < since) {
                 missing.reasons.push(Reason::ReauthenticationNotShown);
-                missing.reauthenticate = true;
+                missing.wanted.reauthenticate = true;
             }
         }
         match attestation {
@@ -486,48 +391,57 @@ impl Case<'_> {
     }
 
     /// Splits the scopes asked for into those whose tier is met and those whose tier is not.
-    fn weigh_scopes(&self) -> (Vec<Met>, Vec<Short>) {
-        let mut met = Vec::new();
+    fn weigh_scopes(&self) -> (Vec<Granted<'a>>, Vec<Short>) {
+        let mut granted = Vec::new();
         let mut unmet = Vec::new();
         for scope in &self.facts.scopes {
             match self.weigh_scope(scope) {
-                Ok(until) => met.push(Met {
+                Ok(met) => granted.push(Granted {
                     scope: scope.clone(),
-                    until,
+                    met,
                 }),
-                Err((tier, missing)) => unmet.push(Short {
-                    scope: scope.clone(),
-                    tier,
-                    missing,
-                }),
+                Err(short) => unmet.push(*short),
             }
         }
-        (met, unmet)
+        (granted, unmet)
     }
 
-    fn weigh_scope(&self, scope: &Scope) -> Result<Option<Timestamp>, (TierName, Missing)> {
+    fn weigh_scope(&self, scope: &Scope) -> Result<Met<'a>, Box<Short>> {
         if scope.as_str() == OPENID {
-            return Ok(None);
+            return Ok(Met::default());
         }
-        let Some(tier) = self.policy.tier_of(scope) else {
-            let missing = Missing {
-                reasons: vec![Reason::NotInPolicy],
-                ..Missing::default()
-            };
-            return Err((TierName::new(), missing));
+        let short = |tier: &str, missing| {
+            Box::new(Short {
+                scope: scope.clone(),
+                tier: tier.to_owned(),
+                missing,
+            })
         };
-        self.weigh_tier(tier)
-            .map_err(|missing| (tier.clone(), missing))
+        match self.policy.tier_of(scope) {
+            Some(tier) => self
+                .weigh_tier(tier, Action::Scope)
+                .map_err(|missing| short(tier, missing)),
+            None => Err(short("", Missing::not_in_policy(Rule::request()))),
+        }
     }
 
-    fn step_up(&self, shortfall: Shortfall) -> StepUp {
-        let evidence = &self.facts.evidence;
+    /// What the calendar says of the account, where the policy needs a second factor that is missing.
+    fn due(&self, shortfall: &Shortfall) -> Option<Due> {
+        let calendar = self.policy.calendar()?;
+        shortfall
+            .lacks_level_of_policy
+            .then(|| calendar.due(&self.facts.account))
+    }
+
+    fn step_up(&self, shortfall: Shortfall, due: Option<Due>) -> StepUp {
+        let login = &self.facts.login;
         let level = shortfall.level.unwrap_or(Level::None);
-        let tenant = evidence
-            .tenant()
+        let tenant = login
+            .tenant
+            .as_ref()
             .filter(|tenant| !tenant.is_consumers())
             .cloned();
-        let mut ask = Ask::for_level(self.policy, &evidence.provider, tenant, level);
+        let mut ask = Ask::for_level(self.policy, &login.provider, tenant, level);
         ask.max_age = shortfall.max_age;
         // Where only time has passed, MFA was shown, maybe by `amr`: what need not be demanded is wished for.
         if shortfall.level.is_none() {
@@ -538,32 +452,38 @@ impl Case<'_> {
         ask.reauthenticate = shortfall.reauthenticate || nothing_to_name;
         StepUp {
             ask,
+            rule: shortfall.rule,
             reasons: shortfall.reasons,
+            due,
         }
     }
 
     fn permit(
         &self,
-        met: Vec<Met>,
+        client_tier: &TierName,
+        sign_in: Met<'a>,
+        granted: Vec<Granted<'a>>,
         unmet: Vec<Short>,
         attestation: Option<&Attestation>,
-        sign_in_until: Option<Timestamp>,
     ) -> Permit {
-        let evidence = &self.facts.evidence;
-        let untils = met.iter().filter_map(|one| one.until);
+        let login = &self.facts.login;
+        let met = || granted.iter().map(|one| one.met).chain([sign_in]);
+        let leniencies = Leniencies::of(met());
+        let untils = met().filter_map(|one| one.until);
         Permit {
             client: self.facts.client.clone(),
-            not_after: untils
-                .chain(sign_in_until)
-                .chain(self.facts.session_expires_at)
-                .min(),
-            scopes: met.into_iter().map(|one| one.scope).collect(),
+            not_after: untils.chain(self.facts.session_expires_at).min(),
+            rule: leniencies.rule().unwrap_or_else(|| Rule::tier(client_tier)),
+            mfa_due: leniencies.due(),
+            waiver: leniencies.exception.cloned(),
+            scopes: granted.into_iter().map(|one| one.scope).collect(),
             unmet: unmet.into_iter().map(Unmet::from).collect(),
             acr: self.returned_acr(attestation),
-            amr: returned_amr(evidence, attestation),
-            auth_time: evidence.claims.auth_time.value().copied(),
-            provider: evidence.provider.clone(),
-            tenant: evidence.tenant().cloned(),
+            amr: returned_amr(self.policy.proof(&login.provider), login, attestation),
+            auth_time: login.claims.auth_time.value().copied(),
+            provider: login.provider.clone(),
+            tenant: login.tenant.clone(),
+            organization: self.organization.cloned(),
             level: attestation.map_or_else(|| self.assurance.level(), |one| one.level),
             basis: attestation.map(|one| one.basis),
             proof: attestation.map(|one| one.proof.clone()),
@@ -587,25 +507,61 @@ const OPENID: &str = "openid";
 
 struct AcrNotMet;
 
+/// What a permit rests on besides the login.
+#[derive(Default)]
+struct Leniencies<'a> {
+    calendar: Option<Grace>,
+    exception: Option<&'a ExceptionName>,
+}
+
+impl<'a> Leniencies<'a> {
+    fn of(all: impl Iterator<Item = Met<'a>>) -> Self {
+        let mut found = Self::default();
+        for leniency in all.filter_map(|met| met.leniency) {
+            match leniency {
+                Leniency::Calendar(grace) => found.calendar = Some(grace),
+                Leniency::Exception(name, _) => found.exception = Some(name),
+            }
+        }
+        found
+    }
+
+    fn due(&self) -> Option<Date> {
+        self.calendar?.until
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        let by_exception = self.exception.map(Rule::exception);
+        by_exception.or_else(|| self.calendar.map(|_| Rule::calendar()))
+    }
+}
+
 /// Everything that is missing, of all requirements together: a step-up asks for it at once.
 struct Shortfall {
+    rule: Rule,
     reasons: Vec<Reason>,
     level: Option<Level>,
+    /// Whether it is the policy, not only the request, that needs a level which is missing.
+    lacks_level_of_policy: bool,
     max_age: Option<SignedDuration>,
     reauthenticate: bool,
 }
 
 impl Shortfall {
     fn of(
-        sign_in: &Weighed,
+        sign_in: &Weighed<'_>,
         demands: &Result<Option<&Attestation>, Missing>,
         unmet: &[Short],
     ) -> Self {
-        let all: Vec<&Missing> = sign_in
+        let of_policy: Vec<&Missing> = sign_in
             .as_ref()
             .err()
             .into_iter()
             .chain(unmet.iter().map(|one| &one.missing))
+            .collect();
+        let lacks_level_of_policy = of_policy.iter().any(|missing| missing.level.is_some());
+        let all: Vec<&Missing> = of_policy
+            .into_iter()
             .chain(demands.as_ref().err())
             .collect();
         let mut reasons: Vec<Reason> = Vec::new();
@@ -615,26 +571,45 @@ impl Shortfall {
             }
         }
         Self {
+            rule: all
+                .first()
+                .map_or_else(Rule::request, |missing| missing.rule.clone()),
             reasons,
             level: all.iter().filter_map(|missing| missing.level).max(),
-            max_age: all.iter().filter_map(|missing| missing.max_age).min(),
-            reauthenticate: all.iter().any(|missing| missing.reauthenticate),
+            lacks_level_of_policy,
+            max_age: all
+                .iter()
+                .filter_map(|missing| missing.wanted.max_age)
+                .min(),
+            reauthenticate: all.iter().any(|missing| missing.wanted.reauthenticate),
+        }
+    }
+
+    /// Whether a provider can be asked for any of it.
+    fn can_be_asked_for(&self) -> bool {
+        self.level.is_some() || self.max_age.is_some() || self.reauthenticate
+    }
+
+    fn refusal(self, cause: Cause, due: Option<Due>) -> Refusal {
+        Refusal {
+            reasons: self.reasons,
+            rule: self.rule,
+            cause,
+            due,
         }
     }
 }
 
-fn wanted_tiers<'a>(
-    policy: &'a Policy,
-    client: &ClientId,
-    scopes: &BTreeSet<Scope>,
-) -> Vec<&'a Requirement> {
-    let of_scopes = scopes.iter().filter_map(|scope| policy.tier_of(scope));
-    policy
-        .client_tier(client)
-        .into_iter()
-        .chain(of_scopes)
-        .filter_map(|tier| policy.requirement(tier))
-        .collect()
+/// The `acr_values` of which any one is enough for a requirement.
+fn acr_values_of(requirement: &Requirement) -> Vec<Acr> {
+    let resistant = requirement.level == Level::PhishingResistant;
+    let value = |basis: &Basis| match basis {
+        Basis::Session if resistant => Some(Acr::Phr),
+        Basis::Session => Some(Acr::Mfa),
+        Basis::Tenant => Some(Acr::MfaAttested),
+        Basis::Enrolment => (!resistant).then_some(Acr::MfaEnrolled),
+    };
+    requirement.accepts.iter().filter_map(value).collect()
 }
 
 /// The level that a step-up must ask for where this `acr` is wanted.
@@ -647,8 +622,9 @@ fn level_of(acr: Acr) -> Level {
 }
 
 /// The provider's registered `amr` values unchanged, and `mfa` exactly where the session proves it.
-fn returned_amr(evidence: &Evidence, attestation: Option<&Attestation>) -> Vec<String> {
-    let sent = evidence.claims.amr.value().map_or(&[][..], Vec::as_slice);
+fn returned_amr(rule: &ProofRule, login: &Login, attestation: Option<&Attestation>) -> Vec<String> {
+    let sent = login.claims.amr.value().map_or(&[][..], Vec::as_slice);
+    let sent = rule.meanings(sent);
     let is_kept =
         |value: &&String| value.as_str() != "mfa" && REGISTERED_AMR.contains(&value.as_str());
     let mut amr: Vec<String> = Vec::new();

@@ -26,14 +26,16 @@
 mod problem;
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
     ops::{Range, RangeInclusive},
+    rc::Rc,
     sync::Arc,
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, civil::Date};
 use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue},
@@ -41,9 +43,9 @@ use toml::{
 
 pub use problem::{Place, Problem, Problems, did_you_mean};
 
-/// The longest file that is read, in bytes: room for tens of thousands of lines, and a file
-/// named by mistake does not fill the memory.
-pub const MAX_BYTES: usize = 4 << 20;
+/// The longest file that is read, in bytes: room for rules of some 100,000 organisations, and a
+/// file named by mistake does not fill the memory.
+pub const MAX_BYTES: usize = 32 << 20;
 
 /// How many problems are told at once.
 const MAX_PROBLEMS: usize = 100;
@@ -57,20 +59,30 @@ pub fn read<T>(
     text: &str,
     f: impl FnOnce(&mut Table<'_>) -> Option<T>,
 ) -> Result<T, Problems> {
+    read_with_warnings(file, text, f).map(|(value, _)| value)
+}
+
+/// Reads it as [`read`] does, and tells besides what is allowed and likely wrong.
+pub fn read_with_warnings<T>(
+    file: &str,
+    text: &str,
+    f: impl FnOnce(&mut Table<'_>) -> Option<T>,
+) -> Result<(T, Vec<Problem>), Problems> {
     if text.len() > MAX_BYTES {
         return Err(too_long(file, text));
     }
     let (root, errors) = DeTable::parse_recoverable(text);
     let document = Document::new(file, text, &errors);
-    let value = Table::read(&document, String::new(), 0, root.get_ref(), f);
-    document.finish(value)
+    let value = Table::read(&document, Name::default(), 0, root.get_ref(), f);
+    let warnings = document.warnings();
+    document.finish(value).map(|value| (value, warnings))
 }
 
 /// A table whose keys are asked for one by one.
 #[derive(Debug)]
 pub struct Table<'t> {
     document: &'t Document<'t>,
-    name: String,
+    name: Name<'t>,
     offset: usize,
     entries: &'t DeTable<'t>,
     known: Vec<&'static str>,
@@ -79,7 +91,7 @@ pub struct Table<'t> {
 impl<'t> Table<'t> {
     fn read<T>(
         document: &'t Document<'t>,
-        name: String,
+        name: Name<'t>,
         offset: usize,
         entries: &'t DeTable<'t>,
         f: impl FnOnce(&mut Self) -> Option<T>,
@@ -151,6 +163,11 @@ impl<'t> Table<'t> {
         self.entries.is_empty()
     }
 
+    /// Whether it holds this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Whether the syntax of the whole file is right. If not, tables may have lost their
     /// keys, and a check of one part of the file against another would report what is not so.
     pub fn is_sound(&self) -> bool {
@@ -160,7 +177,7 @@ impl<'t> Table<'t> {
     fn value(&mut self, key: &'static str) -> Option<Value<'t>> {
         self.known.push(key);
         let (spanned, item) = self.entries.get_key_value(key)?;
-        let name = join(&self.name, key);
+        let name = self.name.child(key);
         Some(Value::new(self.document, name, spanned.span().start, item))
     }
 
@@ -194,7 +211,7 @@ impl<'t> Table<'t> {
 #[derive(Debug, Clone)]
 pub struct Value<'t> {
     document: &'t Document<'t>,
-    name: String,
+    name: Name<'t>,
     offset: usize,
     item: &'t Spanned<DeValue<'t>>,
 }
@@ -202,7 +219,7 @@ pub struct Value<'t> {
 impl<'t> Value<'t> {
     fn new(
         document: &'t Document<'t>,
-        name: String,
+        name: Name<'t>,
         key: usize,
         item: &'t Spanned<DeValue<'t>>,
     ) -> Self {
@@ -296,6 +313,25 @@ impl<'t> Value<'t> {
         duration
     }
 
+    /// A day, as in `2027-03-08`, of this century or the next.
+    pub fn date(&self) -> Option<Date> {
+        let DeValue::Datetime(found) = self.item() else {
+            return self.expected("a date such as 2027-03-08, without quotes");
+        };
+        self.unbroken(())?;
+        let date = match (found.date, found.time, found.offset) {
+            (Some(found), None, None) => date(found.year, found.month, found.day),
+            _ => None,
+        };
+        if date.is_none() {
+            self.report(format_args!(
+                "expected a date from 2000-01-01 to 2199-12-31 without a time (days begin at \
+                 00:00 UTC), found {found}"
+            ));
+        }
+        date
+    }
+
     /// A list; each of its values is read by `read`.
     pub fn list<T>(&self, mut read: impl FnMut(&Value<'t>) -> Option<T>) -> Option<Vec<T>> {
         let DeValue::Array(items) = self.item() else {
@@ -320,14 +356,15 @@ impl<'t> Value<'t> {
         &self,
         mut read: impl FnMut(&Value<'t>) -> Option<T>,
     ) -> Option<BTreeSet<T>> {
-        let mut first: BTreeMap<T, Place> = BTreeMap::new();
+        let mut first: BTreeMap<T, usize> = BTreeMap::new();
         let added = self.list(|value| {
             let item = read(value)?;
-            if let Some(place) = first.get(&item) {
+            if let Some(offset) = first.get(&item) {
+                let place = self.document.place(*offset);
                 value.report(format_args!("repeats what stands at {place}"));
                 return None;
             }
-            first.insert(item, value.place());
+            first.insert(item, value.offset);
             Some(())
         });
         added.map(|_| first.into_keys().collect())
@@ -379,13 +416,34 @@ impl<'t> Value<'t> {
             .report(self.offset, labelled(&self.name, message));
     }
 
+    /// Reports a problem of a part of this text, that many bytes in: at that very place, where the
+    /// text stands in the file as it is, and at its beginning where it has escapes.
+    pub fn report_within(&self, offset: usize, message: impl Display) {
+        let start = self.item.span().start;
+        let written = &self.document.text[self.item.span()];
+        let inner = self.item().as_str().and_then(|text| written.find(text));
+        let place = inner.map_or(start, |inner| start + inner + offset);
+        self.document.report(place, labelled(&self.name, message));
+    }
+
+    /// Tells of something that is allowed and likely wrong; the message begins with its name.
+    pub fn warn(&self, message: impl Display) {
+        self.document
+            .warn(self.offset, labelled(&self.name, message));
+    }
+
     /// Where it stands, for a check once the whole file is read.
     pub fn place(&self) -> Place {
         self.document.place(self.offset)
     }
 
+    /// Whether the syntax of the whole file is right: see [`Table::is_sound`].
+    pub fn is_sound(&self) -> bool {
+        self.document.broken.is_empty()
+    }
+
     /// Its full name: `tier.manage.needs`.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> impl Display {
         &self.name
     }
 
@@ -415,7 +473,7 @@ impl<'t> Value<'t> {
 #[derive(Debug, Clone)]
 pub struct Key<'t> {
     document: &'t Document<'t>,
-    name: String,
+    name: Name<'t>,
     offset: usize,
     text: &'t str,
 }
@@ -424,7 +482,7 @@ impl<'t> Key<'t> {
     fn new(parent: &Value<'t>, key: &'t Spanned<DeString<'t>>) -> Self {
         Self {
             document: parent.document,
-            name: join(&parent.name, key.get_ref()),
+            name: parent.name.child(key.get_ref()),
             offset: key.span().start,
             text: key.get_ref(),
         }
@@ -440,10 +498,21 @@ impl<'t> Key<'t> {
         parse(self.text).map_err(|error| self.report(error)).ok()
     }
 
+    /// Whether the syntax of the whole file is right: see [`Table::is_sound`].
+    pub fn is_sound(&self) -> bool {
+        self.document.broken.is_empty()
+    }
+
     /// Reports a problem of this name.
     pub fn report(&self, message: impl Display) {
         self.document
             .report(self.offset, labelled(&self.name, message));
+    }
+
+    /// Tells of something that is allowed and likely wrong, at this name.
+    pub fn warn(&self, message: impl Display) {
+        self.document
+            .warn(self.offset, labelled(&self.name, message));
     }
 
     /// Where it stands.
@@ -461,6 +530,7 @@ struct Document<'t> {
     characters: Vec<usize>,
     broken: BTreeSet<usize>,
     problems: RefCell<Vec<(usize, String)>>,
+    warnings: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'t> Document<'t> {
@@ -473,6 +543,7 @@ impl<'t> Document<'t> {
             characters: characters_before_blocks(text),
             broken: errors.iter().map(offset_of).collect(),
             problems: RefCell::default(),
+            warnings: RefCell::default(),
         };
         document.report_syntax(errors);
         document
@@ -493,6 +564,19 @@ impl<'t> Document<'t> {
 
     fn report(&self, offset: usize, message: String) {
         self.problems.borrow_mut().push((offset, message));
+    }
+
+    fn warn(&self, offset: usize, message: String) {
+        self.warnings.borrow_mut().push((offset, message));
+    }
+
+    fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = self.warnings.take();
+        warnings.sort();
+        warnings
+            .into_iter()
+            .map(|(offset, message)| self.place(offset).problem(printable(&message)))
+            .collect()
     }
 
     fn is_broken(&self, span: &Range<usize>) -> bool {
@@ -584,6 +668,14 @@ fn syntax_message(message: &str) -> &str {
     }
 }
 
+/// A day of this century or the next: beyond them it is a slip of the finger.
+fn date(year: u16, month: u8, day: u8) -> Option<Date> {
+    let year = i16::try_from(year).ok()?;
+    let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    let date = Date::new(year, month, day).ok()?;
+    (2000..2200).contains(&date.year()).then_some(date)
+}
+
 fn offset_of(error: &toml::de::Error) -> usize {
     error.span().map_or(0, |span| span.start)
 }
@@ -611,7 +703,8 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn duration(text: &str) -> Option<SignedDuration> {
+/// A whole number and its unit, as in `12h`; longer than none, at most a century.
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = text.split_at(digits);
     let milliseconds: i64 = match unit {
@@ -630,36 +723,54 @@ fn duration(text: &str) -> Option<SignedDuration> {
         .then(|| SignedDuration::from_millis(total))
 }
 
-/// `tier.manage`, with quotes where TOML needs them.
-fn join(parent: &str, key: &str) -> String {
-    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let short = shorten(key);
-    let key = if !key.is_empty() && key.bytes().all(is_bare) {
-        short
-    } else {
-        format!("\"{short}\"")
-    };
-    if parent.is_empty() {
-        key
-    } else {
-        format!("{parent}.{key}")
+/// The name of a value: `tier.manage.needs`. Every value has one and few are told, so it is put
+/// together only then.
+#[derive(Debug, Clone, Default)]
+struct Name<'t>(Option<Rc<(Name<'t>, &'t str)>>);
+
+impl<'t> Name<'t> {
+    fn child(&self, key: &'t str) -> Self {
+        Self(Some(Rc::new((self.clone(), key))))
     }
 }
 
-fn labelled(name: &str, message: impl Display) -> String {
-    if name.is_empty() {
-        message.to_string()
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_deref() {
+            Some((parent, key)) => f.write_str(&join(parent, key)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name of a key, with quotes where TOML needs them.
+fn join(parent: &Name<'_>, key: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let short = shorten(key);
+    let key = if !key.is_empty() && key.bytes().all(is_bare) {
+        short.into_owned()
     } else {
-        format!("`{name}`: {message}")
+        format!("\"{short}\"")
+    };
+    match parent.0 {
+        Some(_) => format!("{parent}.{key}"),
+        None => key,
+    }
+}
+
+fn labelled(name: &Name<'_>, message: impl Display) -> String {
+    match name.0 {
+        Some(_) => format!("`{name}`: {message}"),
+        None => message.to_string(),
     }
 }
 
 /// At most 64 characters of a text from the file, for a message.
-fn shorten(text: &str) -> String {
+fn shorten(text: &str) -> Cow<'_, str> {
     const LONGEST: usize = 64;
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
@@ -836,7 +947,7 @@ mod tests {
     fn a_file_that_is_too_long_is_not_read() {
         assert_eq!(
             problems(&"#".repeat(MAX_BYTES + 1), one_of_each),
-            ["f:1:1: expected a file of at most 4194304 bytes, found 4194305"]
+            ["f:1:1: expected a file of at most 33554432 bytes, found 33554433"]
         );
     }
 

@@ -3,10 +3,12 @@
 //! Made by a provider (`countersign-providers`) and by nothing else. It never
 //! says whether the login is good enough: that is [`crate::assess`] and [`crate::decide`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{ProviderId, TenantId};
 
@@ -95,6 +97,10 @@ pub struct Claims {
     /// `auth_time`: when the provider last authenticated the person. Never invented.
     #[serde(default, skip_serializing_if = "Claim::is_absent")]
     pub auth_time: Claim<Timestamp>,
+    /// The claims that expressions of the policy name, as the provider sent them: at most 16 KiB in
+    /// all, and never personal ones ([`crate::expression`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other: BTreeMap<String, Value>,
 }
 
 /// A claim as it arrived. Only [`Claim::Value`] can ever prove anything.

@@ -85,6 +85,14 @@ identifier! {
     ClientId, "a client id of 1 to 64 letters, digits, `-`, `_` and `.`", is_client_id
 }
 identifier! {
+    /// The registry's name of one of its organisations.
+    OrganizationId, "an organization's name of 1 to 64 letters, digits, `-`, `_` and `.`", is_client_id
+}
+identifier! {
+    /// The name of an exception, as in `[exception.NAME]`; tokens and the decision log carry it.
+    ExceptionName, "a name of 1 to 64 lower-case letters, digits and `-`", is_slug
+}
+identifier! {
     /// Countersign's stable name of an account, the `sub` of its tokens: `acct_…`.
     AccountId, "an account id (`acct_` and 1 to 64 letters and digits)",
     |text| is_prefixed(text, "acct_")
@@ -107,6 +115,13 @@ identifier! {
 identifier! {
     /// One OAuth scope token (RFC 6749 3.3), at most 128 characters.
     Scope, "a scope (RFC 6749 3.3: printable ASCII without space, `\"` and `\\`)", is_scope
+}
+
+impl AccountId {
+    /// The id of no account: for cases that are made up.
+    pub(crate) fn of_nobody() -> Self {
+        Self("acct_0".to_owned())
+    }
 }
 
 impl TenantId {

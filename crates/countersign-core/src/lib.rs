@@ -7,23 +7,42 @@
 #![warn(missing_docs)]
 
 pub mod acr;
+pub mod api_keys;
 mod assurance;
+pub mod calendar;
+pub mod cases;
 mod decide;
+pub mod diff;
 pub mod document;
 mod evidence;
+pub mod explain;
+pub mod expression;
+mod facts;
 mod id;
 mod policy;
 mod reason;
+mod record;
+mod showing;
 pub mod sign_in;
+pub mod simulate;
 
 pub use acr::Acr;
 pub use assurance::{Assurance, Attestation, Basis, Level, assess};
 pub use decide::{
-    Ask, Cause, Decision, Demands, Facts, Permit, Refusal, Remedy, StepUp, Strength, Unmet, decide,
+    Ask, Asked, Cause, Decision, Permit, Refusal, Rule, StepUp, Strength, Unmet, Wanted, decide,
 };
 pub use evidence::{Claim, Claims, Email, Evidence, Identity, Membership, Profile};
-pub use id::{AccountId, AttemptId, ClientId, IdError, ProviderId, Scope, SessionId, TenantId};
+pub use expression::Expression;
+pub use facts::{AccountFacts, Demands, Facts, Login, Remedy};
+pub use id::{
+    AccountId, AttemptId, ClientId, ExceptionName, IdError, OrganizationId, ProviderId, Scope,
+    SessionId, TenantId,
+};
+pub use policy::preset;
 pub use policy::{
-    ClientRule, Methods, Policy, ProofRule, ProviderKind, Requirement, Tier, TierName,
+    ClientRule, Exception, Exceptions, Installation, Lifetimes, Loaded, Methods, OrganizationRule,
+    Policy, ProofRule, ProviderKind, Requirement, Standing, Subject, Tier, TierName, WARNED_BEFORE,
+    When,
 };
 pub use reason::Reason;
+pub use record::{LeftOut, LineVersion, Occasion, Outcome, Record, Verdict};

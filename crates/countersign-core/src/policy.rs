@@ -1,21 +1,37 @@
 //! The policy: who must show what. A value; the file it comes from is read in [`load`].
 
+mod exception;
 mod load;
+pub mod preset;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::{Basis, ClientId, Level, ProviderId, Scope, TenantId};
+pub use load::{Installation, Loaded};
+pub(crate) use load::{can_prove_acr, can_prove_amr};
 
-/// Who must show what. Read from `policy.toml` by [`Policy::parse`].
+pub use exception::{Exception, Exceptions, Standing, Subject, WARNED_BEFORE};
+
+use crate::api_keys::ApiKeyRule;
+use crate::calendar::Calendar;
+use crate::expression::Expression;
+use crate::{Basis, ClientId, Level, OrganizationId, ProviderId, Scope, TenantId};
+
+/// Who must show what. Read from `policy.toml` by [`Policy::load`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     pub(crate) proofs: BTreeMap<ProviderId, ProofRule>,
     pub(crate) methods: Methods,
+    pub(crate) calendar: Option<Calendar>,
     pub(crate) tiers: BTreeMap<TierName, Tier>,
     pub(crate) clients: BTreeMap<ClientId, ClientRule>,
+    pub(crate) organizations: BTreeMap<OrganizationId, OrganizationRule>,
+    pub(crate) exceptions: Exceptions,
+    pub(crate) api_keys: Option<ApiKeyRule>,
+    pub(crate) lifetimes: Lifetimes,
 }
 
 impl Policy {
@@ -23,6 +39,15 @@ impl Policy {
     pub fn proof(&self, provider: &ProviderId) -> &ProofRule {
         static NOTHING: ProofRule = ProofRule::nothing();
         self.proofs.get(provider).unwrap_or(&NOTHING)
+    }
+
+    /// The claims that expressions of this provider's proof name, and that evidence must keep for them.
+    pub fn claims_read(&self, provider: &ProviderId) -> BTreeSet<String> {
+        let when = self.proof(provider).when.as_ref();
+        when.into_iter()
+            .flat_map(|when| when.expression.other_claims())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The tier that a scope belongs to: exactly one, or none for an unlisted scope.
@@ -33,19 +58,85 @@ impl Policy {
             .map(|(name, _)| name)
     }
 
+    /// The tiers, by name.
+    pub fn tiers(&self) -> impl Iterator<Item = (&TierName, &Tier)> {
+        self.tiers.iter()
+    }
+
     /// Every scope of every tier.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.tiers.values().flat_map(|tier| &tier.scopes)
     }
 
-    /// The requirement of a tier.
+    /// What a tier requires of everybody.
     pub fn requirement(&self, tier: &TierName) -> Option<&Requirement> {
         self.tiers.get(tier).map(|tier| &tier.requirement)
+    }
+
+    /// What a tier requires of who uses this client, and acts for this organisation.
+    pub fn required(
+        &self,
+        client: &ClientId,
+        organization: Option<&OrganizationId>,
+        tier: &TierName,
+    ) -> Option<Cow<'_, Requirement>> {
+        let everybody = Cow::Borrowed(self.requirement(tier)?);
+        let stricter = [
+            self.of_client(client, tier),
+            self.of_organization(organization, tier),
+        ];
+        let all = stricter
+            .into_iter()
+            .flatten()
+            .fold(everybody, |all, one| Cow::Owned(all.and(one)));
+        Some(all)
+    }
+
+    pub(crate) fn of_client(&self, client: &ClientId, tier: &TierName) -> Option<&Requirement> {
+        self.clients.get(client)?.stricter.get(tier)
+    }
+
+    pub(crate) fn of_organization(
+        &self,
+        organization: Option<&OrganizationId>,
+        tier: &TierName,
+    ) -> Option<&Requirement> {
+        self.organizations.get(organization?)?.stricter.get(tier)
     }
 
     /// The tier that signing in to this client needs.
     pub fn client_tier(&self, client: &ClientId) -> Option<&TierName> {
         self.clients.get(client).map(|rule| &rule.tier)
+    }
+
+    /// From which day accounts must show a second factor; without a calendar all of them must now.
+    pub fn calendar(&self) -> Option<&Calendar> {
+        self.calendar.as_ref()
+    }
+
+    /// What is waived case by case.
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
+    }
+
+    /// What holds for API keys.
+    pub fn api_keys(&self) -> Option<&ApiKeyRule> {
+        self.api_keys.as_ref()
+    }
+
+    /// How long things live.
+    pub fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
+    }
+
+    /// What the policy says of an organisation.
+    pub fn organization(&self, id: &OrganizationId) -> Option<&OrganizationRule> {
+        self.organizations.get(id)
+    }
+
+    /// The organisations that the policy names.
+    pub fn organizations(&self) -> impl Iterator<Item = &OrganizationId> {
+        self.organizations.keys()
     }
 
     /// The providers that the policy names, for the check that each is configured.
@@ -94,10 +185,20 @@ pub struct ProofRule {
     pub acr: BTreeSet<String>,
     /// Values of `amr`, each of which proves MFA on basis *session*. Compared exactly.
     pub amr: BTreeSet<String>,
+    /// An expression over the claims that proves a level on basis *session*.
+    pub when: Option<When>,
     /// Whether GitHub's flag proves MFA, on basis *enrolment*.
     pub two_factor_authentication: bool,
     /// Entra's authentication contexts: per tenant, the level that its admin attests by each.
     pub tenants: BTreeMap<TenantId, BTreeMap<String, Level>>,
+    /// What values of `amr` mean that are the vendor's own words: theirs to RFC 8176's.
+    pub amr_meanings: BTreeMap<String, String>,
+    /// Claims that come only when they are asked for.
+    pub asks: BTreeSet<String>,
+    /// Values of `acr` that show a phishing-resistant login at this vendor, where MFA is proven too.
+    pub resistant_acr: BTreeSet<String>,
+    /// Values of `amr` that do.
+    pub resistant_amr: BTreeSet<String>,
 }
 
 impl ProofRule {
@@ -105,10 +206,30 @@ impl ProofRule {
         Self {
             acr: BTreeSet::new(),
             amr: BTreeSet::new(),
+            when: None,
             two_factor_authentication: false,
             tenants: BTreeMap::new(),
+            amr_meanings: BTreeMap::new(),
+            asks: BTreeSet::new(),
+            resistant_acr: BTreeSet::new(),
+            resistant_amr: BTreeSet::new(),
         }
     }
+
+    /// The `amr` values of a login, with the vendor's own words replaced by what they mean.
+    pub fn meanings(&self, amr: &[String]) -> Vec<String> {
+        let meaning = |value: &String| self.amr_meanings.get(value).unwrap_or(value).clone();
+        amr.iter().map(meaning).collect()
+    }
+}
+
+/// A proof that the other keys can't express: `when` and `level` of `[proof.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// What must be true of the claims.
+    pub expression: Expression,
+    /// What a login is worth then: [`Level::Mfa`] or [`Level::PhishingResistant`].
+    pub level: Level,
 }
 
 /// What is true of authentication methods at every provider: `[methods]`.
@@ -129,7 +250,7 @@ pub struct Tier {
     pub requirement: Requirement,
 }
 
-/// The level, the accepted bases and the freshness that an action needs.
+/// The level, the accepted bases, the freshness and the verified e-mail that an action needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Requirement {
     /// The least level.
@@ -142,6 +263,47 @@ pub struct Requirement {
     /// Greatest time since Countersign itself verified the evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_evidence_age: Option<SignedDuration>,
+    /// Whether the account needs a verified e-mail address.
+    pub verified_email: bool,
+}
+
+impl Requirement {
+    /// What needs nothing at all.
+    pub fn nothing() -> Self {
+        Self {
+            level: Level::None,
+            accepts: BTreeSet::new(),
+            max_age: None,
+            max_evidence_age: None,
+            verified_email: false,
+        }
+    }
+
+    /// What meets both: the greater level, the bases that both accept, the shorter ages.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let accepts = match (self.level, other.level) {
+            (Level::None, _) => other.accepts.clone(),
+            (_, Level::None) => self.accepts.clone(),
+            (_, _) => &self.accepts & &other.accepts,
+        };
+        Self {
+            level: self.level.max(other.level),
+            accepts,
+            max_age: shorter(self.max_age, other.max_age),
+            max_evidence_age: shorter(self.max_evidence_age, other.max_evidence_age),
+            verified_email: self.verified_email || other.verified_email,
+        }
+    }
+
+    /// Whether whatever meets this meets `other` too.
+    pub fn is_as_strict_as(&self, other: &Self) -> bool {
+        self.and(other) == *self
+    }
+}
+
+fn shorter(one: Option<SignedDuration>, two: Option<SignedDuration>) -> Option<SignedDuration> {
+    one.into_iter().chain(two).min()
 }
 
 /// What the policy says of one client: `[client.NAME]`.
@@ -149,4 +311,36 @@ pub struct Requirement {
 pub struct ClientRule {
     /// The tier that signing in at all needs.
     pub tier: TierName,
+    /// What tiers need for this client: as strict as they are for everybody, or stricter.
+    pub stricter: BTreeMap<TierName, Requirement>,
+}
+
+/// What the policy says of one organisation: `[organization.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationRule {
+    /// The Entra tenants that its people sign in through.
+    pub tenants: BTreeSet<TenantId>,
+    /// What tiers need for who acts for it: as strict as they are for everybody, or stricter.
+    pub stricter: BTreeMap<TierName, Requirement>,
+}
+
+/// How long things live: `[lifetimes]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// A one-time code.
+    pub code: SignedDuration,
+    /// An ID token and an access token, unless the permit ends earlier.
+    pub token: SignedDuration,
+    /// A session, whatever happens.
+    pub session: SignedDuration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            code: SignedDuration::from_secs(60),
+            token: SignedDuration::from_mins(10),
+            session: SignedDuration::from_hours(12),
+        }
+    }
 }

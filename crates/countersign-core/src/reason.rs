@@ -35,6 +35,10 @@ pub enum Reason {
     ReauthenticationNotShown,
     /// None of the `acr_values` asked for is met.
     AcrNotMet,
+    /// The action needs a verified e-mail address, and nobody vouched for the account's.
+    EmailNotVerified,
+    /// The login does not come from a tenant of the organisation that was asked for.
+    OrganizationNotShown,
     /// The step-up was answered by another person than the one who began.
     IdentityChanged,
     /// A client or a tier that this policy does not have (it changed since the request).
@@ -43,7 +47,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -57,6 +61,8 @@ impl Reason {
         Self::EvidenceTooOld,
         Self::ReauthenticationNotShown,
         Self::AcrNotMet,
+        Self::EmailNotVerified,
+        Self::OrganizationNotShown,
         Self::IdentityChanged,
         Self::NotInPolicy,
     ];
@@ -77,6 +83,8 @@ impl Reason {
             Self::EvidenceTooOld => "evidence-too-old",
             Self::ReauthenticationNotShown => "reauthentication-not-shown",
             Self::AcrNotMet => "acr-not-met",
+            Self::EmailNotVerified => "email-not-verified",
+            Self::OrganizationNotShown => "organization-not-shown",
             Self::IdentityChanged => "identity-changed",
             Self::NotInPolicy => "not-in-policy",
         }
@@ -115,6 +123,12 @@ impl Reason {
             }
             Self::AcrNotMet => {
                 "The registry asked for a stronger sign-in than your provider could show."
+            }
+            Self::EmailNotVerified => {
+                "This needs a verified e-mail address, and your provider did not confirm yours."
+            }
+            Self::OrganizationNotShown => {
+                "You did not sign in through the organization that you want to act for."
             }
             Self::IdentityChanged => {
                 "The second sign-in was made with another account than the first."

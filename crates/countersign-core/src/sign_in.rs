@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::Due;
 use crate::{
-    Ask, AttemptId, ClientId, Decision, Demands, Evidence, Facts, Identity, Permit, Policy,
-    ProviderId, Reason, Refusal, Remedy, Scope, StepUp, TenantId, decide,
+    AccountFacts, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts, Identity,
+    Login, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy, Scope, StepUp,
+    TenantId, Verdict, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -43,6 +45,9 @@ pub struct Request {
     pub redirect_uri: String,
     /// The scopes asked for.
     pub scopes: BTreeSet<Scope>,
+    /// The organisation that the person is to act for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationId>,
     /// The client's `state`, given back unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -55,6 +60,18 @@ pub struct Request {
     /// What it demands beyond the policy.
     #[serde(default)]
     pub demands: Demands,
+}
+
+impl Request {
+    /// What of it the policy has a say in.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            client: &self.client,
+            scopes: &self.scopes,
+            organization: self.organization.as_ref(),
+            demands: &self.demands,
+        }
+    }
 }
 
 /// Which leg of the sign-in.
@@ -102,11 +119,22 @@ pub enum Flow {
     Hybrid,
 }
 
+/// One decision of a sign-in, and what follows from it.
+#[derive(Debug)]
+pub struct Step {
+    /// What comes next.
+    pub next: Next,
+    /// What was decided, for the decision log.
+    pub verdict: Verdict,
+    /// What it rests on.
+    pub facts: Facts,
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub enum Next {
     /// The session is opened and the client gets its code.
-    Issue(Permit),
+    Issue(Box<Permit>),
     /// The person goes back to the provider, once.
     StepUp(Box<SteppingUp>),
     /// It ends here.
@@ -124,6 +152,8 @@ pub struct SteppingUp {
     pub login_hint: Option<String>,
     /// What is missing, most telling first.
     pub reasons: Vec<Reason>,
+    /// What the calendar says of the account, where a second factor is missing.
+    pub due: Option<Due>,
 }
 
 impl Attempt {
@@ -133,36 +163,47 @@ impl Attempt {
     pub fn advance(
         self,
         policy: &Policy,
-        evidence: Evidence,
+        (evidence, account): (&Evidence, AccountFacts),
         remedy: Remedy,
         now: Timestamp,
-    ) -> Next {
-        let remedy = match &self.leg {
-            Leg::First => remedy,
-            Leg::StepUp { identity } if *identity == evidence.identity => Remedy::Nothing,
-            Leg::StepUp { .. } => return Next::Refuse(Refusal::because(Reason::IdentityChanged)),
-        };
-        let identity = evidence.identity.clone();
-        let login_hint = evidence.profile.login_hint.clone();
-        match decide(policy, &self.facts(evidence, remedy), now) {
-            Decision::Permit(permit) => Next::Issue(permit),
+    ) -> Step {
+        let facts = self.facts(evidence, account, remedy);
+        let decision = decide(policy, &facts, now);
+        let verdict = Verdict::from(&decision);
+        let next = match decision {
+            Decision::Permit(permit) => Next::Issue(Box::new(permit)),
             Decision::Refuse(refusal) => Next::Refuse(refusal),
-            Decision::StepUp(StepUp { ask, reasons }) => Next::StepUp(Box::new(SteppingUp {
+            Decision::StepUp(StepUp {
+                ask, reasons, due, ..
+            }) => Next::StepUp(Box::new(SteppingUp {
                 attempt: self,
-                identity,
+                identity: evidence.identity.clone(),
                 ask,
-                login_hint,
+                login_hint: evidence.profile.login_hint.clone(),
                 reasons,
+                due,
             })),
+        };
+        Step {
+            next,
+            verdict,
+            facts,
         }
     }
 
-    fn facts(&self, evidence: Evidence, remedy: Remedy) -> Facts {
+    fn facts(&self, evidence: &Evidence, account: AccountFacts, remedy: Remedy) -> Facts {
+        let (remedy, identity_changed) = match &self.leg {
+            Leg::First => (remedy, false),
+            Leg::StepUp { identity } => (Remedy::Nothing, *identity != evidence.identity),
+        };
         Facts {
             client: self.request.client.clone(),
             scopes: self.request.scopes.clone(),
+            organization: self.request.organization.clone(),
             demands: self.request.demands.clone(),
-            evidence,
+            login: Login::from(evidence),
+            identity_changed,
+            account,
             remedy,
             session_expires_at: None,
         }

@@ -3,7 +3,7 @@
 //! OAuth, not OpenID Connect: no ID token, no `acr`, no `auth_time`. The one piece of evidence
 //! is `two_factor_authentication` of `GET /user`, which says what the account has switched on.
 
-mod evidence;
+pub(crate) mod evidence;
 
 use countersign_core::sign_in::Visit;
 use countersign_core::{Evidence, ProviderId};
@@ -42,6 +42,7 @@ pub struct Site {
     host: String,
     iss: IssParameter,
     enrolment: Url,
+    emails: Url,
 }
 
 impl Site {
@@ -63,11 +64,17 @@ impl Site {
             .map_or_else(String::new, |port| format!(":{port}"));
         Ok(Self {
             enrolment: web.join("/settings/security")?,
+            emails: web.join("/settings/emails")?,
             web: web.join("/")?,
             api,
             host: format!("{host}{port}"),
             iss,
         })
+    }
+
+    /// The host as identities have it, with the port if it is not the usual one.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     fn login(&self, path: &str) -> Url {
@@ -106,6 +113,11 @@ impl GitHub {
 
     pub(crate) fn enrolment_url(&self) -> &Url {
         &self.settings.site.enrolment
+    }
+
+    /// Where a person verifies an e-mail address.
+    pub fn email_settings_url(&self) -> &Url {
+        &self.settings.site.emails
     }
 
     pub(crate) fn departure(&self, departure: &Departure<'_>) -> Url {

@@ -142,11 +142,9 @@ impl Http {
             .map_err(|_| ProviderError::Answer("an address that can't be read"))?;
         reach.check(&url)?;
         self.check_literal(&url)?;
-        let request = reqwest::Request::try_from(request)
-            .map_err(|_| ProviderError::Answer("an address that can't be asked"))?;
         let mut response = self
             .client
-            .execute(request)
+            .execute(asking(url, request))
             .await
             .map_err(|error| cause(&error))?;
         let mut body = Vec::new();
@@ -158,7 +156,7 @@ impl Http {
         }
         let mut answer = http::Response::new(body);
         *answer.status_mut() = response.status();
-        *answer.headers_mut() = response.headers().clone();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
         Ok(answer)
     }
 
@@ -176,6 +174,15 @@ impl Http {
             .then_some(())
             .ok_or(ProviderError::Forbidden(PRIVATE))
     }
+}
+
+/// The request as the client takes it, to the very address that was judged.
+fn asking(url: Url, request: HttpRequest) -> reqwest::Request {
+    let (parts, body) = request.into_parts();
+    let mut asking = reqwest::Request::new(parts.method, url);
+    *asking.headers_mut() = parts.headers;
+    *asking.body_mut() = Some(body.into());
+    asking
 }
 
 const PRIVATE: &str = "a private address; list its host under `network.private_hosts` to allow it";

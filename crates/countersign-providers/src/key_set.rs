@@ -1,13 +1,19 @@
 //! A provider's public keys (RFC 7517), kept with the member that Microsoft adds: each key's `issuer`.
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ProviderError;
 use crate::cache::Cached;
 use crate::id_token::TokenFault;
+use crate::oidc::SigningAlgorithm;
 
 /// A provider's signing keys, parsed once.
 #[derive(Debug)]
@@ -18,14 +24,33 @@ pub(crate) struct KeySet {
 /// One signing key.
 pub(crate) struct Key {
     kid: Option<String>,
-    family: Family,
     /// The one algorithm the key may be used with, where it says so.
     algorithm: Option<String>,
     /// Microsoft: the issuer whose tokens this key may sign, maybe with `{tenantid}` in it.
     pub(crate) issuer: Option<String>,
     /// Microsoft: the cloud that this key belongs to.
     pub(crate) cloud_instance_name: Option<String>,
-    pub(crate) decoding: DecodingKey,
+    /// Parsed once for each algorithm that it can serve: a parsed key keeps what verifying needs of
+    /// its modulus, which would take a tenth of a verification to find again.
+    parsed: Vec<(SigningAlgorithm, ParsedPublicKey)>,
+}
+
+impl Key {
+    /// Whether this is the key's signature of a message. The algorithm is never the token's choice.
+    pub(crate) fn verifies(
+        &self,
+        algorithm: SigningAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        self.parsed_for(algorithm)
+            .is_some_and(|key| key.verify_sig(message, signature).is_ok())
+    }
+
+    fn parsed_for(&self, algorithm: SigningAlgorithm) -> Option<&ParsedPublicKey> {
+        let found = self.parsed.iter().find(|(one, _)| *one == algorithm);
+        found.map(|(_, key)| key)
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -33,32 +58,6 @@ impl std::fmt::Debug for Key {
         f.debug_struct("Key")
             .field("kid", &self.kid)
             .finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    Rsa,
-    P256,
-    P384,
-    Ed25519,
-}
-
-impl Family {
-    fn of(algorithm: Algorithm) -> Option<Self> {
-        match algorithm {
-            Algorithm::RS256
-            | Algorithm::RS384
-            | Algorithm::RS512
-            | Algorithm::PS256
-            | Algorithm::PS384
-            | Algorithm::PS512 => Some(Self::Rsa),
-            Algorithm::ES256 => Some(Self::P256),
-            Algorithm::ES384 => Some(Self::P384),
-            Algorithm::EdDSA => Some(Self::Ed25519),
-            // Symmetric keys are never published, and a token signed by one proves nothing to us.
-            _ => None,
-        }
     }
 }
 
@@ -105,31 +104,54 @@ fn key(value: Value) -> Option<Key> {
     if raw.usage.as_deref().is_some_and(|usage| usage != "sig") {
         return None;
     }
-    let (family, decoding) = match (raw.kty.as_str(), raw.crv.as_deref()) {
-        ("RSA", _) => (
-            Family::Rsa,
-            DecodingKey::from_rsa_components(&raw.n?, &raw.e?),
-        ),
-        ("EC", Some("P-256")) => (
-            Family::P256,
-            DecodingKey::from_ec_components(&raw.x?, &raw.y?),
-        ),
-        ("EC", Some("P-384")) => (
-            Family::P384,
-            DecodingKey::from_ec_components(&raw.x?, &raw.y?),
-        ),
-        ("OKP", Some("Ed25519")) => (Family::Ed25519, DecodingKey::from_ed_components(&raw.x?)),
+    let parsed = match (raw.kty.as_str(), raw.crv.as_deref()) {
+        ("RSA", _) => rsa(&octets(raw.n.as_ref())?, &octets(raw.e.as_ref())?),
+        ("EC", Some("P-256")) => p256(&octets(raw.x.as_ref())?, &octets(raw.y.as_ref())?),
+        ("OKP", Some("Ed25519")) => ed25519(&octets(raw.x.as_ref())?),
+        // Symmetric keys are never published, and a token signed by one proves nothing to us.
         _ => return None,
     };
-    let decoding = decoding.ok()?;
     Some(Key {
         kid: raw.kid,
-        family,
         algorithm: raw.alg,
         issuer: raw.issuer,
         cloud_instance_name: raw.cloud_instance_name,
-        decoding,
+        parsed: parsed?,
     })
+}
+
+type Parsed = Option<Vec<(SigningAlgorithm, ParsedPublicKey)>>;
+
+fn octets(member: Option<&String>) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(member?).ok()
+}
+
+/// RFC 7518 3.3, 3.5: one key may serve both paddings, where it does not say which.
+fn rsa(n: &[u8], e: &[u8]) -> Parsed {
+    let parse = |padding| RsaPublicKeyComponents { n, e }.to_parsed_public_key(padding);
+    Some(vec![
+        (
+            SigningAlgorithm::Rs256,
+            parse(&RSA_PKCS1_2048_8192_SHA256).ok()?,
+        ),
+        (
+            SigningAlgorithm::Ps256,
+            parse(&RSA_PSS_2048_8192_SHA256).ok()?,
+        ),
+    ])
+}
+
+/// RFC 7518 6.2.1. The point is checked to be on the curve.
+fn p256(x: &[u8], y: &[u8]) -> Parsed {
+    const UNCOMPRESSED: [u8; 1] = [0x04];
+    let point = [&UNCOMPRESSED, x, y].concat();
+    let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
+    Some(vec![(SigningAlgorithm::Es256, key)])
+}
+
+fn ed25519(x: &[u8]) -> Parsed {
+    let key = ParsedPublicKey::new(&ED25519, x).ok()?;
+    Some(vec![(SigningAlgorithm::EdDsa, key)])
 }
 
 impl Cached<KeySet> {
@@ -165,14 +187,15 @@ impl KeySet {
     pub(crate) fn find(
         &self,
         kid: Option<&str>,
-        algorithm: Algorithm,
+        algorithm: SigningAlgorithm,
         may_sign: &dyn Fn(&Key) -> bool,
     ) -> Result<&Key, NoKey> {
-        let wanted = Family::of(algorithm).ok_or(NoKey::Unknown)?;
-        let name = format!("{algorithm:?}");
         let mut fitting = self.keys.iter().filter(|key| {
-            key.family == wanted
-                && key.algorithm.as_ref().is_none_or(|only| *only == name)
+            key.parsed_for(algorithm).is_some()
+                && key
+                    .algorithm
+                    .as_ref()
+                    .is_none_or(|only| *only == algorithm.as_str())
                 && (kid.is_none() || key.kid.as_deref() == kid)
                 && may_sign(key)
         });

@@ -4,6 +4,8 @@
 //! was verified into [`Evidence`]. Nothing here says whether a login is good enough.
 
 mod cache;
+#[cfg(feature = "danger-unsigned")]
+pub mod danger;
 mod error;
 pub mod github;
 pub mod http;
@@ -14,6 +16,8 @@ pub mod microsoft;
 pub mod oidc;
 mod strict_json;
 mod token_endpoint;
+
+use std::collections::BTreeSet;
 
 use countersign_core::sign_in::{Flow, Visit};
 use countersign_core::{Ask, Evidence, ProviderId, Remedy, TenantId};
@@ -146,18 +150,20 @@ impl Provider {
 
     /// Turns an answer into verified evidence, or says why not.
     ///
-    /// The caller has compared `state` already: it is the attempt's, not the provider's.
+    /// The caller has compared `state` already: it is the attempt's, not the provider's. Of the claims
+    /// in its signed ID token those of `keep` are kept as they are (GitHub has no ID token).
     pub async fn fetch(
         &self,
         answer: &Answer,
         visit: &Visit,
         redirect_uri: &Url,
+        keep: &BTreeSet<String>,
         now: Timestamp,
     ) -> Result<Evidence, ProviderError> {
         match self {
-            Self::Microsoft(one) => one.fetch(answer, visit, redirect_uri, now).await,
+            Self::Microsoft(one) => one.fetch(answer, visit, redirect_uri, keep, now).await,
             Self::GitHub(one) => one.fetch(answer, visit, redirect_uri, now).await,
-            Self::Oidc(one) => one.fetch(answer, visit, redirect_uri, now).await,
+            Self::Oidc(one) => one.fetch(answer, visit, redirect_uri, keep, now).await,
         }
     }
 }

@@ -4,9 +4,10 @@
 //! checked `tid`, and only keys whose own `issuer` covers that tenant may sign.
 //! <https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-issuer>
 
-mod evidence;
-mod tenancy;
+pub(crate) mod evidence;
+pub(crate) mod tenancy;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign_core::sign_in::{Flow, Visit};
@@ -133,6 +134,7 @@ impl Microsoft {
         answer: &Answer,
         visit: &Visit,
         redirect_uri: &Url,
+        keep: &BTreeSet<String>,
         now: Timestamp,
     ) -> Result<Evidence, ProviderError> {
         let code = answer.code()?;
@@ -168,7 +170,7 @@ impl Microsoft {
         let raw = raw.ok_or(ProviderError::Answer("the token endpoint sent no ID token"))?;
         let binding = Binding::AccessToken(tokens.access_token.secret());
         let back = self.verify(raw, binding, &metadata, visit, now).await?;
-        evidence::evidence(&self.settings.name, front.as_ref(), &back, now)
+        evidence::evidence(&self.settings.name, front.as_ref(), &back, keep, now)
     }
 
     async fn verify(

@@ -1,11 +1,12 @@
 //! Any OpenID Connect provider, by discovery.
 
-mod evidence;
+pub(crate) mod evidence;
+
+use std::collections::BTreeSet;
 
 use countersign_core::sign_in::Visit;
 use countersign_core::{Ask, Evidence, ProviderId, Strength};
 use jiff::Timestamp;
-use jsonwebtoken::Algorithm;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -57,12 +58,13 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    fn jws(self) -> Algorithm {
+    /// Its name in JOSE headers and key sets (RFC 7518 3.1, RFC 8037 3.1).
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Rs256 => Algorithm::RS256,
-            Self::Ps256 => Algorithm::PS256,
-            Self::Es256 => Algorithm::ES256,
-            Self::EdDsa => Algorithm::EdDSA,
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
         }
     }
 }
@@ -102,6 +104,11 @@ impl Oidc {
         self.settings.enrolment_url.as_ref()
     }
 
+    /// Whether its word on e-mail addresses counts.
+    pub fn email_trust(&self) -> EmailTrust {
+        self.settings.email_trust
+    }
+
     pub(crate) async fn departure(
         &self,
         departure: &Departure<'_>,
@@ -138,6 +145,7 @@ impl Oidc {
         answer: &Answer,
         visit: &Visit,
         redirect_uri: &Url,
+        keep: &BTreeSet<String>,
         now: Timestamp,
     ) -> Result<Evidence, ProviderError> {
         let metadata = self.metadata(now).await?;
@@ -158,6 +166,7 @@ impl Oidc {
             &metadata.issuer,
             &token,
             &person,
+            keep,
             now,
         ))
     }
@@ -175,7 +184,7 @@ impl Oidc {
             issuer: &metadata.issuer,
             client_id: &self.settings.credentials.client_id,
             nonce: &visit.nonce,
-            algorithm: self.settings.algorithm.jws(),
+            algorithm: self.settings.algorithm,
             may_sign: &|_| true,
             binding: Binding::AccessToken(tokens.access_token.secret()),
             now,
@@ -270,15 +279,18 @@ fn demands(ask: &Ask, claims_parameter_supported: bool) -> Vec<(&'static str, St
     if let Some(max_age) = ask.max_age {
         parameters.push(("max_age", max_age.as_secs().max(0).to_string()));
     }
+    // Core 5.5.1: `null` asks for a claim without a demand. Some vendors send theirs only if asked.
+    let asked = ask.claims.iter().map(|name| (name.clone(), Value::Null));
+    let mut claims: Map<String, Value> = asked.collect();
     let essential = ask.strength == Strength::Required && claims_parameter_supported;
-    if ask.acr_values.is_empty() {
-        return parameters;
-    }
-    if essential {
-        let claims = json!({"id_token": {"acr": {"essential": true, "values": ask.acr_values}}});
-        parameters.push(("claims", claims.to_string()));
-    } else {
+    if !ask.acr_values.is_empty() && essential {
+        let acr = json!({"essential": true, "values": ask.acr_values});
+        claims.insert("acr".to_owned(), acr);
+    } else if !ask.acr_values.is_empty() {
         parameters.push(("acr_values", ask.acr_values.join(" ")));
+    }
+    if !claims.is_empty() {
+        parameters.push(("claims", json!({ "id_token": claims }).to_string()));
     }
     parameters
 }

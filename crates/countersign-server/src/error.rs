@@ -5,6 +5,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use countersign_core::calendar::Due;
 use countersign_core::sign_in::Request;
 use countersign_core::{Cause, ProviderId, Reason, Refusal};
 use countersign_providers::ProviderError;
@@ -24,6 +25,8 @@ pub(crate) enum Failure {
     Client(Box<ClientError>),
     /// An OAuth error for the client, as JSON (RFC 6749 5.2).
     Json(OAuthError),
+    /// An error of the API, as JSON.
+    Api(ApiError),
 }
 
 /// A problem that a page tells.
@@ -82,6 +85,27 @@ pub(crate) struct OAuthError {
     pub(crate) description: &'static str,
 }
 
+/// An error of the API.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// The caller is not a client of ours, or has no secret.
+    Client,
+    /// The client may not do this; says what it lacks.
+    Forbidden(&'static str),
+    /// No such account.
+    UnknownAccount,
+    /// The body is not what it must be; says what was expected.
+    Body(&'static str),
+    /// The body is too long.
+    TooLarge,
+    /// Nothing at this address.
+    NotFound,
+    /// Something is there, for these methods.
+    Method(&'static str),
+    /// The store does not answer.
+    Store(StoreError),
+}
+
 impl OAuthError {
     pub(crate) fn invalid_request(description: &'static str) -> Failure {
         Self::bad("invalid_request", description)
@@ -123,6 +147,62 @@ impl OAuthError {
             error,
             description,
         })
+    }
+}
+
+impl ApiError {
+    /// What is wrong with a body that did not arrive whole.
+    pub(crate) fn of_body(error: &actix_web::Error) -> Self {
+        match error.as_response_error().status_code() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            _ => Self::Body("the body ended before its end"),
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Client => "client-not-authenticated",
+            Self::Forbidden(_) => "client-not-allowed",
+            Self::UnknownAccount => "unknown-account",
+            Self::Body(_) => "invalid-request",
+            Self::TooLarge => "request-too-large",
+            Self::NotFound => "not-found",
+            Self::Method(_) => "method-not-allowed",
+            Self::Store(_) => "store-unavailable",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Client => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::UnknownAccount | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// For the client: our own words.
+    fn message(&self) -> &'static str {
+        match self {
+            Self::Client => {
+                "authenticate as a client with a secret, in the `Authorization` header (Basic)"
+            }
+            Self::Forbidden(message) | Self::Body(message) => message,
+            Self::UnknownAccount => "there is no such account",
+            Self::TooLarge => "the body is too long",
+            Self::NotFound => "nothing is served at this address",
+            Self::Method(_) => "this method is not served at this address",
+            Self::Store(_) => "try again in a moment",
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
     }
 }
 
@@ -188,6 +268,18 @@ impl Why {
         }
     }
 
+    /// What the calendar says of the account, where a second factor is missing.
+    pub(crate) fn due(&self) -> Option<Due> {
+        match self {
+            Self::Refused(refusal) => refusal.due,
+            Self::Provider(_)
+            | Self::AttemptSpent
+            | Self::LegPassed
+            | Self::StepUpDeclined
+            | Self::Store(_) => None,
+        }
+    }
+
     /// The reason of a refusal.
     pub(crate) fn reason(&self) -> Option<Reason> {
         match self {
@@ -247,10 +339,12 @@ pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
         Failure::SignIn(failure) => sign_in_answer(&failure, context),
         Failure::Client(error) => client_answer(&error, context),
         Failure::Json(error) => json_answer(error, context),
+        Failure::Api(error) => api_answer(&error, context),
     }
 }
 
 fn problem_page(problem: Problem, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.request_refused(problem.code());
     tracing::info!(code = problem.code(), request = %context.request_id, cause = ?problem, "request refused");
     pages::respond(problem.status(), &ErrorPage::new(problem, context))
 }
@@ -259,6 +353,11 @@ fn problem_page(problem: Problem, context: &Context<'_>) -> HttpResponse {
 /// everything else is told to the person, who can do something about it.
 fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpResponse {
     let why = &failure.why;
+    let metrics = &context.broker.metrics;
+    match why.reason() {
+        Some(reason) => metrics.sign_in_refused(&failure.provider, reason),
+        None => metrics.sign_in_failed(&failure.provider, why.code()),
+    }
     tracing::info!(
         code = why.code(),
         request = %context.request_id,
@@ -320,6 +419,7 @@ impl ClientError {
 }
 
 fn client_answer(error: &ClientError, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.request_refused(error.error);
     tracing::info!(
         code = error.error,
         request = %context.request_id,
@@ -330,6 +430,7 @@ fn client_answer(error: &ClientError, context: &Context<'_>) -> HttpResponse {
 }
 
 fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.token_refused(error.error);
     tracing::info!(
         code = error.error,
         request = %context.request_id,
@@ -339,7 +440,7 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
     let mut response = HttpResponse::build(error.status);
     // RFC 6749 5.2: a failed client authentication names the scheme.
     if error.status == StatusCode::UNAUTHORIZED {
-        response.insert_header(("www-authenticate", "Basic realm=\"countersign\""));
+        response.insert_header(("www-authenticate", BASIC));
     }
     response.json(serde_json::json!({
         "error": error.error,
@@ -347,6 +448,35 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
         "request_id": context.request_id,
     }))
 }
+
+fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.request_refused(error.code());
+    if let ApiError::Store(cause) = error {
+        tracing::error!(code = error.code(), request = %context.request_id, %cause, "the store does not answer");
+    } else {
+        tracing::info!(code = error.code(), request = %context.request_id, cause = ?error, "API request refused");
+    }
+    let mut response = HttpResponse::build(error.status());
+    match error {
+        // RFC 9110 11.6.1 and 15.5.6: which scheme, which methods.
+        ApiError::Client => response.insert_header(("www-authenticate", BASIC)),
+        ApiError::Method(allowed) => response.insert_header(("allow", *allowed)),
+        ApiError::Forbidden(_)
+        | ApiError::UnknownAccount
+        | ApiError::Body(_)
+        | ApiError::TooLarge
+        | ApiError::NotFound
+        | ApiError::Store(_) => &mut response,
+    };
+    response.json(serde_json::json!({
+        "code": error.code(),
+        "message": error.message(),
+        "request_id": context.request_id,
+    }))
+}
+
+/// How a client with a secret authenticates (RFC 7617).
+const BASIC: &str = "Basic realm=\"countersign\"";
 
 #[cfg(test)]
 mod tests {
@@ -380,12 +510,24 @@ mod tests {
             ProviderError::IdToken(countersign_providers::TokenFault::Malformed),
             ProviderError::WrongTenant,
         ];
+        let api = [
+            ApiError::Client,
+            ApiError::Forbidden(""),
+            ApiError::UnknownAccount,
+            ApiError::Body(""),
+            ApiError::TooLarge,
+            ApiError::NotFound,
+            ApiError::Method(""),
+            ApiError::Store(StoreError::Conflict),
+        ];
         let codes = Reason::ALL
             .iter()
             .map(|reason| reason.code())
             .chain(problems.iter().map(|problem| problem.code()))
             .chain(providers.iter().map(ProviderError::code))
-            .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()));
+            .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()))
+            .chain(api.iter().map(ApiError::code))
+            .chain([pages::REMINDED]);
         for code in codes {
             assert!(
                 DOCUMENTED.contains(&format!("| `{code}` |")),

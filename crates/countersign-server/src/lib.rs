@@ -4,11 +4,17 @@
 //! [`Broker::serve`] runs it. A handler extracts, calls, answers; what goes wrong becomes HTTP
 //! in `error.rs` and nowhere else.
 
+mod api;
+mod calendar;
+mod decision_log;
 pub mod edge;
 mod error;
+mod in_force;
 mod keys;
 mod metadata;
+mod metrics;
 mod pages;
+mod private;
 mod seal;
 mod settings;
 mod sign_in;
@@ -18,18 +24,25 @@ mod web;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_core::{Policy, ProviderId};
+use countersign_core::ProviderId;
 use countersign_providers::Provider;
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
 
+pub use decision_log::{
+    DecisionFileSettings, DecisionLog, DecisionLogError, DecisionLogSettings, DecisionLogStatus,
+    Dropped, Rotate,
+};
 pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
+pub use private::Private;
 pub use settings::{
-    Client, ClientAuthentication, Lifetimes, Resource, SecretDigest, Settings, SettingsError,
-    SigningAlgorithm,
+    Client, ClientAuthentication, Resource, SecretDigest, Settings, SettingsError, SigningAlgorithm,
 };
 
+use calendar::CalendarKey;
 use keys::Keys;
+use metrics::Metrics;
 use seal::Sealer;
 
 /// What goes wrong while the server is put together.
@@ -46,46 +59,94 @@ pub enum BuildError {
     Settings(#[from] SettingsError),
 }
 
+/// What a server is put together from. Callers write `Parts { clock, ..Parts::new(…) }`, so that a
+/// part more is none of their business.
+#[derive(Debug)]
+pub struct Parts {
+    /// What this installation is.
+    pub settings: Settings,
+    /// The policy that is in force at first.
+    pub policy: PolicyInForce,
+    /// Whom people sign in with.
+    pub providers: Vec<Provider>,
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Where decisions are written down; nowhere unless told otherwise.
+    pub decision_log: Arc<DecisionLog>,
+    /// The one clock; the machine's unless told otherwise.
+    pub clock: Arc<dyn Clock>,
+    /// The one source of random bytes; the machine's unless told otherwise.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Parts {
+    /// With the machine's clock and random generator, and no decision log.
+    pub fn new(
+        settings: Settings,
+        policy: PolicyInForce,
+        providers: Vec<Provider>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self {
+            settings,
+            policy,
+            providers,
+            store,
+            decision_log: Arc::new(DecisionLog::off()),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}
+
 /// The server: everything that a request needs.
 #[derive(Debug)]
 pub struct Broker {
     settings: Settings,
-    policy: Arc<Policy>,
+    policy: PolicyHandle,
+    metrics: Arc<Metrics>,
     providers: BTreeMap<ProviderId, Provider>,
     store: Arc<dyn Store>,
+    decision_log: Arc<DecisionLog>,
     keys: Keys,
     sealer: Sealer,
+    calendar: CalendarKey,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Broker {
     /// Puts the server together; makes the keys that the store does not have yet.
-    pub async fn new(
-        settings: Settings,
-        policy: Policy,
-        providers: Vec<Provider>,
-        store: Arc<dyn Store>,
-        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
-    ) -> Result<Self, BuildError> {
-        settings.check()?;
-        let now = clock.now();
-        let keys = Keys::load_or_make(&settings, store.as_ref(), now).await?;
-        let sealer = Sealer::load_or_make(store.as_ref(), entropy.as_ref(), now).await?;
-        let providers = providers
+    pub async fn new(parts: Parts) -> Result<Self, BuildError> {
+        parts.settings.check()?;
+        let now = parts.clock.now();
+        let store = parts.store.as_ref();
+        let keys = Keys::load_or_make(&parts.settings, store, now).await?;
+        let sealer = Sealer::load_or_make(store, parts.entropy.as_ref(), now).await?;
+        let calendar = CalendarKey::load_or_make(store, parts.entropy.as_ref(), now).await?;
+        let providers = parts
+            .providers
             .into_iter()
             .map(|provider| (provider.name().clone(), provider))
             .collect();
-        let policy = Arc::new(policy);
+        let policy = PolicyHandle::new(parts.policy, now);
         Ok(Self {
-            settings,
+            settings: parts.settings,
+            metrics: Arc::new(Metrics::new(policy.clone(), parts.decision_log.clone())),
             policy,
             providers,
-            store,
+            store: parts.store,
+            decision_log: parts.decision_log,
             keys,
             sealer,
-            clock,
-            entropy,
+            calendar,
+            clock: parts.clock,
+            entropy: parts.entropy,
         })
+    }
+
+    /// The way to replace the policy while the server runs.
+    pub fn policy_handle(&self) -> PolicyHandle {
+        self.policy.clone()
     }
 }

@@ -28,9 +28,10 @@ fn public_json(body: Vec<u8>) -> HttpResponse {
 
 fn document(broker: &Broker) -> Value {
     let settings = &broker.settings;
+    let in_force = broker.policy.current();
     let scopes = ["openid"]
         .into_iter()
-        .chain(broker.policy.scopes().map(Scope::as_str));
+        .chain(in_force.policy.scopes().map(Scope::as_str));
     let algorithms = broker
         .keys
         .algorithms()

@@ -1,12 +1,20 @@
 //! The pages that people see: rendered here, escaped by the templates, without any script.
 
+mod advice;
+mod day;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use countersign_core::Reason;
+use countersign_core::calendar::Due;
 use countersign_core::sign_in::{Attempt, Request};
+use countersign_core::{Reason, TenantId};
 use countersign_providers::{Provider, ProviderError};
+use jiff::civil::Date;
 use url::Url;
+
+use advice::{Advice, for_operator};
+use day::{Day, since};
 
 use crate::Broker;
 use crate::error::{self, Problem, SignInFailure, Why};
@@ -120,6 +128,7 @@ pub(crate) struct StepUpPage {
     provider: String,
     reason: &'static str,
     code: &'static str,
+    since: Option<String>,
     what_follows: &'static str,
     href: String,
     back: String,
@@ -131,14 +140,16 @@ impl StepUpPage {
     pub(crate) fn new(
         attempt: &Attempt,
         provider: &Provider,
-        reasons: &[Reason],
+        (reasons, due): (&[Reason], Option<Due>),
         href: &Url,
         context: &Context<'_>,
     ) -> Self {
         let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
-        let lacks_mfa = is_mended_by_enrolling(reason);
+        let lacks_mfa = advice::is_mended_by_enrolling(reason);
+        let client = client_name(&attempt.request, context);
         Self {
-            client: client_name(&attempt.request, context),
+            since: due.and_then(|due| since(due, &client, context.now)),
+            client,
             host: host(context.broker),
             provider: provider.title().to_owned(),
             reason: reason.sentence(),
@@ -150,7 +161,45 @@ impl StepUpPage {
             },
             href: href.to_string(),
             back: error::declined(&attempt.request, context),
-            advice: lacks_mfa.then(|| Advice::of(provider)),
+            advice: lacks_mfa.then(|| Advice::of_mfa(provider)),
+            request_id: context.request_id.clone(),
+        }
+    }
+}
+
+/// The code of the reminder, on its page and in the log.
+pub(crate) const REMINDED: &str = "reminded";
+
+/// From which day a person who is let in needs a second factor, before they go on.
+#[derive(Template)]
+#[template(path = "reminder.html")]
+pub(crate) struct ReminderPage {
+    client: String,
+    host: String,
+    provider: String,
+    due: Day,
+    advice: Advice,
+    href: String,
+    code: &'static str,
+    request_id: String,
+}
+
+impl ReminderPage {
+    pub(crate) fn new(
+        attempt: &Attempt,
+        provider: &Provider,
+        due: Date,
+        href: String,
+        context: &Context<'_>,
+    ) -> Self {
+        Self {
+            client: client_name(&attempt.request, context),
+            host: host(context.broker),
+            provider: provider.title().to_owned(),
+            due: Day(due),
+            advice: Advice::of_mfa(provider),
+            href,
+            code: REMINDED,
             request_id: context.request_id.clone(),
         }
     }
@@ -164,6 +213,7 @@ pub(crate) struct RefusalPage {
     host: String,
     title: &'static str,
     message: String,
+    since: Option<String>,
     code: &'static str,
     advice: Option<Advice>,
     operator: Option<String>,
@@ -183,20 +233,23 @@ impl RefusalPage {
             || failure.provider.to_string(),
             |one| one.title().to_owned(),
         );
-        let (title, message) = explain(&failure.why, &provider_title);
-        let lacks_mfa = matches!(failure.why, Why::StepUpDeclined)
-            || failure.why.reason().is_some_and(is_mended_by_enrolling);
-        let advice = provider.filter(|_| lacks_mfa).map(Advice::of);
+        let client = client_name(&failure.request, context);
+        let (title, message) = explain(failure, &provider_title);
+        let advice = provider.and_then(|provider| Advice::after(failure, provider, context));
         Self {
-            client: client_name(&failure.request, context),
             host: host(broker),
             title,
             message,
+            since: failure
+                .why
+                .due()
+                .and_then(|due| since(due, &client, context.now)),
+            client,
             code: failure.why.code(),
             best: Best::after(&failure.why, advice.as_ref()),
             advice,
-            operator: provider.and_then(|provider| for_operator(&failure.why, provider)),
-            retry: format!("/authorize?{query}&provider={}", failure.provider),
+            operator: provider.and_then(|provider| for_operator(failure, provider)),
+            retry: retry(failure, &query, context),
             others: (broker.providers.len() > 1).then(|| format!("/authorize?{query}")),
             back,
             request_id: context.request_id.clone(),
@@ -204,18 +257,51 @@ impl RefusalPage {
     }
 }
 
+/// The way back to the same provider. Where another account is needed, it offers the choice, at the
+/// organisation's own tenant if there is one.
+fn retry(failure: &SignInFailure, query: &str, context: &Context<'_>) -> String {
+    let mut retry = format!("/authorize?{query}&provider={}", failure.provider);
+    let request = &failure.request;
+    let needs_another = matches!(
+        failure.why.reason(),
+        Some(Reason::OrganizationNotShown | Reason::IdentityChanged)
+    );
+    // A request for `prompt=login` has its own `prompt`, and none may stand twice.
+    if needs_another && request.demands.authenticated_since.is_none() {
+        retry.push_str("&prompt=select_account");
+    }
+    if let Some(tenant) = only_tenant(failure, context) {
+        retry.push_str("&tenant=");
+        retry.push_str(tenant.as_str());
+    }
+    retry
+}
+
+/// The one tenant of the organisation that is asked for, where the provider has tenants.
+fn only_tenant<'a>(failure: &SignInFailure, context: &'a Context<'_>) -> Option<&'a TenantId> {
+    match context.broker.providers.get(&failure.provider)? {
+        Provider::Microsoft(one) if !one.is_personal() => {}
+        Provider::Microsoft(_) | Provider::GitHub(_) | Provider::Oidc(_) => return None,
+    }
+    let organization = failure.request.organization.as_ref()?;
+    let tenants = &context.policy().organization(organization)?.tenants;
+    tenants.first().filter(|_| tenants.len() == 1)
+}
+
 /// The way on that stands out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Best {
-    Enrol,
+    Mend,
     Retry,
+    Others,
     Back,
 }
 
 impl Best {
     fn after(why: &Why, advice: Option<&Advice>) -> Self {
         match why {
-            _ if advice.is_some_and(|advice| advice.link.is_some()) => Self::Enrol,
+            _ if advice.is_some_and(|advice| advice.link.is_some()) => Self::Mend,
+            _ if advice.is_some_and(|advice| advice.others) => Self::Others,
             Why::AttemptSpent => Self::Back,
             Why::Refused(_)
             | Why::Provider(_)
@@ -231,41 +317,6 @@ impl Best {
         } else {
             "button"
         }
-    }
-}
-
-/// What to do at a provider about missing multi-factor authentication.
-struct Advice {
-    text: &'static str,
-    link: Option<Link>,
-}
-
-struct Link {
-    text: String,
-    href: String,
-}
-
-impl Advice {
-    fn of(provider: &Provider) -> Self {
-        let text = match provider {
-            Provider::Microsoft(one) if one.is_personal() => {
-                "Turn on two-step verification in your Microsoft account: an authenticator app, a passkey or a security key. No phone number is needed."
-            }
-            Provider::Microsoft(_) => {
-                "Set up multi-factor authentication for your work or school account. If your organization does not offer it, ask its administrator."
-            }
-            Provider::GitHub(_) => {
-                "Turn on two-factor authentication in your GitHub settings. If it is on already, approve this application again, so that it may read that setting."
-            }
-            Provider::Oidc(_) => {
-                "Set up multi-factor authentication with your provider. If you can't, ask whoever runs it."
-            }
-        };
-        let link = provider.enrolment_url().map(|url| Link {
-            text: format!("Open the security settings of {}", provider.title()),
-            href: url.to_string(),
-        });
-        Self { text, link }
     }
 }
 
@@ -354,11 +405,11 @@ fn for_registry(problem: Problem) -> Option<String> {
 }
 
 /// A headline and a sentence for a sign-in that ended.
-fn explain(why: &Why, provider: &str) -> (&'static str, String) {
-    match why {
+fn explain(failure: &SignInFailure, provider: &str) -> (&'static str, String) {
+    match &failure.why {
         Why::Refused(refusal) => (
             "You are not signed in",
-            refusal.reason().sentence().to_owned(),
+            refused(refusal.reason(), &failure.request),
         ),
         Why::Provider(error) => provider_trouble(error, provider),
         Why::AttemptSpent => (
@@ -383,6 +434,15 @@ fn explain(why: &Why, provider: &str) -> (&'static str, String) {
             "The sign-in service can't finish sign-ins at the moment. Try again in a minute."
                 .to_owned(),
         ),
+    }
+}
+
+fn refused(reason: Reason, request: &Request) -> String {
+    match (reason, &request.organization) {
+        (Reason::OrganizationNotShown, Some(organization)) => format!(
+            "You are to act for the organization “{organization}”, and did not sign in with an account of its own."
+        ),
+        (reason, _) => reason.sentence().to_owned(),
     }
 }
 
@@ -419,44 +479,6 @@ fn provider_trouble(error: &ProviderError, provider: &str) -> (&'static str, Str
         ),
     }
 }
-
-/// Whether switching on multi-factor authentication helps.
-fn is_mended_by_enrolling(reason: Reason) -> bool {
-    match reason {
-        Reason::MfaAbsent
-        | Reason::MfaUnknown
-        | Reason::MethodNeverCounts
-        | Reason::PhishingResistantAbsent
-        | Reason::AcrNotMet => true,
-        Reason::EvidenceMalformed
-        | Reason::EvidenceContradictory
-        | Reason::TenantContextUnnamed
-        | Reason::BasisNotAccepted
-        | Reason::AuthTimeAbsent
-        | Reason::AuthTooOld
-        | Reason::EvidenceTooOld
-        | Reason::ReauthenticationNotShown
-        | Reason::IdentityChanged
-        | Reason::NotInPolicy => false,
-    }
-}
-
-/// What the operator may have to change at the provider.
-fn for_operator(why: &Why, provider: &Provider) -> Option<String> {
-    match (why, provider) {
-        (Why::Provider(ProviderError::Misconfigured(what)), _) => {
-            Some(format!("The registration at {}: {what}.", provider.title()))
-        }
-        (Why::Provider(ProviderError::Answer(_)), Provider::Microsoft(_)) => Some(SILENT.into()),
-        (why, Provider::Microsoft(_)) if why.reason() == Some(Reason::MfaUnknown) => {
-            Some(SILENT.into())
-        }
-        (_, Provider::Microsoft(_) | Provider::GitHub(_) | Provider::Oidc(_)) => None,
-    }
-}
-
-/// Where no evidence came at all from Microsoft.
-const SILENT: &str = "Microsoft sent no “acr”. In the app registration, under Authentication, “ID tokens (used for implicit and hybrid flows)” must be on, and this provider’s “flow” must be “hybrid”.";
 
 fn client_name(request: &Request, context: &Context<'_>) -> String {
     let client = context.broker.settings.clients.get(&request.client);

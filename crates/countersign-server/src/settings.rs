@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
 use countersign_core::ClientId;
-use jiff::SignedDuration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::{Host, Url};
@@ -18,8 +17,6 @@ pub struct Settings {
     pub clients: BTreeMap<ClientId, Client>,
     /// The registry services that our access tokens are for, by audience.
     pub resources: BTreeMap<String, Resource>,
-    /// How long things live.
-    pub lifetimes: Lifetimes,
 }
 
 /// A registry frontend.
@@ -35,6 +32,8 @@ pub struct Client {
     pub id_token_algorithm: SigningAlgorithm,
     /// The audience of its access tokens; one of [`Settings::resources`].
     pub resource: String,
+    /// Whether it may vouch for e-mail addresses. Never true of a public one.
+    pub may_vouch: bool,
 }
 
 /// How a client authenticates.
@@ -99,27 +98,6 @@ impl SigningAlgorithm {
     }
 }
 
-/// How long things live.
-#[derive(Debug, Clone, Copy)]
-pub struct Lifetimes {
-    /// A one-time code.
-    pub code: SignedDuration,
-    /// An ID token and an access token, unless the permit ends earlier.
-    pub token: SignedDuration,
-    /// A session, whatever happens.
-    pub session: SignedDuration,
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Self {
-            code: SignedDuration::from_secs(60),
-            token: SignedDuration::from_mins(10),
-            session: SignedDuration::from_hours(12),
-        }
-    }
-}
-
 /// Settings that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SettingsError {
@@ -136,6 +114,11 @@ pub enum SettingsError {
         /// The audience it names.
         resource: String,
     },
+    /// A client that anybody can pass for, and that is to be believed.
+    #[error(
+        "client `{0}`: a public client can't vouch for e-mail addresses: anybody can pass for it"
+    )]
+    Voucher(ClientId),
     /// A redirect URI that people must not be sent to.
     #[error(
         "client `{client}`: the redirect URI `{uri}` must be https (plain http on a loopback address only), without fragment and user"
@@ -183,6 +166,9 @@ impl Settings {
 
 impl Client {
     fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
+        if self.may_vouch && matches!(self.authentication, ClientAuthentication::Public) {
+            return Err(SettingsError::Voucher(id.clone()));
+        }
         let is_good = |uri: &&String| {
             Url::parse(uri).is_ok_and(|url| is_safe(&url) && url.fragment().is_none())
         };
@@ -243,6 +229,7 @@ mod tests {
             authentication,
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: "https://registry.example".into(),
+            may_vouch: false,
         }
     }
 
@@ -295,6 +282,20 @@ mod tests {
         let confidential = ClientAuthentication::Secret(SecretDigest::of("x"));
         let web = client(confidential, "http://127.0.0.1/callback");
         assert!(!web.allows_redirect("http://127.0.0.1:51004/callback"));
+    }
+
+    #[test]
+    fn a_public_client_is_never_believed() {
+        let uri = "http://127.0.0.1/callback";
+        let id = ClientId::new("tool").unwrap();
+        let mut public = client(ClientAuthentication::Public, uri);
+        public.check(&id).unwrap();
+        public.may_vouch = true;
+        assert_eq!(public.check(&id), Err(SettingsError::Voucher(id.clone())));
+        let secret = ClientAuthentication::Secret(SecretDigest::of("x"));
+        let mut confidential = client(secret, uri);
+        confidential.may_vouch = true;
+        confidential.check(&id).unwrap();
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Sign-in: from `/authorize` to the code, by way of a provider.
 //!
 //! [`request`] reads what the client asks for, [`depart`] sends the person to the provider,
-//! [`callback`](mod@callback) receives the answer, [`finish`] does what the decision says.
+//! [`callback`](mod@callback) receives the answer, [`finish`] does what the decision says; on the way
+//! there [`reminder`] tells who is let in by the calendar.
 
+pub(crate) mod account;
 mod attempt_cookie;
 mod authorize;
 mod callback;
 mod depart;
 mod finish;
+pub(crate) mod reminder;
 mod request;
 
 pub(crate) use authorize::{authorize, authorize_by_form};

@@ -5,5 +5,6 @@ mod mint;
 mod redeem;
 mod user_info;
 
+pub(crate) use client::authenticate;
 pub(crate) use redeem::redeem;
 pub(crate) use user_info::{user_info, user_info_by_form};

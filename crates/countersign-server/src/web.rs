@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
+use countersign_core::{Facts, LineVersion, Occasion, Policy, Record, Verdict};
 use jiff::Timestamp;
 use url::form_urlencoded;
 
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
-use crate::{Broker, metadata, pages, sign_in, token};
+use crate::{Broker, PolicyInForce, api, metadata, pages, sign_in, token};
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -57,21 +59,27 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/jwks.json", read().to(metadata::key_set))
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
+        .route("/token", web::post().to(token::redeem))
+        .route("/userinfo", web::get().to(token::user_info))
+        .route("/userinfo", web::post().to(token::user_info_by_form))
+        .service(api::routes())
+        // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))
         .route(CALLBACK, web::post().to(sign_in::callback_by_form))
         .route(CONTINUE, web::get().to(sign_in::resume))
-        .route("/token", web::post().to(token::redeem))
-        .route("/userinfo", web::get().to(token::user_info))
-        .route("/userinfo", web::post().to(token::user_info_by_form));
+        .route(REMINDER, read().to(sign_in::reminder::show))
+        .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
 
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 const CALLBACK: &str = "/callback/{provider}";
 const CONTINUE: &str = "/callback/{provider}/continue";
+const REMINDER: &str = "/callback/{provider}/reminder";
+const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 
 /// GET and HEAD, for what can be read without any effect. A HEAD of a callback would spend its code.
-fn read() -> Route {
+pub(crate) fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
@@ -107,24 +115,23 @@ fn refused(status: StatusCode) -> actix_web::Error {
 
 /// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
 fn add_headers(headers: &mut HeaderMap) {
-    const HEADERS: [(&str, &str); 8] = [
+    let always = [
         (
-            "content-security-policy",
+            header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "no-referrer"),
-        ("cross-origin-opener-policy", "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
         (
-            "permissions-policy",
+            header::PERMISSIONS_POLICY,
             "camera=(), geolocation=(), microphone=(), payment=()",
         ),
-        ("cache-control", "no-store"),
-        ("strict-transport-security", "max-age=31536000"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     ];
-    for (name, value) in HEADERS {
-        let name = HeaderName::from_static(name);
+    for (name, value) in always {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -139,6 +146,8 @@ pub(crate) struct Context<'a> {
     /// Shown to people and logged, so that the two can be brought together.
     pub(crate) request_id: String,
     pub(crate) now: Timestamp,
+    /// Taken once: a request is decided by one policy from begin to end.
+    pub(crate) in_force: Arc<PolicyInForce>,
 }
 
 impl<'a> Context<'a> {
@@ -149,7 +158,30 @@ impl<'a> Context<'a> {
             request,
             request_id,
             now: broker.clock.now(),
+            in_force: broker.policy.current(),
         }
+    }
+
+    /// The policy that decides this request.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.in_force.policy
+    }
+
+    /// Writes down what was decided, and every fact that it rests on.
+    pub(crate) fn log_decision(&self, occasion: Occasion, verdict: Verdict, facts: Facts) {
+        if let Some(exception) = &verdict.waiver {
+            self.broker.metrics.exception_used(exception);
+        }
+        let record = Record {
+            v: LineVersion,
+            time: self.now,
+            request_id: self.request_id.clone(),
+            occasion,
+            policy: self.in_force.hash.to_string(),
+            verdict,
+            facts,
+        };
+        self.broker.decision_log.write(&record);
     }
 
     /// Answers with what a handler has come to.

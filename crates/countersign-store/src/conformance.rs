@@ -16,8 +16,8 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Code, CodeDigest, KeyMaterial, Opening, Session, Store, StoreError, StoredKey,
-    TakenCode, Version,
+    Account, Code, CodeDigest, EmailAddress, KeyMaterial, Opening, RegistryAccount,
+    RegistryAccountName, Session, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -47,6 +47,11 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_record_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_record_one_wins(make().await).await;
     accounts_are_listed_page_by_page(make().await).await;
+    all_that_is_known_of_an_account_is_kept(make().await).await;
+    a_registry_account_is_found_by_its_name_to_the_letter(make().await).await;
+    of_many_who_tell_of_a_registry_account_first_one_is_kept(make().await).await;
+    a_registry_account_is_replaced_only_by_who_read_it_last(make().await).await;
+    of_many_who_replace_a_registry_account_one_wins(make().await).await;
     the_first_key_of_a_name_stays(make().await).await;
     sweeping_forgets_nothing_that_is_needed(make().await).await;
 }
@@ -309,6 +314,108 @@ async fn accounts_are_listed_page_by_page(store: Arc<dyn Store>) {
     assert_eq!(first, expected[..1]);
 }
 
+async fn all_that_is_known_of_an_account_is_kept(store: Arc<dyn Store>) {
+    let known = Account {
+        first_mfa_at: Some(at(1)),
+        registered_at: Some(at(-1_000_000_000)),
+        registry_account: Some(registry_account(1).name),
+        vouched_email: Some(VouchedEmail {
+            address: address(1),
+            at: at(2),
+        }),
+        told_due: Some(jiff::civil::date(2027, 4, 1)),
+        reminded_on: Some(jiff::civil::date(2027, 3, 9)),
+        ..account(1)
+    };
+    let put = store.put_account_if_absent(known.clone()).await.unwrap();
+    assert_eq!(put.0, known);
+    assert_eq!(store.account(&account_id(1)).await.unwrap(), Some(put));
+    let listed = store.list_accounts(None, 1).await.unwrap();
+    assert_eq!(listed, [known]);
+}
+
+async fn a_registry_account_is_found_by_its_name_to_the_letter(store: Arc<dyn Store>) {
+    let names = [
+        "ann",
+        "Ann",
+        "ann:1",
+        "{ann}",
+        "Zoë",
+        "Zoe\u{308}",
+        "ann example",
+    ];
+    for (name, n) in names.into_iter().zip(1..) {
+        let record = RegistryAccount {
+            name: RegistryAccountName::new(name).expect("a name"),
+            ..registry_account(n)
+        };
+        assert_eq!(store.registry_account(&record.name).await.unwrap(), None);
+        let put = store.put_registry_account_if_absent(record.clone()).await;
+        let put = put.unwrap();
+        assert_eq!(put.0, record);
+        let found = store.registry_account(&record.name).await.unwrap();
+        assert_eq!(found, Some(put), "{name}");
+    }
+}
+
+async fn of_many_who_tell_of_a_registry_account_first_one_is_kept(store: Arc<dyn Store>) {
+    let answers = race(&store, |store, racer| async move {
+        let mine = RegistryAccount {
+            registered_at: at(racer.into()),
+            ..registry_account(1)
+        };
+        let kept = store.put_registry_account_if_absent(mine).await;
+        kept.unwrap()
+    })
+    .await;
+    let first = answers[0].clone();
+    assert!(answers.iter().all(|answer| *answer == first));
+    let found = store.registry_account(&first.0.name).await.unwrap();
+    assert_eq!(found, Some(first));
+}
+
+async fn a_registry_account_is_replaced_only_by_who_read_it_last(store: Arc<dyn Store>) {
+    let put = store.put_registry_account_if_absent(registry_account(1));
+    let (mut record, first) = put.await.unwrap();
+    record.account = Some(account_id(1));
+    let replaced = store.replace_registry_account(record.clone(), first).await;
+    let second = replaced.unwrap();
+    assert_ne!(second, first);
+    for stale in [first, Version(0), Version(u64::MAX)] {
+        let refused = store
+            .replace_registry_account(registry_account(1), stale)
+            .await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{stale:?}");
+    }
+    let found = store.registry_account(&record.name).await.unwrap();
+    assert_eq!(found, Some((record, second)));
+    let absent = registry_account(2);
+    let refused = store.replace_registry_account(absent.clone(), second).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)));
+    assert_eq!(store.registry_account(&absent.name).await.unwrap(), None);
+}
+
+async fn of_many_who_replace_a_registry_account_one_wins(store: Arc<dyn Store>) {
+    let put = store.put_registry_account_if_absent(registry_account(1));
+    let (_, version) = put.await.unwrap();
+    let replaced = race(&store, move |store, racer| async move {
+        let mine = RegistryAccount {
+            account: Some(account_id(racer)),
+            ..registry_account(1)
+        };
+        match store.replace_registry_account(mine.clone(), version).await {
+            Ok(version) => Some((mine, version)),
+            Err(StoreError::Conflict) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let winners: Vec<(RegistryAccount, Version)> = replaced.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+    let found = store.registry_account(&winners[0].0.name).await.unwrap();
+    assert_eq!(found.as_ref(), winners.first());
+}
+
 async fn the_first_key_of_a_name_stays(store: Arc<dyn Store>) {
     let key = |name: &str, byte| StoredKey {
         name: name.into(),
@@ -358,16 +465,25 @@ pub fn opening(n: u8) -> Opening {
 
 /// The `n`th account.
 pub fn account(n: u8) -> Account {
-    Account {
-        id: account_id(n),
-        identity: identity(n),
-        profile: Profile {
-            name: Some(format!("Zoë \"Z\" N° {n}")),
-            ..Profile::default()
-        },
-        created_at: at(0),
-        first_mfa_at: None,
+    let profile = Profile {
+        name: Some(format!("Zoë \"Z\" N° {n}")),
+        ..Profile::default()
+    };
+    Account::new(account_id(n), identity(n), profile, at(0))
+}
+
+/// The `n`th registry account, of which no owner is known.
+pub fn registry_account(n: u8) -> RegistryAccount {
+    RegistryAccount {
+        name: RegistryAccountName::new(format!("Zoë {n}")).expect("a name"),
+        registered_at: at(i64::from(n)) + SignedDuration::from_nanos(123_456_789),
+        verified_email: Some(address(n)),
+        account: None,
     }
+}
+
+fn address(n: u8) -> EmailAddress {
+    EmailAddress::new(format!("zoe+{n}@registry.example")).expect("an address")
 }
 
 /// The moment so many seconds after the suite's beginning.
@@ -401,6 +517,7 @@ fn code(n: u8) -> Code {
         nonce: Some("n-0S6_WzA2Mj".into()),
         scopes: vec![Scope::new("openid").expect("a scope")],
         acr_values: Vec::new(),
+        organization: None,
         expires_at: at(CODE),
     }
 }

@@ -3,12 +3,15 @@
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
 //! machine. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
-//! and the code it led to; an identity; an account), so that a cluster keeps them in one slot.
+//! and the code it led to; an identity; an account; a registry account), so that a cluster keeps
+//! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
+mod import;
 mod record;
+mod registry;
 
 use async_trait::async_trait;
 use countersign_core::{AccountId, AttemptId, Identity, SessionId};
@@ -16,9 +19,12 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 pub use embedded::Embedded;
+pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
     Account, Code, CodeDigest, KeyMaterial, Opening, Session, StoredKey, TakenCode, Version,
+    VouchedEmail,
 };
+pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
 /// What Countersign remembers. Every method is atomic; acknowledged means that it survives `kill -9`.
 ///
@@ -80,6 +86,26 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&AccountId>,
         limit: usize,
     ) -> Result<Vec<Account>, StoreError>;
+
+    /// What a registry said of the account that it calls `name`.
+    async fn registry_account(
+        &self,
+        name: &RegistryAccountName,
+    ) -> Result<Option<(RegistryAccount, Version)>, StoreError>;
+
+    /// Writes a registry account's first record and answers with the one in force: this one, or
+    /// the one that was already there.
+    async fn put_registry_account_if_absent(
+        &self,
+        record: RegistryAccount,
+    ) -> Result<(RegistryAccount, Version), StoreError>;
+
+    /// Replaces a registry account's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn replace_registry_account(
+        &self,
+        record: RegistryAccount,
+        version: Version,
+    ) -> Result<Version, StoreError>;
 
     /// Keeps a key under its name and answers with the one in force: this one, or the one that
     /// was already there.

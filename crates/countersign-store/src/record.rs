@@ -3,12 +3,16 @@
 use std::fmt;
 
 use countersign_core::{
-    AccountId, Acr, AttemptId, ClientId, Evidence, Identity, Profile, Scope, SessionId,
+    AccountId, Acr, AttemptId, ClientId, Evidence, Identity, OrganizationId, Profile, Scope,
+    SessionId,
 };
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// A person's account: made at the first login that was let in.
+use crate::{EmailAddress, RegistryAccountName};
+
+/// A person's account: made at the first login that was let in, or by an import that knew the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Stable; the `sub` of every token.
@@ -17,11 +21,60 @@ pub struct Account {
     pub identity: Identity,
     /// Name and e-mail address, as of the last login.
     pub profile: Profile,
-    /// When it was made.
+    /// When this record was made.
     pub created_at: Timestamp,
     /// When it was first seen with multi-factor authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_mfa_at: Option<Timestamp>,
+    /// When the registry says that it was made there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_at: Option<Timestamp>,
+    /// The registry's own name of it; the key of its [`crate::RegistryAccount`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_account: Option<RegistryAccountName>,
+    /// The address that the registry vouched for. It counts as verified, whatever the provider says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched_email: Option<VouchedEmail>,
+    /// The day that this person was told as theirs. It never moves later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_due: Option<Date>,
+    /// The day, in UTC, on which it was last shown the reminder of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded_on: Option<Date>,
+}
+
+impl Account {
+    /// An account as it begins: nothing is known of it but who it is.
+    pub fn new(id: AccountId, identity: Identity, profile: Profile, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            identity,
+            profile,
+            created_at,
+            first_mfa_at: None,
+            registered_at: None,
+            registry_account: None,
+            vouched_email: None,
+            told_due: None,
+            reminded_on: None,
+        }
+    }
+
+    /// When the account was made, for the calendar: at the registry, or at first sight if that was earlier.
+    pub fn made_at(&self) -> Timestamp {
+        self.registered_at.map_or(self.created_at, |registered| {
+            registered.min(self.created_at)
+        })
+    }
+}
+
+/// An e-mail address that the registry vouched for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VouchedEmail {
+    /// The address.
+    pub address: EmailAddress,
+    /// When it vouched for this address first.
+    pub at: Timestamp,
 }
 
 /// How often a record was written: what compare-and-set compares.
@@ -58,6 +111,9 @@ pub struct Code {
     pub nonce: Option<String>,
     /// The scopes asked for; `decide` says at the token endpoint which are granted.
     pub scopes: Vec<Scope>,
+    /// The organisation that the person is to act for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationId>,
     /// The `acr_values` asked for, ours only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values: Vec<Acr>,

@@ -1,7 +1,9 @@
 //! What the program does: one module for each command.
 
+mod accounts;
 mod check;
 mod log;
+mod policy;
 mod serve;
 
 use std::fmt;
@@ -11,7 +13,9 @@ use std::path::Path;
 use countersign::Machine;
 use countersign::config::{self, Installation};
 
+pub(crate) use accounts::{ImportArguments, ShowArguments, import, show};
 pub(crate) use check::run as check;
+pub(crate) use policy::{PolicyCommand, run as policy};
 pub(crate) use serve::run as serve;
 
 /// Reads the configuration; what is wrong with it is told on stderr, one problem to a line.
@@ -24,4 +28,12 @@ fn load(path: &Path) -> Option<Installation> {
 /// A line to stderr. Nobody reads it if stderr is closed, which is no reason to stop.
 fn tell(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A line to stdout. A pipe may be closed early (`… | head -1`): what was to be said is said.
+fn say(line: fmt::Arguments<'_>) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

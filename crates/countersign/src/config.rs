@@ -5,7 +5,9 @@
 
 mod address;
 mod client;
+mod decision_log;
 mod file;
+mod policy;
 mod provider;
 mod secret;
 #[cfg(test)]
@@ -17,15 +19,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use countersign_core::document::{self, Problems};
-use countersign_core::{Policy, ProviderId, ProviderKind};
+use countersign_core::{ProviderId, ProviderKind};
 use countersign_providers::github::GitHubSettings;
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
 use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
-use countersign_server::Settings;
+use countersign_server::{DecisionLogSettings, PolicyInForce, Settings};
 use thiserror::Error;
 
-use self::file::{PolicyFile, Reader};
+use self::file::{PolicyText, Reader};
+pub use self::policy::{PolicyFile, ReadPolicy};
 use crate::Surroundings;
 
 /// Reads the configuration at `path`, the policy that it names, and every secret.
@@ -43,16 +46,16 @@ pub fn load(path: &Path, outside: &dyn Surroundings) -> Result<Installation, Loa
     let policy = reader
         .policy
         .take()
-        .map(|file| (read_policy(&file, &reader), file.path));
+        .map(|found| read_policy(found, &reader));
     match (written, policy) {
-        (Ok(written), Some((Ok(policy), policy_file))) => {
-            let warnings = warning::all(&written, &policy, &reader);
+        (Ok(written), Some(Ok((file, read)))) => {
+            let warnings = warning::all(&written, &read.warnings, &reader);
             written
-                .install(policy, policy_file, warnings)
+                .install(read.policy, file, warnings)
                 .map_err(LoadError::Wrong)
         }
         (written, policy) => {
-            let of_policy = policy.and_then(|(policy, _)| policy.err());
+            let of_policy = policy.and_then(Result::err);
             let all = written.err().into_iter().chain(of_policy).flatten();
             Err(LoadError::Wrong(all.collect()))
         }
@@ -60,12 +63,16 @@ pub fn load(path: &Path, outside: &dyn Surroundings) -> Result<Installation, Loa
 }
 
 /// Where the configuration is broken, names may be lost: then the policy is read without them.
-fn read_policy(file: &PolicyFile, reader: &Reader<'_>) -> Result<Policy, Problems> {
-    let name = file.path.display().to_string();
+fn read_policy(
+    found: PolicyText,
+    reader: &Reader<'_>,
+) -> Result<(PolicyFile, ReadPolicy), Problems> {
+    let file = PolicyFile::new(found.path, reader);
     if reader.is_sound {
-        Policy::parse_for(&name, &file.text, &reader.kinds(), &reader.client_ids())
+        let read = file.read(&found.text, reader.outside.today())?;
+        Ok((file, read))
     } else {
-        Policy::parse(&name, &file.text)
+        Err(file.problems_alone(&found.text))
     }
 }
 
@@ -75,21 +82,25 @@ pub struct Installation {
     /// What the server is built from.
     pub settings: Settings,
     /// Who must show what.
-    pub policy: Policy,
-    /// The file that it was read from.
-    pub policy_file: PathBuf,
+    pub policy: PolicyInForce,
+    /// The file that it was read from, and is read from again when it changes.
+    pub policy_file: PolicyFile,
     /// The providers, of which none has been asked anything yet.
     pub providers: Vec<ProviderSettings>,
     /// Hosts on private addresses that may be asked.
     pub private_hosts: PrivateHosts,
     /// Where plain http is served.
     pub listen: SocketAddr,
+    /// Where operators ask how it is; nothing set: nowhere.
+    pub private_listen: Option<SocketAddr>,
     /// Where the embedded store is.
     pub data_dir: PathBuf,
     /// How many threads serve; nothing set: one for each core.
     pub workers: Option<usize>,
     /// What is logged, and how.
     pub log: Log,
+    /// Where decisions are written down.
+    pub decision_log: DecisionLogSettings,
     /// What is legal and likely wrong.
     pub warnings: Problems,
 }

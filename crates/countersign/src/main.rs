@@ -26,6 +26,34 @@ enum Command {
     Serve(Configuration),
     /// Tell all that is wrong with the configuration and the policy, and what to register where
     Check(Configuration),
+    /// Try a policy before it bites, and explain it after it has
+    #[command(subcommand)]
+    Policy(commands::PolicyCommand),
+    /// Import what the registry knows of its accounts, and look one up
+    #[command(subcommand)]
+    Accounts(Accounts),
+}
+
+#[derive(Debug, Subcommand)]
+enum Accounts {
+    /// Import dates, identities and verified addresses from a table, once or again
+    ///
+    /// A table with a mistake changes nothing: each is told as FILE:LINE. It may run beside a
+    /// server, and carries on where it was when it is run again.
+    #[command(verbatim_doc_comment)]
+    Import {
+        #[command(flatten)]
+        import: commands::ImportArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Tell what is known of one account
+    Show {
+        #[command(flatten)]
+        show: commands::ShowArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -46,12 +74,14 @@ const EXAMPLES: &str = "\
 Examples:
   countersign check --config countersign.toml
   countersign serve --config countersign.toml
+  countersign accounts import accounts.csv --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve";
 
 const HELP: &str = "\
 Examples:
   countersign check --config countersign.toml
   countersign serve --config countersign.toml
+  countersign accounts import accounts.csv --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve
 
 Secrets come from files or environment variables that the configuration names, never from the
@@ -67,5 +97,10 @@ fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(with) => commands::serve(&with.config),
         Command::Check(with) => commands::check(&with.config),
+        Command::Policy(command) => commands::policy(&command),
+        Command::Accounts(Accounts::Import { import, with }) => {
+            commands::import(&import, &with.config)
+        }
+        Command::Accounts(Accounts::Show { show, with }) => commands::show(&show, &with.config),
     }
 }

@@ -1,4 +1,4 @@
-//! What is read from outside: files and environment variables.
+//! What is read from outside: files, environment variables, the calendar.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,6 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use countersign_core::document;
+use countersign_server::{Clock, SystemClock};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 /// Where configurations and secrets are read from.
 pub trait Surroundings {
@@ -16,6 +19,9 @@ pub trait Surroundings {
 
     /// An environment variable, if it is set.
     fn variable(&self, name: &str) -> Option<OsString>;
+
+    /// Today, in UTC.
+    fn today(&self) -> Date;
 }
 
 /// A file.
@@ -53,5 +59,9 @@ impl Surroundings for Machine {
 
     fn variable(&self, name: &str) -> Option<OsString> {
         env::var_os(name)
+    }
+
+    fn today(&self) -> Date {
+        SystemClock.now().to_zoned(TimeZone::UTC).date()
     }
 }

@@ -106,12 +106,22 @@ pub(super) async fn publish_form(
     registry: web::Data<Registry>,
 ) -> HttpResponse {
     let query = query.into_inner();
-    let notice = query.ready.map(|_| "You may publish now.".to_owned());
+    let person = person(&request, &registry);
+    let unmet = person
+        .as_ref()
+        .and_then(|person| person.unmet(api::PUBLISH));
+    let notice = match (unmet, query.ready) {
+        (Some(unmet), _) => Some(format!(
+            "Your login is not good enough for this yet: {unmet}. Publish sends you to sign in again."
+        )),
+        (None, Some(_)) => Some("You may publish now.".to_owned()),
+        (None, None) => None,
+    };
     let draft = Draft {
         name: query.name,
         version: query.version,
     };
-    let visitor = Visitor::of(person(&request, &registry).as_ref());
+    let visitor = Visitor::of(person.as_ref());
     pages::respond(
         StatusCode::OK,
         &PublishPage {
@@ -145,7 +155,12 @@ pub(super) async fn publish(
         )
         .await;
     };
-    match registry.api.publish(&draft, &person.access_token).await {
+    // What the broker has left out of the token, the API need not be asked for.
+    let published = match person.unmet(api::PUBLISH) {
+        Some(unmet) => Err(Refusal::Scope(unmet.scope.clone())),
+        None => registry.api.publish(&draft, &person.access_token).await,
+    };
+    match published {
         Ok(()) => see_other("/"),
         Err(Refusal::Package(message)) => {
             let visitor = Visitor::of(Some(&person));
@@ -304,11 +319,12 @@ fn check_wish(attempt: &Attempt, person: &Person) -> Result<(), Trouble> {
     {
         return Err(Trouble::AnotherPerson);
     }
-    let is_granted = |scope: &String| claims.scope.contains(scope);
-    if attempt.needs.as_ref().is_none_or(is_granted) {
-        Ok(())
-    } else {
-        Err(Trouble::NotGranted)
+    let is_granted = |scope: &&String| claims.scope.contains(scope);
+    match attempt.needs.as_ref().filter(|scope| !is_granted(scope)) {
+        None => Ok(()),
+        Some(scope) => Err(Trouble::NotGranted {
+            missing: person.unmet(scope).map(|unmet| plain(&unmet.to_string())),
+        }),
     }
 }
 

@@ -15,7 +15,7 @@ use url::{Url, form_urlencoded};
 
 use super::http;
 use super::id_token::{self, Expected, IdToken};
-use super::sessions::{Attempt, Person};
+use super::sessions::{Attempt, Person, Unmet};
 use super::trouble::Trouble;
 use super::{RegistrySettings, random_text};
 
@@ -60,6 +60,8 @@ struct Tokens {
     access_token: String,
     token_type: String,
     id_token: String,
+    #[serde(default)]
+    unmet_scopes: Vec<Unmet>,
 }
 
 impl OidcClient {
@@ -128,6 +130,7 @@ impl OidcClient {
             id_token,
             claims,
             access_token,
+            unmet: tokens.unmet_scopes,
         })
     }
 

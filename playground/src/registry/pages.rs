@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use countersign_verifier::Claims;
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::packages::{Draft, Package};
 use super::sessions::Person;
@@ -91,7 +92,10 @@ fn problem(status: StatusCode, title: &str, message: &str, code: &str) -> HttpRe
 /// Who looks at a page, for its header.
 #[derive(Debug)]
 pub(super) enum Visitor {
-    SignedIn(String),
+    SignedIn {
+        name: String,
+        banner: Option<Banner>,
+    },
     SignedOut,
     /// Not looked up: a page about trouble offers both ways.
     Unknown,
@@ -99,8 +103,34 @@ pub(super) enum Visitor {
 
 impl Visitor {
     pub(super) fn of(person: Option<&Person>) -> Self {
-        person.map_or(Self::SignedOut, |person| {
-            Self::SignedIn(display_name(person))
+        person.map_or(Self::SignedOut, |person| Self::SignedIn {
+            name: display_name(person),
+            banner: Banner::of(&person.claims),
+        })
+    }
+
+    fn banner(&self) -> Option<&Banner> {
+        match self {
+            Self::SignedIn { banner, .. } => banner.as_ref(),
+            Self::SignedOut | Self::Unknown => None,
+        }
+    }
+}
+
+/// From which day the person needs a second factor: the token says so while it lets them in without.
+#[derive(Debug)]
+pub(super) struct Banner {
+    day: String,
+    provider: String,
+}
+
+impl Banner {
+    fn of(claims: &Claims) -> Option<Self> {
+        let claim = claims.countersign.as_ref()?;
+        let due: Date = claim.mfa_due.as_ref()?.parse().ok()?;
+        Some(Self {
+            day: due.strftime("%-d %B %Y").to_string(),
+            provider: claim.provider.clone(),
         })
     }
 }
@@ -169,7 +199,7 @@ impl MePage {
     pub(super) fn new(person: &Person) -> Self {
         let mut facts = about_person(person);
         facts.extend(about_login(&person.claims));
-        facts.extend(about_token(&person.claims));
+        facts.extend(about_token(person));
         Self {
             visitor: Visitor::of(Some(person)),
             summary: summary(&person.claims),
@@ -278,8 +308,44 @@ fn about_login(claims: &Claims) -> Vec<Fact> {
     ]
 }
 
-fn about_token(claims: &Claims) -> Vec<Fact> {
-    vec![
+fn about_token(person: &Person) -> Vec<Fact> {
+    let claims = &person.claims;
+    let unmet: Vec<String> = person.unmet.iter().map(ToString::to_string).collect();
+    let wanted = person
+        .unmet
+        .iter()
+        .find_map(|unmet| unmet.acr_values.clone());
+    let claim = claims.countersign.as_ref();
+    let due = claim.and_then(|claim| claim.mfa_due.clone());
+    let waiver = claim.and_then(|claim| claim.waiver.clone());
+    let rare = [
+        due.map(|due| {
+            fact(
+                "Due",
+                "mfa-due",
+                due,
+                "the day from which this account needs a second factor",
+            )
+        }),
+        waiver.map(|name| fact("Exception", "waiver", name, "what waives the second factor")),
+        (!unmet.is_empty()).then(|| {
+            fact(
+                "Left out",
+                "unmet",
+                unmet.join(", "),
+                "what was asked for and is not granted, and why",
+            )
+        }),
+        wanted.map(|acr| {
+            fact(
+                "Would meet it",
+                "wanted",
+                acr,
+                "any one of these acr values",
+            )
+        }),
+    ];
+    let mut facts = vec![
         fact(
             "Scope",
             "scope",
@@ -292,7 +358,9 @@ fn about_token(claims: &Claims) -> Vec<Fact> {
             time(claims.exp),
             "the access token's end",
         ),
-    ]
+    ];
+    facts.extend(rare.into_iter().flatten());
+    facts
 }
 
 fn fact(label: &'static str, id: &'static str, value: String, meaning: &'static str) -> Fact {

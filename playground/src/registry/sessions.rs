@@ -1,10 +1,12 @@
 //! Browser sessions, in memory: sign-ins under way, and who is signed in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use countersign_verifier::Claims;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::id_token::IdToken;
 
@@ -36,6 +38,32 @@ pub(super) struct Person {
     /// The claims of the access token, verified.
     pub(super) claims: Claims,
     pub(super) access_token: SecretString,
+    /// What was asked for and left out of the token.
+    pub(super) unmet: Vec<Unmet>,
+}
+
+impl Person {
+    /// Why a scope was left out, if it was.
+    pub(super) fn unmet(&self, scope: &str) -> Option<&Unmet> {
+        self.unmet.iter().find(|unmet| unmet.scope == scope)
+    }
+}
+
+/// A scope that was left out of a token: a member of the broker's own, `unmet_scopes`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Unmet {
+    pub(super) scope: String,
+    /// The broker's reason codes, most telling first.
+    pub(super) reasons: Vec<String>,
+    /// What would meet it (RFC 9470), where a second factor is missing.
+    pub(super) acr_values: Option<String>,
+}
+
+impl fmt::Display for Unmet {
+    /// `packages:publish (mfa-absent)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.scope, self.reasons.join(" "))
+    }
 }
 
 #[derive(Debug)]

@@ -31,7 +31,10 @@ pub(super) enum Trouble {
     AnotherPerson,
     /// The login was let in, but not for what was asked.
     #[error("the scope that was asked for was not granted")]
-    NotGranted,
+    NotGranted {
+        /// What the broker says is missing.
+        missing: Option<String>,
+    },
 }
 
 impl Trouble {
@@ -44,14 +47,16 @@ impl Trouble {
             Self::Broker(_) => "broker-trouble",
             Self::Token(_) => "token-not-valid",
             Self::AnotherPerson => "another-person",
-            Self::NotGranted => "not-granted",
+            Self::NotGranted { .. } => "not-granted",
         }
     }
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::NotOurs | Self::WrongIssuer => StatusCode::BAD_REQUEST,
-            Self::Refused { .. } | Self::AnotherPerson | Self::NotGranted => StatusCode::FORBIDDEN,
+            Self::Refused { .. } | Self::AnotherPerson | Self::NotGranted { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::Broker(_) | Self::Token(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -87,9 +92,9 @@ impl Trouble {
                 "Another account came back",
                 "You were signed in as somebody else before. Nothing was changed. Sign out first if you want to use the other account.",
             ),
-            Self::NotGranted => (
+            Self::NotGranted { .. } => (
                 "Not granted",
-                "You are signed in, but this login is not good enough for what you wanted to do.",
+                "This login is not good enough for what you wanted to do. Sign in with another provider, or set up multi-factor authentication where you sign in.",
             ),
         }
     }
@@ -99,12 +104,12 @@ impl Trouble {
     pub(super) fn detail(&self) -> Option<String> {
         match self {
             Self::Refused { error, reason } => Some(format!("{error}: {reason}")),
+            Self::NotGranted { missing } => missing.clone(),
             Self::NotOurs
             | Self::WrongIssuer
             | Self::Broker(_)
             | Self::Token(_)
-            | Self::AnotherPerson
-            | Self::NotGranted => None,
+            | Self::AnotherPerson => None,
         }
     }
 }

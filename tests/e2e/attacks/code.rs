@@ -16,6 +16,7 @@ fn client(authentication: ClientAuthentication) -> Client {
         authentication,
         id_token_algorithm: SigningAlgorithm::Rs256,
         resource: BrokerSetup::AUDIENCE.into(),
+        may_vouch: false,
     }
 }
 

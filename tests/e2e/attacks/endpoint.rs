@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 11] = [
+const ROUTES: [(&str, &[&str]); 14] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -16,8 +16,11 @@ const ROUTES: [(&str, &[&str]); 11] = [
     ("/authorize", &["GET", "POST"]),
     ("/callback/oidc", &["GET", "POST"]),
     ("/callback/oidc/continue", &["GET"]),
+    ("/callback/oidc/reminder", &["GET", "HEAD"]),
+    ("/callback/oidc/reminder/continue", &["GET"]),
     ("/token", &["POST"]),
     ("/userinfo", &["GET", "POST"]),
+    ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
 ];
 
 const METHODS: [&str; 9] = [

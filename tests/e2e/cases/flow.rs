@@ -2,7 +2,6 @@
 
 use countersign_dev_idp::{Behaviour, Document, Edit};
 use countersign_tests::{BrokerSetup, Login, World};
-use jiff::SignedDuration;
 use serde_json::json;
 use url::Url;
 
@@ -114,11 +113,11 @@ async fn a_step_up_answered_by_somebody_else_is_refused_in_every_kind() {
 #[actix_web::test]
 async fn evidence_that_has_aged_beyond_its_tier_makes_no_token() {
     let world = World::with(|setup| {
-        setup.lifetimes.code = SignedDuration::from_hours(20);
-        setup.lifetimes.session = SignedDuration::from_hours(24);
+        // A code lives ten minutes at most: the evidence must age in less.
+        setup.policy = setup.policy.replace(r#""12h""#, r#""8m""#);
+        setup.policy += "[lifetimes]\ncode = \"10m\"\n";
     })
     .await;
-    let hour = 3_600;
     let sign_in = async |scope: &str| {
         let login = Login::new("oidc", "ann-mfa").with("scope", scope);
         world.sign_in(&mut Browser::new(), &login).await.code()
@@ -131,7 +130,7 @@ async fn evidence_that_has_aged_beyond_its_tier_makes_no_token() {
         world.redeem(&fresh).await.text("scope"),
         "openid packages:manage packages:publish"
     );
-    world.broker.clock.advance(12 * hour - 300);
+    world.broker.clock.advance(8 * 60 - 300);
     let tokens = world.redeem(&nearly).await;
     let left = tokens.body["expires_in"].as_i64().expect("seconds");
     assert!(

@@ -124,9 +124,9 @@ fn check_tells_all_mistakes_of_both_files_at_once_each_at_its_place() {
         let (code, out, err) = parts(&here.run_on_file(command));
         assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
         for (file, line, about) in [
-            ("countersign.toml", 9, "loud"),
-            ("countersign.toml", 13, "secret"),
-            ("countersign.toml", 26, "adress"),
+            ("countersign.toml", 10, "loud"),
+            ("countersign.toml", 14, "secret"),
+            ("countersign.toml", 27, "adress"),
             ("policy.toml", 10, "nothing"),
             ("policy.toml", 15, "galery"),
         ] {
@@ -169,11 +169,11 @@ fn a_file_or_a_secret_that_cannot_be_read_is_named() {
     );
     missing(
         &remove("gallery.secret"),
-        &["countersign.toml:13:", "gallery.secret"],
+        &["countersign.toml:14:", "gallery.secret"],
     );
     missing(
         &|here| here.write("gallery.secret", ""),
-        &["countersign.toml:13:", "gallery.secret"],
+        &["countersign.toml:14:", "gallery.secret"],
     );
     missing(
         &|here| {
@@ -196,7 +196,7 @@ fn a_file_or_a_secret_that_cannot_be_read_is_named() {
                 "NOT_SET_ANYWHERE",
             );
         },
-        &["countersign.toml:18:", "NOT_SET_ANYWHERE", "is not set"],
+        &["countersign.toml:19:", "NOT_SET_ANYWHERE", "is not set"],
     );
     missing(
         &|here| here.write("countersign.toml", "version = \n"),

@@ -6,8 +6,14 @@ use playground::{Playground, PlaygroundOptions, Ports};
 use super::pages::check_looks;
 
 async fn open() -> (Playground, Screen) {
+    open_with(str::to_owned).await
+}
+
+/// The same with a policy that was changed.
+async fn open_with(change: impl FnOnce(&str) -> String) -> (Playground, Screen) {
     let options = PlaygroundOptions {
         ports: Ports::Any,
+        policy: change(playground::POLICY),
         ..PlaygroundOptions::default()
     };
     let playground = Playground::start(options).await.expect("a playground");
@@ -72,6 +78,54 @@ async fn a_refused_person_gets_back_to_a_registry_that_says_why() {
     screen.arrive_at(&[playground.url()]).await;
     assert_eq!(screen.text("#detail").await, "access_denied: mfa-absent");
     check_looks(&screen, "registry-trouble").await;
+}
+
+#[actix_web::test]
+async fn who_was_there_before_the_requirement_is_reminded_here_and_there() {
+    let (playground, screen) = open().await;
+    screen.click("#sign-in").await;
+    sign_in(&screen, "github", "vera-password").await;
+    assert_eq!(screen.text(".reference code").await, "reminded");
+    screen.click("#continue").await;
+    screen.arrive_at(&[playground.url()]).await;
+    let due = screen.text("#mfa-due").await;
+    assert!(due.starts_with("20"), "{due}");
+    let banner = screen.text("#banner").await;
+    assert!(banner.contains("multi-factor"), "{banner}");
+    check_looks(&screen, "registry-banner").await;
+}
+
+#[actix_web::test]
+async fn what_was_left_out_of_a_token_is_named_and_sent_for() {
+    let (playground, screen) = open_with(|policy| {
+        policy.replace(
+            "[client.gallery]\ntier = \"manage\"",
+            "[client.gallery]\ntier = \"browse\"",
+        )
+    })
+    .await;
+    let wish = format!("{}/sign-in?scope=packages:publish", playground.url());
+    screen.goto(&wish).await;
+    sign_in(&screen, "github", "bob-password").await;
+    screen.arrive_at(&[playground.url()]).await;
+    let unmet = screen.text("#unmet").await;
+    assert!(unmet.contains("packages:publish (mfa-absent)"), "{unmet}");
+    let wanted = screen.text("#wanted").await;
+    assert!(wanted.contains("urn:countersign:mfa-enrolled"), "{wanted}");
+    check_looks(&screen, "registry-left-out").await;
+
+    screen.goto(&format!("{}/publish", playground.url())).await;
+    let notice = screen.text("#notice").await;
+    assert!(notice.contains("packages:publish (mfa-absent)"), "{notice}");
+    screen.type_into("#package-name", "bob-says").await;
+    screen.type_into("#package-version", "1.0.0").await;
+    screen.click("#publish").await;
+    // Straight to the broker, and to the provider that they use.
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    screen.click("#choice-bob-password").await;
+    screen.arrive_at(&[playground.url()]).await;
+    assert_eq!(screen.text("#code").await, "not-granted");
+    assert_eq!(screen.text("#detail").await, "packages:publish mfa-absent");
 }
 
 #[actix_web::test]

@@ -1,6 +1,7 @@
 //! Sign-ins as people make them, one page after the other.
 
 use countersign_dev_idp::entra::{Honour, OptionalClaim};
+use countersign_tests::ScreenSettings;
 use serde_json::json;
 
 use super::stage::Stage;
@@ -181,4 +182,40 @@ async fn a_step_up_for_a_fresh_sign_in_does_not_speak_of_second_factors() {
     let shown = stage.screen.text("main").await;
     assert!(shown.contains("sign in again"), "{shown}");
     assert!(!shown.contains("second factor"), "{shown}");
+}
+
+#[actix_web::test]
+async fn the_reminder_leads_to_the_providers_settings_and_on_to_the_registry() {
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        setup.policy.push_str(
+            "\n[calendar]\nnew_accounts_from = 2187-05-08\n\
+             existing_accounts = { from = 2187-05-08, until = 2187-05-08 }\nbefore_due = \"remind\"\n",
+        );
+    })
+    .await;
+    for (provider, account) in [
+        ("github", "bob-password"),
+        ("microsoft", "omar-ignores"),
+        ("oidc", "bob-password"),
+    ] {
+        assert_eq!(
+            stage.sign_in(provider, account).await,
+            "page: reminded",
+            "{provider}"
+        );
+        let title = stage.screen.text("h1").await;
+        assert_eq!(title, "You need a second factor from 8 May 2187");
+        stage.screen.reload().await;
+        stage.screen.click("#continue").await;
+        assert_eq!(stage.outcome().await, "registry: code", "{provider}");
+        assert_eq!(stage.redeem().await.status, 200, "{provider}");
+        stage.screen.back().await;
+        assert_eq!(stage.outcome().await, "page: attempt-missing", "{provider}");
+        // Once a day: the next sign-in goes straight through.
+        assert_eq!(
+            stage.sign_in(provider, account).await,
+            "registry: code",
+            "{provider}"
+        );
+    }
 }

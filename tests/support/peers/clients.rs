@@ -67,6 +67,7 @@ impl Registration {
             },
             id_token_algorithm: self.algorithm,
             resource: BrokerSetup::AUDIENCE.into(),
+            may_vouch: false,
         }
     }
 }

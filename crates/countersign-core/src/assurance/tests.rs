@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::*;
-use crate::{Claims, Identity, Profile, ProviderId, TenantId};
+use crate::{Claims, ProviderId, TenantId};
 
 const TENANT: &str = "6e93a626-8aca-4dc1-9191-ce291b4b75a1";
 const OTHER_TENANT: &str = "7e93a626-8aca-4dc1-9191-ce291b4b75a1";
@@ -23,6 +23,7 @@ fn rule() -> ProofRule {
         amr: set(&["mfa"]),
         two_factor_authentication: true,
         tenants: BTreeMap::from([(TenantId::new(TENANT).unwrap(), contexts)]),
+        ..ProofRule::default()
     }
 }
 
@@ -33,16 +34,13 @@ fn methods() -> Methods {
     }
 }
 
-fn evidence(tenant: &str, claims: Claims) -> Evidence {
-    Evidence {
+fn login(tenant: &str, claims: Claims) -> Login {
+    Login {
         provider: ProviderId::new("entra").unwrap(),
-        identity: Identity::Microsoft {
-            tid: TenantId::new(tenant).unwrap(),
-            oid: "690222be-ff1a-4d56-abd1-7e4f7d38e474".into(),
-        },
+        tenant: Some(TenantId::new(tenant).unwrap()),
         claims,
-        profile: Profile::default(),
         membership: Claim::Absent,
+        email_verified: false,
         verified_at: Timestamp::UNIX_EPOCH,
     }
 }
@@ -56,7 +54,7 @@ fn text(value: &str) -> Claim<String> {
 }
 
 /// Each attestation as `acr basis proof`, strongest first; or why there is none.
-fn summary(rule: &ProofRule, evidence: &Evidence) -> String {
+fn summary(rule: &ProofRule, evidence: &Login) -> String {
     let assurance = assess(rule, &methods(), evidence);
     let lines: Vec<String> = assurance
         .attestations()
@@ -71,7 +69,7 @@ fn summary(rule: &ProofRule, evidence: &Evidence) -> String {
 }
 
 fn check(claims: Claims, expected: &str) {
-    let evidence = evidence(TENANT, claims);
+    let evidence = login(TENANT, claims);
     assert_eq!(
         summary(&rule(), &evidence),
         expected,
@@ -170,7 +168,7 @@ fn a_claim_that_the_policy_does_not_read_can_be_anything() {
         ..acr(text("urn:mfa"))
     };
     assert_eq!(
-        summary(&rule, &evidence(TENANT, claims)),
+        summary(&rule, &login(TENANT, claims)),
         "urn:countersign:mfa session acr:urn:mfa"
     );
 }
@@ -201,7 +199,7 @@ fn phishing_resistance_needs_mfa_proven_too() {
             amr: texts(methods),
             ..acr(text("phr"))
         };
-        summary(&by_amr, &evidence(TENANT, claims))
+        summary(&by_amr, &login(TENANT, claims))
     };
     assert_eq!(passkey(&["hwk", "mfa"]), "phr session amr:mfa");
     assert_eq!(passkey(&["hwk"]), "none: mfa-absent");
@@ -220,7 +218,7 @@ fn a_tenants_context_means_what_the_policy_says_for_that_tenant() {
     for unnamed in [&["c3"][..], &["C1"], &["mfa"], &[""], &[]] {
         check(acrs(texts(unnamed)), "unknown: tenant-context-unnamed");
     }
-    let elsewhere = evidence(OTHER_TENANT, acrs(texts(&["c1"])));
+    let elsewhere = login(OTHER_TENANT, acrs(texts(&["c1"])));
     assert_eq!(
         summary(&rule(), &elsewhere),
         "unknown: tenant-context-unnamed"
@@ -229,11 +227,8 @@ fn a_tenants_context_means_what_the_policy_says_for_that_tenant() {
 
 #[test]
 fn a_context_is_the_word_of_a_tenant_and_nobody_elses() {
-    let mut elsewhere = evidence(TENANT, acrs(texts(&["c1"])));
-    elsewhere.identity = Identity::Oidc {
-        issuer: "https://id.example".into(),
-        subject: "ann".into(),
-    };
+    let mut elsewhere = login(TENANT, acrs(texts(&["c1"])));
+    elsewhere.tenant = None;
     assert_eq!(summary(&rule(), &elsewhere), "unknown: mfa-unknown");
 }
 
@@ -251,7 +246,7 @@ fn githubs_flag_is_enrolment_and_absent_is_not_false() {
     };
     let claims = flag(Claim::Value(true));
     assert_eq!(
-        summary(&unread, &evidence(TENANT, claims)),
+        summary(&unread, &login(TENANT, claims)),
         "unknown: mfa-unknown"
     );
 }
@@ -301,11 +296,11 @@ fn at_a_provider_without_a_rule_nothing_is_proven() {
         amr: texts(&["mfa"]),
         acrs: texts(&["c1"]),
         two_factor_authentication: Claim::Value(true),
-        auth_time: Claim::Absent,
+        ..Claims::default()
     };
     let nothing = ProofRule::default();
     assert_eq!(
-        summary(&nothing, &evidence(TENANT, everything)),
+        summary(&nothing, &login(TENANT, everything)),
         "unknown: tenant-context-unnamed"
     );
 }

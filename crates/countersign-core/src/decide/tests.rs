@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Claims, Identity, Profile};
+use crate::{AccountFacts, AccountId, Claims, ClientId, Demands, ProviderId, TenantId};
+
+mod leniency;
 
 /// Five tiers, and a client for each of three: what a decision can be about.
 const POLICY: &str = r#"version = 1
@@ -74,32 +76,18 @@ fn text(value: &str) -> Claim<String> {
 }
 
 /// A login at a provider with these claims, verified at [`LOGIN`].
-fn login(provider: &str, claims: Claims) -> Evidence {
-    let identity = match provider {
-        "entra" => Identity::Microsoft {
-            tid: TenantId::new(TENANT).unwrap(),
-            oid: "690222be-ff1a-4d56-abd1-7e4f7d38e474".into(),
-        },
-        "github" => Identity::GitHub {
-            host: "github.com".into(),
-            id: 7,
-        },
-        _ => Identity::Oidc {
-            issuer: "https://okta.example".into(),
-            subject: "ann".into(),
-        },
-    };
-    Evidence {
+fn login(provider: &str, claims: Claims) -> Login {
+    Login {
         provider: ProviderId::new(provider).unwrap(),
-        identity,
+        tenant: (provider == "entra").then(|| TenantId::new(TENANT).unwrap()),
         claims,
-        profile: Profile::default(),
         membership: Claim::Absent,
+        email_verified: false,
         verified_at: at(0),
     }
 }
 
-fn by_acr(provider: &str, acr: &str) -> Evidence {
+fn by_acr(provider: &str, acr: &str) -> Login {
     login(
         provider,
         Claims {
@@ -109,7 +97,7 @@ fn by_acr(provider: &str, acr: &str) -> Evidence {
     )
 }
 
-fn password() -> Evidence {
+fn password() -> Login {
     login(
         "okta",
         Claims {
@@ -119,19 +107,19 @@ fn password() -> Evidence {
     )
 }
 
-fn silent() -> Evidence {
+fn silent() -> Login {
     login("okta", Claims::default())
 }
 
-fn session_mfa() -> Evidence {
+fn session_mfa() -> Login {
     by_acr("okta", "urn:mfa")
 }
 
-fn resistant() -> Evidence {
+fn resistant() -> Login {
     by_acr("okta", "phr")
 }
 
-fn enrolled() -> Evidence {
+fn enrolled() -> Login {
     login(
         "github",
         Claims {
@@ -141,7 +129,7 @@ fn enrolled() -> Evidence {
     )
 }
 
-fn attested(context: &str) -> Evidence {
+fn attested(context: &str) -> Login {
     login(
         "entra",
         Claims {
@@ -152,23 +140,38 @@ fn attested(context: &str) -> Evidence {
 }
 
 /// When the provider authenticated the person, in seconds from the login on.
-fn authenticated(mut evidence: Evidence, seconds: i64) -> Evidence {
+fn authenticated(mut evidence: Login, seconds: i64) -> Login {
     evidence.claims.auth_time = Claim::Value(at(seconds));
     evidence
 }
 
 /// A request of a client for scopes, by a login that can't be stepped up.
-fn facts(client: &str, scopes: &str, evidence: Evidence) -> Facts {
+fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
     Facts {
         client: ClientId::new(client).unwrap(),
         scopes: scopes
             .split_whitespace()
             .map(|scope| Scope::new(scope).unwrap())
             .collect(),
+        organization: None,
         demands: Demands::default(),
-        evidence,
+        login: evidence,
+        identity_changed: false,
+        account: account(),
         remedy: Remedy::Nothing,
         session_expires_at: None,
+    }
+}
+
+/// An account of long ago, of which nothing else is known.
+fn account() -> AccountFacts {
+    AccountFacts {
+        id: AccountId::new("acct_1").unwrap(),
+        made_at: Timestamp::UNIX_EPOCH,
+        spread: 0,
+        told_due: None,
+        first_mfa_at: None,
+        email_vouched: false,
     }
 }
 
@@ -453,8 +456,13 @@ fn the_first_leg_wishes_for_what_the_request_will_need() {
     let ask = |provider: &str, scopes: &str, demands: Demands| {
         let facts = facts("lobby", scopes, silent());
         let provider = ProviderId::new(provider).unwrap();
-        let request = (&facts.client, &facts.scopes, &demands);
-        Ask::first(&policy, &provider, Some(tenant.clone()), request)
+        let asked = Asked {
+            client: &facts.client,
+            scopes: &facts.scopes,
+            organization: None,
+            demands: &demands,
+        };
+        Ask::first(&policy, &provider, Some(tenant.clone()), &asked)
     };
     let usual = ask("entra", "openid packages:manage", Demands::default());
     assert_eq!(usual.strength, Strength::Voluntary);
@@ -672,7 +680,7 @@ fn auth_time_is_the_providers_or_none() {
 
 #[test]
 fn amr_holds_registered_values_and_mfa_exactly_where_the_session_proves_it() {
-    let amr = |mut evidence: Evidence, sent: &[&str]| {
+    let amr = |mut evidence: Login, sent: &[&str]| {
         evidence.claims.amr = texts(sent);
         permit(&facts("lobby", "openid", evidence), 0)
             .amr()
@@ -748,8 +756,8 @@ prop_compose! {
         acrs in any_claim(prop::collection::vec(any_text(), 0..3)),
         two_factor_authentication in any_claim(any::<bool>()),
         auth_time in any_claim((-1_000_i64..10).prop_map(at)),
-    ) -> Evidence {
-        login(provider, Claims { acr, amr, acrs, two_factor_authentication, auth_time })
+    ) -> Login {
+        login(provider, Claims { acr, amr, acrs, two_factor_authentication, auth_time, other: BTreeMap::new() })
     }
 }
 
@@ -766,6 +774,7 @@ fn policy_of(requirement: Requirement) -> Policy {
             ClientId::new("gallery").unwrap(),
             crate::ClientRule {
                 tier: "publish".to_owned(),
+                stricter: BTreeMap::new(),
             },
         )]),
         ..whole
@@ -792,19 +801,7 @@ prop_compose! {
         max_age in any_age(),
         max_evidence_age in any_age(),
     ) -> Requirement {
-        Requirement { level, accepts, max_age, max_evidence_age }
-    }
-}
-
-/// Both requirements at once.
-fn both(one: &Requirement, two: &Requirement) -> Requirement {
-    let shorter =
-        |one: Option<SignedDuration>, two: Option<SignedDuration>| one.into_iter().chain(two).min();
-    Requirement {
-        level: one.level.max(two.level),
-        accepts: one.accepts.intersection(&two.accepts).copied().collect(),
-        max_age: shorter(one.max_age, two.max_age),
-        max_evidence_age: shorter(one.max_evidence_age, two.max_evidence_age),
+        Requirement { level, accepts, max_age, max_evidence_age, verified_email: false }
     }
 }
 
@@ -834,7 +831,7 @@ proptest! {
         seconds in 0_i64..1_000,
     ) {
         let facts = facts("gallery", "openid packages:publish", evidence);
-        if lets_in(both(&requirement, &added), &facts, seconds) {
+        if lets_in(requirement.and(&added), &facts, seconds) {
             prop_assert!(lets_in(requirement, &facts, seconds));
         }
     }

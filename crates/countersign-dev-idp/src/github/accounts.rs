@@ -144,6 +144,13 @@ pub(super) fn usual() -> Vec<Account> {
             "enterprise-managed, two-factor off",
             TwoFactor::Off,
         ),
+        account(
+            1012,
+            "vera-password",
+            "vera",
+            "two-factor off",
+            TwoFactor::Off,
+        ),
     ]);
     accounts
 }

@@ -17,7 +17,7 @@ struct Address {
 }
 
 /// What `GET /user` and `GET /user/emails` prove. `emails` is absent where they may not be read.
-pub(super) fn evidence(
+pub(crate) fn evidence(
     provider: &ProviderId,
     host: &str,
     user: &[u8],

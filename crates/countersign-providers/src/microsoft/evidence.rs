@@ -1,6 +1,10 @@
 //! Evidence of a Microsoft login: pure, from one or two verified tokens of the same login.
 
-use countersign_core::{Claim, Claims, Email, Evidence, Identity, Membership, Profile, ProviderId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use countersign_core::{
+    Claim, Claims, Email, Evidence, Identity, Membership, Profile, ProviderId, expression,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,11 +15,13 @@ use crate::{ProviderError, display_text};
 
 /// What the verified tokens of one login prove. `front` is there in the hybrid flow.
 ///
-/// A claim in one of the two is taken from there; where both have it, they must agree.
-pub(super) fn evidence(
+/// A claim in one of the two is taken from there; where both have it, they must agree. Of the tokens' other
+/// claims those of `keep` are kept.
+pub(crate) fn evidence(
     provider: &ProviderId,
     front: Option<&TenantToken>,
     back: &TenantToken,
+    keep: &BTreeSet<String>,
     now: Timestamp,
 ) -> Result<Evidence, ProviderError> {
     if let Some(front) = front {
@@ -32,7 +38,10 @@ pub(super) fn evidence(
             tid: back.tid.clone(),
             oid: back.oid.clone(),
         },
-        claims: claims(&tokens, back.tid.is_consumers(), now),
+        claims: Claims {
+            other: expression::kept(keep, |name| agreed(&tokens, name)),
+            ..claims(&tokens, back.tid.is_consumers(), now)
+        },
         profile: profile(&tokens, back.tid.is_consumers()),
         membership: membership(&tokens),
         verified_at: now,
@@ -64,6 +73,7 @@ fn claims(tokens: &[&IdToken], personal: bool, now: Timestamp) -> Claims {
         acrs: if personal { Claim::Absent } else { acrs },
         two_factor_authentication: Claim::Absent,
         auth_time: join(tokens, |token| auth_time(token, now)),
+        other: BTreeMap::new(),
     }
 }
 
@@ -72,6 +82,13 @@ fn join<T: PartialEq>(tokens: &[&IdToken], read: impl Fn(&IdToken) -> Claim<T>) 
         .iter()
         .map(|token| read(token))
         .fold(Claim::Absent, Claim::join)
+}
+
+/// A claim that the tokens do not contradict each other about: where they do, it is as if none had it.
+fn agreed<'a>(tokens: &[&'a IdToken], name: &str) -> Option<&'a Value> {
+    let mut said = tokens.iter().filter_map(|token| token.raw(name));
+    let first = said.next()?;
+    said.all(|other| other == first).then_some(first)
 }
 
 fn profile(tokens: &[&IdToken], personal: bool) -> Profile {

@@ -3,12 +3,12 @@
 use countersign_core::TenantId;
 use countersign_core::sign_in::Visit;
 use jiff::Timestamp;
-use jsonwebtoken::Algorithm;
 
 use crate::ProviderError;
 use crate::id_token::{Binding, Expected, IdToken, TokenFault, Unverified};
 use crate::key_set::{Key, KeySet};
 use crate::metadata::Metadata;
+use crate::oidc::SigningAlgorithm;
 
 /// The placeholder in the issuer of a multi-tenant description, to the letter.
 const TENANT_PLACEHOLDER: &str = "{tenantid}";
@@ -73,11 +73,23 @@ impl Audience {
 }
 
 /// A verified token of a tenant that was checked to be the right one.
-pub(super) struct TenantToken {
+pub(crate) struct TenantToken {
     pub(super) token: IdToken,
     pub(super) tid: TenantId,
     /// Lower case.
     pub(super) oid: String,
+}
+
+#[cfg(feature = "danger-unsigned")]
+impl TenantToken {
+    /// A token of the tenant that these claims name, without any of the checks.
+    pub(crate) fn unsigned(claims: &[u8]) -> Result<Self, TokenFault> {
+        let unverified = Unverified::unsigned(claims)?;
+        let tid = claimed_tenant(&unverified)?;
+        let token = unverified.believed()?;
+        let oid = object_id(&token)?;
+        Ok(Self { token, tid, oid })
+    }
 }
 
 /// What a token is checked against.
@@ -104,7 +116,7 @@ impl Check<'_> {
             client_id: self.client_id,
             nonce: &self.visit.nonce,
             // Microsoft signs ID tokens with nothing else.
-            algorithm: Algorithm::RS256,
+            algorithm: SigningAlgorithm::Rs256,
             may_sign: &|key| self.may_sign(key, &tid, &issuer),
             binding: self.binding,
             now: self.now,

@@ -1,6 +1,8 @@
 //! Evidence of an OpenID Connect login: pure, from a verified ID token and UserInfo.
 
-use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile};
+use std::collections::BTreeSet;
+
+use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile, expression};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -17,12 +19,14 @@ pub enum EmailTrust {
     Ignored,
 }
 
-/// What a verified ID token proves. `person` is UserInfo of the same subject, or empty.
-pub(super) fn evidence(
+/// What a verified ID token proves. `person` is UserInfo of the same subject, or empty; of the token's other
+/// claims those of `keep` are kept.
+pub(crate) fn evidence(
     settings: &OidcSettings,
     issuer: &str,
     token: &IdToken,
     person: &Map<String, Value>,
+    keep: &BTreeSet<String>,
     now: Timestamp,
 ) -> Evidence {
     let text = |name: &str| {
@@ -43,6 +47,8 @@ pub(super) fn evidence(
             acrs: Claim::Absent,
             two_factor_authentication: Claim::Absent,
             auth_time: auth_time(token, now),
+            // From the ID token alone: UserInfo is not signed.
+            other: expression::kept(keep, |name| token.raw(name)),
         },
         profile: Profile {
             name: text("name").and_then(|name| display_text(&name, 256)),

@@ -6,7 +6,8 @@
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
 use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{AttemptId, Evidence};
-use jiff::SignedDuration;
+use countersign_providers::ProviderError;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Problem, SignInFailure, Why};
@@ -20,14 +21,36 @@ const PREFIX: &str = "__Host-countersign-";
 const LONGEST: usize = 2 * 1024;
 /// How many attempts one browser may have under way.
 const MOST_ATTEMPTS: usize = 4;
-/// How long the verified answer waits between a `form_post` and the GET that follows, in minutes.
+/// How long a verified answer waits between a `form_post` and the GET that follows, in minutes.
 const EVIDENCE_MINUTES: i64 = 5;
 
-/// A verified answer of a provider's, on its way from the POST to the GET.
+/// What a verified answer waits for in the browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Wait {
+    /// The GET that follows a `form_post` at once.
+    Redirect,
+    /// A person who reads the reminder, and may set up a second factor before going on.
+    Reminder,
+}
+
+impl Wait {
+    /// Until when it may wait.
+    fn until(self, attempt: &Attempt, evidence: &Evidence) -> Timestamp {
+        match self {
+            Self::Redirect => evidence.verified_at + SignedDuration::from_mins(EVIDENCE_MINUTES),
+            Self::Reminder => attempt.expires_at,
+        }
+    }
+}
+
+/// A verified answer of a provider's, on its way from one request to the next.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Arrived {
     /// The `state` of the visit that it answers.
     pub(crate) state: String,
+    /// What it waits for: the time that it may take hangs on that.
+    pub(crate) wait: Wait,
     pub(crate) evidence: Evidence,
 }
 
@@ -67,28 +90,41 @@ pub(crate) fn open(state: &str, provider: &str, context: &Context<'_>) -> Result
     }
 }
 
-/// Seals a verified answer for the GET that follows.
+/// Seals a verified answer for the request that follows.
 pub(crate) fn put_evidence(
     attempt: &Attempt,
     evidence: Evidence,
+    wait: Wait,
     context: &Context<'_>,
 ) -> Result<Cookie<'static>, Failure> {
+    let lifetime = wait.until(attempt, &evidence).duration_since(context.now);
     let arrived = Arrived {
         state: attempt.visit.state.clone(),
+        wait,
         evidence,
     };
-    let (name, sealed) = seal(&arrived, attempt, Purpose::Evidence, context)?;
-    Ok(cookie(name, sealed, Duration::minutes(EVIDENCE_MINUTES)))
+    let sealed = seal(&arrived, attempt, Purpose::Evidence, context);
+    // Names and addresses are cut short; what can be this long is what expressions of the policy read.
+    let (name, sealed) = sealed.map_err(|_| {
+        let fault = "the claims that the policy names are more than a cookie holds";
+        let why = Why::Provider(ProviderError::Answer(fault));
+        SignInFailure::failure(attempt.request.clone(), attempt.provider.clone(), why)
+    })?;
+    Ok(cookie(name, sealed, Duration::seconds(lifetime.as_secs())))
 }
 
 /// The verified answer that arrived for this very visit.
-pub(crate) fn open_evidence(attempt: &Attempt, context: &Context<'_>) -> Option<Evidence> {
+pub(crate) fn open_evidence(
+    attempt: &Attempt,
+    wait: Wait,
+    context: &Context<'_>,
+) -> Option<Evidence> {
     let provider = attempt.provider.as_str();
     let arrived: Arrived = unseal(&attempt.visit.state, provider, Purpose::Evidence, context)?;
     // The browser is told to forget the cookie by then; a browser need not do as it is told.
-    let waits = context.now.duration_since(arrived.evidence.verified_at);
-    let in_time = waits <= SignedDuration::from_mins(EVIDENCE_MINUTES);
-    (arrived.state == attempt.visit.state && in_time).then_some(arrived.evidence)
+    let in_time = context.now <= wait.until(attempt, &arrived.evidence);
+    let is_this = arrived.state == attempt.visit.state && arrived.wait == wait;
+    (is_this && in_time).then_some(arrived.evidence)
 }
 
 /// The cookies that take an attempt out of the browser.
@@ -167,11 +203,11 @@ fn emptied(name: String) -> Cookie<'static> {
 /// Takes the oldest attempts away. Browsers send older cookies first (RFC 6265 5.4).
 fn crowded_out(context: &Context<'_>, newcomer: &str) -> Vec<Cookie<'static>> {
     let prefix = format!("{PREFIX}attempt-");
-    let others: Vec<String> = context
+    let others: Vec<AttemptId> = context
         .cookies()
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| name.starts_with(&prefix) && name != newcomer)
+        .filter(|(name, _)| *name != newcomer)
+        .filter_map(|(name, _)| AttemptId::new(name.strip_prefix(&prefix)?).ok())
         .collect();
     let surplus = (others.len() + 1).saturating_sub(MOST_ATTEMPTS);
-    others.into_iter().take(surplus).map(emptied).collect()
+    others.iter().take(surplus).flat_map(remove).collect()
 }

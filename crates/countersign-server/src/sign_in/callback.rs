@@ -9,9 +9,10 @@ use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{Evidence, ProviderId};
 use countersign_providers::{Answer, ProviderError};
 
-use super::attempt_cookie;
+use super::attempt_cookie::{self, Wait};
 use super::depart::{callback_url, upstream, with_cookies};
 use super::finish::finish;
+use super::reminder::Reminder;
 use crate::Broker;
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::web::{Context, Parameters, see_other};
@@ -57,7 +58,7 @@ pub(crate) async fn resume(
 async fn by_query(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let provider = known_provider(provider, context)?;
     let (attempt, evidence) = receive(&provider, context.query(), Channel::Query, context).await?;
-    finish(attempt, evidence, context).await
+    finish(attempt, evidence, Reminder::WhereDue, context).await
 }
 
 async fn by_form(
@@ -68,7 +69,7 @@ async fn by_form(
     let provider = known_provider(provider, context)?;
     let parameters = Parameters::read(form);
     let (attempt, evidence) = receive(&provider, parameters, Channel::FormPost, context).await?;
-    let cookie = attempt_cookie::put_evidence(&attempt, evidence, context)?;
+    let cookie = attempt_cookie::put_evidence(&attempt, evidence, Wait::Redirect, context)?;
     // The state names the attempt's cookie; it is no secret from the browser that holds that cookie.
     let next = format!(
         "/callback/{provider}/continue?state={}",
@@ -81,15 +82,25 @@ async fn by_form(
 }
 
 async fn by_cookie(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let (attempt, evidence) = waiting(provider, Wait::Redirect, context)?;
+    finish(attempt, evidence, Reminder::WhereDue, context).await
+}
+
+/// The attempt that the query's `state` names, and the verified answer that waits in this browser.
+pub(super) fn waiting(
+    provider: &str,
+    wait: Wait,
+    context: &Context<'_>,
+) -> Result<(Attempt, Evidence), Failure> {
     let provider = known_provider(provider, context)?;
     let parameters = context.query();
     let state = parameters
         .one("state")
         .ok_or(Failure::Page(Problem::AttemptMissing))?;
     let attempt = attempt_cookie::open(state, provider.as_str(), context)?;
-    let evidence = attempt_cookie::open_evidence(&attempt, context)
+    let evidence = attempt_cookie::open_evidence(&attempt, wait, context)
         .ok_or(Failure::Page(Problem::AttemptMissing))?;
-    finish(attempt, evidence, context).await
+    Ok((attempt, evidence))
 }
 
 fn known_provider(name: &str, context: &Context<'_>) -> Result<ProviderId, Failure> {
@@ -124,8 +135,9 @@ async fn receive(
     let fetched = match callback_url(provider, context) {
         Ok(redirect_uri) => {
             let upstream = upstream(provider, context)?;
+            let keep = context.policy().claims_read(provider);
             upstream
-                .fetch(&answer, &attempt.visit, &redirect_uri, context.now)
+                .fetch(&answer, &attempt.visit, &redirect_uri, &keep, context.now)
                 .await
         }
         Err(error) => Err(error),

@@ -30,8 +30,7 @@ pub(crate) async fn first(
     let request = first.request;
     let upstream = upstream(provider, context)?;
     let tenant = first.tenant.or_else(|| upstream.tenant().cloned());
-    let wanted = (&request.client, &request.scopes, &request.demands);
-    let ask = Ask::first(&context.broker.policy, provider, tenant, wanted);
+    let ask = Ask::first(context.policy(), provider, tenant, &request.asked());
     let id = new_attempt_id(context)?;
     let attempt = Attempt {
         visit: visit(&id, upstream, &ask, context),
@@ -65,11 +64,14 @@ pub(crate) async fn again(
     let ask = stepping_up.ask.clone();
     let login_hint = stepping_up.login_hint.clone();
     let reasons = stepping_up.reasons.clone();
+    let due = stepping_up.due;
     let attempt = stepping_up.begin(visit(id, upstream, &ask, context));
     let person = (login_hint.as_deref(), AccountChoice::ProviderDecides);
     let url = departure(&attempt, upstream, &ask, person, context).await?;
     let cookies = attempt_cookie::put(&attempt, context)?;
-    let page = StepUpPage::new(&attempt, upstream, &reasons, &url, context);
+    let metrics = &context.broker.metrics;
+    metrics.sign_in_stepped_up(&provider, &reasons);
+    let page = StepUpPage::new(&attempt, upstream, (&reasons, due), &url, context);
     with_cookies(pages::ok(&page), cookies)
 }
 

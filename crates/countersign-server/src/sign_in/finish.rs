@@ -3,9 +3,11 @@
 use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use countersign_core::sign_in::{Attempt, Next, Request};
-use countersign_core::{AccountId, AttemptId, Evidence, Permit, ProviderId, SessionId};
-use countersign_store::{Account, Code, Opening, Session, Store, StoreError};
+use countersign_core::{AccountId, AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
+use countersign_store::{Code, Opening, Session, StoreError};
 
+use super::account::Candidate;
+use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart};
 use crate::edge::RandomText;
 use crate::error::{Failure, SignInFailure, Why};
@@ -15,13 +17,27 @@ use crate::web::{Context, client_redirect, see_other};
 pub(crate) async fn finish(
     attempt: Attempt,
     evidence: Evidence,
+    reminder: Reminder,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let ending = Ending::of(&attempt);
     let remedy = depart::upstream(&attempt.provider, context)?.remedy();
-    let policy = &context.broker.policy;
-    match attempt.advance(policy, evidence.clone(), remedy, context.now) {
-        Next::Issue(permit) => ending.issue(&permit, evidence, context).await,
+    let found = Candidate::find(&evidence, context).await;
+    let candidate = found.map_err(|error| ending.fail(Why::Store(error)))?;
+    let facts = candidate.facts(context);
+    let step = attempt
+        .clone()
+        .advance(context.policy(), (&evidence, facts), remedy, context.now);
+    if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder) {
+        let reached = (&evidence, permit.as_ref(), &candidate);
+        if let Some(answer) = reminder::lead_to(&attempt, reached, context).await {
+            // Nothing is issued yet: the decision is made anew, and written down, when the person goes on.
+            return Ok(answer);
+        }
+    }
+    context.log_decision(Occasion::SignIn, step.verdict, step.facts);
+    match step.next {
+        Next::Issue(permit) => ending.issue(&permit, candidate, evidence, context).await,
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,
         Next::Refuse(refusal) => Err(ending.fail(Why::Refused(refusal))),
     }
@@ -53,11 +69,12 @@ impl Ending {
     async fn issue(
         self,
         permit: &Permit,
+        candidate: Candidate,
         evidence: Evidence,
         context: &Context<'_>,
     ) -> Result<HttpResponse, Failure> {
         let broker = context.broker;
-        let account = account(permit, &evidence, context).await;
+        let account = candidate.remember(permit, &evidence, context).await;
         let account = account.map_err(|error| self.fail(Why::Store(error)))?;
         let secret = broker.entropy.secret();
         let opening = self.opening(account, &secret, evidence, context);
@@ -66,6 +83,7 @@ impl Ending {
             Err(StoreError::AttemptSpent) => return Err(self.fail(Why::AttemptSpent)),
             Err(error) => return Err(self.fail(Why::Store(error))),
         }
+        broker.metrics.sign_in_permitted(&self.provider);
         tracing::info!(
             code = "permitted",
             request = %context.request_id,
@@ -73,6 +91,8 @@ impl Ending {
             provider = %self.provider,
             acr = %permit.acr(),
             unmet = permit.unmet().len(),
+            waiver = permit.waiver().map(tracing::field::display),
+            mfa_due = permit.mfa_due().map(tracing::field::display),
             "sign-in finished",
         );
         let code = format!("{}.{secret}", self.id);
@@ -90,7 +110,7 @@ impl Ending {
         evidence: Evidence,
         context: &Context<'_>,
     ) -> Opening {
-        let lifetimes = context.broker.settings.lifetimes;
+        let lifetimes = context.policy().lifetimes();
         let mut code_digest = [0; 32];
         code_digest.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
         let request = &self.request;
@@ -111,57 +131,10 @@ impl Ending {
                 code_challenge: request.code_challenge.clone(),
                 nonce: request.nonce.clone(),
                 scopes: request.scopes.iter().cloned().collect(),
+                organization: request.organization.clone(),
                 acr_values: request.demands.acr_values.clone(),
                 expires_at: context.now + lifetimes.code,
             },
         }
     }
-}
-
-/// The account of this identity, made if this is its first login that was let in.
-async fn account(
-    permit: &Permit,
-    evidence: &Evidence,
-    context: &Context<'_>,
-) -> Result<AccountId, StoreError> {
-    let store = context.broker.store.as_ref();
-    let known = store.account_of(&evidence.identity).await?;
-    let Some((account, version)) = known else {
-        return make_account(permit, evidence, context).await;
-    };
-    let seen = Account {
-        profile: evidence.profile.clone(),
-        first_mfa_at: account
-            .first_mfa_at
-            .or(permit.shows_mfa().then_some(context.now)),
-        ..account.clone()
-    };
-    if seen != account {
-        match store.replace_account(seen, version).await {
-            // Another login of the same person was faster; what it wrote is as new as ours.
-            Ok(_) | Err(StoreError::Conflict) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(account.id)
-}
-
-async fn make_account(
-    permit: &Permit,
-    evidence: &Evidence,
-    context: &Context<'_>,
-) -> Result<AccountId, StoreError> {
-    let store: &dyn Store = context.broker.store.as_ref();
-    let fresh = AccountId::new(format!("acct_{}", context.broker.entropy.hex::<16>()))
-        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let id = store.claim_identity(&evidence.identity, fresh).await?;
-    let account = Account {
-        id,
-        identity: evidence.identity.clone(),
-        profile: evidence.profile.clone(),
-        created_at: context.now,
-        first_mfa_at: permit.shows_mfa().then_some(context.now),
-    };
-    let (kept, _) = store.put_account_if_absent(account).await?;
-    Ok(kept.id)
 }

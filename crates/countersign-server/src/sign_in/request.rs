@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::sign_in::Request;
-use countersign_core::{Acr, ClientId, Demands, ProviderId, Scope, TenantId};
+use countersign_core::{Acr, ClientId, Demands, OrganizationId, ProviderId, Scope, TenantId};
 use countersign_providers::AccountChoice;
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
@@ -48,6 +48,7 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         client: client_id,
         redirect_uri: redirect_uri.to_owned(),
         scopes: scopes(parameters, context, &fail)?,
+        organization: organization(parameters, &fail)?,
         state: text(parameters, "state", LONGEST_STATE, &fail)?,
         nonce: text(parameters, "nonce", LONGEST_NONCE, &fail)?,
         code_challenge: code_challenge(parameters, client, &fail)?,
@@ -96,6 +97,9 @@ pub(crate) fn to_query(request: &Request) -> String {
     }
     if request.demands.authenticated_since.is_some() {
         query.append_pair("prompt", "login");
+    }
+    if let Some(organization) = &request.organization {
+        query.append_pair("organization", organization.as_str());
     }
     query.finish()
 }
@@ -199,7 +203,7 @@ fn scopes(
 }
 
 fn is_served(scope: &Scope, context: &Context<'_>) -> bool {
-    scope.as_str() == "openid" || context.broker.policy.tier_of(scope).is_some()
+    scope.as_str() == "openid" || context.policy().tier_of(scope).is_some()
 }
 
 /// RFC 7636 4.4.1: S256 and nothing else; required of public clients.
@@ -316,6 +320,23 @@ fn provider(
     match known {
         Some(id) => Ok(Some(id)),
         None => Err(fail.with("invalid_request", "`provider` is not a configured provider")),
+    }
+}
+
+/// Our `organization`: the organisation that the person is to act for.
+fn organization(
+    parameters: &Parameters,
+    fail: &Fail<'_>,
+) -> Result<Option<OrganizationId>, Failure> {
+    let Some(text) = parameters.one("organization") else {
+        return Ok(None);
+    };
+    match OrganizationId::new(text) {
+        Ok(organization) => Ok(Some(organization)),
+        Err(_) => Err(fail.with(
+            "invalid_request",
+            "`organization` is not the name of an organization",
+        )),
     }
 }
 

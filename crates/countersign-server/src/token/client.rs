@@ -1,4 +1,4 @@
-//! Who calls the token endpoint (RFC 6749 2.3.1).
+//! Which client calls the token endpoint or the API (RFC 6749 2.3.1).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::settings::ClientAuthentication;
 use crate::web::{Context, Parameters};
 
 /// Authenticates the client, by exactly one method.
-pub(super) fn authenticate(
+pub(crate) fn authenticate(
     parameters: &Parameters,
     context: &Context<'_>,
 ) -> Result<ClientId, Failure> {

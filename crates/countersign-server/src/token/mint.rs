@@ -4,11 +4,11 @@ use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{Permit, Scope};
+use countersign_core::{Email, Permit, Scope, Unmet};
 use countersign_store::{Account, Session};
 use countersign_verifier::{Claims, CountersignClaim};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::SigningAlgorithm;
 use crate::edge::RandomText;
@@ -21,6 +21,7 @@ use crate::web::Context;
 pub(super) struct Grant<'a> {
     pub(super) permit: &'a Permit,
     pub(super) session: &'a Session,
+    pub(super) account: &'a Account,
     pub(super) nonce: Option<&'a str>,
 }
 
@@ -65,6 +66,10 @@ impl<'a> Person<'a> {
             .email
             .as_ref()
             .filter(|_| has_scope("email"));
+        let vouched = account.vouched_email.as_ref();
+        let is_verified = |email: &Email| {
+            email.verified || vouched.is_some_and(|one| one.address.as_str() == email.address)
+        };
         Self {
             name: account
                 .profile
@@ -72,16 +77,13 @@ impl<'a> Person<'a> {
                 .as_deref()
                 .filter(|_| has_scope("profile")),
             email: email.map(|email| email.address.as_str()),
-            email_verified: email.map(|email| email.verified),
+            email_verified: email.map(is_verified),
         }
     }
 }
 
 /// Mints the tokens of a grant and answers with them (RFC 6749 5.1).
-pub(super) async fn answer(
-    grant: &Grant<'_>,
-    context: &Context<'_>,
-) -> Result<HttpResponse, Failure> {
+pub(super) fn answer(grant: &Grant<'_>, context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let Some(client) = context.broker.settings.clients.get(grant.permit.client()) else {
         return Err(OAuthError::invalid_client());
     };
@@ -96,10 +98,11 @@ pub(super) async fn answer(
         "expires_in": times.exp - times.iat,
         "scope": scope(grant.permit),
     });
+    if !grant.permit.unmet().is_empty() {
+        body["unmet_scopes"] = grant.permit.unmet().iter().map(unmet_scope).collect();
+    }
     if grant.permit.scopes().contains("openid") {
-        body["id_token"] = id_token(grant, client, &times, &access_token, context)
-            .await?
-            .into();
+        body["id_token"] = id_token(grant, client, &times, &access_token, context)?.into();
     }
     Ok(HttpResponse::Ok()
         .insert_header(("pragma", "no-cache"))
@@ -114,7 +117,7 @@ struct Times {
 impl Times {
     /// No token outlives its permit.
     fn of(grant: &Grant<'_>, context: &Context<'_>) -> Self {
-        let by_lifetime = context.now + context.broker.settings.lifetimes.token;
+        let by_lifetime = context.now + context.policy().lifetimes().token;
         let exp = grant
             .permit
             .not_after()
@@ -154,9 +157,13 @@ fn access_token(
             level: permit.level().as_str().to_owned(),
             basis: permit.basis().map(|basis| basis.as_str().to_owned()),
             proof: permit.proof().map(str::to_owned),
-            organizations: Vec::new(),
-            mfa_due: None,
-            waiver: None,
+            organizations: permit
+                .organization()
+                .map(ToString::to_string)
+                .into_iter()
+                .collect(),
+            mfa_due: permit.mfa_due().map(|day| day.to_string()),
+            waiver: permit.waiver().map(ToString::to_string),
         }),
     };
     let resource = broker
@@ -167,7 +174,7 @@ fn access_token(
     broker.keys.sign(resource.algorithm, "at+jwt", &claims)
 }
 
-async fn id_token(
+fn id_token(
     grant: &Grant<'_>,
     client: &Client,
     times: &Times,
@@ -177,12 +184,6 @@ async fn id_token(
     let permit = grant.permit;
     let broker = context.broker;
     let has_scope = |scope: &str| permit.scopes().contains(scope);
-    let account = if has_scope("profile") || has_scope("email") {
-        broker.store.account(&grant.session.account).await
-    } else {
-        Ok(None)
-    };
-    let account = account.map_err(|_| OAuthError::unavailable())?;
     let claims = IdTokenClaims {
         iss: broker.settings.issuer(),
         sub: grant.session.account.as_str(),
@@ -196,16 +197,37 @@ async fn id_token(
         amr: permit.amr(),
         sid: grant.session.id.as_str(),
         at_hash: at_hash(access_token, client.id_token_algorithm),
-        person: account
-            .as_ref()
-            .map_or_else(Person::default, |(account, _)| {
-                Person::of(account, has_scope)
-            }),
+        person: Person::of(grant.account, has_scope),
     };
     broker
         .keys
         .sign(client.id_token_algorithm, "JWT", &claims)
         .map_err(not_signed)
+}
+
+/// A scope that was left out, why, and what would meet it: for the frontend, which can send the
+/// person for more (RFC 9470).
+fn unmet_scope(unmet: &Unmet) -> Value {
+    let wanted = &unmet.wanted;
+    let acr_values: Vec<&str> = wanted.acr_values.iter().map(|acr| acr.as_str()).collect();
+    let mut told = json!({
+        "scope": unmet.scope,
+        "tier": unmet.tier,
+        "reasons": unmet.reasons,
+    });
+    if !acr_values.is_empty() {
+        told["acr_values"] = acr_values.join(" ").into();
+    }
+    if let Some(max_age) = wanted.max_age {
+        told["max_age"] = max_age.as_secs().into();
+    }
+    if wanted.reauthenticate {
+        told["prompt"] = "login".into();
+    }
+    if wanted.verified_email {
+        told["verified_email"] = true.into();
+    }
+    told
 }
 
 fn not_signed(_: NotSigned) -> Failure {

@@ -6,14 +6,18 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{AttemptId, ClientId, Decision, Demands, Facts, Permit, Remedy, decide};
-use countersign_store::{Code, CodeDigest, Session, TakenCode};
+use countersign_core::{
+    AttemptId, ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Refusal, Remedy,
+    StepUp, Verdict, decide,
+};
+use countersign_store::{Account, Code, CodeDigest, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
 use super::client::authenticate;
 use super::mint::{self, Grant};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
+use crate::sign_in::account::facts;
 use crate::web::{Context, Parameters};
 
 /// POST `/token`.
@@ -38,13 +42,26 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
         None => return Err(OAuthError::invalid_request("`grant_type` is missing")),
     }
     let (code, session) = take(&parameters, &client, context).await?;
-    let permit = permit(&code, &session, context)?;
+    let account = account(&session, context).await?;
+    let permit = permit(&code, &session, &account, context)?;
     let grant = Grant {
         permit: &permit,
         session: &session,
+        account: &account,
         nonce: code.nonce.as_deref(),
     };
-    mint::answer(&grant, context).await
+    let answer = mint::answer(&grant, context)?;
+    context.broker.metrics.token_issued(&client);
+    Ok(answer)
+}
+
+/// Whose session it is.
+async fn account(session: &Session, context: &Context<'_>) -> Result<Account, Failure> {
+    let found = context.broker.store.account(&session.account).await;
+    match found.map_err(|error| unavailable(&error, context))? {
+        Some((account, _)) => Ok(account),
+        None => Err(OAuthError::invalid_grant("the account is gone")),
+    }
 }
 
 /// Takes the code for this client. A code that was taken by mistake is spent all the same, and
@@ -127,24 +144,32 @@ fn digest_of(code: &str) -> Option<CodeDigest> {
 }
 
 /// The decision of this moment. `max_age` and `prompt=login` were met when the code was issued.
-fn permit(code: &Code, session: &Session, context: &Context<'_>) -> Result<Permit, Failure> {
+fn permit(
+    code: &Code,
+    session: &Session,
+    account: &Account,
+    context: &Context<'_>,
+) -> Result<Permit, Failure> {
     let facts = Facts {
         client: code.client.clone(),
         scopes: code.scopes.iter().cloned().collect(),
+        organization: code.organization.clone(),
         demands: Demands {
             acr_values: code.acr_values.clone(),
             ..Demands::default()
         },
-        evidence: session.evidence.clone(),
+        login: Login::from(&session.evidence),
+        identity_changed: false,
+        account: facts(account, context),
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
     };
-    match decide(&context.broker.policy, &facts, context.now) {
+    let decision = decide(context.policy(), &facts, context.now);
+    context.log_decision(Occasion::Token, Verdict::from(&decision), facts);
+    match decision {
         Decision::Permit(permit) => Ok(permit),
-        Decision::Refuse(refusal) => Err(OAuthError::invalid_grant(refusal.reason().code())),
-        Decision::StepUp(step_up) => {
-            let reason = step_up
-                .reasons
+        Decision::Refuse(Refusal { reasons, .. }) | Decision::StepUp(StepUp { reasons, .. }) => {
+            let reason = reasons
                 .first()
                 .map_or("mfa-unknown", |reason| reason.code());
             Err(OAuthError::invalid_grant(reason))

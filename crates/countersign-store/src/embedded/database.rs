@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{account, key, sign_in};
+use super::{account, key, registry_account, sign_in};
 use crate::StoreError;
 
 /// What may be lost with the power, since the person can sign in again.
@@ -24,7 +24,7 @@ pub(super) const DURABLE: Plan = Plan {
     file: "durable.db",
     synchronous: "FULL",
     checkpoint_pages: 1000,
-    migrations: &[&[account::TABLES, key::TABLES]],
+    migrations: &[&[account::TABLES, key::TABLES], &[registry_account::TABLES]],
 };
 
 /// How long a write waits for a person's `sqlite3` shell that holds the database.
@@ -46,6 +46,15 @@ pub(super) struct Plan {
     migrations: &'static [&'static [&'static str]],
 }
 
+/// Whether tables may be made and brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upkeep {
+    /// Nobody else has the databases open.
+    Allowed,
+    /// Another process may: what it knows of the tables must stay true.
+    Forbidden,
+}
+
 /// One database of a data directory.
 #[derive(Debug, Clone)]
 pub(super) struct Database {
@@ -59,9 +68,10 @@ impl Database {
         Self { path, plan }
     }
 
-    /// Opens the one connection that writes, with the tables made or brought up to date.
-    pub(super) fn open_for_writing(&self) -> Result<Connection, StoreError> {
-        self.set_up_writer().map_err(|error| self.named(error))
+    /// Opens the one connection of this process that writes, with the tables made or brought up to date.
+    pub(super) fn open_for_writing(&self, upkeep: Upkeep) -> Result<Connection, StoreError> {
+        self.set_up_writer(upkeep)
+            .map_err(|error| self.named(error))
     }
 
     /// Opens a connection that reads.
@@ -70,9 +80,9 @@ impl Database {
             .map_err(|error| self.named(error.into()))
     }
 
-    fn set_up_writer(&self) -> Result<Connection, StoreError> {
+    fn set_up_writer(&self, upkeep: Upkeep) -> Result<Connection, StoreError> {
         let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_PATIENCE)?;
-        self.migrate(&mut connection)?;
+        self.migrate(&mut connection, upkeep)?;
         let mode: String =
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if mode != "wal" {
@@ -102,7 +112,7 @@ impl Database {
         Ok(connection)
     }
 
-    fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    fn migrate(&self, connection: &mut Connection, upkeep: Upkeep) -> Result<(), StoreError> {
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let known = self.plan.migrations.len();
         let Some(missing) = usize::try_from(found)
@@ -120,6 +130,12 @@ impl Database {
         }
         if missing.is_empty() {
             return Ok(());
+        }
+        if upkeep == Upkeep::Forbidden {
+            return Err(StoreError::Unavailable(format!(
+                "it was written by an older Countersign (schema {found}, this one needs {known}): \
+                 stop what has it open, and start `countersign serve` of this version once"
+            )));
         }
         let transaction = connection.transaction()?;
         for sql in missing.iter().copied().flatten() {

@@ -10,14 +10,14 @@ mod database;
 mod directory;
 mod key;
 mod reader;
+mod registry_account;
 mod row;
 mod sign_in;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use countersign_core::{AccountId, Identity, SessionId};
@@ -25,10 +25,12 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use self::database::{DURABLE, Database, STATE};
+use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, Opening, Session, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, CodeDigest, Opening, RegistryAccount, RegistryAccountName, Session, Store, StoreError,
+    StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -44,28 +46,53 @@ pub struct Embedded {
     durable_reader: Reader,
     state: Writer,
     durable: Writer,
-    /// Held as long as the databases are open: SQLite alone would let a second process in.
-    _lock: File,
+    directory: PathBuf,
+    _hold: Hold,
 }
 
 impl Embedded {
-    /// Opens the store in `directory`, making it (mode 0700, its files 0600) if it is not there.
+    /// Opens the store in `directory` to serve from it, making it (mode 0700, its files 0600) if it is not there.
     ///
     /// Refused with [`StoreError::Unavailable`], saying what to do: a directory or file that others
-    /// may read or write, one that another process has open, and one that a newer Countersign wrote.
+    /// may read or write, one that another server has open, and one that a newer Countersign wrote.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let (directory, lock) = directory::prepare(directory)?;
+        Self::open_as(directory, Role::Server)
+    }
+
+    /// Opens the store to import accounts into it, beside a server or without one.
+    ///
+    /// Two processes may write: each write is a transaction of its own, none rests on what was
+    /// read before but by compare-and-set, and no account is kept in memory. Whoever writes much beside
+    /// a server has to leave gaps; see [`Embedded::is_served`].
+    pub fn open_for_import(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_as(directory, Role::Import)
+    }
+
+    /// Opens the store to look something up, whoever else has it open. It must be there.
+    pub fn open_to_look(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_as(directory, Role::Visitor)
+    }
+
+    /// Whether a server has this directory open at this moment.
+    pub fn is_served(&self) -> Result<bool, StoreError> {
+        directory::is_served(&self.directory)
+    }
+
+    fn open_as(directory: &Path, role: Role) -> Result<Self, StoreError> {
+        let (directory, hold) = directory::prepare(directory, role)?;
         let state = Database::at(&directory, &STATE);
         let durable = Database::at(&directory, &DURABLE);
         // Writers first: they make the tables that the readers read.
-        let state_writer = Writer::start("store-state", state.open_for_writing()?)?;
-        let durable_writer = Writer::start("store-durable", durable.open_for_writing()?)?;
+        let state_writer = Writer::start("store-state", state.open_for_writing(hold.upkeep)?)?;
+        let durable_writer =
+            Writer::start("store-durable", durable.open_for_writing(hold.upkeep)?)?;
         Ok(Self {
             state_reader: Reader::open(state)?,
             durable_reader: Reader::open(durable)?,
             state: state_writer,
             durable: durable_writer,
-            _lock: lock,
+            directory,
+            _hold: hold.share()?,
         })
     }
 }
@@ -149,6 +176,33 @@ impl Store for Embedded {
         let after = after.cloned();
         self.durable_reader
             .read_much(move |connection| account::list(connection, after.as_ref(), limit))
+            .await
+    }
+
+    async fn registry_account(
+        &self,
+        name: &RegistryAccountName,
+    ) -> Result<Option<(RegistryAccount, Version)>, StoreError> {
+        self.durable_reader
+            .read(|connection| registry_account::by_name(connection, name))
+    }
+
+    async fn put_registry_account_if_absent(
+        &self,
+        record: RegistryAccount,
+    ) -> Result<(RegistryAccount, Version), StoreError> {
+        self.durable
+            .run(move |connection| registry_account::put_if_absent(connection, &record))
+            .await
+    }
+
+    async fn replace_registry_account(
+        &self,
+        record: RegistryAccount,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        self.durable
+            .run(move |connection| registry_account::replace(connection, &record, version))
             .await
     }
 

@@ -26,8 +26,10 @@ pub(super) const TABLES: &str = "
     CREATE INDEX sign_in_forget_at ON sign_in (forget_at);
 ";
 
-/// How many expired rows each new one takes with it: more than one, so that they never pile up.
-const SWEPT_IN_PASSING: usize = 2;
+/// Every how many new rows the expired ones are looked for: looking costs as much as the row itself.
+const SWEEP_EVERY: i64 = 16;
+/// How many expired rows then go: more than have come since, so that they never pile up.
+const SWEPT_IN_PASSING: usize = 32;
 
 /// A row to be written.
 #[derive(Debug)]
@@ -87,7 +89,9 @@ pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result
     if written == 0 {
         return Err(StoreError::AttemptSpent);
     }
-    sweep(connection, now, SWEPT_IN_PASSING)?;
+    if connection.last_insert_rowid() % SWEEP_EVERY == 0 {
+        sweep(connection, now, SWEPT_IN_PASSING)?;
+    }
     Ok(())
 }
 

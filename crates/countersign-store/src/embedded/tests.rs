@@ -1,5 +1,7 @@
 //! The embedded store: the suite, and what only a store in files must do.
 
+mod roles;
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -454,6 +456,25 @@ async fn a_write_that_fails_undoes_itself_and_no_other() {
     assert_eq!(failed, [false, true, false]);
     assert!(matches!(answers[1], Err(StoreError::Conflict)));
     assert_eq!(children(&writer).await, [1, 3]);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_alone_undoes_itself_too() {
+    let (writer, release) = held_writer().await;
+    release.send(()).unwrap();
+    for undone_by_sqlite in ["", "ROLLBACK"] {
+        let write = move |connection: &Connection| {
+            connection.execute("INSERT INTO child VALUES (1, NULL)", [])?;
+            connection.execute_batch(undone_by_sqlite)?;
+            Err::<(), _>(StoreError::Conflict)
+        };
+        assert!(writer.run(write).await.is_err());
+        assert_eq!(children(&writer).await, [] as [i64; 0]);
+    }
+    let insert =
+        |connection: &Connection| Ok(connection.execute("INSERT INTO child VALUES (1, NULL)", [])?);
+    writer.run(insert).await.unwrap();
+    assert_eq!(children(&writer).await, [1]);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The one thread that writes to a database: all that waits is committed at once.
 //!
 //! One commit for many writes is what makes durable ones affordable, since each waits for the
-//! disk. Each write has a savepoint of its own, so that one that fails undoes itself alone, and
-//! nobody is answered before the commit that holds the answer.
+//! disk. Writes that share a commit have a savepoint each, so that one that fails undoes itself
+//! alone, and nobody is answered before the commit that holds the answer.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -104,23 +104,44 @@ fn write_all(connection: &Connection, waiting: &Receiver<Box<dyn Job>>) {
 type Fate = Result<(), String>;
 
 fn commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Fate {
-    let sql = |sql| execute(connection, sql, []).map_err(|error| error.to_string());
     // Immediate: otherwise the lock is asked for at the first write, and could be refused in the middle.
-    sql("BEGIN IMMEDIATE")?;
+    sql(connection, "BEGIN IMMEDIATE")?;
+    match batch {
+        [alone] => run_alone(connection, alone.as_mut()),
+        many => run_together(connection, many),
+    }
+}
+
+/// The transaction of a write that shares it with no other undoes it: a savepoint would only make
+/// SQLite keep a second copy of every page that the write touches.
+fn run_alone(connection: &Connection, job: &mut dyn Job) -> Fate {
+    match job.run(connection) {
+        Ok(()) => sql(connection, "COMMIT"),
+        Err(cause) if connection.is_autocommit() => Err(cause), // SQLite has undone it by itself
+        Err(_) => sql(connection, "ROLLBACK"),
+    }
+}
+
+fn run_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Fate {
     for job in batch {
-        sql("SAVEPOINT job")?;
+        sql(connection, "SAVEPOINT job")?;
         if let Err(cause) = job.run(connection) {
             // After some errors (a full disk) SQLite has undone the whole transaction by itself, and
             // what followed would be committed write by write: https://sqlite.org/lang_transaction.html 3
             if connection.is_autocommit() {
                 return Err(cause);
             }
-            sql("ROLLBACK TO job")?;
+            sql(connection, "ROLLBACK TO job")?;
         }
-        sql("RELEASE job")?;
+        sql(connection, "RELEASE job")?;
     }
-    sql("COMMIT")?;
-    Ok(())
+    sql(connection, "COMMIT")
+}
+
+fn sql(connection: &Connection, statement: &str) -> Fate {
+    execute(connection, statement, [])
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// A write, whatever it answers.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use countersign::config::{Installation, ProviderSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
-use countersign_server::{Client, ClientAuthentication};
+use countersign_server::{Client, ClientAuthentication, DecisionLogSettings};
 
 use super::{load, tell};
 
@@ -46,7 +46,7 @@ impl Display for Summary<'_> {
             f,
             "ok: {} and {}",
             self.path.display(),
-            one.policy_file.display()
+            one.policy_file.path().display()
         )?;
         writeln!(f, "issuer: {}", one.settings.issuer())?;
         writeln!(
@@ -54,11 +54,18 @@ impl Display for Summary<'_> {
             "listens: http://{} (a proxy in front ends TLS)",
             one.listen
         )?;
+        if let Some(private) = one.private_listen {
+            writeln!(
+                f,
+                "for operators: http://{private} (/healthz, /readyz, /metrics)"
+            )?;
+        }
         writeln!(f, "data: {}", one.data_dir.display())?;
+        writeln!(f, "decisions: {}", destination(&one.decision_log))?;
         for (id, client) in &one.settings.clients {
             writeln!(f, "\nclient {id}: {}", client.name)?;
             self.client(f, client)?;
-            let tier = one.policy.client_tier(id).map_or("", String::as_str);
+            let tier = one.policy.policy.client_tier(id).map_or("", String::as_str);
             writeln!(f, "  signing in needs: tier `{tier}`")?;
         }
         for provider in &one.providers {
@@ -80,6 +87,9 @@ impl Summary<'_> {
             ClientAuthentication::Secret(_) => "by its secret",
         };
         writeln!(f, "  authenticates: {authentication}")?;
+        if client.may_vouch {
+            writeln!(f, "  vouches for e-mail addresses")?;
+        }
         writeln!(f, "  ID tokens: {}", client.id_token_algorithm.as_str())?;
         let resources = &self.installation.settings.resources;
         let algorithm = resources
@@ -117,10 +127,24 @@ impl Summary<'_> {
         match provider {
             ProviderSettings::Microsoft(one) => match one.flow {
                 Some(flow) => flow == Flow::Hybrid,
-                None => !self.installation.policy.proof(&one.name).acr.is_empty(),
+                None => !self
+                    .installation
+                    .policy
+                    .policy
+                    .proof(&one.name)
+                    .acr
+                    .is_empty(),
             },
             ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
         }
+    }
+}
+
+fn destination(log: &DecisionLogSettings) -> String {
+    match log {
+        DecisionLogSettings::Off => "not written down".to_owned(),
+        DecisionLogSettings::Stdout => "to stdout".to_owned(),
+        DecisionLogSettings::File(file) => file.path.display().to_string(),
     }
 }
 

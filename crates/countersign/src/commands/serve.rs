@@ -1,5 +1,10 @@
 //! `countersign serve`: from the files to a server that answers, and back to rest.
 
+mod decision_log;
+mod exceptions;
+mod reload;
+mod watch;
+
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -13,10 +18,11 @@ use actix_web::rt;
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, ProviderSettings};
 use countersign_providers::{Http, PrivateHosts, Provider};
-use countersign_server::{Broker, Clock, SystemClock, SystemEntropy};
+use countersign_server::{Broker, Clock, DecisionLog, Parts, Private, SystemClock};
 use countersign_store::{Embedded, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::reload::{Configuration, Reload};
 use super::{load, log};
 
 /// How often the store forgets what has expired. Nothing but disk space depends on it.
@@ -42,14 +48,45 @@ pub(crate) fn run(path: &Path) -> ExitCode {
 }
 
 fn serve(installation: Installation, path: &Path) -> Result<()> {
-    let listener = TcpListener::bind(installation.listen)
-        .map_err(|error| no_listener(installation.listen, &error, path))?;
+    let listeners = Listeners::bind(&installation, path)?;
+    let configuration = Configuration::read(path)?;
     let (store, providers) = open(&installation, path)?;
     let closing = Arc::clone(&store);
-    rt::System::new().block_on(serve_from(installation, store, providers, listener))?;
-    close(closing);
+    let decisions = decision_log::open(&installation, path)?;
+    let opened = (store, providers, Arc::clone(&decisions));
+    let serving = serve_from(installation, configuration, opened, listeners);
+    let ended = rt::System::new().block_on(serving);
+    if ended.is_ok() {
+        close(closing);
+    }
+    // However it ended, what was decided is written down.
+    let written = decisions.close();
+    ended?;
+    written?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where people ask, and where operators do.
+struct Listeners {
+    public: TcpListener,
+    private: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn bind(installation: &Installation, path: &Path) -> Result<Self> {
+        let bind = |address, setting| {
+            TcpListener::bind(address)
+                .map_err(|error| no_listener((address, setting), &error, path))
+        };
+        let private = installation.private_listen;
+        Ok(Self {
+            public: bind(installation.listen, "server.listen")?,
+            private: private
+                .map(|address| bind(address, "server.private_listen"))
+                .transpose()?,
+        })
+    }
 }
 
 /// Opens the store while the machine's trust store is loaded: each takes its time at a start.
@@ -82,26 +119,78 @@ fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<Vec<Pro
 
 async fn serve_from(
     installation: Installation,
-    store: Arc<Embedded>,
-    providers: Vec<Provider>,
-    listener: TcpListener,
+    configuration: Configuration,
+    (store, providers, decision_log): (Arc<Embedded>, Vec<Provider>, Arc<DecisionLog>),
+    listeners: Listeners,
 ) -> Result<()> {
     let signals = Signals::listen().context("can't listen for signals")?;
+    let hangup = || signal(SignalKind::hangup()).context("can't listen for signals");
+    let reopening = decision_log::reopen(Arc::clone(&decision_log), hangup()?);
+    let reloading = hangup()?;
     let sweeping = Arc::downgrade(&store);
-    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let Installation {
-        settings, policy, ..
+        settings,
+        policy,
+        policy_file,
+        ..
     } = installation;
     let issuer = settings.issuer().to_owned();
-    let broker = Broker::new(settings, policy, providers, store, (clock, entropy)).await?;
-    let address = listener.local_addr()?;
+    let hash = policy.hash;
+    let parts = Parts {
+        decision_log,
+        ..Parts::new(settings, policy, providers, store)
+    };
+    let broker = Broker::new(parts).await?;
+    let reload = Reload {
+        policy: broker.policy_handle(),
+        file: policy_file,
+        configuration,
+    };
+    let warning = exceptions::warn_daily(broker.policy_handle());
+    let private = Beside::start(broker.private(), listeners.private)?;
+    let address = listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
-    let server = broker.serve(listener, workers)?;
-    let sweeping = rt::spawn(sweep(sweeping));
-    tracing::info!(%address, issuer, workers, "ready");
-    let ended = until_stopped(server, signals).await;
-    sweeping.abort();
+    let server = broker.serve(listeners.public, workers)?;
+    let beside = [
+        rt::spawn(sweep(sweeping)),
+        rt::spawn(reload.run(reloading)),
+        rt::spawn(reopening),
+        rt::spawn(warning),
+    ];
+    tracing::info!(%address, issuer, workers, policy = %hash, "ready");
+    let ended = until_stopped(server, signals, &private.told).await;
+    beside.iter().for_each(rt::task::JoinHandle::abort);
+    private.stop().await;
     ended
+}
+
+/// The private listener, which goes on telling until the public one has ended.
+struct Beside {
+    told: Private,
+    server: Option<ServerHandle>,
+}
+
+impl Beside {
+    fn start(told: Private, listener: Option<TcpListener>) -> Result<Self> {
+        let server = listener.map(|listener| listen_privately(&told, listener));
+        let server = server.transpose()?;
+        Ok(Self { told, server })
+    }
+
+    async fn stop(self) {
+        if let Some(server) = self.server {
+            server.stop(false).await;
+        }
+    }
+}
+
+fn listen_privately(told: &Private, listener: TcpListener) -> Result<ServerHandle> {
+    let address = listener.local_addr()?;
+    let server = told.serve(listener)?;
+    let handle = server.handle();
+    rt::spawn(server);
+    tracing::info!(%address, "operators are answered");
+    Ok(handle)
 }
 
 fn cores() -> usize {
@@ -109,10 +198,11 @@ fn cores() -> usize {
 }
 
 /// Serves until a signal, then until the requests in flight are answered; a second signal cuts them off.
-async fn until_stopped(server: Server, mut signals: Signals) -> Result<()> {
+async fn until_stopped(server: Server, mut signals: Signals, private: &Private) -> Result<()> {
     let handle = server.handle();
     let stop = async {
         let name = signals.next().await;
+        private.stopping();
         tracing::info!("{name}: finishing the requests in flight");
         stop_gracefully(&handle, &mut signals).await
     };
@@ -176,7 +266,11 @@ fn close(store: Arc<Embedded>) {
     drop(store);
 }
 
-fn no_listener(address: SocketAddr, error: &io::Error, path: &Path) -> anyhow::Error {
+fn no_listener(
+    (address, setting): (SocketAddr, &str),
+    error: &io::Error,
+    path: &Path,
+) -> anyhow::Error {
     let path = path.display();
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "stop what listens there, or",
@@ -184,5 +278,5 @@ fn no_listener(address: SocketAddr, error: &io::Error, path: &Path) -> anyhow::E
         ErrorKind::PermissionDenied => "ports below 1024 need a privilege:",
         _ => "to listen elsewhere",
     };
-    anyhow!("can't listen on `{address}`: {error}; {advice} change `server.listen` in `{path}`")
+    anyhow!("can't listen on `{address}`: {error}; {advice} change `{setting}` in `{path}`")
 }

@@ -38,12 +38,14 @@ impl Reader<'_> {
             );
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
+            let may_vouch = vouches(table, authentication.as_ref());
             Some(Client {
                 name: name?,
                 redirect_uris: redirect_uris?,
                 authentication: authentication?,
                 id_token_algorithm: algorithm?,
                 resource: resource?,
+                may_vouch: may_vouch?,
             })
         });
         Some((id?, client?))
@@ -106,6 +108,19 @@ fn algorithm(
     default: SigningAlgorithm,
 ) -> Option<SigningAlgorithm> {
     table.optional_or(key, default, |value| value.one_of(&ALGORITHMS))
+}
+
+/// Whether its word on e-mail addresses counts: never where anybody can pass for it.
+fn vouches(table: &mut Table<'_>, as_whom: Option<&ClientAuthentication>) -> Option<bool> {
+    let vouches = table.optional("vouches", |value| {
+        only_true(value)?;
+        if matches!(as_whom, Some(ClientAuthentication::Public)) {
+            value.report("anybody can pass for a client without a secret; give it a `secret`, or leave this out");
+            return None;
+        }
+        Some(())
+    });
+    Some(vouches?.is_some())
 }
 
 fn redirect_uris(value: &Value<'_>) -> Option<Vec<String>> {

@@ -1,16 +1,19 @@
 //! The file as a whole: its sections, and what one part says of another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
-use countersign_core::{ClientId, Policy, ProviderId, ProviderKind};
+use countersign_core::{ClientId, ProviderId, ProviderKind};
 use countersign_providers::PrivateHosts;
-use countersign_server::{Client, Lifetimes, Resource, Settings};
+use countersign_server::{Client, PolicyInForce, Resource, Settings};
 use url::Url;
 
-use super::{Installation, Log, LogFormat, LogLevel, ProviderSettings, address, client};
+use super::decision_log::DecisionLog;
+use super::{
+    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, address, client,
+};
 use crate::Surroundings;
 
 /// The one version of the file there is.
@@ -33,7 +36,7 @@ pub(super) struct Reader<'o> {
     pub(super) outside: &'o dyn Surroundings,
     directory: &'o Path,
     pub(super) is_sound: bool,
-    pub(super) policy: Option<PolicyFile>,
+    pub(super) policy: Option<PolicyText>,
     pub(super) providers: BTreeMap<ProviderId, (ProviderKind, Place)>,
     pub(super) clients: BTreeSet<ClientId>,
     pub(super) named_resources: BTreeSet<String>,
@@ -42,7 +45,7 @@ pub(super) struct Reader<'o> {
 }
 
 /// The policy's text, and where it came from.
-pub(super) struct PolicyFile {
+pub(super) struct PolicyText {
     pub(super) path: PathBuf,
     pub(super) text: String,
 }
@@ -52,6 +55,7 @@ pub(super) struct Written {
     server: Server,
     private_hosts: PrivateHosts,
     log: Log,
+    decision_log: DecisionLog,
     clients: BTreeMap<ClientId, Client>,
     resources: BTreeMap<String, Resource>,
     pub(super) providers: Vec<ProviderSettings>,
@@ -61,6 +65,7 @@ struct Server {
     issuer: Url,
     issuer_place: Place,
     listen: SocketAddr,
+    private_listen: Option<SocketAddr>,
     data_dir: PathBuf,
     workers: Option<usize>,
 }
@@ -89,6 +94,9 @@ impl<'o> Reader<'o> {
             value.table(private_hosts)
         });
         let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
+        let decision_log = file.optional_or("decision_log", DecisionLog::DEFAULT, |value| {
+            value.table(|table| self.decision_log(table))
+        });
         let clients = file.required("client", |value| self.clients(value));
         let resources =
             file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
@@ -98,6 +106,7 @@ impl<'o> Reader<'o> {
             server: server?,
             private_hosts: private_hosts?,
             log: log?,
+            decision_log: decision_log?,
             clients: clients?,
             resources: resources?,
             providers: providers?,
@@ -109,6 +118,8 @@ impl<'o> Reader<'o> {
             Some((value.parsed(address::site)?, value.place()))
         });
         let listen = table.required("listen", |value| value.parsed(listen));
+        let private_listen =
+            table.optional("private_listen", |value| self.private_listen(value, listen));
         let data_dir = table.required("data_dir", |value| self.path(value));
         let policy = table.required("policy", |value| self.read_policy(value));
         let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
@@ -118,16 +129,38 @@ impl<'o> Reader<'o> {
             issuer,
             issuer_place,
             listen: listen?,
+            private_listen: private_listen?,
             data_dir: data_dir?,
             workers: workers?,
         })
+    }
+
+    /// What stands there is for operators: never where everybody asks.
+    fn private_listen(
+        &mut self,
+        value: &Value<'_>,
+        public: Option<SocketAddr>,
+    ) -> Option<SocketAddr> {
+        let private = value.parsed(listen)?;
+        if Some(private) == public {
+            value.report("is `server.listen` itself, where everybody asks; choose another port");
+            return None;
+        }
+        if !is_private(private.ip()) {
+            self.warn(
+                value,
+                "others than this machine and its network may reach it, and it asks nobody who they are; \
+                 expected a loopback or a private address",
+            );
+        }
+        Some(private)
     }
 
     fn read_policy(&mut self, value: &Value<'_>) -> Option<()> {
         let path = self.path(value)?;
         match self.outside.file(&path) {
             Ok(contents) => {
-                self.policy = Some(PolicyFile {
+                self.policy = Some(PolicyText {
                     path,
                     text: contents.text,
                 });
@@ -153,24 +186,13 @@ impl<'o> Reader<'o> {
         let message = format!("`{}`: {message}", value.name());
         self.warnings.push(value.place().problem(message));
     }
-
-    pub(super) fn kinds(&self) -> BTreeMap<ProviderId, ProviderKind> {
-        self.providers
-            .iter()
-            .map(|(name, (kind, _))| (name.clone(), *kind))
-            .collect()
-    }
-
-    pub(super) fn client_ids(&self) -> BTreeSet<ClientId> {
-        self.clients.clone()
-    }
 }
 
 impl Written {
     pub(super) fn install(
         self,
-        policy: Policy,
-        policy_file: PathBuf,
+        policy: PolicyInForce,
+        policy_file: PolicyFile,
         warnings: Problems,
     ) -> Result<Installation, Problems> {
         let mut resources = self.resources;
@@ -183,7 +205,6 @@ impl Written {
             issuer: self.server.issuer,
             clients: self.clients,
             resources,
-            lifetimes: Lifetimes::default(),
         };
         // Each rule has been checked at its place; the server's own check has the last word.
         let refusal = |error: &dyn std::fmt::Display| {
@@ -191,6 +212,7 @@ impl Written {
             std::iter::once(problem).collect::<Problems>()
         };
         settings.check().map_err(|error| refusal(&error))?;
+        let decision_log = self.decision_log.settings(&self.server.data_dir);
         Ok(Installation {
             settings,
             policy,
@@ -198,9 +220,11 @@ impl Written {
             providers: self.providers,
             private_hosts: self.private_hosts,
             listen: self.server.listen,
+            private_listen: self.server.private_listen,
             data_dir: self.server.data_dir,
             workers: self.server.workers,
             log: self.log,
+            decision_log,
             warnings,
         })
     }
@@ -226,6 +250,14 @@ fn version(value: &Value<'_>) -> Option<()> {
 fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
     text.parse().map_err(|_| EXPECTED)
+}
+
+/// Loopback, or a network that is nobody's on the internet (RFC 1918, RFC 4193, RFC 3927).
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
 }
 
 fn private_hosts(table: &mut Table<'_>) -> Option<PrivateHosts> {

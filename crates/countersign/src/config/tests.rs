@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use countersign_core::ClientId;
 use countersign_core::sign_in::Flow;
-use countersign_server::SigningAlgorithm;
+use countersign_server::{DecisionFileSettings, DecisionLogSettings, Rotate, SigningAlgorithm};
 
 use super::*;
 use crate::{Contents, Machine};
@@ -101,6 +101,10 @@ impl Surroundings for Fake {
     fn variable(&self, name: &str) -> Option<OsString> {
         self.variables.get(name).cloned()
     }
+
+    fn today(&self) -> jiff::civil::Date {
+        jiff::civil::date(2027, 3, 1)
+    }
 }
 
 /// The surroundings in which the good configuration loads, with another text in its place.
@@ -168,19 +172,19 @@ fn names(installation: &Installation) -> Vec<&str> {
 }
 
 #[test]
-fn the_shipped_files_load_and_say_only_that_the_client_ids_are_missing() {
+fn the_shipped_files_load_and_say_only_what_is_missing_and_who_cannot_administer() {
     let shipped = load_from(&shipped_around(SHIPPED)).unwrap();
     assert_eq!(names(&shipped), ["microsoft", "entra", "github"]);
     assert_eq!(shipped.settings.issuer(), "https://login.registry.example");
     assert_eq!(shipped.data_dir, Path::new("/var/lib/countersign"));
-    assert_eq!(shipped.warnings.iter().count(), 3, "{}", shipped.warnings);
-    for warning in &shipped.warnings {
-        assert!(
-            warning
-                .message
-                .ends_with("put the client id here that the provider gave you")
-        );
-    }
+    let missing = ": put the client id here that the provider gave you";
+    let administer = "`tier.administer.needs`: nobody who signs in at `github` can meet it";
+    let told = |end: &str| {
+        let warnings = shipped.warnings.iter();
+        warnings.filter(|one| one.message.ends_with(end)).count()
+    };
+    assert_eq!(shipped.warnings.iter().count(), 4, "{}", shipped.warnings);
+    assert_eq!((told(missing), told(administer)), (3, 1));
 }
 
 #[test]
@@ -192,7 +196,8 @@ fn the_examples_of_the_shipped_file_load() {
         ["microsoft", "entra", "github", "keycloak"]
     );
     assert_eq!(shipped.workers, Some(2));
-    assert_eq!(shipped.warnings.iter().count(), 4, "{}", shipped.warnings);
+    // The policy has no proof of the example's provider, so three tiers are out of reach there.
+    assert_eq!(shipped.warnings.iter().count(), 7, "{}", shipped.warnings);
 }
 
 #[test]
@@ -208,8 +213,9 @@ fn what_the_shipped_file_calls_a_default_is_one() {
             written
         );
     }
+    // To believe a client is a choice, shown as an example.
     assert_eq!(
-        format!("{:?}", plain.settings),
+        format!("{:?}", plain.settings).replace("may_vouch: false", "may_vouch: true"),
         format!("{:?}", written.settings)
     );
 }
@@ -222,7 +228,10 @@ fn a_good_configuration_becomes_values() {
     let resource = &installation.settings.resources["https://registry.example"];
     assert_eq!(resource.algorithm, SigningAlgorithm::Es256);
     assert_eq!(installation.data_dir, Path::new("/etc/c/data"));
-    assert_eq!(installation.policy_file, Path::new("/etc/c/policy.toml"));
+    assert_eq!(
+        installation.policy_file.path(),
+        Path::new("/etc/c/policy.toml")
+    );
     assert_eq!(installation.warnings.to_string(), "");
     let titles: Vec<&str> = installation
         .providers
@@ -281,7 +290,7 @@ fn everything_wrong_in_both_files_is_told_at_once() {
             "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
             "c.toml:7:9: `client.gallery.redirect_uris` is missing",
             "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
-            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `id_token_signed_response_alg`, `resource`)",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `id_token_signed_response_alg`, `resource`, `vouches`)",
             "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
             "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
             "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",
@@ -659,6 +668,7 @@ fn what_is_likely_wrong_is_warned_of() {
             "c.toml:19:18: `provider.github.other`: the policy has no `[proof.other]`, so nobody can show a second factor there",
             "c.toml:22:10: `provider.github.other.scopes`: without `read:user` GitHub does not tell whether two-factor authentication is on",
             "c.toml:22:10: `provider.github.other.scopes`: without `user:email` GitHub tells no verified e-mail address",
+            "policy.toml:12:9: `tier.manage.needs`: nobody who signs in at `other` can meet it",
         ],
     );
     check_warnings(
@@ -692,4 +702,132 @@ fn files_are_read_from_the_machine_with_their_permissions() {
     );
     let error = load(directory.path(), &Machine).unwrap_err().to_string();
     assert!(error.contains("directory"), "{error}");
+}
+
+#[test]
+fn the_private_listener_is_off_unless_set_and_belongs_where_few_can_ask() {
+    const LISTEN: &str = "listen = \"127.0.0.1:8080\"";
+    let and = |address: &str| format!("{LISTEN}\nprivate_listen = \"{address}\"");
+    assert_eq!(good(GOOD).private_listen, None);
+    for address in [
+        "127.0.0.1:9464",
+        "[::1]:9464",
+        "10.1.2.3:9464",
+        "[fd00::7]:9464",
+        "[::ffff:192.168.0.1]:9464",
+    ] {
+        check_warnings(LISTEN, &and(address), &[]);
+    }
+    for address in ["0.0.0.0:9464", "[::]:9464", "203.0.113.9:9464"] {
+        check_warnings(
+            LISTEN,
+            &and(address),
+            &[
+                "c.toml:5:18: `server.private_listen`: others than this machine and its network may reach it, and it asks nobody who they are; expected a loopback or a private address",
+            ],
+        );
+    }
+    check_with(
+        LISTEN,
+        &and("127.0.0.1:8080"),
+        &[
+            "c.toml:5:18: `server.private_listen`: is `server.listen` itself, where everybody asks; choose another port",
+        ],
+    );
+    check_with(
+        LISTEN,
+        &and("9464"),
+        &[
+            "c.toml:5:18: `server.private_listen`: expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up",
+        ],
+    );
+}
+
+/// The good configuration with this `[decision_log]`.
+fn with_decision_log(section: &str) -> String {
+    with(
+        "[client.gallery]",
+        &format!("[decision_log]\n{section}\n[client.gallery]"),
+    )
+}
+
+fn decision_file(text: &str) -> DecisionFileSettings {
+    match good(text).decision_log {
+        DecisionLogSettings::File(file) => file,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn decisions_are_written_beside_the_data_a_file_a_day_for_ninety_days_unless_told_otherwise() {
+    let default = DecisionFileSettings {
+        path: "/etc/c/data/decisions.jsonl".into(),
+        rotate: Rotate::Daily,
+        max_bytes: None,
+        keep_days: Some(90),
+        keep_files: None,
+    };
+    assert_eq!(decision_file(GOOD), default);
+    assert_eq!(decision_file(&with_decision_log("")), default);
+    let elsewhere = decision_file(&with_decision_log("file = \"log/d.jsonl\""));
+    let path = "/etc/c/log/d.jsonl".into();
+    assert_eq!(elsewhere, DecisionFileSettings { path, ..default });
+}
+
+#[test]
+fn a_decision_log_is_rotated_and_kept_as_told() {
+    let all = decision_file(&with_decision_log(
+        "rotate = \"never\"\nmax_bytes = 1048576\nkeep_days = 7\nkeep_files = 20",
+    ));
+    assert_eq!((all.rotate, all.max_bytes), (Rotate::Never, Some(1 << 20)));
+    assert_eq!((all.keep_days, all.keep_files), (Some(7), Some(20)));
+    let by_number = decision_file(&with_decision_log("keep_files = 20"));
+    assert_eq!(
+        (by_number.keep_days, by_number.keep_files),
+        (None, Some(20))
+    );
+    let elsewhere = |to| good(&with_decision_log(to)).decision_log;
+    assert_eq!(elsewhere("to = \"stdout\""), DecisionLogSettings::Stdout);
+    assert_eq!(elsewhere("to = \"off\""), DecisionLogSettings::Off);
+}
+
+#[test]
+fn a_decision_log_that_contradicts_itself_is_refused() {
+    let check = |section: &str, expected: &[&str]| {
+        check_around(&around(&with_decision_log(section)), expected);
+    };
+    check(
+        "to = \"stdout\"\nfile = \"d.jsonl\"",
+        &["c.toml:7:2: `decision_log`: has `to` and `file`; expected one of them"],
+    );
+    check(
+        "to = \"stdout\"\nrotate = \"daily\"\nkeep_days = 7",
+        &[
+            "c.toml:9:10: `decision_log.rotate`: is for a file, and decisions go to stdout; leave it out",
+            "c.toml:10:13: `decision_log.keep_days`: is for a file, and decisions go to stdout; leave it out",
+        ],
+    );
+    check(
+        "to = \"off\"\nmax_bytes = 1048576",
+        &[
+            "c.toml:9:13: `decision_log.max_bytes`: is for a file, and decisions are not written down; leave it out",
+        ],
+    );
+    check(
+        "rotate = \"never\"\nkeep_files = 3",
+        &[
+            "c.toml:9:14: `decision_log.keep_files`: nothing is rotated, so nothing is ever deleted; write `rotate = \"daily\"` or `max_bytes`, or leave it out",
+        ],
+    );
+    check(
+        "to = \"stout\"\nfile = \"\"\nrotate = \"weekly\"\nmax_bytes = 4096\nkeep_days = 0\nkeep = 90",
+        &[
+            "c.toml:8:6: `decision_log.to`: expected one of `stdout`, `off`, found `stout`; did you mean `stdout`?",
+            "c.toml:9:8: `decision_log.file`: expected a path, found an empty text",
+            "c.toml:10:10: `decision_log.rotate`: expected one of `daily`, `never`, found `weekly`",
+            "c.toml:11:13: `decision_log.max_bytes`: expected a whole number from 1048576 to 1099511627776, found 4096",
+            "c.toml:12:13: `decision_log.keep_days`: expected a whole number from 1 to 36500, found 0",
+            "c.toml:13:1: `decision_log.keep` is unknown (known here: `to`, `file`, `rotate`, `max_bytes`, `keep_days`, `keep_files`)",
+        ],
+    );
 }

@@ -2,33 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use countersign_core::Policy;
 use countersign_core::document::{Problem, Problems, did_you_mean};
 
 use super::file::{Reader, Written};
 
-pub(super) fn all(written: &Written, policy: &Policy, reader: &Reader<'_>) -> Problems {
+pub(super) fn all(written: &Written, of_policy: &Problems, reader: &Reader<'_>) -> Problems {
     let mut warnings = reader.warnings.clone();
-    warnings.extend(without_proof(policy, reader));
+    warnings.extend(of_policy.iter().cloned());
     warnings.extend(idle_resources(reader));
     warnings.extend(same_titles(written, reader));
     warnings.into_iter().collect()
-}
-
-fn without_proof<'a>(
-    policy: &'a Policy,
-    reader: &'a Reader<'_>,
-) -> impl Iterator<Item = Problem> + 'a {
-    let unnamed = reader
-        .providers
-        .iter()
-        .filter(|(name, _)| policy.providers().all(|one| one != *name));
-    unnamed.map(|(name, (kind, place))| {
-        let kind = kind.as_str();
-        place.problem(format!(
-            "`provider.{kind}.{name}`: the policy has no `[proof.{name}]`, so nobody can show a second factor there"
-        ))
-    })
 }
 
 fn idle_resources<'a>(reader: &'a Reader<'_>) -> impl Iterator<Item = Problem> + 'a {

@@ -1,5 +1,7 @@
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
+use super::proof::{ACR_NEVER, AMR_NEVER};
 use super::*;
 
 /// The file that is shipped, as it is shipped.
@@ -49,6 +51,20 @@ fn providers(providers: &[(&str, ProviderKind)]) -> BTreeMap<ProviderId, Provide
     providers.iter().map(named).collect()
 }
 
+/// Reads a policy for an installation.
+fn for_installation(
+    text: &str,
+    providers: &BTreeMap<ProviderId, ProviderKind>,
+    clients: &BTreeSet<ClientId>,
+) -> Result<Policy, Problems> {
+    let installation = Installation {
+        providers: Some(providers),
+        clients: Some(clients),
+        today: None,
+    };
+    Policy::load("policy.toml", text, installation).map(|loaded| loaded.policy)
+}
+
 fn clients(names: &[&str]) -> BTreeSet<ClientId> {
     names
         .iter()
@@ -63,8 +79,7 @@ fn the_shipped_policy_loads() {
         ("entra", ProviderKind::Entra),
         ("github", ProviderKind::GitHub),
     ]);
-    let policy =
-        Policy::parse_for("policy.toml", SHIPPED, &providers, &clients(&["gallery"])).unwrap();
+    let policy = for_installation(SHIPPED, &providers, &clients(&["gallery"])).unwrap();
 
     let tiers: Vec<&str> = policy.tiers.keys().map(String::as_str).collect();
     assert_eq!(tiers, ["administer", "browse", "manage", "publish"]);
@@ -152,6 +167,7 @@ tier = "administer"
             accepts: [Basis::Session, Basis::Tenant].into(),
             max_age: Some(SignedDuration::from_mins(15)),
             max_evidence_age: Some(SignedDuration::from_secs(30)),
+            verified_email: false,
         }
     );
     assert_eq!(policy.tiers["browse"].requirement.level, Level::None);
@@ -204,11 +220,15 @@ fn a_key_that_is_not_known_is_refused_in_every_table() {
         &format!(
             "{GOOD}{}",
             r#"verified_email = true
+[calender]
 [calendar]
+new_accounts_from = 2027-03-08
+before_due = "remind"
+existing = {}
 [[exception]]
-[api_keys]
 [proof.okta]
 preset = "okta"
+levl = "mfa"
 [proof.entra.tenant."6e93a626-8aca-4dc1-9191-ce291b4b75a1"]
 acrs = { c1 = "mfa" }
 acr = []
@@ -222,17 +242,268 @@ needs = "none"
 "#
         ),
         &[
-            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`)",
-            "16:2: `calendar` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
-            "17:3: `exception` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
-            "18:2: `api_keys` is unknown (known here: `version`, `proof`, `methods`, `tier`, `client`)",
-            "20:1: `proof.okta.preset` is unknown (known here: `acr`, `amr`, `two_factor_authentication`, `tenant`)",
-            "23:1: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acr` is unknown; did you mean `acrs`? (known here: `acrs`)",
-            "25:1: `methods.nevr` is unknown; did you mean `never`? (known here: `never`, `phishing_resistant`)",
-            "26:39: `methods.phishing_resistant.amr` is unknown; did you mean `acr`? (known here: `acr`)",
-            "29:1: `tier.manage.need` is unknown; did you mean `needs`? (known here: `scopes`, `needs`, `accepts`, `max_age`, `max_evidence_age`)",
+            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`)",
+            "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `exception`, `api_keys`, `lifetimes`)",
+            "20:1: `calendar.existing` is unknown (known here: `new_accounts_from`, `existing_accounts`, `before_due`, `ratchet`)",
+            "21:1: `exception`: expected a table with a name, `[exception.NAME]`: tokens and the decision log carry it",
+            "24:1: `proof.okta.levl` is unknown; did you mean `level`? (known here: `preset`, `acr`, `amr`, `when`, `level`, `two_factor_authentication`, `tenant`)",
+            "27:1: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acr` is unknown; did you mean `acrs`? (known here: `acrs`)",
+            "29:1: `methods.nevr` is unknown; did you mean `never`? (known here: `never`, `phishing_resistant`)",
+            "30:39: `methods.phishing_resistant.amr` is unknown; did you mean `acr`? (known here: `acr`)",
+            "33:1: `tier.manage.need` is unknown; did you mean `needs`? (known here: `scopes`, `needs`, `accepts`, `max_age`, `max_evidence_age`, `verified_email`)",
         ],
     );
+}
+
+#[test]
+fn dates_and_periods_must_make_sense() {
+    check(
+        &format!(
+            "{GOOD}{}",
+            r#"[calendar]
+new_accounts_from = 2027-03-08
+existing_accounts = { from = 2027-03-01, until = 2027-05-08 }
+before_due = "warn"
+[exception.bank]
+organization = "contoso"
+account = "acct_1"
+reason = " "
+approved_by = "security@registry.example"
+until = "2027-09-30"
+waives = []
+[exception.nobody]
+reason = "x"
+approved_by = "y"
+until = 2027-09-30T00:00:00Z
+waives = ["pubish"]
+[api_keys]
+max_days = 0
+accepts = ["sessions"]
+sunset = { announced = 2027-06-01, without_mfa_context_expire = 2027-06-30 }
+[lifetimes]
+code = "11m"
+session = { idle = "2h" }
+"#
+        ),
+        &[
+            "17:1: `calendar.existing_accounts`: existing accounts would have to before new ones: `from` is 2027-03-01, and `new_accounts_from` is 2027-03-08",
+            "18:14: `calendar.before_due`: expected one of `remind`, `limit`, found `warn`",
+            "19:12: `exception.bank`: has both `organization` and `account`; write one exception for each",
+            "22:10: `exception.bank.reason`: expected some words, found none",
+            "24:9: `exception.bank.until`: expected a date such as 2027-03-08, without quotes, found a string",
+            "25:10: `exception.bank.waives`: expected at least one value, found an empty list",
+            "26:12: `exception.nobody.organization` is missing (or `account`): whom is it for?",
+            "29:9: `exception.nobody.until`: expected a date from 2000-01-01 to 2199-12-31 without a time (days begin at 00:00 UTC), found 2027-09-30T00:00:00Z",
+            "30:11: `exception.nobody.waives`: no tier of this name; did you mean `publish`? (known here: `browse`, `publish`)",
+            "32:12: `api_keys.max_days`: expected a whole number from 1 to 3650, found 0",
+            "33:12: `api_keys.accepts`: expected one of `session`, `enrolment`, `tenant`, found `sessions`; did you mean `session`?",
+            "34:1: `api_keys.sunset`: expected at least 30 days between `announced` and `without_mfa_context_expire`, found 29",
+            "36:8: `lifetimes.code`: expected at most 10m",
+            "37:1: `lifetimes.session.absolute` is missing",
+            "37:13: `lifetimes.session.idle` is unknown (known here: `absolute`)",
+        ],
+    );
+}
+
+#[test]
+fn for_some_a_tier_can_only_be_stricter() {
+    let text = GOOD.replace(
+        r#"accepts = ["session", "enrolment"]"#,
+        "accepts = [\"session\", \"enrolment\"]\nmax_evidence_age = \"12h\"\nverified_email = true",
+    );
+    check(
+        &format!(
+            "{text}{}",
+            r#"[organization.contoso]
+tenants = ["9188040d-6c67-4c5b-b112-36a304b66dad"]
+stricter.publish = { needs = "none", accepts = ["tenant"], max_evidence_age = "13h", verified_email = false }
+stricter.browse = { needs = "mfa" }
+stricter.pubish = { needs = "mfa" }
+[client.web]
+tier = "browse"
+stricter.publish = {}
+"#
+        ),
+        &[
+            "18:12: `organization.contoso.tenants`: this is the tenant of all personal accounts, which is no organization's",
+            "19:30: `organization.contoso.stricter.publish.needs`: is weaker than what the tier needs of everybody; it can only be stricter here (an `[exception.NAME]` waives)",
+            "19:48: `organization.contoso.stricter.publish.accepts`: is weaker than what the tier needs of everybody; it can only be stricter here (an `[exception.NAME]` waives)",
+            "19:79: `organization.contoso.stricter.publish.max_evidence_age`: is weaker than what the tier needs of everybody; it can only be stricter here (an `[exception.NAME]` waives)",
+            "19:103: `organization.contoso.stricter.publish.verified_email`: is weaker than what the tier needs of everybody; it can only be stricter here (an `[exception.NAME]` waives)",
+            "20:10: `organization.contoso.stricter.browse.accepts` is missing; where `needs` is not `none` it says which of `session`, `enrolment`, `tenant` count",
+            "21:10: `organization.contoso.stricter.pubish`: no tier of this name; did you mean `publish`? (known here: `browse`, `publish`)",
+            "24:10: `client.web.stricter.publish`: is empty; leave it out, or say what is stricter",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_written_of_a_stricter_tier_is_as_it_is_for_everybody() {
+    let text = format!(
+        "{GOOD}[organization.contoso]\nstricter.publish = {{ accepts = [\"session\"], max_evidence_age = \"1h\" }}\n"
+    );
+    let policy = policy(&text);
+    let contoso = &policy.organizations[&OrganizationId::new("contoso").unwrap()];
+    let everybody = &policy.tiers["publish"].requirement;
+    let stricter = &contoso.stricter["publish"];
+    assert_eq!(stricter.level, Level::Mfa);
+    assert_eq!(stricter.accepts, BTreeSet::from([Basis::Session]));
+    assert_eq!(
+        stricter.max_evidence_age,
+        Some(SignedDuration::from_hours(1))
+    );
+    assert!(stricter.is_as_strict_as(everybody) && !everybody.is_as_strict_as(stricter));
+}
+
+#[test]
+fn a_preset_stands_for_what_its_vendor_sends_and_the_file_has_the_last_word() {
+    let text = GOOD.replace(
+        "[tier.browse]",
+        "[proof.okta]\npreset = \"okta\"\n[proof.second]\npreset = \"okta\"\namr = [\"hwk\"]\n[tier.browse]",
+    );
+    let policy = policy(&text);
+    let rule = |name: &str| policy.proof(&ProviderId::new(name).unwrap());
+    assert!(rule("okta").acr.contains("urn:okta:loa:2fa:any"));
+    assert!(rule("okta").amr.contains("mfa") && rule("okta").resistant_acr.contains("phr"));
+    assert!(rule("second").acr.contains("urn:okta:loa:2fa:any"));
+    assert_eq!(rule("second").amr, BTreeSet::from(["hwk".to_owned()]));
+}
+
+#[test]
+fn a_preset_is_held_to_its_vendor() {
+    let with = |lines: &str| {
+        GOOD.replace(
+            "[tier.browse]",
+            &format!("[proof.idp]\n{lines}\n[tier.browse]"),
+        )
+    };
+    check(
+        &with(r#"preset = "octa""#),
+        &[
+            "7:10: `proof.idp.preset`: no preset of this name; did you mean `okta`? (there are: `adfs`, `auth0`, `authelia`, `authentik`, `cognito`, `entra`, `github`, `gitlab`, `google`, `keycloak`, `microsoft-account`, `okta`, `pingone`, `zitadel`)",
+        ],
+    );
+    check(
+        &with("preset = \"keycloak\"\nacr = [\"0\", \"1\"]"),
+        &[
+            "8:8: `proof.idp.acr`: `0` proves no second factor: Keycloak sends it for a login from a cookie, and OpenID Connect for one below every level",
+            "8:13: `proof.idp.acr`: `1` proves no second factor: Keycloak sends it for any login where no level is configured, and its guide gives it to a password",
+        ],
+    );
+    let problems = Policy::parse("policy.toml", &with(r#"preset = "keycloak""#)).unwrap_err();
+    assert!(
+        problems.to_string().starts_with("policy.toml:7:10: `proof.idp.preset`: needs `acr` or `amr` or `when` beside it: write the names of the levels"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn an_expression_is_checked_where_it_stands() {
+    let with = |lines: &str| {
+        GOOD.replace(
+            "[tier.browse]",
+            &format!("[proof.idp]\n{lines}\n[tier.browse]"),
+        )
+    };
+    let good = policy(&with(
+        "when = 'claims.acr == \"gold\" && claims.department == \"x\"'\nlevel = \"mfa\"",
+    ));
+    let idp = ProviderId::new("idp").unwrap();
+    assert_eq!(
+        good.claims_read(&idp),
+        BTreeSet::from(["department".to_owned()])
+    );
+    check(
+        &with("when = 'claims.acr == \"gold\"'"),
+        &[
+            "6:8: `proof.idp.level` is missing; it says what `when` proves: `mfa` or `phishing-resistant`",
+        ],
+    );
+    check(
+        &with("acr = [\"gold\"]\nlevel = \"mfa\""),
+        &["8:9: `proof.idp.level`: has no meaning without `when`; leave it out"],
+    );
+    for (expression, column) in [
+        ("clims.acr == 'x'", 9),
+        ("claims.acr == 'x' && claims.email == 'y'", 37),
+    ] {
+        let problems = Policy::parse(
+            "policy.toml",
+            &with(&format!("when = \"{expression}\"\nlevel = \"mfa\"")),
+        )
+        .unwrap_err();
+        assert!(
+            problems
+                .to_string()
+                .starts_with(&format!("policy.toml:7:{column}: `proof.idp.when`: ")),
+            "{problems}"
+        );
+    }
+}
+
+/// What is warned of in a policy for an installation, as `LINE:COLUMN: message`.
+fn warnings(text: &str) -> Vec<String> {
+    let providers = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("github", ProviderKind::GitHub),
+        ("idp", ProviderKind::Oidc),
+    ]);
+    let clients = clients(&["gallery"]);
+    let installation = Installation {
+        providers: Some(&providers),
+        clients: Some(&clients),
+        today: Some(jiff::civil::date(2027, 9, 20)),
+    };
+    let loaded =
+        Policy::load("p", text, installation).unwrap_or_else(|problems| panic!("{problems}"));
+    loaded.warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_is_allowed_and_likely_wrong_is_warned_of() {
+    let text = GOOD
+        .replace(
+            "[tier.browse]",
+            "[proof.idp]\namr = [\"otp\"]\n[methods]\nnever = [\"sms\"]\n[tier.browse]",
+        )
+        .replace(
+            "needs = \"none\"",
+            "needs = \"none\"\n[tier.idle]\nscopes = []\nneeds = \"none\"",
+        )
+        .replace(
+            "accepts = [\"session\", \"enrolment\"]",
+            "accepts = [\"session\", \"enrolment\"]\nmax_age = \"5m\"",
+        );
+    let exceptions = r#"[exception.past]
+account = "acct_1"
+reason = "x"
+approved_by = "y"
+until = 2027-09-19
+waives = ["publish", "browse"]
+[exception.ending]
+account = "acct_1"
+reason = "x"
+approved_by = "y"
+until = 2027-09-30
+waives = ["publish"]
+"#;
+    assert_eq!(
+        warnings(&format!("{text}{exceptions}")),
+        [
+            "p:7:8: `proof.idp.amr`: `otp` names one method, which may have been the only factor of the login; `mfa` says that there were two",
+            "p:9:9: `methods.never`: can't be seen of logins at `github`, `microsoft`, which send no `amr`",
+            "p:13:7: `tier.idle`: has no scopes, and no client signs in with it: nobody will ask for it",
+            "p:18:9: `tier.publish.needs`: nobody who signs in at `github`, `microsoft` can meet it; `max_age` needs an `auth_time`, which not every provider gives",
+            "p:27:9: `exception.past.until`: is past: this exception no longer holds; remove it",
+            "p:28:22: `exception.past.waives`: needs no second factor, so that there is nothing to waive",
+            "p:33:9: `exception.ending.until`: this exception ends within 14 days: whom it is for will then be held to the tiers again (today is 2027-09-20)",
+        ]
+    );
+    let quiet = GOOD.replace(
+        "[tier.browse]",
+        "[proof.idp]\namr = [\"mfa\"]\n[tier.browse]",
+    );
+    assert!(warnings(&quiet).is_empty());
 }
 
 #[test]
@@ -522,8 +793,7 @@ fn what_the_policy_names_must_be_configured() {
         ("microsoft", ProviderKind::MicrosoftAccount),
         ("git-hub", ProviderKind::GitHub),
     ]);
-    let problems =
-        Policy::parse_for("policy.toml", GOOD, &configured, &clients(&["web"])).unwrap_err();
+    let problems = for_installation(GOOD, &configured, &clients(&["web"])).unwrap_err();
     assert_eq!(
         problems.to_string(),
         "policy.toml:4:8: `proof.github`: no provider of this name is configured; did you mean `git-hub`? (configured: `git-hub`, `microsoft`)\n\
@@ -536,7 +806,7 @@ fn what_the_policy_names_must_be_configured() {
         ("github", ProviderKind::GitHub),
         ("other", ProviderKind::Oidc),
     ]);
-    let policy = Policy::parse_for("policy.toml", GOOD, &configured, &clients(&["gallery"]));
+    let policy = for_installation(GOOD, &configured, &clients(&["gallery"]));
     assert_eq!(policy, Policy::parse("policy.toml", GOOD));
 }
 
@@ -566,8 +836,7 @@ amr = [\"mfa\"]
         ("enterprise", ProviderKind::GitHub),
         ("keycloak", ProviderKind::Oidc),
     ]);
-    let problems =
-        Policy::parse_for("policy.toml", &text, &configured, &clients(&["gallery"])).unwrap_err();
+    let problems = for_installation(&text, &configured, &clients(&["gallery"])).unwrap_err();
     assert_eq!(
         problems.to_string(),
         "policy.toml:17:7: `proof.personal.amr`: Microsoft's v2.0 tokens carry no `amr`; the proof is `acr`\n\

@@ -1,0 +1,127 @@
+//! All that a decision rests on, besides the policy and the time.
+//!
+//! Nothing here names a person but the account id, so that a line of the decision log can hold
+//! all of it and a decision can be made again from there.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, Acr, Claim, Claims, ClientId, Evidence, Membership, OrganizationId, ProviderId,
+    Scope, TenantId,
+};
+
+/// All that a decision rests on, besides the policy and the time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The client that asks.
+    pub client: ClientId,
+    /// The scopes it asks for, `openid` among them.
+    pub scopes: BTreeSet<Scope>,
+    /// The organisation that the person is to act for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationId>,
+    /// What the request demands beyond the policy.
+    #[serde(default, skip_serializing_if = "Demands::is_nothing")]
+    pub demands: Demands,
+    /// What the login proved.
+    pub login: Login,
+    /// Whether a step-up was answered by another person than the one who began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity_changed: bool,
+    /// What is known of the account.
+    pub account: AccountFacts,
+    /// What can still be done where that is not enough.
+    pub remedy: Remedy,
+    /// When the session ends, where there is one; no token outlives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_expires_at: Option<Timestamp>,
+}
+
+/// What one completed login proved, without who it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The provider that vouches.
+    pub provider: ProviderId,
+    /// The Entra tenant that the login belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// The claims that proof rules read.
+    #[serde(default)]
+    pub claims: Claims,
+    /// Whether the person is a guest in that tenant.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub membership: Claim<Membership>,
+    /// Whether the provider verified the e-mail address, and is one whose word on it counts.
+    #[serde(default)]
+    pub email_verified: bool,
+    /// When Countersign itself verified the evidence.
+    pub verified_at: Timestamp,
+}
+
+impl From<&Evidence> for Login {
+    fn from(evidence: &Evidence) -> Self {
+        let email = evidence.profile.email.as_ref();
+        Self {
+            provider: evidence.provider.clone(),
+            tenant: evidence.tenant().cloned(),
+            claims: evidence.claims.clone(),
+            membership: evidence.membership.clone(),
+            email_verified: email.is_some_and(|email| email.verified),
+            verified_at: evidence.verified_at,
+        }
+    }
+}
+
+/// What is known of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountFacts {
+    /// Its id; the one it will get, where this is its first login.
+    pub id: AccountId,
+    /// When it was made, here or at the registry, whichever is earlier.
+    pub made_at: Timestamp,
+    /// The keyed hash of its id: where in a period of the calendar its day lies.
+    pub spread: u64,
+    /// The day that it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_due: Option<Date>,
+    /// When it was first seen with multi-factor authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_mfa_at: Option<Timestamp>,
+    /// Whether the registry vouched for its e-mail address.
+    #[serde(default)]
+    pub email_vouched: bool,
+}
+
+/// What an authorization request demands beyond the policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demands {
+    /// `acr_values`, ours only: alternatives, any one met suffices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr_values: Vec<Acr>,
+    /// `max_age` (OpenID Connect Core 3.1.2.1), answered from the provider's `auth_time` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<SignedDuration>,
+    /// `prompt=login`: the provider's `auth_time` must not lie before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated_since: Option<Timestamp>,
+}
+
+impl Demands {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What can still be done for a login that is not good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remedy {
+    /// The person can be sent back to the provider, once.
+    StepUp,
+    /// They were, or the provider can't be asked for more, or nobody is there to be sent.
+    Nothing,
+}

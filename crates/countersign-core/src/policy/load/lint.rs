@@ -1,0 +1,189 @@
+//! What each part of the file is worth beside the others: rules that nobody can meet are
+//! mistakes, rules that some can't meet or that accept too much are warned of.
+
+use std::collections::BTreeMap;
+
+use super::{Reader, quoted};
+use crate::document::Value;
+use crate::policy::{Methods, Policy, ProofRule, ProviderKind, Requirement, Tier, TierName};
+use crate::{Basis, Level, ProviderId};
+
+/// Values of `amr` that name one method (RFC 8176 2): alone they may be a login's only factor.
+const ONE_METHOD: [&str; 14] = [
+    "otp", "sms", "tel", "hwk", "swk", "sc", "pop", "face", "fpt", "iris", "retina", "vbm", "fido",
+    "webauthn",
+];
+
+/// What can vouch, as far as it is known: the kind is, where the file is read for an installation.
+type Voucher<'a> = (Option<ProviderKind>, &'a ProofRule);
+
+impl Reader<'_, '_> {
+    /// A requirement that no proof can meet turns everybody away.
+    pub(super) fn check_requirements(
+        &self,
+        proofs: Option<&BTreeMap<ProviderId, ProofRule>>,
+        methods: Option<&Methods>,
+    ) {
+        let (Some(proofs), Some(methods)) = (proofs, methods) else {
+            return;
+        };
+        let vouchers: Vec<Voucher<'_>> = proofs
+            .iter()
+            .map(|(name, rule)| (self.kind(name), rule))
+            .collect();
+        for (requirement, needs) in self.requirements.iter().chain(&self.stricter_requirements) {
+            let hindrances: Option<Vec<String>> = requirement
+                .accepts
+                .iter()
+                .map(|basis| {
+                    let hindrance = hindrance(requirement, *basis, &vouchers, methods)?;
+                    Some(format!("`{basis}`: {hindrance}"))
+                })
+                .collect();
+            if let Some(hindrances) = hindrances.filter(|hindrances| !hindrances.is_empty()) {
+                let all = hindrances.join("; ");
+                needs.report(format_args!("no proof in this file can meet it ({all})"));
+            }
+        }
+    }
+
+    /// Warns of what is allowed and likely wrong.
+    pub(super) fn lint(&self, policy: &Policy) {
+        for (requirement, needs) in &self.requirements {
+            self.warn_of_who_can_not(requirement, needs, policy);
+        }
+        for (name, tier) in &policy.tiers {
+            self.warn_of_idle_tier(name, tier, policy);
+        }
+        for (amr, value) in &self.amr {
+            if ONE_METHOD.contains(amr) {
+                value.warn(format_args!(
+                    "`{amr}` names one method, which may have been the only factor of the login; \
+                     `mfa` says that there were two"
+                ));
+            }
+        }
+        if let Some(never) = &self.never {
+            self.warn_of_unseen_methods(never, policy);
+        }
+    }
+
+    fn kind(&self, provider: &ProviderId) -> Option<ProviderKind> {
+        self.installation.providers?.get(provider).copied()
+    }
+
+    /// Who signs in at these providers can never act in the tier.
+    fn warn_of_who_can_not(&self, requirement: &Requirement, needs: &Value<'_>, policy: &Policy) {
+        let Some(configured) = self.installation.providers else {
+            return;
+        };
+        let can_not = |(name, kind): &(&ProviderId, &ProviderKind)| {
+            let voucher = [(Some(**kind), policy.proof(name))];
+            let hinders =
+                |basis: &Basis| hindrance(requirement, *basis, &voucher, &policy.methods).is_some();
+            requirement.level > Level::None && requirement.accepts.iter().all(hinders)
+        };
+        let all: Vec<_> = configured.iter().filter(can_not).collect();
+        if !all.is_empty() && all.len() < configured.len() {
+            let names = all.into_iter().map(|(name, _)| name.clone()).collect();
+            let why = match requirement.max_age {
+                Some(_) => "; `max_age` needs an `auth_time`, which not every provider gives",
+                None => "",
+            };
+            needs.warn(format_args!(
+                "nobody who signs in at {} can meet it{why}",
+                quoted(&names)
+            ));
+        }
+    }
+
+    /// A tier that nothing leads to may be a name that was mistyped elsewhere.
+    fn warn_of_idle_tier(&self, name: &TierName, tier: &Tier, policy: &Policy) {
+        let signs_in = policy.clients.values().any(|client| client.tier == *name);
+        if let Some(key) = self.tier_keys.get(name)
+            && tier.scopes.is_empty()
+            && !signs_in
+        {
+            key.warn("has no scopes, and no client signs in with it: nobody will ask for it");
+        }
+    }
+
+    /// What never counts must be seen to be turned away.
+    fn warn_of_unseen_methods(&self, never: &Value<'_>, policy: &Policy) {
+        let Some(configured) = self.installation.providers else {
+            return;
+        };
+        let sends_amr = |(_, kind): &(&ProviderId, &ProviderKind)| **kind == ProviderKind::Oidc;
+        let unseen: Vec<_> = configured.iter().filter(|one| !sends_amr(one)).collect();
+        if !unseen.is_empty() && !policy.methods.never.is_empty() {
+            let names = unseen.into_iter().map(|(name, _)| name.clone()).collect();
+            never.warn(format_args!(
+                "can't be seen of logins at {}, which send no `amr`",
+                quoted(&names)
+            ));
+        }
+    }
+}
+
+/// Why no proof shows what is required on this basis; nothing where one does.
+fn hindrance(
+    requirement: &Requirement,
+    basis: Basis,
+    vouchers: &[Voucher<'_>],
+    methods: &Methods,
+) -> Option<&'static str> {
+    let resistant = requirement.level == Level::PhishingResistant;
+    let shown = |shows: &dyn Fn(&Voucher<'_>) -> bool| vouchers.iter().any(shows);
+    let in_time = |kind: Option<ProviderKind>| requirement.max_age.is_none() || tells_time(kind);
+    match basis {
+        Basis::Session if resistant => {
+            (!shown(&|(kind, rule)| shows_resistant(rule, methods) && in_time(*kind))).then_some(
+                "no proof's `acr` or `amr` can come with an `acr` of `methods.phishing_resistant`",
+            )
+        }
+        Basis::Session if !shown(&|(_, rule)| shows_session(rule)) => {
+            Some("no proof has `acr` or `amr`")
+        }
+        Basis::Session => (!shown(&|(kind, rule)| shows_session(rule) && in_time(*kind)))
+            .then_some("comes without the `auth_time` that `max_age` needs"),
+        Basis::Enrolment if resistant => Some("says nothing of phishing"),
+        // GitHub, whose flag it is, never says when it authenticated the person.
+        Basis::Enrolment if requirement.max_age.is_some() => {
+            Some("comes without the `auth_time` that `max_age` needs")
+        }
+        Basis::Enrolment => (!shown(&|(_, rule)| rule.two_factor_authentication))
+            .then_some("no proof has `two_factor_authentication = true`"),
+        Basis::Tenant => (!shown(&|(_, rule)| attests(rule, requirement.level)))
+            .then_some("no proof has a `tenant` whose `acrs` attest it"),
+    }
+}
+
+/// Whether providers of this kind say when they authenticated the person.
+fn tells_time(kind: Option<ProviderKind>) -> bool {
+    match kind {
+        None | Some(ProviderKind::Entra | ProviderKind::Oidc) => true,
+        Some(ProviderKind::MicrosoftAccount | ProviderKind::GitHub) => false,
+    }
+}
+
+fn shows_session(rule: &ProofRule) -> bool {
+    !rule.acr.is_empty() || !rule.amr.is_empty() || rule.when.is_some()
+}
+
+/// Whether one login can both prove MFA by this rule and show that it resists phishing.
+fn shows_resistant(rule: &ProofRule, methods: &Methods) -> bool {
+    let by_acr = |resistant: &std::collections::BTreeSet<String>| {
+        let beside = !rule.amr.is_empty() || rule.when.is_some();
+        !rule.acr.is_disjoint(resistant) || (beside && !resistant.is_empty())
+    };
+    let by_expression = rule.when.as_ref().map(|when| when.level);
+    by_acr(&methods.phishing_resistant_acr)
+        || by_acr(&rule.resistant_acr)
+        || (shows_session(rule) && !rule.resistant_amr.is_empty())
+        || by_expression == Some(Level::PhishingResistant)
+}
+
+fn attests(rule: &ProofRule, level: Level) -> bool {
+    let mut contexts = rule.tenants.values().flat_map(BTreeMap::values);
+    contexts.any(|attested| *attested >= level)
+}

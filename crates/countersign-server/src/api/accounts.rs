@@ -1,0 +1,147 @@
+//! `/api/v1/accounts/{account}/verified-email`: the registry vouches for an address, or takes that back.
+//!
+//! What it vouched for counts as verified whatever the provider says, so only clients that the
+//! configuration trusts with it (`vouches = true`) may.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::{AccountId, ClientId};
+use countersign_store::{Account, EmailAddress, StoreError, VouchedEmail};
+use serde::Deserialize;
+
+use crate::Broker;
+use crate::error::{ApiError, Failure};
+use crate::token::authenticate;
+use crate::web::{Context, Parameters};
+
+/// How often a write is tried anew: each time somebody else's write to the same account went through.
+const TRIES: usize = 100;
+
+/// What is told of an address.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verified {
+    email: String,
+}
+
+/// PUT: this address is verified.
+pub(super) async fn vouch(
+    request: HttpRequest,
+    account: web::Path<String>,
+    body: Result<web::Bytes, actix_web::Error>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = voucher(&context)?;
+        let address = read(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        let account = change(&account, Some(&address), &context).await?;
+        told("email-vouched", &account, &client, &context);
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// DELETE: no address is. One that the provider verified counts again.
+pub(super) async fn take_back(
+    request: HttpRequest,
+    account: web::Path<String>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = voucher(&context)?;
+        let account = change(&account, None, &context).await?;
+        told("email-not-vouched", &account, &client, &context);
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// The client that calls: authenticated by its secret in the header, and trusted to vouch.
+fn voucher(context: &Context<'_>) -> Result<ClientId, Failure> {
+    // A body is JSON here: credentials in a form are none.
+    let client = authenticate(&Parameters::default(), context).map_err(|_| ApiError::Client)?;
+    let settings = context.broker.settings.clients.get(&client);
+    if settings.is_some_and(|one| one.may_vouch) {
+        Ok(client)
+    } else {
+        Err(ApiError::Forbidden("`vouches = true` of the client is missing").into())
+    }
+}
+
+fn read(body: &[u8]) -> Result<EmailAddress, Failure> {
+    const EXPECTED: ApiError =
+        ApiError::Body("expected `{\"email\": \"ADDRESS\"}` and nothing else");
+    // serde would take an array of the members in their order, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(EXPECTED.into());
+    }
+    let verified: Verified = serde_json::from_slice(body).map_err(|_| EXPECTED)?;
+    let address = EmailAddress::new(verified.email);
+    address.map_err(|_| ApiError::Body("`email` is no e-mail address").into())
+}
+
+/// Writes what is vouched for, however often others write to the account meanwhile.
+async fn change(
+    account: &str,
+    address: Option<&EmailAddress>,
+    context: &Context<'_>,
+) -> Result<AccountId, Failure> {
+    let store = &context.broker.store;
+    let id = AccountId::new(account).map_err(|_| ApiError::UnknownAccount)?;
+    for _ in 0..TRIES {
+        let found = store.account(&id).await.map_err(ApiError::Store)?;
+        let (account, version) = found.ok_or(ApiError::UnknownAccount)?;
+        let before = account.vouched_email.as_ref().map(|email| &email.address);
+        if before == address {
+            return Ok(id);
+        }
+        let vouched_email = address.map(|address| VouchedEmail {
+            address: address.clone(),
+            at: context.now,
+        });
+        let account = Account {
+            vouched_email,
+            ..account
+        };
+        match store.replace_account(account, version).await {
+            Ok(_) => return Ok(id),
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(ApiError::Store(error).into()),
+        }
+    }
+    Err(ApiError::Store(StoreError::Conflict).into())
+}
+
+fn told(code: &'static str, account: &AccountId, client: &ClientId, context: &Context<'_>) {
+    tracing::info!(code, request = %context.request_id, %client, %account, "a registry's word on an address");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_with_one_address_and_nothing_else() {
+        let good = read(br#"{"email": "ann@registry.example"}"#).unwrap();
+        assert_eq!(good.as_str(), "ann@registry.example");
+        for bad in [
+            "",
+            "null",
+            "\"ann@registry.example\"",
+            "[\"ann@registry.example\"]",
+            "{}",
+            r#"{"email": null}"#,
+            r#"{"email": ["ann@registry.example"]}"#,
+            r#"{"email": "ann"}"#,
+            r#"{"email": "ann@registry.example\r\nbcc: x@y"}"#,
+            r#"{"email": "ann@registry.example", "verified": true}"#,
+            r#"{"email": "ann@registry.example", "email": "bob@registry.example"}"#,
+            r#"{"email": "ann@registry.example"} x"#,
+            "{\"email\": \"\u{0}@x\"}",
+        ] {
+            assert!(read(bad.as_bytes()).is_err(), "`{bad}` was taken");
+        }
+        assert!(read(b"{\"email\": \"\xff@x\"}").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! The account of who signs in: found, or about to be made; and what is remembered of it.
+//!
+//! An account is made when its first login is let in, and not before: its id is chosen earlier,
+//! since the calendar decides by it.
+
+use countersign_core::calendar::day_of;
+use countersign_core::{AccountFacts, AccountId, Evidence, Permit};
+use countersign_store::{Account, Store, StoreError, Version};
+use jiff::civil::Date;
+
+use crate::edge::RandomText;
+use crate::web::Context;
+
+/// Who signs in.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    account: Account,
+    /// Which record it is; `None` where there is none yet.
+    version: Option<Version>,
+}
+
+impl Candidate {
+    /// The account of this identity, or what would be its first record.
+    pub(crate) async fn find(
+        evidence: &Evidence,
+        context: &Context<'_>,
+    ) -> Result<Self, StoreError> {
+        let store = context.broker.store.as_ref();
+        if let Some((account, version)) = store.account_of(&evidence.identity).await? {
+            return Ok(Self {
+                account,
+                version: Some(version),
+            });
+        }
+        let fresh = AccountId::new(format!("acct_{}", context.broker.entropy.hex::<16>()))
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (identity, profile) = (evidence.identity.clone(), evidence.profile.clone());
+        Ok(Self {
+            account: Account::new(fresh, identity, profile, context.now),
+            version: None,
+        })
+    }
+
+    /// What the policy decides by.
+    pub(crate) fn facts(&self, context: &Context<'_>) -> AccountFacts {
+        facts(&self.account, context)
+    }
+
+    /// Remembers that this login was let in; answers with the account's id.
+    pub(crate) async fn remember(
+        self,
+        permit: &Permit,
+        evidence: &Evidence,
+        context: &Context<'_>,
+    ) -> Result<AccountId, StoreError> {
+        let seen = |account: &Account| seen(account, permit, evidence, context);
+        write(self, seen, context).await
+    }
+
+    /// Remembers that it was let in, and that it is shown the reminder today.
+    pub(crate) async fn remind(
+        self,
+        permit: &Permit,
+        evidence: &Evidence,
+        context: &Context<'_>,
+    ) -> Result<AccountId, StoreError> {
+        let reminded = |account: &Account| Account {
+            reminded_on: Some(day_of(context.now)),
+            ..seen(account, permit, evidence, context)
+        };
+        write(self, reminded, context).await
+    }
+
+    /// Whether it was shown the reminder today.
+    pub(crate) fn is_reminded(&self, context: &Context<'_>) -> bool {
+        self.account.reminded_on == Some(day_of(context.now))
+    }
+
+    /// The day that it was told.
+    pub(crate) fn told_due(&self) -> Option<Date> {
+        self.account.told_due
+    }
+}
+
+/// The account after this login. A day that was told stays, or gives way to an earlier one.
+fn seen(account: &Account, permit: &Permit, evidence: &Evidence, context: &Context<'_>) -> Account {
+    let shown = permit.shows_mfa().then_some(context.now);
+    let told = account.told_due.into_iter().chain(permit.mfa_due());
+    Account {
+        profile: evidence.profile.clone(),
+        first_mfa_at: account.first_mfa_at.or(shown),
+        told_due: told.min(),
+        ..account.clone()
+    }
+}
+
+/// How often a record that others keep writing to is tried.
+const TRIES: usize = 8;
+
+/// Writes what this login changes, to the record as it is by then: another login, an import or
+/// the registry may have written to it meanwhile, and nothing of theirs or ours may be lost.
+async fn write(
+    mut found: Candidate,
+    change: impl Fn(&Account) -> Account,
+    context: &Context<'_>,
+) -> Result<AccountId, StoreError> {
+    let store = context.broker.store.as_ref();
+    for _ in 0..TRIES {
+        let changed = change(&found.account);
+        let Some(version) = found.version else {
+            // Where it is ours that was kept, nothing is left to change.
+            found = make(store, changed).await?;
+            continue;
+        };
+        if changed == found.account {
+            return Ok(changed.id);
+        }
+        let id = changed.id.clone();
+        match store.replace_account(changed, version).await {
+            Ok(_) => return Ok(id),
+            Err(StoreError::Conflict) => found = reread(store, &id).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Conflict)
+}
+
+async fn reread(store: &dyn Store, id: &AccountId) -> Result<Candidate, StoreError> {
+    match store.account(id).await? {
+        Some((account, version)) => Ok(Candidate {
+            account,
+            version: Some(version),
+        }),
+        None => Err(StoreError::Conflict),
+    }
+}
+
+/// What the policy decides by, of an account.
+pub(crate) fn facts(account: &Account, context: &Context<'_>) -> AccountFacts {
+    AccountFacts {
+        id: account.id.clone(),
+        made_at: account.made_at(),
+        spread: context.broker.calendar.spread(&account.id),
+        told_due: account.told_due,
+        first_mfa_at: account.first_mfa_at,
+        email_vouched: account.vouched_email.is_some(),
+    }
+}
+
+/// Makes the account, unless another was faster: then it is theirs that counts.
+async fn make(store: &dyn Store, account: Account) -> Result<Candidate, StoreError> {
+    let id = store
+        .claim_identity(&account.identity, account.id.clone())
+        .await?;
+    let first = Account { id, ..account };
+    let (account, version) = store.put_account_if_absent(first).await?;
+    Ok(Candidate {
+        account,
+        version: Some(version),
+    })
+}

@@ -1,0 +1,197 @@
+//! `countersign accounts show`: what is known of one account, without the person's name and whole address.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use countersign_core::AccountId;
+use countersign_store::{
+    Account, EmailAddress, Embedded, RegistryAccount, RegistryAccountName, Store,
+};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use super::super::{load, say, tell};
+
+/// What is written after `countersign accounts show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Our id of it (`acct_…`, the `sub` of its tokens), or the registry's own name of it
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
+    let Some(installation) = load(configuration) else {
+        return ExitCode::FAILURE;
+    };
+    match shown(show, &installation.data_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn shown(show: &ShowArguments, data_dir: &Path) -> Result<()> {
+    let store = Embedded::open_to_look(data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let found = runtime.block_on(find(&store, &show.account))?;
+    let known = found.ok_or_else(|| anyhow!("there is no account `{}`", show.account))?;
+    if show.json {
+        say(format_args!("{}", serde_json::to_string_pretty(&known)?))
+    } else {
+        say(format_args!("{known}"))
+    }
+}
+
+/// By our id, else by the registry's name: a registry may name an account like one of ours.
+async fn find(store: &dyn Store, name: &str) -> Result<Option<Known>> {
+    let by_id = match AccountId::new(name) {
+        Ok(id) => store.account(&id).await?,
+        Err(_) => None,
+    };
+    if let Some((account, _)) = by_id {
+        let registry = match &account.registry_account {
+            Some(name) => store.registry_account(name).await?,
+            None => None,
+        };
+        return Ok(Some(Known::of(Some(account), registry.map(|(it, _)| it))));
+    }
+    let Ok(name) = RegistryAccountName::new(name) else {
+        return Ok(None);
+    };
+    let Some((registry, _)) = store.registry_account(&name).await? else {
+        return Ok(None);
+    };
+    let account = match &registry.account {
+        Some(id) => store.account(id).await?,
+        None => None,
+    };
+    Ok(Some(Known::of(account.map(|(it, _)| it), Some(registry))))
+}
+
+/// What is known of an account.
+#[derive(Debug, Default, Serialize)]
+struct Known {
+    /// Our id. None until the registry account's owner has shown who they are.
+    account: Option<AccountId>,
+    registry_account: Option<RegistryAccountName>,
+    /// As it is printed, the key under which the account is found.
+    identity: Option<String>,
+    /// What the calendar goes by.
+    made_at: Option<Timestamp>,
+    /// When the registry says that it was made there.
+    registered_at: Option<Timestamp>,
+    /// When our record of it was made.
+    created_at: Option<Timestamp>,
+    first_mfa_at: Option<Timestamp>,
+    told_due: Option<Date>,
+    provider_email: Option<ProviderEmail>,
+    vouched_email: Option<Vouched>,
+    imported_email: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProviderEmail {
+    address: String,
+    verified: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Vouched {
+    address: String,
+    at: Timestamp,
+}
+
+impl Known {
+    fn of(account: Option<Account>, registry: Option<RegistryAccount>) -> Self {
+        let registry = registry.map(|it| Self {
+            made_at: Some(it.registered_at),
+            registered_at: Some(it.registered_at),
+            imported_email: it.verified_email.as_ref().map(EmailAddress::masked),
+            registry_account: Some(it.name),
+            ..Self::default()
+        });
+        let registry = registry.unwrap_or_default();
+        let Some(account) = account else {
+            return registry;
+        };
+        Self {
+            identity: Some(account.identity.to_string()),
+            made_at: Some(account.made_at()),
+            registered_at: account.registered_at,
+            created_at: Some(account.created_at),
+            first_mfa_at: account.first_mfa_at,
+            told_due: account.told_due,
+            provider_email: account.profile.email.map(|email| ProviderEmail {
+                address: masked(email.address),
+                verified: email.verified,
+            }),
+            vouched_email: account.vouched_email.map(|email| Vouched {
+                address: email.address.masked(),
+                at: email.at,
+            }),
+            account: Some(account.id),
+            ..registry
+        }
+    }
+}
+
+fn masked(address: String) -> String {
+    EmailAddress::new(address).map_or_else(|_| "…".to_owned(), |address| address.masked())
+}
+
+impl Display for Known {
+    /// A line for each, whether it is known or not: that something is not known is what an operator
+    /// may be looking for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by_provider = self.provider_email.as_ref().map(|email| {
+            let verified = if email.verified {
+                "verified"
+            } else {
+                "not verified"
+            };
+            format!("{} ({verified})", email.address)
+        });
+        let vouched = self.vouched_email.as_ref();
+        let vouched =
+            vouched.map(|email| format!("{} (verified, since {})", email.address, email.at));
+        let by_registry = vouched.or_else(|| self.imported_email.clone());
+        let lines = [
+            said(
+                "account",
+                self.account.as_ref(),
+                "none: its owner has not been seen",
+            ),
+            said(
+                "registry account",
+                self.registry_account.as_ref(),
+                "not known",
+            ),
+            said("identity", self.identity.as_ref(), "not known"),
+            said("made, for the calendar", self.made_at, "not known"),
+            said("made at the registry", self.registered_at, "not known"),
+            said("first known here", self.created_at, "not yet"),
+            said("first seen with MFA", self.first_mfa_at, "not yet"),
+            said("day that was told", self.told_due, "none yet"),
+            said("e-mail by the provider", by_provider, "not known"),
+            said("e-mail by the registry", by_registry, "none"),
+        ];
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+fn said(what: &str, value: Option<impl Display>, otherwise: &str) -> String {
+    match value {
+        Some(value) => format!("{what}: {value}"),
+        None => format!("{what}: {otherwise}"),
+    }
+}

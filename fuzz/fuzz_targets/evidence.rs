@@ -1,0 +1,7 @@
+//! Evidence of what providers say. What it holds is in `cases`.
+#![no_main]
+
+#[path = "../cases.rs"]
+mod cases;
+
+libfuzzer_sys::fuzz_target!(|text: &str| cases::run("evidence", text));

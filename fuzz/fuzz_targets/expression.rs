@@ -1,0 +1,7 @@
+//! Expressions of the policy. What it holds is in `cases`.
+#![no_main]
+
+#[path = "../cases.rs"]
+mod cases;
+
+libfuzzer_sys::fuzz_target!(|text: &str| cases::run("expression", text));
