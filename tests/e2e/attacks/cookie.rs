@@ -174,4 +174,13 @@ async fn a_fifth_attempt_takes_the_oldest_away_and_no_other() {
     assert_eq!(removed.len(), 1, "{:?}", page.set_cookies);
     assert!(removed[0].starts_with(oldest), "{removed:?}");
     assert_eq!(page.set_cookies.len(), 2);
+
+    // With it goes its answer, where that waits for the person.
+    let answer = oldest.replace("-attempt-", "-evidence-");
+    let line = format!("{}; {answer}=x", line.join("; "));
+    let page = wire::get(&world.broker.issuer, target, &[("cookie", &line)]).await;
+    let removed = page.set_cookies.iter();
+    let removed: Vec<&String> = removed.filter(|one| one.contains("Max-Age=0")).collect();
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    assert!(removed[1].starts_with(&answer), "{removed:?}");
 }

@@ -209,5 +209,8 @@ fn crowded_out(context: &Context<'_>, newcomer: &str) -> Vec<Cookie<'static>> {
         .filter_map(|(name, _)| AttemptId::new(name.strip_prefix(&prefix)?).ok())
         .collect();
     let surplus = (others.len() + 1).saturating_sub(MOST_ATTEMPTS);
-    others.iter().take(surplus).flat_map(remove).collect()
+    let was_sent = |cookie: &Cookie<'_>| context.cookies().any(|(name, _)| name == cookie.name());
+    // With the attempt goes its answer, where one waits.
+    let gone = others.iter().take(surplus).flat_map(remove);
+    gone.filter(was_sent).collect()
 }

@@ -227,7 +227,10 @@ fn the_schema_has_the_words_that_the_loader_has() {
 #[test]
 fn everything_is_described_and_its_examples_fit() {
     for place in Place::all() {
-        let by_name = place.path.rsplit_once('.').is_some_and(|(_, last)| last == "c1");
+        let by_name = place
+            .path
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| last == "c1");
         let described = place.schema["description"].as_str();
         assert!(
             described.is_some_and(|text| text.len() > 5) || by_name || place.is_table(),
