@@ -15,6 +15,7 @@ pub struct MadeUpLog<'a> {
     policy: &'a Policy,
     hash: &'a str,
     dice: Dice,
+    began: Timestamp,
     now: Timestamp,
     step: SignedDuration,
     accounts: u64,
@@ -39,6 +40,7 @@ impl<'a> MadeUpLog<'a> {
             policy,
             hash,
             dice: Dice(7),
+            began: from,
             now: from,
             step,
             accounts,
@@ -173,7 +175,7 @@ impl<'a> MadeUpLog<'a> {
         }
     }
 
-    /// An account, always with the same facts.
+    /// An account, always with the same facts: up to eight years old when the log begins.
     fn account(&mut self) -> AccountFacts {
         let number = self.dice.below(self.accounts);
         let mut own = Dice(number);
@@ -181,10 +183,9 @@ impl<'a> MadeUpLog<'a> {
         let years = i64::try_from(own.below(8)).expect("a small number");
         let days = i64::try_from(own.below(365)).expect("a small number");
         let age = SignedDuration::from_hours(24 * (365 * years + days));
-        let first: Timestamp = "2027-04-01T00:00:00Z".parse().expect("a time");
         AccountFacts {
             id: AccountId::new(format!("acct_{number:026x}")).expect("an account"),
-            made_at: first - age,
+            made_at: self.began - age,
             spread,
             told_due: None,
             first_mfa_at: None,
