@@ -124,6 +124,30 @@ async fn who_shows_a_second_factor_sees_no_reminder() {
     }
 }
 
+/// A second factor is seen at the sign-in, which holds the account to one, and the token endpoint
+/// asks the policy again: what the tier wants beyond it still waits for the day.
+#[actix_web::test]
+async fn who_shows_a_second_factor_that_is_not_enough_is_let_in_until_the_day() {
+    let world = World::with(|setup| {
+        let any = "accepts = [\"session\", \"enrolment\", \"tenant\"]";
+        setup.policy = setup.policy.replace(any, "accepts = [\"session\"]");
+        setup.policy.push_str(&calendar(20, "remind"));
+    });
+    let world = world.await;
+    let login = Login::new("github", "ann-mfa");
+    let mut browser = Browser::new();
+    let page = reminded(&world, &mut browser, &login).await;
+    let outcome = go_on(&world, &mut browser, &page, &login).await;
+    let first = claims(&world, outcome).await;
+    let again = world.sign_in(&mut Browser::new(), &login).await;
+    let second = claims(&world, again).await;
+    for claims in [first, second] {
+        let day = due(&world, 20).to_string();
+        assert_eq!(claims["countersign"]["mfa_due"], json!(day), "{claims}");
+        assert_eq!(claims["acr"], "urn:countersign:mfa-enrolled", "{claims}");
+    }
+}
+
 #[actix_web::test]
 async fn the_reminder_can_be_reloaded_and_left_once() {
     let world = due_in(20, "remind").await;

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
-use crate::AccountFacts;
+use crate::{AccountFacts, Level};
 
 /// Who must, and from which day: `[calendar]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +25,12 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// When this account must.
-    pub fn due(&self, account: &AccountFacts) -> Due {
-        if self.ratchet && account.first_mfa_at.is_some() {
+    /// When this account must, at a login that shows this level.
+    ///
+    /// The ratchet holds an account to MFA and to no more: what a tier needs beyond it, a stronger
+    /// method or another's word, waits for the account's day.
+    pub fn due(&self, account: &AccountFacts, shown: Level) -> Due {
+        if self.ratchet && account.first_mfa_at.is_some() && shown < Level::Mfa {
             return Due::Always;
         }
         if account.made_at >= midnight(self.new_accounts_from) {
@@ -158,18 +161,21 @@ mod tests {
     fn an_account_made_on_the_day_is_new_and_one_made_the_day_before_is_not() {
         let must = calendar();
         let new = account(date(2027, 3, 8), u64::MAX);
-        assert_eq!(must.due(&new), on(2027, 3, 8));
+        assert_eq!(must.due(&new, Level::None), on(2027, 3, 8));
         let mut a_second_earlier = new;
         a_second_earlier.made_at -= 1.second();
-        assert_eq!(must.due(&a_second_earlier), on(2027, 5, 8));
+        assert_eq!(must.due(&a_second_earlier, Level::None), on(2027, 5, 8));
     }
 
     #[test]
     fn the_first_and_the_last_day_of_the_period_are_days_of_somebody() {
         let must = calendar();
-        assert_eq!(must.due(&account(date(2020, 1, 1), 0)), on(2027, 3, 8));
         assert_eq!(
-            must.due(&account(date(2020, 1, 1), u64::MAX)),
+            must.due(&account(date(2020, 1, 1), 0), Level::None),
+            on(2027, 3, 8)
+        );
+        assert_eq!(
+            must.due(&account(date(2020, 1, 1), u64::MAX), Level::None),
             on(2027, 5, 8)
         );
     }
@@ -203,15 +209,15 @@ mod tests {
     fn a_day_that_was_told_does_not_move_later_and_may_come_earlier() {
         let mut told = account(date(2020, 1, 1), u64::MAX);
         told.told_due = Some(date(2027, 4, 1));
-        assert_eq!(calendar().due(&told), on(2027, 4, 1));
+        assert_eq!(calendar().due(&told, Level::None), on(2027, 4, 1));
         told.spread = 0;
-        assert_eq!(calendar().due(&told), on(2027, 3, 8));
+        assert_eq!(calendar().due(&told, Level::None), on(2027, 3, 8));
         told.told_due = Some(date(2027, 4, 1));
         let put_off = Calendar {
             existing_accounts: None,
             ..calendar()
         };
-        assert_eq!(put_off.due(&told), on(2027, 4, 1));
+        assert_eq!(put_off.due(&told, Level::None), on(2027, 4, 1));
     }
 
     #[test]
@@ -220,7 +226,7 @@ mod tests {
             existing_accounts: None,
             ..calendar()
         };
-        let due = later.due(&account(date(2020, 1, 1), 0));
+        let due = later.due(&account(date(2020, 1, 1), 0), Level::None);
         assert_eq!(due, Due::NotSet);
         assert_eq!(due.grace(Timestamp::MAX), Some(Grace { until: None }));
     }
@@ -229,12 +235,22 @@ mod tests {
     fn who_has_shown_mfa_is_held_to_it_where_the_policy_says_so() {
         let mut shown = account(date(2020, 1, 1), u64::MAX);
         shown.first_mfa_at = Some(midnight(date(2026, 1, 1)));
-        assert_eq!(calendar().due(&shown), Due::Always);
+        assert_eq!(calendar().due(&shown, Level::None), Due::Always);
+        assert_eq!(calendar().due(&shown, Level::Unknown), Due::Always);
         let lenient = Calendar {
             ratchet: false,
             ..calendar()
         };
-        assert_eq!(lenient.due(&shown), on(2027, 5, 8));
+        assert_eq!(lenient.due(&shown, Level::None), on(2027, 5, 8));
+    }
+
+    #[test]
+    fn the_ratchet_holds_to_mfa_and_to_no_more() {
+        let mut shown = account(date(2020, 1, 1), u64::MAX);
+        shown.first_mfa_at = Some(midnight(date(2026, 1, 1)));
+        for level in [Level::Mfa, Level::PhishingResistant] {
+            assert_eq!(calendar().due(&shown, level), on(2027, 5, 8));
+        }
     }
 
     #[test]

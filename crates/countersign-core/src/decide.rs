@@ -39,7 +39,7 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
         facts,
         organization,
         assurance: &assurance,
-        grace: grace(policy, facts, now),
+        due: due(policy, facts, &assurance),
         now,
     };
 
@@ -47,7 +47,7 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     let demands = case.weigh_demands();
     let (met, unmet) = case.weigh_scopes();
     let shortfall = Shortfall::of(&sign_in, &demands, &unmet);
-    let due = case.due(&shortfall);
+    let due = case.due.filter(|_| shortfall.lacks_level_of_policy);
     if facts.remedy == Remedy::StepUp && shortfall.can_be_asked_for() {
         return Decision::StepUp(case.step_up(shortfall, due));
     }
@@ -87,11 +87,10 @@ fn shown_organization<'a>(
     }
 }
 
-/// Whether the calendar lets this account go without a second factor at this time.
-fn grace(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<(BeforeDue, Grace)> {
-    let calendar = policy.calendar.as_ref()?;
-    let grace = calendar.due(&facts.account).grace(now)?;
-    Some((calendar.before_due, grace))
+/// What the calendar says of the account, at a login that shows this.
+pub(crate) fn due(policy: &Policy, facts: &Facts, assurance: &Assurance) -> Option<Due> {
+    let calendar = policy.calendar()?;
+    Some(calendar.due(&facts.account, assurance.level()))
 }
 
 /// One decision in the making.
@@ -100,7 +99,7 @@ struct Case<'a> {
     facts: &'a Facts,
     organization: Option<&'a OrganizationId>,
     assurance: &'a Assurance,
-    grace: Option<(BeforeDue, Grace)>,
+    due: Option<Due>,
     now: Timestamp,
 }
 
@@ -113,8 +112,8 @@ enum Action {
     Scope,
 }
 
-/// A requirement that is met, or what is missing of it.
-type Weighed<'a> = Result<Met<'a>, Missing>;
+/// A tier that is met, or the part of the policy that is not.
+type Weighed<'a> = Result<Met<'a>, NotMet>;
 
 /// How a requirement is met.
 #[derive(Debug, Clone, Copy, Default)]
@@ -142,29 +141,27 @@ impl Leniency<'_> {
 }
 
 /// What is missing of one requirement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Missing {
-    rule: Rule,
     reasons: Vec<Reason>,
     level: Option<Level>,
     wanted: Wanted,
 }
 
-impl Missing {
-    fn new(rule: Rule) -> Self {
-        Self {
-            rule,
-            reasons: Vec::new(),
-            level: None,
-            wanted: Wanted::default(),
-        }
-    }
+/// A part of the policy, or the request, that is not met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NotMet {
+    rule: Rule,
+    missing: Missing,
+}
 
+impl NotMet {
     fn not_in_policy(rule: Rule) -> Self {
-        Self {
+        let missing = Missing {
             reasons: vec![Reason::NotInPolicy],
-            ..Self::new(rule)
-        }
+            ..Missing::default()
+        };
+        Self { rule, missing }
     }
 }
 
@@ -178,7 +175,7 @@ struct Granted<'a> {
 struct Short {
     scope: Scope,
     tier: TierName,
-    missing: Missing,
+    not_met: NotMet,
 }
 
 impl From<Short> for Unmet {
@@ -186,9 +183,9 @@ impl From<Short> for Unmet {
         Self {
             scope: short.scope,
             tier: short.tier,
-            rule: short.missing.rule,
-            reasons: short.missing.reasons,
-            wanted: short.missing.wanted,
+            rule: short.not_met.rule,
+            reasons: short.not_met.missing.reasons,
+            wanted: short.not_met.missing.wanted,
         }
     }
 }
@@ -197,12 +194,12 @@ impl<'a> Case<'a> {
     fn weigh_tier(&self, tier: &TierName, action: Action) -> Weighed<'a> {
         let client = &self.facts.client;
         let Some(required) = self.policy.required(client, self.organization, tier) else {
-            return Err(Missing::not_in_policy(Rule::tier(tier)));
+            return Err(NotMet::not_in_policy(Rule::tier(tier)));
         };
         self.weigh(&required, tier, action)
-            .map_err(|missing| Missing {
+            .map_err(|missing| NotMet {
                 rule: self.rule_of(tier, action),
-                ..missing
+                missing,
             })
     }
 
@@ -224,8 +221,13 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn weigh(&self, requirement: &Requirement, tier: &TierName, action: Action) -> Weighed<'a> {
-        let mut missing = Missing::new(Rule::tier(tier));
+    fn weigh(
+        &self,
+        requirement: &Requirement,
+        tier: &TierName,
+        action: Action,
+    ) -> Result<Met<'a>, Missing> {
+        let mut missing = Missing::default();
         let leniency = self.weigh_level(requirement, tier, action, &mut missing);
         let by_auth = requirement
             .max_age
@@ -268,11 +270,17 @@ impl<'a> Case<'a> {
     /// What lets go of the second factor: the calendar before any exception, so that an exception
     /// is used only where nothing else helps.
     fn leniency(&self, tier: &TierName, action: Action) -> Option<Leniency<'a>> {
-        match (self.grace, action) {
+        match (self.grace(), action) {
             (Some((BeforeDue::Remind, grace)), Action::SignIn | Action::Scope)
             | (Some((BeforeDue::Limit, grace)), Action::SignIn) => Some(Leniency::Calendar(grace)),
             (Some((BeforeDue::Limit, _)), Action::Scope) | (None, _) => self.exception(tier),
         }
+    }
+
+    /// Whether the calendar lets the account go without at this time, and how.
+    fn grace(&self) -> Option<(BeforeDue, Grace)> {
+        let calendar = self.policy.calendar()?;
+        Some((calendar.before_due, self.due?.grace(self.now)?))
     }
 
     fn exception(&self, tier: &TierName) -> Option<Leniency<'a>> {
@@ -348,9 +356,9 @@ impl<'a> Case<'a> {
     }
 
     /// What the request demands beyond the policy; the attestation that answers it, if one is needed.
-    fn weigh_demands(&self) -> Result<Option<&Attestation>, Missing> {
+    fn weigh_demands(&self) -> Result<Option<&Attestation>, NotMet> {
         let demands = &self.facts.demands;
-        let mut missing = Missing::new(Rule::request());
+        let mut missing = Missing::default();
         let attestation = self.answer_to_acr_values();
         if attestation.is_err() {
             missing.reasons.push(Reason::AcrNotMet);
@@ -369,7 +377,10 @@ impl<'a> Case<'a> {
         }
         match attestation {
             Ok(attestation) if missing.reasons.is_empty() => Ok(attestation),
-            Ok(_) | Err(AcrNotMet) => Err(missing),
+            Ok(_) | Err(AcrNotMet) => Err(NotMet {
+                rule: Rule::request(),
+                missing,
+            }),
         }
     }
 
@@ -410,27 +421,19 @@ impl<'a> Case<'a> {
         if scope.as_str() == OPENID {
             return Ok(Met::default());
         }
-        let short = |tier: &str, missing| {
+        let short = |tier: &str, not_met| {
             Box::new(Short {
                 scope: scope.clone(),
                 tier: tier.to_owned(),
-                missing,
+                not_met,
             })
         };
         match self.policy.tier_of(scope) {
             Some(tier) => self
                 .weigh_tier(tier, Action::Scope)
-                .map_err(|missing| short(tier, missing)),
-            None => Err(short("", Missing::not_in_policy(Rule::request()))),
+                .map_err(|not_met| short(tier, not_met)),
+            None => Err(short("", NotMet::not_in_policy(Rule::request()))),
         }
-    }
-
-    /// What the calendar says of the account, where the policy needs a second factor that is missing.
-    fn due(&self, shortfall: &Shortfall) -> Option<Due> {
-        let calendar = self.policy.calendar()?;
-        shortfall
-            .lacks_level_of_policy
-            .then(|| calendar.due(&self.facts.account))
     }
 
     fn step_up(&self, shortfall: Shortfall, due: Option<Due>) -> StepUp {
@@ -550,38 +553,37 @@ struct Shortfall {
 impl Shortfall {
     fn of(
         sign_in: &Weighed<'_>,
-        demands: &Result<Option<&Attestation>, Missing>,
+        demands: &Result<Option<&Attestation>, NotMet>,
         unmet: &[Short],
     ) -> Self {
-        let of_policy: Vec<&Missing> = sign_in
+        let of_scopes = unmet.iter().map(|one| &one.not_met);
+        let of_policy: Vec<&NotMet> = sign_in
             .as_ref()
             .err()
             .into_iter()
-            .chain(unmet.iter().map(|one| &one.missing))
+            .chain(of_scopes)
             .collect();
-        let lacks_level_of_policy = of_policy.iter().any(|missing| missing.level.is_some());
-        let all: Vec<&Missing> = of_policy
+        let lacks_level_of_policy = of_policy.iter().any(|one| one.missing.level.is_some());
+        let not_met: Vec<&NotMet> = of_policy
             .into_iter()
             .chain(demands.as_ref().err())
             .collect();
+        let all = || not_met.iter().map(|one| &one.missing);
         let mut reasons: Vec<Reason> = Vec::new();
-        for reason in all.iter().flat_map(|missing| &missing.reasons) {
+        for reason in all().flat_map(|missing| &missing.reasons) {
             if !reasons.contains(reason) {
                 reasons.push(*reason);
             }
         }
         Self {
-            rule: all
+            rule: not_met
                 .first()
-                .map_or_else(Rule::request, |missing| missing.rule.clone()),
+                .map_or_else(Rule::request, |first| first.rule.clone()),
             reasons,
-            level: all.iter().filter_map(|missing| missing.level).max(),
+            level: all().filter_map(|missing| missing.level).max(),
             lacks_level_of_policy,
-            max_age: all
-                .iter()
-                .filter_map(|missing| missing.wanted.max_age)
-                .min(),
-            reauthenticate: all.iter().any(|missing| missing.wanted.reauthenticate),
+            max_age: all().filter_map(|missing| missing.wanted.max_age).min(),
+            reauthenticate: all().any(|missing| missing.wanted.reauthenticate),
         }
     }
 

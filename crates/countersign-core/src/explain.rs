@@ -42,7 +42,6 @@ pub fn explain(policy: &Policy, facts: &Facts, now: Timestamp) -> Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// What was decided, and by which rule.
-    #[serde(flatten)]
     pub verdict: Verdict,
     /// Why, in sentences.
     pub because: Vec<String>,

@@ -25,7 +25,6 @@ pub struct Record {
     /// The policy that was in force: `sha256:` and the hash of its file.
     pub policy: String,
     /// What was decided.
-    #[serde(flatten)]
     pub verdict: Verdict,
     /// What it rests on.
     pub facts: Facts,

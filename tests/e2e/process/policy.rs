@@ -225,8 +225,8 @@ fn a_login_that_is_described_is_explained() {
     let (code, out, _) = parts(&here.run(&[&described[..], &["--json"]].concat()));
     let json: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(code, Some(0));
-    assert_eq!(json[0]["outcome"], "step-up");
-    assert_eq!(json[0]["rule"], "tier.manage");
+    assert_eq!(json[0]["verdict"]["outcome"], "step-up");
+    assert_eq!(json[0]["verdict"]["rule"], "tier.manage");
     assert_eq!(json[0]["nearest"][0]["lets_in_with"], "everything");
     let words = json[0]["would_let_in"][0].as_str().unwrap_or_default();
     assert!(words.contains("acr=urn:dev-idp:mfa"), "{out}");

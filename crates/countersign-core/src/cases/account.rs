@@ -180,7 +180,7 @@ mod tests {
     fn where_nothing_is_said_it_is_an_existing_account_of_the_last_day() {
         for text in ["", "existing"] {
             let account = account(text).unwrap();
-            let due = calendar().due(&account);
+            let due = calendar().due(&account, crate::Level::None);
             assert_eq!(due, crate::calendar::Due::On(date(2027, 5, 8)), "{text}");
         }
     }

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{Pair, short};
+use crate::decide::due;
 use crate::{
     Assurance, Claim, Facts, Level, OrganizationId, Policy, Reason, Requirement, Scope, Subject,
     assess,
@@ -326,8 +327,9 @@ fn calendar(pair: &Pair, facts: &Facts, is_held: (bool, bool)) -> String {
 
 /// Whether an account must show a second factor at this time, as far as the calendar goes.
 fn is_held(policy: &Policy, facts: &Facts, now: Timestamp) -> bool {
-    let calendar = policy.calendar();
-    calendar.is_none_or(|calendar| calendar.due(&facts.account).grace(now).is_none())
+    let login = &facts.login;
+    let assurance = assess(policy.proof(&login.provider), &policy.methods, login);
+    due(policy, facts, &assurance).is_none_or(|due| due.grace(now).is_none())
 }
 
 /// Which accounts a calendar tells apart.

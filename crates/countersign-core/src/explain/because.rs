@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Standing;
 use crate::calendar::{BeforeDue, Due};
 use crate::cases::proof_in_words;
+use crate::decide::due;
 use crate::showing::in_words;
 use crate::{
     Assurance, Claim, Decision, Facts, Level, Membership, Policy, ProofRule, Reason, Requirement,
@@ -25,7 +26,7 @@ pub(super) fn sentences(
     let assurance = assess(rule, &policy.methods, &facts.login);
     let mut sentences = obstacles(policy, facts);
     sentences.push(login(policy, rule, facts, &assurance));
-    sentences.extend(calendar(policy, facts, now));
+    sentences.extend(calendar(policy, facts, &assurance, now));
     sentences.extend(exceptions(policy, facts, now));
     sentences.extend(unmet(policy, facts, now, standings, &assurance));
     sentences.extend(demands(policy, facts, now));
@@ -152,9 +153,14 @@ fn counted(rule: &ProofRule, facts: &Facts) -> String {
     }
 }
 
-fn calendar(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<String> {
+fn calendar(
+    policy: &Policy,
+    facts: &Facts,
+    assurance: &Assurance,
+    now: Timestamp,
+) -> Option<String> {
     let calendar = policy.calendar()?;
-    let due = calendar.due(&facts.account);
+    let due = due(policy, facts, assurance)?;
     let until_then = match calendar.before_due {
         BeforeDue::Remind => "let in and told the day",
         BeforeDue::Limit => "signed in without what needs a second factor",

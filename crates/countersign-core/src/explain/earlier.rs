@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Goal, in_the_end};
 use crate::calendar::{Due, midnight};
-use crate::{Claim, Facts, Policy, decide};
+use crate::{Claim, Facts, Level, Policy, decide};
 
 /// The last day on which this very login would have been let in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +65,7 @@ fn ends(policy: &Policy, facts: &Facts) -> Vec<(Timestamp, String)> {
             let because = "the account had not shown a second factor yet".to_owned();
             ends.push((shown, because));
         }
-        if let Due::On(day) = calendar.due(&before_mfa) {
+        if let Due::On(day) = calendar.due(&before_mfa, Level::None) {
             let because = format!("the calendar reaches this account on {day}");
             ends.push((midnight(day), because));
         }

@@ -217,6 +217,36 @@ fn who_has_once_shown_mfa_is_held_to_it() {
 }
 
 #[test]
+fn the_ratchet_holds_to_mfa_and_before_the_day_to_no_more() {
+    let day = date(2027, 4, 1);
+    let asked = |client: &str, shows_mfa: bool, seen: bool| {
+        let (mut facts, now) = weak("packages:publish", day);
+        facts.client = ClientId::new(client).unwrap();
+        if shows_mfa {
+            facts.login.claims = session_mfa().claims;
+        }
+        facts.account.first_mfa_at = seen.then_some(now);
+        summary(&decide(&with_calendar(), &facts, now))
+    };
+    let (granted, refused) = ("permit: packages:publish", "refuse: mfa-absent");
+    for (client, shows_mfa, seen, expected) in [
+        ("gallery", false, false, granted),
+        ("gallery", false, true, refused),
+        ("gallery", true, true, granted),
+        // This client needs more than MFA. Seen at the sign-in, it is asked about again at the token endpoint.
+        ("vault", true, false, granted),
+        ("vault", true, true, granted),
+        ("vault", false, true, refused),
+    ] {
+        assert_eq!(
+            asked(client, shows_mfa, seen),
+            expected,
+            "{client}, shows MFA: {shows_mfa}, seen before: {seen}"
+        );
+    }
+}
+
+#[test]
 fn who_has_mfa_notices_nothing_of_the_calendar() {
     let (mut facts, now) = weak("openid packages:publish", date(2027, 4, 1));
     facts.login.claims = session_mfa().claims;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::account;
 use crate::calendar::{Calendar, Grace, midnight};
 use crate::diff::Pair;
-use crate::{AccountFacts, AccountId, Exception, Policy};
+use crate::{AccountFacts, AccountId, Exception, Level, Policy};
 
 /// An account at a time.
 #[derive(Debug, Clone)]
@@ -19,9 +19,10 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// Whether the account must by both calendars.
+    /// Whether the account must by both calendars, all that their tiers need.
     pub(super) fn is_held(&self, pair: &Pair) -> bool {
-        pair.both().into_iter().all(|one| self.grace(one).is_none())
+        let in_grace = |policy| self.grace(policy, Level::Mfa).is_some();
+        !pair.both().into_iter().any(in_grace)
     }
 
     /// The same for this account.
@@ -30,14 +31,18 @@ impl Moment {
         self
     }
 
-    /// Whether the account may go without by this policy's calendar.
-    fn grace(&self, policy: &Policy) -> Option<Grace> {
-        policy.calendar()?.due(&self.account).grace(self.now)
+    /// Whether the account may go without by this policy's calendar, at a login of this level.
+    fn grace(&self, policy: &Policy, shown: Level) -> Option<Grace> {
+        policy.calendar()?.due(&self.account, shown).grace(self.now)
     }
 
-    /// What the calendars make of it.
-    fn key(&self, pair: &Pair) -> Key {
-        let [old, new] = pair.both().map(|one| self.grace(one));
+    /// What the calendars make of it, without a second factor and with one.
+    fn key(&self, pair: &Pair) -> [Key; 2] {
+        [Level::None, Level::Mfa].map(|shown| self.key_at(pair, shown))
+    }
+
+    fn key_at(&self, pair: &Pair, shown: Level) -> Key {
+        let [old, new] = pair.both().map(|one| self.grace(one, shown));
         let days = match (old, new) {
             (Some(old), Some(new)) => Some(old.until.cmp(&new.until)),
             (_, _) => None,
@@ -59,7 +64,7 @@ type Key = (
 /// One moment of each kind that the calendars tell apart, and where they disagree the first and the
 /// last day of it.
 pub(super) fn of_each_kind(pair: &Pair, all: Vec<Moment>) -> Vec<Moment> {
-    let mut kinds: BTreeMap<Key, Vec<Moment>> = BTreeMap::new();
+    let mut kinds: BTreeMap<[Key; 2], Vec<Moment>> = BTreeMap::new();
     for moment in all {
         let known = kinds.entry(moment.key(pair)).or_default();
         // In the order of time: what is known is the first, and maybe the last so far.
@@ -68,8 +73,8 @@ pub(super) fn of_each_kind(pair: &Pair, all: Vec<Moment>) -> Vec<Moment> {
     }
     kinds
         .into_iter()
-        .flat_map(|((old, new, _, _), mut moments)| {
-            if old == new {
+        .flat_map(|(key, mut moments)| {
+            if key.iter().all(|(old, new, _, _)| old == new) {
                 moments.truncate(1);
             }
             moments
@@ -126,9 +131,10 @@ pub(super) fn all(pair: &Pair, today: Date) -> Vec<Moment> {
 }
 
 /// Accounts made before and on the days from which accounts are new, each whose day comes first, in
-/// the middle and last, with and without a second factor in the past.
+/// the middle and last; with a second factor in the past too, where only one calendar asks for that:
+/// else who is held by it is like any account that is held, and with MFA like any account.
 fn accounts(calendars: &[&Calendar], today: Date) -> Vec<AccountFacts> {
-    let ratchets = calendars.iter().any(|one| one.ratchet);
+    let only_one_ratchets = matches!(calendars, [old, new] if old.ratchet != new.ratchet);
     let made = calendars.iter().map(|one| midnight(one.new_accounts_from));
     let made: BTreeSet<Timestamp> = made.chain([long_ago(today).made_at]).collect();
     let mut all = Vec::new();
@@ -137,7 +143,7 @@ fn accounts(calendars: &[&Calendar], today: Date) -> Vec<AccountFacts> {
         .flat_map(|made_at| [0, 1 << 63, u64::MAX].map(|spread| (made_at, spread)))
     {
         let account = account(made_at, spread);
-        if ratchets {
+        if only_one_ratchets {
             let first_mfa_at = Some(made_at);
             all.push(AccountFacts {
                 first_mfa_at,

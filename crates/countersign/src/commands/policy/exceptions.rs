@@ -279,7 +279,7 @@ waives = ["publish"]
     fn line(occasion: &str, account: &str, time: &str, waiver: &str) -> Record {
         let line = format!(
             r#"{{"v":1,"time":"{time}","request_id":"r","occasion":"{occasion}","policy":"sha256:00",
-            "outcome":"permit","rule":"exception.{waiver}","waiver":"{waiver}","facts":{{
+            "verdict":{{"outcome":"permit","rule":"exception.{waiver}","waiver":"{waiver}"}},"facts":{{
             "client":"gallery","scopes":["openid"],"login":{{"provider":"github","verified_at":"{time}"}},
             "account":{{"id":"{account}","made_at":"{time}","spread":0}},"remedy":"nothing"}}}}"#
         );

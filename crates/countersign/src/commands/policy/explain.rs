@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     /// The decision log: files, directories, or `-` for stdin
     ///
     /// The default is the one that the configuration names.
-    #[arg(long, value_name = "LOG", num_args = 1.., conflicts_with = "described")]
+    #[arg(long, alias = "against", value_name = "LOG", num_args = 1.., conflicts_with = "described")]
     log: Vec<PathBuf>,
     /// The policy to explain it by
     ///

@@ -21,7 +21,7 @@ const UNSIZED: &str = "{msg} {spinner} {bytes} {bytes_per_sec}";
 #[derive(Debug, Args)]
 pub(super) struct Log {
     /// Recorded decisions: files, directories of them, or `-` for stdin
-    #[arg(long, value_name = "LOG", num_args = 1.., required = true)]
+    #[arg(long, alias = "log", value_name = "LOG", num_args = 1.., required = true)]
     against: Vec<PathBuf>,
     #[command(flatten)]
     manner: Manner,
@@ -31,7 +31,7 @@ pub(super) struct Log {
 #[derive(Debug, Args)]
 pub(super) struct OptionalLog {
     /// Recorded decisions: files, directories of them, or `-` for stdin
-    #[arg(long, value_name = "LOG", num_args = 1..)]
+    #[arg(long, alias = "log", value_name = "LOG", num_args = 1..)]
     against: Vec<PathBuf>,
     #[command(flatten)]
     manner: Manner,
