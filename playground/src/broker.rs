@@ -68,6 +68,7 @@ pub(crate) fn settings(
         authentication: ClientAuthentication::Secret(SecretDigest::of(secret)),
         id_token_algorithm: SigningAlgorithm::Rs256,
         resource: AUDIENCE.to_owned(),
+        may_refresh: false,
         may_vouch: false,
     };
     let resource = Resource {

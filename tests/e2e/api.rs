@@ -148,7 +148,7 @@ async fn only_a_client_with_its_secret_and_the_right_to_it_is_believed() {
         for (method, body) in [("PUT", BODY), ("DELETE", "")] {
             let page = call(&world, method, &path, &as_whom, body).await;
             assert_refused(&page, status, code);
-            let scheme = page.headers.get("www-authenticate").map(String::as_str);
+            let scheme = page.header("www-authenticate");
             let expected = (status == 401).then_some("Basic realm=\"countersign\"");
             assert_eq!(scheme, expected, "{as_whom}");
         }

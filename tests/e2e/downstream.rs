@@ -150,6 +150,24 @@ async fn authlib_signs_people_in_with_each_algorithm_and_authentication() {
 }
 
 #[actix_web::test]
+async fn openid_client_refreshes_introspects_and_revokes() {
+    let world = world().await;
+    for registration in &REGISTRATIONS[..2] {
+        let issuer = &world.broker.issuer;
+        let mut client = RelyingParty::start(Library::OpenIdClient, *registration, issuer);
+        let callback = visit(&world, &mut client, &json!({"provider": "oidc"}), "ann-mfa").await;
+        let first = client.finish(&callback);
+        let answer = client.refresh_and_revoke();
+        for claim in ["iss", "sub", "aud", "acr", "amr", "auth_time"] {
+            assert_eq!(answer["claims"][claim], first["claims"][claim], "{claim}");
+        }
+        assert_eq!(answer["before"]["active"], true, "{answer}");
+        assert_eq!(answer["before"]["sub"], first["claims"]["sub"], "{answer}");
+        assert_eq!(answer["after"], json!({"active": false}));
+    }
+}
+
+#[actix_web::test]
 async fn openid_client_hears_why_a_login_was_refused() {
     check_hears_of_a_refused_login(Library::OpenIdClient).await;
     check_hears_of_an_unmet_request(Library::OpenIdClient).await;

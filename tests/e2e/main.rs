@@ -8,4 +8,5 @@ mod process;
 mod reminder;
 mod screen;
 mod sign_in;
+mod tokens;
 mod upstream;

@@ -92,15 +92,33 @@ impl Site {
     }
 
     async fn redeem(&self, code: &str) -> Tokens {
-        let form = [
+        self.ask_for_tokens(&[
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", BrokerSetup::REDIRECT_URI),
             ("code_verifier", VERIFIER),
+        ])
+        .await
+    }
+
+    async fn refresh(&self, refresh_token: &str) -> Tokens {
+        self.ask_for_tokens(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+        ])
+        .await
+    }
+
+    async fn ask_for_tokens(&self, parameters: &[(&str, &str)]) -> Tokens {
+        let client = [
             ("client_id", "gallery"),
             ("client_secret", BrokerSetup::SECRET),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        ];
+        let form: Vec<(String, String)> = parameters
+            .iter()
+            .chain(&client)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let url = Url::parse(&format!("{}/token", self.installation.issuer)).expect("an address");
         let page = Browser::new().post(&url, &form).await;
         Tokens {

@@ -9,8 +9,8 @@ use actix_web::dev::ServerHandle;
 use countersign_core::{ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Parts, PolicyInForce, Resource, SecretDigest, Settings,
-    SigningAlgorithm,
+    Broker, Client, ClientAuthentication, Clock, Parts, PolicyHandle, PolicyInForce, Resource,
+    SecretDigest, Settings, SigningAlgorithm,
 };
 use countersign_store::Embedded;
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ impl BrokerSetup {
             authentication: ClientAuthentication::Secret(SecretDigest::of(Self::SECRET)),
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: Self::AUDIENCE.into(),
+            may_refresh: false,
             may_vouch: false,
         };
         let resource = Resource {
@@ -81,10 +82,14 @@ impl BrokerSetup {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = TestClock::default();
         let issuer = self.issuer();
-        let handle = self.run(providers, &directory.path().join("data"), clock.clone());
+        let policy_text = self.policy.clone();
+        let data = directory.path().join("data");
+        let (handle, policy) = self.run(providers, &data, clock.clone());
         TestBroker {
             issuer,
             clock,
+            policy,
+            policy_text,
             handle,
             directory,
         }
@@ -95,7 +100,7 @@ impl BrokerSetup {
         providers: impl FnOnce(&Http) -> Vec<Provider>,
         directory: &Path,
         clock: TestClock,
-    ) -> ServerHandle {
+    ) -> (ServerHandle, PolicyHandle) {
         let http = Http::new(PrivateHosts::default()).expect("an HTTP client");
         let providers = providers(&http);
         let issuer = Url::parse(&self.issuer()).expect("an issuer");
@@ -118,8 +123,11 @@ impl BrokerSetup {
                     ..Parts::new(settings, policy, providers, store)
                 };
                 let broker = Broker::new(parts).await.expect("a broker");
+                let policy = broker.policy_handle();
                 let server = broker.serve(listener, 1).expect("a server");
-                sender.send(server.handle()).expect("the test waits");
+                sender
+                    .send((server.handle(), policy))
+                    .expect("the test waits");
                 server.await.expect("the server ends");
             });
         });
@@ -134,11 +142,21 @@ pub struct TestBroker {
     pub issuer: String,
     /// Its clock.
     pub clock: TestClock,
+    policy: PolicyHandle,
+    /// The text of the policy that it began with.
+    pub policy_text: String,
     handle: ServerHandle,
     directory: TempDir,
 }
 
 impl TestBroker {
+    /// Puts another policy in force.
+    pub fn enforce(&self, text: &str) {
+        let policy = Policy::parse("policy.toml", text).unwrap_or_else(|all| panic!("{all}"));
+        let next = PolicyInForce::new(policy, text);
+        self.policy.replace(next, self.clock.now());
+    }
+
     /// What it remembers, read beside it.
     pub fn look(&self) -> Embedded {
         Embedded::open_to_look(&self.directory.path().join("data")).expect("its store")

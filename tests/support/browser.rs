@@ -116,6 +116,11 @@ impl Browser {
 }
 
 impl Page {
+    /// A header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
     async fn read(url: Url, response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
         let text = |value: &reqwest::header::HeaderValue| {

@@ -103,6 +103,11 @@ identifier! {
     |text| is_prefixed(text, "sess_")
 }
 identifier! {
+    /// Countersign's name of what a client may refresh: `grant_…`.
+    GrantId, "a grant id (`grant_` and 1 to 64 letters and digits)",
+    |text| is_prefixed(text, "grant_")
+}
+identifier! {
     /// One sign-in from `/authorize` to its end; spent once. Hexadecimal, 32 digits (128 bits).
     AttemptId, "an attempt id of 32 hexadecimal digits", |text| text.len() == 32 && is_lower_hex(text)
 }
@@ -138,6 +143,13 @@ impl SessionId {
     /// The session that this attempt opens: one owner, so that a cluster keeps both in one slot.
     pub fn of(attempt: &AttemptId) -> Self {
         Self(format!("sess_{attempt}"))
+    }
+}
+
+impl GrantId {
+    /// The grant that the code of this attempt stands for.
+    pub fn of(attempt: &AttemptId) -> Self {
+        Self(format!("grant_{attempt}"))
     }
 }
 

@@ -35,8 +35,8 @@ pub use evidence::{Claim, Claims, Email, Evidence, Identity, Membership, Profile
 pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy};
 pub use id::{
-    AccountId, AttemptId, ClientId, ExceptionName, IdError, OrganizationId, ProviderId, Scope,
-    SessionId, TenantId,
+    AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
+    Scope, SessionId, TenantId,
 };
 pub use policy::preset;
 pub use policy::{

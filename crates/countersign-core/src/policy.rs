@@ -333,6 +333,8 @@ pub struct Lifetimes {
     pub token: SignedDuration,
     /// A session, whatever happens.
     pub session: SignedDuration,
+    /// A session that is not used.
+    pub session_idle: SignedDuration,
 }
 
 impl Default for Lifetimes {
@@ -341,6 +343,7 @@ impl Default for Lifetimes {
             code: SignedDuration::from_secs(60),
             token: SignedDuration::from_mins(10),
             session: SignedDuration::from_hours(12),
+            session_idle: SignedDuration::from_hours(2),
         }
     }
 }

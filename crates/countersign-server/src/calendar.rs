@@ -4,8 +4,8 @@
 //! another day. It is secret so that nobody can choose an account by its day.
 
 use aws_lc_rs::hmac;
-use countersign_core::AccountId;
-use countersign_store::{KeyMaterial, Store, StoredKey};
+use countersign_core::{AccountFacts, AccountId};
+use countersign_store::{Account, KeyMaterial, Store, StoredKey};
 use jiff::Timestamp;
 
 use crate::{BuildError, Entropy};
@@ -17,7 +17,7 @@ const KEY_BYTES: usize = 32;
 
 /// The key that spreads accounts over a period.
 #[derive(Debug)]
-pub(crate) struct CalendarKey {
+pub struct CalendarKey {
     key: hmac::Key,
 }
 
@@ -39,6 +39,25 @@ impl CalendarKey {
         Self::parse(&kept.material)
     }
 
+    /// The key of this installation, if a server has run on this store.
+    pub async fn find(store: &dyn Store) -> Result<Option<Self>, BuildError> {
+        let keys = store.list_keys().await?;
+        let kept = keys.iter().find(|key| key.name == KEY_NAME);
+        kept.map(|key| Self::parse(&key.material)).transpose()
+    }
+
+    /// What the policy decides by, of an account.
+    pub fn facts(&self, account: &Account) -> AccountFacts {
+        AccountFacts {
+            id: account.id.clone(),
+            made_at: account.made_at(),
+            spread: self.spread(&account.id),
+            told_due: account.told_due,
+            first_mfa_at: account.first_mfa_at,
+            email_vouched: account.vouched_email.is_some(),
+        }
+    }
+
     fn parse(material: &KeyMaterial) -> Result<Self, BuildError> {
         // HMAC would take any key, and a short or empty one could be guessed.
         if material.0.len() != KEY_BYTES {
@@ -52,7 +71,7 @@ impl CalendarKey {
     /// Where an account stands: 0 is the beginning of the period, 2^64 its end.
     ///
     /// The first eight bytes, big endian, of HMAC-SHA256 over the account id.
-    pub(crate) fn spread(&self, account: &AccountId) -> u64 {
+    fn spread(&self, account: &AccountId) -> u64 {
         let tag = hmac::sign(&self.key, account.as_str().as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&tag.as_ref()[..8]);

@@ -107,6 +107,9 @@ pub(crate) enum ApiError {
 }
 
 impl OAuthError {
+    /// The policy has come to weigh the login of a grant otherwise than its tokens state.
+    pub(crate) const WEIGHED_OTHERWISE: &'static str = "weighed-otherwise";
+
     pub(crate) fn invalid_request(description: &'static str) -> Failure {
         Self::bad("invalid_request", description)
     }
@@ -118,8 +121,29 @@ impl OAuthError {
     pub(crate) fn unsupported_grant_type() -> Failure {
         Self::bad(
             "unsupported_grant_type",
-            "only `authorization_code` is served",
+            "only `authorization_code` and `refresh_token` are served",
         )
+    }
+
+    pub(crate) fn invalid_scope(description: &'static str) -> Failure {
+        Self::bad("invalid_scope", description)
+    }
+
+    pub(crate) fn unauthorized_client() -> Failure {
+        Self::bad(
+            "unauthorized_client",
+            "this client has no `refresh_token` among its `grant_types`",
+        )
+    }
+
+    /// The same refresh token was presented a moment ago. Not `invalid_grant`, for which a client would
+    /// throw away the session that its other request has just kept.
+    pub(crate) fn too_soon() -> Failure {
+        Failure::Json(Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error: "temporarily_unavailable",
+            description: "another request has just used this refresh token",
+        })
     }
 
     pub(crate) fn invalid_client() -> Failure {
@@ -442,6 +466,12 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
     if error.status == StatusCode::UNAUTHORIZED {
         response.insert_header(("www-authenticate", BASIC));
     }
+    // In seconds (RFC 9110 10.2.3, RFC 7009 2.2.1).
+    match error.status {
+        StatusCode::TOO_MANY_REQUESTS => response.insert_header(("retry-after", "2")),
+        StatusCode::SERVICE_UNAVAILABLE => response.insert_header(("retry-after", "5")),
+        _ => &mut response,
+    };
     response.json(serde_json::json!({
         "error": error.error,
         "error_description": error.description,
@@ -527,7 +557,7 @@ mod tests {
             .chain(providers.iter().map(ProviderError::code))
             .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()))
             .chain(api.iter().map(ApiError::code))
-            .chain([pages::REMINDED]);
+            .chain([pages::REMINDED, OAuthError::WEIGHED_OTHERWISE]);
         for code in codes {
             assert!(
                 DOCUMENTED.contains(&format!("| `{code}` |")),

@@ -29,6 +29,7 @@ use countersign_providers::Provider;
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
 
+pub use calendar::CalendarKey;
 pub use decision_log::{
     DecisionFileSettings, DecisionLog, DecisionLogError, DecisionLogSettings, DecisionLogStatus,
     Dropped, Rotate,
@@ -40,7 +41,6 @@ pub use settings::{
     Client, ClientAuthentication, Resource, SecretDigest, Settings, SettingsError, SigningAlgorithm,
 };
 
-use calendar::CalendarKey;
 use keys::Keys;
 use metrics::Metrics;
 use seal::Sealer;

@@ -40,15 +40,21 @@ fn document(broker: &Broker) -> Value {
         "issuer": settings.issuer(),
         "authorization_endpoint": settings.endpoint("/authorize"),
         "token_endpoint": settings.endpoint("/token"),
+        "introspection_endpoint": settings.endpoint("/introspect"),
+        "revocation_endpoint": settings.endpoint("/revoke"),
         "userinfo_endpoint": settings.endpoint("/userinfo"),
         "jwks_uri": settings.endpoint("/jwks.json"),
         "scopes_supported": scopes.collect::<Vec<_>>(),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
         "token_endpoint_auth_methods_supported":
+            ["client_secret_basic", "client_secret_post", "none"],
+        "introspection_endpoint_auth_methods_supported":
+            ["client_secret_basic", "client_secret_post"],
+        "revocation_endpoint_auth_methods_supported":
             ["client_secret_basic", "client_secret_post", "none"],
         "code_challenge_methods_supported": ["S256"],
         "acr_values_supported": Acr::ALL.map(Acr::as_str),

@@ -32,6 +32,7 @@ struct Counters {
     tokens_issued: Family<Issue, Counter>,
     token_requests_refused: Family<Refusal, Counter>,
     exceptions_used: Family<Waiver, Counter>,
+    refresh_tokens_reused: Family<Issue, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -120,6 +121,15 @@ impl Metrics {
             .inc();
     }
 
+    /// A refresh token of this client's came twice.
+    pub(crate) fn refresh_token_reused(&self, client: &ClientId) {
+        let client = client.to_string();
+        self.counters
+            .refresh_tokens_reused
+            .get_or_create(&Issue { client })
+            .inc();
+    }
+
     /// A decision rests on this exception of the policy.
     pub(crate) fn exception_used(&self, exception: &ExceptionName) {
         let exception = exception.to_string();
@@ -173,6 +183,11 @@ impl Counters {
             "exceptions_used",
             "Decisions that rest on an exception of the policy",
             self.exceptions_used.clone(),
+        );
+        registry.register(
+            "refresh_tokens_reused",
+            "Refresh tokens that came twice, and so ended their grant",
+            self.refresh_tokens_reused.clone(),
         );
     }
 }

@@ -1,7 +1,6 @@
-//! Sealing of what travels in the browser: AES-256-GCM, bound to where it is used.
+//! Sealing of what others carry for us, browsers and clients: AES-256-GCM, bound to where it is used.
 //!
-//! A sealed value opens only under the cookie name, the provider and the purpose that it was
-//! sealed for. Nonces are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
+//! A sealed value opens only under the name, the party and the purpose that it was sealed for. Nonces are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
@@ -23,13 +22,16 @@ pub(crate) enum Purpose {
     Attempt,
     /// A provider's verified answer, between the POST of a `form_post` and the GET that follows.
     Evidence,
+    /// A refresh token, in its client's hands.
+    RefreshToken,
 }
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Attempt => "attempt",
             Self::Evidence => "evidence",
+            Self::RefreshToken => "refresh-token",
         }
     }
 }
@@ -37,20 +39,17 @@ impl Purpose {
 /// Where a sealed value belongs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) cookie: &'a str,
-    pub(crate) provider: &'a str,
+    /// Of the cookie or the parameter that carries it.
+    pub(crate) name: &'a str,
+    /// The provider or the client that it is about.
+    pub(crate) party: &'a str,
     pub(crate) purpose: Purpose,
 }
 
 impl Place<'_> {
     /// The parts can't run into each other: none can hold a line feed.
     fn associated_data(&self) -> String {
-        format!(
-            "{}\n{}\n{}",
-            self.cookie,
-            self.provider,
-            self.purpose.as_str()
-        )
+        format!("{}\n{}\n{}", self.name, self.party, self.purpose.as_str())
     }
 }
 
@@ -125,8 +124,8 @@ mod tests {
     }
 
     const PLACE: Place<'_> = Place {
-        cookie: "__Host-a",
-        provider: "github",
+        name: "__Host-a",
+        party: "github",
         purpose: Purpose::Attempt,
     };
 
@@ -138,11 +137,11 @@ mod tests {
         assert_eq!(open(PLACE).as_deref(), Some("secret"));
         let elsewhere = [
             Place {
-                cookie: "__Host-b",
+                name: "__Host-b",
                 ..PLACE
             },
             Place {
-                provider: "entra",
+                party: "entra",
                 ..PLACE
             },
             Place {

@@ -32,6 +32,8 @@ pub struct Client {
     pub id_token_algorithm: SigningAlgorithm,
     /// The audience of its access tokens; one of [`Settings::resources`].
     pub resource: String,
+    /// Whether it gets refresh tokens.
+    pub may_refresh: bool,
     /// Whether it may vouch for e-mail addresses. Never true of a public one.
     pub may_vouch: bool,
 }
@@ -229,6 +231,7 @@ mod tests {
             authentication,
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: "https://registry.example".into(),
+            may_refresh: false,
             may_vouch: false,
         }
     }

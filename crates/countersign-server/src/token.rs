@@ -1,10 +1,59 @@
-//! Tokens: a code becomes an ID token and an access token; an access token becomes UserInfo.
+//! Tokens: a code or a refresh token becomes an ID token and an access token; an access token
+//! becomes UserInfo; and what any of them is good for is told, or ended.
 
 mod client;
+mod introspect;
+mod issued;
 mod mint;
 mod redeem;
+mod refresh;
+mod revoke;
 mod user_info;
+mod weigh;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_store::StoreError;
+
+use crate::Broker;
+use crate::error::{Failure, OAuthError};
+use crate::web::{Context, Parameters};
 
 pub(crate) use client::authenticate;
-pub(crate) use redeem::redeem;
+pub(crate) use introspect::introspect;
+pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
+
+/// POST `/token` (RFC 6749 3.2).
+pub(crate) async fn token(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(answer(&form, &context).await)
+}
+
+async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let parameters = read(form)?;
+    let client = authenticate(&parameters, context)?;
+    match parameters.one("grant_type") {
+        Some("authorization_code") => redeem::redeem(&parameters, &client, context).await,
+        Some("refresh_token") => refresh::refresh(&parameters, &client, context).await,
+        Some(_) => Err(OAuthError::unsupported_grant_type()),
+        None => Err(OAuthError::invalid_request("`grant_type` is missing")),
+    }
+}
+
+/// The parameters of a form, none of which may stand twice (RFC 6749 3.2).
+fn read(form: &[u8]) -> Result<Parameters, Failure> {
+    let parameters = Parameters::read(form);
+    if parameters.is_repeated() {
+        return Err(OAuthError::invalid_request("a parameter stands twice"));
+    }
+    Ok(parameters)
+}
+
+fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
+    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+    OAuthError::unavailable()
+}

@@ -59,9 +59,11 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/jwks.json", read().to(metadata::key_set))
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
-        .route("/token", web::post().to(token::redeem))
+        .route("/token", web::post().to(token::token))
         .route("/userinfo", web::get().to(token::user_info))
         .route("/userinfo", web::post().to(token::user_info_by_form))
+        .route("/introspect", web::post().to(token::introspect))
+        .route("/revoke", web::post().to(token::revoke))
         .service(api::routes())
         // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))

@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign_core::{
-    AccountId, AttemptId, Claims, ClientId, Evidence, Identity, Profile, ProviderId, Scope,
-    SessionId,
+    AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
+    Scope, SessionId,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Code, CodeDigest, EmailAddress, KeyMaterial, Opening, RegistryAccount,
-    RegistryAccountName, Session, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Code, CodeDigest, EmailAddress, Grace, Grant, IssuedToken, KeyMaterial, Opening,
+    RegistryAccount, RegistryAccountName, Rotated, Session, Store, StoreError, StoredKey,
+    TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -40,6 +41,13 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     an_attempt_is_spent_once_and_the_second_writes_nothing(make().await).await;
     of_many_openings_of_one_attempt_one_is_written(make().await).await;
     a_spent_attempt_outlives_its_session(make().await).await;
+    a_grant_lives_with_its_session_until_it_is_ended(make().await).await;
+    each_refresh_token_is_good_once(make().await).await;
+    of_many_who_refresh_at_once_one_wins_and_nothing_is_ended(make().await).await;
+    a_refresh_token_that_comes_again_late_ends_the_grant(make().await).await;
+    who_lost_the_answer_may_ask_again_for_a_while(make().await).await;
+    a_session_that_is_not_used_ends_and_a_refresh_keeps_it(make().await).await;
+    a_token_ends_with_its_session_its_grant_or_by_itself(make().await).await;
     of_many_who_claim_an_identity_one_wins(make().await).await;
     identities_of_different_kinds_do_not_meet(make().await).await;
     an_account_is_found_by_id_and_by_identity(make().await).await;
@@ -189,6 +197,175 @@ async fn a_spent_attempt_outlives_its_session(store: Arc<dyn Store>) {
     store.sweep(at(ATTEMPT - 1)).await.unwrap();
     let again = store.open_session(opening(1), at(ATTEMPT - 1)).await;
     assert!(matches!(again, Err(StoreError::AttemptSpent)));
+}
+
+/// Longer than a race takes, and shorter than the session.
+const GRACE: Grace = Grace {
+    busy: SignedDuration::from_secs(2),
+    lost: SignedDuration::from_secs(60),
+    idle: SignedDuration::from_secs(600),
+};
+
+fn grant(n: u8) -> Grant {
+    Grant {
+        id: GrantId::of(&attempt(n)),
+        session: session_id(n),
+        client: ClientId::new("registry").expect("a client"),
+        scopes: vec![Scope::new("openid").expect("a scope")],
+        organization: None,
+        acr_values: Vec::new(),
+        acr: Acr::Mfa,
+        amr: vec!["mfa".into()],
+        expires_at: at(SESSION),
+    }
+}
+
+async fn refresh(store: &Arc<dyn Store>, presented: u32, second: i64) -> Rotated {
+    let grant = grant(1);
+    let rotated = store.rotate(&grant.session, &grant.id, presented, GRACE, at(second));
+    rotated.await.unwrap()
+}
+
+async fn with_grant(store: &Arc<dyn Store>) -> Grant {
+    let opening = Opening {
+        idle_until: at(600),
+        ..opening(1)
+    };
+    store.open_session(opening, at(0)).await.unwrap();
+    store.open_grant(grant(1)).await.unwrap();
+    grant(1)
+}
+
+async fn grant_lives(store: &Arc<dyn Store>, second: i64) -> bool {
+    let grant = grant(1);
+    let found = store.grant(&grant.session, &grant.id, at(second)).await;
+    found.unwrap().is_some()
+}
+
+async fn a_grant_lives_with_its_session_until_it_is_ended(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    let again = store.open_grant(grant.clone()).await;
+    assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+    let (session, id) = (&grant.session, &grant.id);
+    let found = store.grant(session, id, at(1)).await.unwrap().unwrap();
+    let parts = (&found.grant, &found.session.id, found.good);
+    assert_eq!(parts, (&grant, session, 0));
+    let elsewhere = store.grant(&session_id(2), id, at(1)).await.unwrap();
+    assert!(elsewhere.is_none(), "found under another session");
+    store.end_grant(&session_id(2), id).await.unwrap();
+    assert!(grant_lives(&store, 1).await, "ended from another session");
+    store.end_grant(session, id).await.unwrap();
+    store.end_grant(session, id).await.unwrap();
+    assert!(!grant_lives(&store, 1).await);
+    assert!(
+        lives(&store, 1, 1).await,
+        "the session ended with its grant"
+    );
+    assert_eq!(refresh(&store, 0, 1).await, Rotated::Unknown);
+}
+
+async fn each_refresh_token_is_good_once(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    for number in 0..3 {
+        let second = 100 * i64::from(number + 1);
+        assert_eq!(
+            refresh(&store, number, second).await,
+            Rotated::Next(number + 1)
+        );
+    }
+    assert_eq!(
+        refresh(&store, 4, 400).await,
+        Rotated::Unknown,
+        "not issued"
+    );
+    store.end_session(&grant.session).await.unwrap();
+    assert_eq!(refresh(&store, 3, 401).await, Rotated::Unknown);
+    assert!(!grant_lives(&store, 401).await);
+}
+
+async fn of_many_who_refresh_at_once_one_wins_and_nothing_is_ended(store: Arc<dyn Store>) {
+    with_grant(&store).await;
+    let rotated = race(
+        &store,
+        |store, _| async move { refresh(&store, 0, 1).await },
+    )
+    .await;
+    let count = |wanted| rotated.iter().filter(|one| **one == wanted).count();
+    let losers = usize::from(RACERS) - 1;
+    assert_eq!(
+        (count(Rotated::Next(1)), count(Rotated::TooSoon)),
+        (1, losers)
+    );
+    assert_eq!(refresh(&store, 1, 10).await, Rotated::Next(2));
+}
+
+async fn a_refresh_token_that_comes_again_late_ends_the_grant(store: Arc<dyn Store>) {
+    with_grant(&store).await;
+    assert_eq!(refresh(&store, 0, 1).await, Rotated::Next(1));
+    assert_eq!(refresh(&store, 0, 61).await, Rotated::Reused);
+    assert_eq!(refresh(&store, 1, 62).await, Rotated::Unknown);
+    assert!(!grant_lives(&store, 62).await);
+}
+
+async fn who_lost_the_answer_may_ask_again_for_a_while(store: Arc<dyn Store>) {
+    with_grant(&store).await;
+    assert_eq!(refresh(&store, 0, 1).await, Rotated::Next(1));
+    assert_eq!(refresh(&store, 0, 2).await, Rotated::TooSoon);
+    assert_eq!(refresh(&store, 0, 4).await, Rotated::Next(2));
+    assert_eq!(
+        refresh(&store, 0, 7).await,
+        Rotated::Next(3),
+        "lost once more"
+    );
+    // Counted from when it came first, or a thief could go on for ever.
+    assert!(grant_lives(&store, 60).await);
+    // The answer was not lost after all: there are two who present tokens of this grant.
+    assert_eq!(refresh(&store, 1, 8).await, Rotated::Reused);
+    assert!(!grant_lives(&store, 8).await);
+}
+
+async fn a_session_that_is_not_used_ends_and_a_refresh_keeps_it(store: Arc<dyn Store>) {
+    with_grant(&store).await;
+    assert!(lives(&store, 1, 599).await);
+    assert!(!lives(&store, 1, 600).await, "not used for ten minutes");
+    assert_eq!(refresh(&store, 0, 599).await, Rotated::Next(1));
+    assert!(lives(&store, 1, 1198).await);
+    assert!(!lives(&store, 1, 1199).await);
+    for (number, second) in (1..).zip((1000..SESSION).step_by(500)) {
+        let rotated = refresh(&store, number, second).await;
+        assert_eq!(rotated, Rotated::Next(number + 1));
+    }
+    assert!(lives(&store, 1, SESSION - 1).await);
+    assert!(!lives(&store, 1, SESSION).await, "used beyond its end");
+}
+
+async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    let token = |jti: &str, grant: Option<&Grant>| IssuedToken {
+        jti: jti.into(),
+        session: session_id(1),
+        grant: grant.map(|grant| grant.id.clone()),
+        expires_at: at(300),
+    };
+    let is_good = async |token: &IssuedToken, second| {
+        let session = store.session_of_token(token, at(second)).await.unwrap();
+        session.is_some()
+    };
+    let (of_grant, bare, other) = (token("a", Some(&grant)), token("b", None), token("c", None));
+    for token in [&of_grant, &bare, &other] {
+        assert!(is_good(token, 1).await);
+        assert!(!is_good(token, 300).await, "it outlived itself");
+    }
+    store.revoke_token(bare.clone()).await.unwrap();
+    store.revoke_token(bare.clone()).await.unwrap();
+    store.sweep(at(299)).await.unwrap();
+    assert!(!is_good(&bare, 299).await);
+    assert!(is_good(&other, 2).await);
+    store.end_grant(&grant.session, &grant.id).await.unwrap();
+    assert!(!is_good(&of_grant, 3).await);
+    assert!(is_good(&other, 3).await);
+    store.end_session(&grant.session).await.unwrap();
+    assert!(!is_good(&other, 4).await);
 }
 
 async fn of_many_who_claim_an_identity_one_wins(store: Arc<dyn Store>) {
@@ -458,6 +635,7 @@ pub fn opening(n: u8) -> Opening {
         attempt: attempt(n),
         attempt_remembered_until: at(ATTEMPT),
         session: session(n),
+        idle_until: at(SESSION),
         code_digest: digest(n),
         code: code(n),
     }

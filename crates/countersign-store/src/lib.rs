@@ -14,15 +14,15 @@ mod record;
 mod registry;
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, AttemptId, Identity, SessionId};
+use countersign_core::{AccountId, AttemptId, GrantId, Identity, SessionId};
 use jiff::Timestamp;
 use thiserror::Error;
 
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
-    Account, Code, CodeDigest, KeyMaterial, Opening, Session, StoredKey, TakenCode, Version,
-    VouchedEmail,
+    Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Opening, Rotated,
+    Session, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
@@ -47,6 +47,45 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Ends a session. Ending one that is not there is no error.
     async fn end_session(&self, id: &SessionId) -> Result<(), StoreError>;
+
+    /// Keeps a grant, whose first refresh token is number 0. [`StoreError::Conflict`] if it is there.
+    async fn open_grant(&self, grant: Grant) -> Result<(), StoreError>;
+
+    /// A live grant of a live session.
+    async fn grant(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<Option<LiveGrant>, StoreError>;
+
+    /// Spends the refresh token with the number `presented` and makes the next one good; keeps the session
+    /// in use. Of many callers at once exactly one gets [`Rotated::Next`].
+    ///
+    /// One that was spent before ends the grant, but for `grace`: whoever presents it now, the
+    /// client or a thief, the other has what it led to.
+    async fn rotate(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        presented: u32,
+        grace: Grace,
+        now: Timestamp,
+    ) -> Result<Rotated, StoreError>;
+
+    /// Ends a grant, and with it every token of it. Ending one that is not there is no error.
+    async fn end_grant(&self, session: &SessionId, grant: &GrantId) -> Result<(), StoreError>;
+
+    /// Ends an access token before its time, and nothing else.
+    async fn revoke_token(&self, token: IssuedToken) -> Result<(), StoreError>;
+
+    /// The live session behind an access token; `None` if that has expired, or it, its grant or
+    /// its session was ended.
+    async fn session_of_token(
+        &self,
+        token: &IssuedToken,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError>;
 
     /// The account that an identity leads to, claiming the identity for `fresh` if it leads nowhere yet.
     ///

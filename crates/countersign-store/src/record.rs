@@ -3,11 +3,11 @@
 use std::fmt;
 
 use countersign_core::{
-    AccountId, Acr, AttemptId, ClientId, Evidence, Identity, OrganizationId, Profile, Scope,
-    SessionId,
+    AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
+    Scope, SessionId,
 };
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{EmailAddress, RegistryAccountName};
@@ -139,6 +139,8 @@ pub struct Opening {
     pub attempt_remembered_until: Timestamp,
     /// The session to open; its id is [`SessionId::of`] the attempt.
     pub session: Session,
+    /// When the session ends unless it is used before: see [`Grace::idle`].
+    pub idle_until: Timestamp,
     /// SHA-256 of the code's secret part.
     pub code_digest: [u8; 32],
     /// What the code stands for.
@@ -159,6 +161,83 @@ pub enum TakenCode {
     Replayed,
     /// It never was, or has expired, or its session has ended.
     Unknown,
+}
+
+/// What a client may go on refreshing, as long as its session lasts: the authorization grant (RFC 6749 1.3).
+///
+/// What it states of the login is kept from its beginning: no refresh may change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name; see [`GrantId::of`].
+    pub id: GrantId,
+    /// The session that it is of.
+    pub session: SessionId,
+    /// The client it was issued to, and to no other.
+    pub client: ClientId,
+    /// The scopes that were granted at first: the most that a refresh can grant.
+    pub scopes: Vec<Scope>,
+    /// The organisation that the person acts for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationId>,
+    /// The `acr_values` that were asked for, ours only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acr_values: Vec<Acr>,
+    /// The `acr` of its tokens.
+    pub acr: Acr,
+    /// The `amr` of its tokens.
+    pub amr: Vec<String>,
+    /// The end of its session, whatever happens.
+    pub expires_at: Timestamp,
+}
+
+/// A grant that can be refreshed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveGrant {
+    /// What was granted.
+    pub grant: Grant,
+    /// Its live session.
+    pub session: Session,
+    /// The number of its good refresh token: 0 is the first.
+    pub good: u32,
+}
+
+/// How forgiving a rotation is to a client that presents a refresh token twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grace {
+    /// For so long after a rotation the same token comes from the same moment: of many at once one
+    /// has won, and the others are told to wait.
+    pub busy: SignedDuration,
+    /// For so long after it was first presented a token may be presented again, since the answer
+    /// may have been lost. The one that it had led to is then no longer good.
+    pub lost: SignedDuration,
+    /// For how long the session lives on unless it is used again.
+    pub idle: SignedDuration,
+}
+
+/// What became of a refresh token that was presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    /// It is spent; the good one is now this.
+    Next(u32),
+    /// Another request has just spent it: see [`Grace::busy`]. Nothing has changed.
+    TooSoon,
+    /// It was spent before, and somebody else may have it: the grant has been ended (RFC 9700 4.14.2).
+    Reused,
+    /// There is no such grant, or it or its session has ended.
+    Unknown,
+}
+
+/// An access token, as far as it can be ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// The `jti`.
+    pub jti: String,
+    /// The `sid`.
+    pub session: SessionId,
+    /// The grant that it belongs to, if that can be refreshed.
+    pub grant: Option<GrantId>,
+    /// The `exp`.
+    pub expires_at: Timestamp,
 }
 
 /// A signing or sealing key under a name that says what it is for (`id-token-rs256`, …).

@@ -118,6 +118,13 @@ pub struct CountersignClaim {
         skip_serializing_if = "Option::is_none"
     )]
     pub waiver: Option<String>,
+    /// What the token belongs to where it can be refreshed: all tokens of a grant end together.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub grant: Option<String>,
 }
 
 /// A set of scopes; one space-separated string in JSON, in alphabetical order.

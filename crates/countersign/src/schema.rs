@@ -357,13 +357,22 @@ fn lifetimes() -> Value {
         "A session.",
         table(
             &["absolute"],
-            [(
-                "absolute",
-                described(
-                    "When it ends, whatever happens: 30d at most.",
-                    with_default(duration(&["12h", "8h"]), "12h"),
+            [
+                (
+                    "absolute",
+                    described(
+                        "When it ends, whatever happens: 30d at most.",
+                        with_default(duration(&["12h", "8h"]), "12h"),
+                    ),
                 ),
-            )],
+                (
+                    "idle",
+                    described(
+                        "When it ends unless a client refreshes its tokens before; not longer than `absolute`.",
+                        with_default(duration(&["2h", "30m"]), "2h"),
+                    ),
+                ),
+            ],
         ),
     );
     described(

@@ -16,6 +16,7 @@ fn client(authentication: ClientAuthentication) -> Client {
         authentication,
         id_token_algorithm: SigningAlgorithm::Rs256,
         resource: BrokerSetup::AUDIENCE.into(),
+        may_refresh: false,
         may_vouch: false,
     }
 }
@@ -417,7 +418,6 @@ async fn a_token_request_says_each_thing_once_and_by_one_method() {
     for grant in [
         "password",
         "client_credentials",
-        "refresh_token",
         "implicit",
         "AUTHORIZATION_CODE",
     ] {

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 14] = [
+const ROUTES: [(&str, &[&str]); 16] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -20,7 +20,19 @@ const ROUTES: [(&str, &[&str]); 14] = [
     ("/callback/oidc/reminder/continue", &["GET"]),
     ("/token", &["POST"]),
     ("/userinfo", &["GET", "POST"]),
+    ("/introspect", &["POST"]),
+    ("/revoke", &["POST"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
+];
+
+/// Those that take a form.
+const TAKING_FORMS: [&str; 6] = [
+    "/token",
+    "/userinfo",
+    "/introspect",
+    "/revoke",
+    "/authorize",
+    "/callback/oidc",
 ];
 
 const METHODS: [&str; 9] = [
@@ -51,13 +63,9 @@ const CACHEABLE: [&str; 5] = [
 #[track_caller]
 fn assert_guarded(page: &Page, why: &str) {
     for (name, value) in HEADERS {
-        assert_eq!(
-            page.headers.get(name).map(String::as_str),
-            Some(value),
-            "{why}: {name}"
-        );
+        assert_eq!(page.header(name), Some(value), "{why}: {name}");
     }
-    let kept = page.headers.get("cache-control").map_or("", String::as_str);
+    let kept = page.header("cache-control").unwrap_or_default();
     let may_keep = page.status == 200 && CACHEABLE.iter().any(|path| why.contains(path));
     assert!(may_keep || kept == "no-store", "{why}: `{kept}`");
     assert!(
@@ -102,13 +110,21 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
                 .expect("an address of ours")
         })
         .collect();
-    let attacked: BTreeSet<&str> = ["/authorize", "/token", "/userinfo", "/jwks.json"].into();
+    let attacked = [
+        "/authorize",
+        "/token",
+        "/userinfo",
+        "/introspect",
+        "/revoke",
+        "/jwks.json",
+    ];
+    let attacked: BTreeSet<&str> = attacked.into();
     assert_eq!(named, attacked, "a new endpoint needs its attacks here");
     let grants = &members["grant_types_supported"];
     assert_eq!(
         *grants,
-        serde_json::json!(["authorization_code"]),
-        "a new grant needs its attacks in `code`"
+        serde_json::json!(["authorization_code", "refresh_token"]),
+        "a new grant needs its attacks in `code` or `tokens`"
     );
 }
 
@@ -120,7 +136,7 @@ async fn requests_that_are_too_large_or_not_text_are_refused_without_harm() {
     let page = wire::get(issuer, &long, &[]).await;
     assert_eq!(page.status, 414);
     assert_guarded(&page, "a long target");
-    for path in ["/token", "/userinfo", "/authorize", "/callback/oidc"] {
+    for path in TAKING_FORMS {
         let page = wire::send("POST", issuer, path, &[], &"a=b&".repeat(20_000)).await;
         assert_eq!(page.status, 413, "80 KB at {path}: {}", page.body);
         assert_guarded(&page, path);
@@ -166,7 +182,7 @@ async fn requests_that_are_too_large_or_not_text_are_refused_without_harm() {
         "a",
         "==&&==",
     ] {
-        for path in ["/token", "/userinfo", "/authorize", "/callback/oidc"] {
+        for path in TAKING_FORMS {
             let page = wire::send("POST", issuer, path, &[], body).await;
             let to = page
                 .location

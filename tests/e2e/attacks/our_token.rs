@@ -73,7 +73,7 @@ fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
 
 #[track_caller]
 fn assert_unauthorized(page: &Page, why: &str) {
-    let challenge = page.headers.get("www-authenticate").map(String::as_str);
+    let challenge = page.header("www-authenticate");
     assert_eq!(page.status, 401, "{why}: {}", page.body);
     assert!(
         challenge.is_some_and(|one| one.contains("invalid_token")),

@@ -30,6 +30,7 @@ async fn world() -> World {
             authentication: ClientAuthentication::Public,
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: BrokerSetup::AUDIENCE.into(),
+            may_refresh: false,
             may_vouch: false,
         };
         setup

@@ -2,6 +2,7 @@
 
 use countersign_dev_idp::Edit;
 use countersign_server::Clock;
+use countersign_store::{Account, Store};
 use countersign_tests::{BrokerSetup, Browser, Login, Outcome, TestClock, Tokens, World};
 use jiff::civil::Date;
 use jiff::{ToSpan, tz::TimeZone};
@@ -131,6 +132,62 @@ async fn who_has_a_second_factor_notices_nothing_and_is_held_to_it() {
         Channel::Back.edit(behaviour, Edit::set("amr", json!(["pwd"])));
     });
     assert_eq!(ends(&world, &login).await, "refused: mfa-absent");
+}
+
+/// The accounts that there are, each with how often its record was written.
+async fn accounts(world: &World) -> Vec<(Account, u64)> {
+    let store = world.broker.look();
+    let mut found = Vec::new();
+    for account in store.list_accounts(None, 100).await.expect("a store") {
+        let record = store.account(&account.id).await.expect("a store");
+        let (account, version) = record.expect("an account");
+        found.push((account, version.0));
+    }
+    found
+}
+
+/// Cases 22 and 24: first the second factor, then the account; and what was shown is kept with it.
+#[actix_web::test]
+async fn who_is_new_steps_up_before_there_is_an_account_of_theirs() {
+    let world = world(&calendar("remind")).await;
+    world.broker.clock.advance(3 * SECONDS_A_DAY);
+    for (provider, weak, strong) in [
+        ("microsoft", "ben-password", "mia-mfa"),
+        ("entra", "bob-password", "ann-mfa"),
+    ] {
+        let before = accounts(&world).await.len();
+        let first = first_ends(&world, &Login::new(provider, weak)).await;
+        assert_eq!(first, "step-up: mfa-absent", "{provider}");
+        assert_eq!(accounts(&world).await.len(), before, "{provider}");
+        tokens(&world, &Login::new(provider, strong)).await;
+        let made = accounts(&world).await;
+        assert_eq!(made.len(), before + 1, "{provider}");
+        let has_shown = |(account, _): &(Account, u64)| account.first_mfa_at.is_some();
+        assert!(made.iter().all(has_shown), "{provider}: {made:?}");
+    }
+}
+
+/// Cases 24, 25 and 28: what a login showed is kept with its account, from the first time on, and
+/// not written again.
+#[actix_web::test]
+async fn the_first_second_factor_is_kept_and_not_written_again() {
+    let world = world(&calendar("remind")).await;
+    tokens(&world, &weak("openid")).await;
+    let [(account, _)] = &accounts(&world).await[..] else {
+        panic!("not one account");
+    };
+    assert_eq!(account.first_mfa_at, None, "nothing was shown");
+    let ann = Login::new("oidc", "ann-mfa").with("scope", "openid");
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        tokens(&world, &ann).await;
+        let all = accounts(&world).await;
+        let of_ann = all.into_iter().find(|(one, _)| one.first_mfa_at.is_some());
+        written.push(of_ann.expect("the account of who showed it"));
+        world.broker.clock.advance(3600);
+    }
+    assert_eq!(written[0], written[1]);
+    assert_eq!(written[0], written[2]);
 }
 
 #[actix_web::test]

@@ -106,6 +106,7 @@ async fn a_table_is_imported_and_what_it_said_can_be_looked_up() {
         "{out}"
     );
     assert!(out.contains("day that was told: none yet"), "{out}");
+    assert!(out.contains("must show a second factor: now"), "{out}");
     assert!(!out.contains("dan@"), "{out}");
     let (code, out, err) = run(&here, &["show", "eve"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));

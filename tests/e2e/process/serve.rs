@@ -104,6 +104,52 @@ async fn what_was_acknowledged_survives_kill_minus_nine() {
     assert_eq!(page.status, 401, "a code that came twice ends its session");
 }
 
+/// A client refreshes all the time, and the program is killed under it again and again. The client keeps
+/// the last token that it got; where the answer was lost it presents that one again.
+#[actix_web::test]
+async fn no_refresh_that_was_acknowledged_is_lost_to_kill_minus_nine() {
+    let site = std::sync::Arc::new(Site::new().await);
+    let grants = "[client.gallery]\ngrant_types = [\"authorization_code\", \"refresh_token\"]";
+    site.installation
+        .replace("countersign.toml", "[client.gallery]", grants);
+    let mut program = site.installation.start();
+    let first = site.redeem(&site.code().await).await;
+    let spent = first.text("refresh_token").to_owned();
+    let mut good = spent.clone();
+    for round in 0..5 {
+        for _ in 0..=round {
+            good = refreshed(&site, &good).await;
+        }
+        let on_its_way = {
+            let (site, token) = (std::sync::Arc::clone(&site), good.clone());
+            // The program may be gone before it answers.
+            tokio::task::spawn(async move { site.refresh(&token).await })
+        };
+        tokio::task::yield_now().await;
+        program.kill();
+        on_its_way.abort();
+        program = site.installation.start();
+        good = refreshed(&site, &good).await;
+    }
+    // Nor is it forgotten what was spent.
+    let replayed = site.refresh(&spent).await;
+    assert_eq!(replayed.body["error"], json!("invalid_grant"));
+    let ended = site.refresh(&good).await;
+    assert_eq!(ended.body["error"], json!("invalid_grant"));
+}
+
+/// The next refresh token; asks again for as long as it is told to wait.
+async fn refreshed(site: &Site, token: &str) -> String {
+    loop {
+        let tokens = site.refresh(token).await;
+        match tokens.status {
+            200 => return tokens.text("refresh_token").to_owned(),
+            429 => tokio::time::sleep(Duration::from_millis(500)).await,
+            other => panic!("{other}: {}", tokens.body),
+        }
+    }
+}
+
 #[actix_web::test]
 async fn an_attempt_that_was_begun_before_a_restart_ends_after_it() {
     let site = Site::new().await;

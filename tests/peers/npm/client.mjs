@@ -5,6 +5,8 @@
 //
 //   {"begin": {"provider": "oidc"}}   → {"authorize": "https://…"}
 //   {"finish": "https://…/callback?…"} → {"claims": {…}, "user_info": {…}} or {"error": "access_denied", …}
+//   {"refresh": true}                  → {"claims": {…}, "before": {…}, "after": {…}}: introspected before and after the
+//                                        revocation of the refresh token
 
 import * as readline from "node:readline";
 import * as client from "openid-client";
@@ -25,6 +27,7 @@ const configuration = await client.discovery(new URL(issuer), client_id, registr
 client.enableNonRepudiationChecks(configuration);
 
 let expected;
+let refresh_token;
 
 async function begin(parameters) {
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
@@ -45,6 +48,7 @@ async function finish(callback) {
   try {
     const tokens = await client.authorizationCodeGrant(configuration, new URL(callback), expected);
     const claims = tokens.claims();
+    refresh_token = tokens.refresh_token;
     const user_info = await client.fetchUserInfo(configuration, tokens.access_token, claims.sub);
     return { claims, user_info };
   } catch (error) {
@@ -52,8 +56,20 @@ async function finish(callback) {
   }
 }
 
+async function refresh() {
+  const tokens = await client.refreshTokenGrant(configuration, refresh_token);
+  const introspect = () => client.tokenIntrospection(configuration, tokens.access_token);
+  const before = await introspect();
+  await client.tokenRevocation(configuration, tokens.refresh_token);
+  return { claims: tokens.claims(), before, after: await introspect() };
+}
+
+async function answer(command) {
+  if (command.begin) return begin(command.begin);
+  return command.refresh ? refresh() : finish(command.finish);
+}
+
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
-  const answer = command.begin ? await begin(command.begin) : await finish(command.finish);
-  console.log(JSON.stringify(answer));
+  console.log(JSON.stringify(await answer(command)));
 }

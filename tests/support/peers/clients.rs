@@ -67,6 +67,7 @@ impl Registration {
             },
             id_token_algorithm: self.algorithm,
             resource: BrokerSetup::AUDIENCE.into(),
+            may_refresh: true,
             may_vouch: false,
         }
     }
@@ -102,6 +103,12 @@ impl RelyingParty {
         let answer = self.peer.ask(&json!({ "begin": parameters }));
         let url = answer["authorize"].as_str().expect("an address");
         Url::parse(url).expect("an address")
+    }
+
+    /// Refreshes what it got, asks what the new access token is good for, revokes the refresh token, and
+    /// asks again: `claims` of the new ID token, `before`, `after`.
+    pub fn refresh_and_revoke(&mut self) -> Value {
+        self.peer.ask(&json!({ "refresh": true }))
     }
 
     /// What it makes of the callback: `claims` and `user_info`, or `error`.

@@ -43,7 +43,7 @@ impl Candidate {
 
     /// What the policy decides by.
     pub(crate) fn facts(&self, context: &Context<'_>) -> AccountFacts {
-        facts(&self.account, context)
+        context.broker.calendar.facts(&self.account)
     }
 
     /// Remembers that this login was let in; answers with the account's id.
@@ -132,18 +132,6 @@ async fn reread(store: &dyn Store, id: &AccountId) -> Result<Candidate, StoreErr
             version: Some(version),
         }),
         None => Err(StoreError::Conflict),
-    }
-}
-
-/// What the policy decides by, of an account.
-pub(crate) fn facts(account: &Account, context: &Context<'_>) -> AccountFacts {
-    AccountFacts {
-        id: account.id.clone(),
-        made_at: account.made_at(),
-        spread: context.broker.calendar.spread(&account.id),
-        told_due: account.told_due,
-        first_mfa_at: account.first_mfa_at,
-        email_vouched: account.vouched_email.is_some(),
     }
 }
 

@@ -146,8 +146,8 @@ fn seal(
 ) -> Result<(String, String), Failure> {
     let name = name(&attempt.id, purpose);
     let place = Place {
-        cookie: &name,
-        provider: attempt.provider.as_str(),
+        name: &name,
+        party: attempt.provider.as_str(),
         purpose,
     };
     let broker = context.broker;
@@ -171,19 +171,15 @@ fn unseal<T: serde::de::DeserializeOwned>(
         return None;
     };
     let place = Place {
-        cookie: &name,
-        provider,
+        name: &name,
+        party: provider,
         purpose,
     };
     context.broker.sealer.open(sealed, place)
 }
 
 fn name(id: &AttemptId, purpose: Purpose) -> String {
-    let kind = match purpose {
-        Purpose::Attempt => "attempt",
-        Purpose::Evidence => "evidence",
-    };
-    format!("{PREFIX}{kind}-{id}")
+    format!("{PREFIX}{}-{id}", purpose.as_str())
 }
 
 fn cookie(name: String, value: String, lifetime: Duration) -> Cookie<'static> {

@@ -124,6 +124,7 @@ impl Ending {
                 opened_at: context.now,
                 expires_at: context.now + lifetimes.session,
             },
+            idle_until: context.now + lifetimes.session_idle,
             code_digest,
             code: Code {
                 client: request.client.clone(),

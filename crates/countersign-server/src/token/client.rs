@@ -9,6 +9,19 @@ use crate::error::{Failure, OAuthError};
 use crate::settings::ClientAuthentication;
 use crate::web::{Context, Parameters};
 
+/// Authenticates a client that has a secret (RFC 7662 2.1): what others ask, anybody could.
+pub(super) fn authenticate_with_secret(
+    parameters: &Parameters,
+    context: &Context<'_>,
+) -> Result<ClientId, Failure> {
+    let id = authenticate(parameters, context)?;
+    let client = context.broker.settings.clients.get(&id);
+    match client.map(|client| &client.authentication) {
+        Some(ClientAuthentication::Secret(_)) => Ok(id),
+        Some(ClientAuthentication::Public) | None => Err(OAuthError::invalid_client()),
+    }
+}
+
 /// Authenticates the client, by exactly one method.
 pub(crate) fn authenticate(
     parameters: &Parameters,

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{Email, Permit, Scope, Unmet};
+use countersign_core::{Email, GrantId, Permit, Scope, Unmet};
 use countersign_store::{Account, Session};
 use countersign_verifier::{Claims, CountersignClaim};
 use serde::Serialize;
@@ -18,11 +18,13 @@ use crate::settings::Client;
 use crate::web::Context;
 
 /// What the tokens are made from.
-pub(super) struct Grant<'a> {
+pub(super) struct Minting<'a> {
     pub(super) permit: &'a Permit,
     pub(super) session: &'a Session,
     pub(super) account: &'a Account,
     pub(super) nonce: Option<&'a str>,
+    /// What they belong to, if it can be refreshed.
+    pub(super) grant: Option<&'a GrantId>,
 }
 
 /// An ID token (OpenID Connect Core 2).
@@ -82,28 +84,36 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Mints the tokens of a grant and answers with them (RFC 6749 5.1).
-pub(super) fn answer(grant: &Grant<'_>, context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let Some(client) = context.broker.settings.clients.get(grant.permit.client()) else {
+/// Mints the tokens and answers with them (RFC 6749 5.1).
+pub(super) fn answer(
+    minting: &Minting<'_>,
+    refresh_token: Option<&str>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let Some(client) = context.broker.settings.clients.get(minting.permit.client()) else {
         return Err(OAuthError::invalid_client());
     };
-    let times = Times::of(grant, context);
+    let times = Times::of(minting, context);
     if times.exp <= times.iat {
         return Err(OAuthError::invalid_grant("evidence-too-old"));
     }
-    let access_token = access_token(grant, client, &times, context).map_err(not_signed)?;
+    let access_token = access_token(minting, client, &times, context).map_err(not_signed)?;
     let mut body = json!({
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": times.exp - times.iat,
-        "scope": scope(grant.permit),
+        "scope": scope(minting.permit),
     });
-    if !grant.permit.unmet().is_empty() {
-        body["unmet_scopes"] = grant.permit.unmet().iter().map(unmet_scope).collect();
+    if let Some(refresh_token) = refresh_token {
+        body["refresh_token"] = refresh_token.into();
     }
-    if grant.permit.scopes().contains("openid") {
-        body["id_token"] = id_token(grant, client, &times, &access_token, context)?.into();
+    if !minting.permit.unmet().is_empty() {
+        body["unmet_scopes"] = minting.permit.unmet().iter().map(unmet_scope).collect();
     }
+    if minting.permit.scopes().contains("openid") {
+        body["id_token"] = id_token(minting, client, &times, &access_token, context)?.into();
+    }
+    context.broker.metrics.token_issued(minting.permit.client());
     Ok(HttpResponse::Ok()
         .insert_header(("pragma", "no-cache"))
         .json(body))
@@ -116,9 +126,9 @@ struct Times {
 
 impl Times {
     /// No token outlives its permit.
-    fn of(grant: &Grant<'_>, context: &Context<'_>) -> Self {
+    fn of(minting: &Minting<'_>, context: &Context<'_>) -> Self {
         let by_lifetime = context.now + context.policy().lifetimes().token;
-        let exp = grant
+        let exp = minting
             .permit
             .not_after()
             .map_or(by_lifetime, |end| end.min(by_lifetime));
@@ -131,23 +141,23 @@ impl Times {
 
 /// RFC 9068.
 fn access_token(
-    grant: &Grant<'_>,
+    minting: &Minting<'_>,
     client: &Client,
     times: &Times,
     context: &Context<'_>,
 ) -> Result<String, NotSigned> {
-    let permit = grant.permit;
+    let permit = minting.permit;
     let broker = context.broker;
     let claims = Claims {
         iss: broker.settings.issuer().to_owned(),
-        sub: grant.session.account.to_string(),
+        sub: minting.session.account.to_string(),
         aud: client.resource.clone(),
         client_id: permit.client().to_string(),
         scope: scope(permit).parse().map_err(|_| NotSigned)?,
         acr: Some(permit.acr().as_str().to_owned()),
         amr: permit.amr().to_vec(),
         auth_time: permit.auth_time().map(jiff::Timestamp::as_second),
-        sid: Some(grant.session.id.to_string()),
+        sid: Some(minting.session.id.to_string()),
         jti: broker.entropy.hex::<16>(),
         iat: times.iat,
         exp: times.exp,
@@ -164,6 +174,7 @@ fn access_token(
                 .collect(),
             mfa_due: permit.mfa_due().map(|day| day.to_string()),
             waiver: permit.waiver().map(ToString::to_string),
+            grant: minting.grant.map(ToString::to_string),
         }),
     };
     let resource = broker
@@ -175,29 +186,29 @@ fn access_token(
 }
 
 fn id_token(
-    grant: &Grant<'_>,
+    minting: &Minting<'_>,
     client: &Client,
     times: &Times,
     access_token: &str,
     context: &Context<'_>,
 ) -> Result<String, Failure> {
-    let permit = grant.permit;
+    let permit = minting.permit;
     let broker = context.broker;
     let has_scope = |scope: &str| permit.scopes().contains(scope);
     let claims = IdTokenClaims {
         iss: broker.settings.issuer(),
-        sub: grant.session.account.as_str(),
+        sub: minting.session.account.as_str(),
         aud: permit.client().as_str(),
         azp: permit.client().as_str(),
         exp: times.exp,
         iat: times.iat,
         auth_time: permit.auth_time().map(jiff::Timestamp::as_second),
-        nonce: grant.nonce,
+        nonce: minting.nonce,
         acr: permit.acr().as_str(),
         amr: permit.amr(),
-        sid: grant.session.id.as_str(),
+        sid: minting.session.id.as_str(),
         at_hash: at_hash(access_token, client.id_token_algorithm),
-        person: Person::of(grant.account, has_scope),
+        person: Person::of(minting.account, has_scope),
     };
     broker
         .keys

@@ -2,11 +2,11 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use countersign_core::SessionId;
 use countersign_store::{Account, StoreError};
-use countersign_verifier::{Claims, Error, Expectations, bearer};
+use countersign_verifier::{Claims, Error, bearer};
 use serde::Serialize;
 
+use super::issued::{session_of, verified};
 use super::mint::Person;
 use crate::Broker;
 use crate::web::{Context, Parameters};
@@ -56,21 +56,11 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
 async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
     let broker = context.broker;
     let raw = presented(in_form, context)?;
-    let expected = Expectations::for_any_audience(broker.settings.issuer());
-    let now = context.now.as_second();
-    let token = countersign_verifier::verify(raw, broker.keys.verifying(), &expected, now)?;
+    let token = verified(raw, context)?;
     token.require_scope("openid")?;
     let claims = token.into_claims();
-    let session = claims
-        .sid
-        .as_deref()
-        .and_then(|sid| SessionId::new(sid).ok());
-    let session = session.ok_or(Error::Expired)?;
-    let session = broker
-        .store
-        .session(&session, context.now)
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let session = session_of(&claims, context).await;
+    let session = session.map_err(|error| unavailable(&error))?;
     let session = session.ok_or(Error::Expired)?;
     let account = broker
         .store

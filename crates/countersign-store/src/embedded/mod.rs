@@ -8,6 +8,7 @@
 mod account;
 mod database;
 mod directory;
+mod grant;
 mod key;
 mod reader;
 mod registry_account;
@@ -20,7 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, Identity, SessionId};
+use countersign_core::{AccountId, GrantId, Identity, SessionId};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -29,8 +30,8 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, Opening, RegistryAccount, RegistryAccountName, Session, Store, StoreError,
-    StoredKey, TakenCode, Version,
+    Account, CodeDigest, Grace, Grant, IssuedToken, LiveGrant, Opening, RegistryAccount,
+    RegistryAccountName, Rotated, Session, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -125,6 +126,59 @@ impl Store for Embedded {
             .await
     }
 
+    async fn open_grant(&self, grant: Grant) -> Result<(), StoreError> {
+        self.state
+            .run(move |connection| grant::open(connection, &grant))
+            .await
+    }
+
+    async fn grant(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<Option<LiveGrant>, StoreError> {
+        self.state_reader
+            .read(|connection| grant::find(connection, session, grant, now))
+    }
+
+    async fn rotate(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        presented: u32,
+        grace: Grace,
+        now: Timestamp,
+    ) -> Result<Rotated, StoreError> {
+        let of = (session.clone(), grant.clone());
+        let rotate = move |connection: &Connection| {
+            grant::rotate(connection, (&of.0, &of.1), presented, grace, now)
+        };
+        self.state.run(rotate).await
+    }
+
+    async fn end_grant(&self, session: &SessionId, grant: &GrantId) -> Result<(), StoreError> {
+        let of = (session.clone(), grant.clone());
+        self.state
+            .run(move |connection| grant::end(connection, &of.0, &of.1))
+            .await
+    }
+
+    async fn revoke_token(&self, token: IssuedToken) -> Result<(), StoreError> {
+        self.state
+            .run(move |connection| grant::revoke(connection, &token))
+            .await
+    }
+
+    async fn session_of_token(
+        &self,
+        token: &IssuedToken,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        self.state_reader
+            .read(|connection| grant::session_of(connection, token, now))
+    }
+
     async fn claim_identity(
         &self,
         identity: &Identity,
@@ -217,7 +271,10 @@ impl Store for Embedded {
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
-        let sweep = move |connection: &Connection| sign_in::sweep(connection, now, SWEPT_AT_ONCE);
+        let sweep = move |connection: &Connection| {
+            let sign_ins = sign_in::sweep(connection, now, SWEPT_AT_ONCE)?;
+            Ok(sign_ins.max(grant::sweep(connection, now, SWEPT_AT_ONCE)?))
+        };
         while self.state.run(sweep).await? == SWEPT_AT_ONCE {}
         Ok(())
     }

@@ -17,7 +17,8 @@ pub(super) const TABLES: &str = "
         n                  INTEGER PRIMARY KEY,
         session_id         TEXT NOT NULL UNIQUE,  -- names the attempt too: `sess_` and its id
         session            TEXT,                  -- JSON; null once ended
-        session_expires_at INTEGER NOT NULL,      -- this and all times: microseconds since 1970
+        session_expires_at INTEGER NOT NULL,      -- its end or its idle limit, whichever comes first;
+                                                  -- this and all times: microseconds since 1970
         code_digest        BLOB NOT NULL,         -- SHA-256 of the code's secret part
         code               TEXT,                  -- JSON; null once taken
         code_expires_at    INTEGER NOT NULL,
@@ -52,7 +53,8 @@ impl Row {
                 opening.session.id
             )));
         }
-        let session_expires_at = micros(opening.session.expires_at);
+        let session_ends_at = micros(opening.session.expires_at);
+        let session_expires_at = session_ends_at.min(micros(opening.idle_until));
         let code_expires_at = micros(opening.code.expires_at);
         Ok(Self {
             session_id,
@@ -62,7 +64,7 @@ impl Row {
             code: to_json(&opening.code)?,
             code_expires_at,
             forget_at: micros(opening.attempt_remembered_until)
-                .max(session_expires_at)
+                .max(session_ends_at)
                 .max(code_expires_at),
         })
     }
@@ -154,6 +156,17 @@ pub(super) fn session(
         Some(row) => read_session(id, row.get_ref(0)?).map(Some),
         None => Ok(None),
     }
+}
+
+/// Keeps a live session in use: its idle limit is now at this time.
+pub(super) fn keep(
+    connection: &Connection,
+    id: &SessionId,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    const KEEP: &str = "UPDATE sign_in SET session_expires_at = ?2 WHERE session_id = ?1";
+    execute(connection, KEEP, params![id.as_str(), micros(until)])?;
+    Ok(())
 }
 
 /// Ends a session, if it is there.

@@ -249,7 +249,7 @@ fn a_second_store_in_the_same_directory_is_refused() {
 
 #[test]
 fn the_schema_of_a_newer_version_is_refused() {
-    for (file, version) in [("state.db", 2), ("durable.db", 99), ("state.db", -1)] {
+    for (file, version) in [("state.db", 3), ("durable.db", 99), ("state.db", -1)] {
         let (directory, store) = fresh();
         drop(store);
         let database = Connection::open(data(&directory).join(file)).unwrap();

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use countersign_core::SessionId;
+use countersign_core::{GrantId, SessionId};
 use jiff::civil::date;
 use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::at;
-use crate::{CodeDigest, Embedded, Opening, Session, StoredKey, TakenCode};
+use crate::{
+    CodeDigest, Embedded, Grace, Grant, IssuedToken, LiveGrant, Opening, Rotated, Session,
+    StoredKey, TakenCode,
+};
 
 const ANN: &str = "ann";
 const BOB: &str = "bob";
@@ -418,6 +421,46 @@ impl Store for Dying {
 
     async fn end_session(&self, _: &SessionId) -> Result<(), StoreError> {
         unreachable!("an import ends no session")
+    }
+
+    async fn open_grant(&self, _: Grant) -> Result<(), StoreError> {
+        unreachable!("an import opens no grant")
+    }
+
+    async fn grant(
+        &self,
+        _: &SessionId,
+        _: &GrantId,
+        _: Timestamp,
+    ) -> Result<Option<LiveGrant>, StoreError> {
+        unreachable!("an import reads no grant")
+    }
+
+    async fn rotate(
+        &self,
+        _: &SessionId,
+        _: &GrantId,
+        _: u32,
+        _: Grace,
+        _: Timestamp,
+    ) -> Result<Rotated, StoreError> {
+        unreachable!("an import refreshes nothing")
+    }
+
+    async fn end_grant(&self, _: &SessionId, _: &GrantId) -> Result<(), StoreError> {
+        unreachable!("an import ends no grant")
+    }
+
+    async fn revoke_token(&self, _: IssuedToken) -> Result<(), StoreError> {
+        unreachable!("an import revokes nothing")
+    }
+
+    async fn session_of_token(
+        &self,
+        _: &IssuedToken,
+        _: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        unreachable!("an import reads no session")
     }
 
     async fn claim_identity(&self, of: &Identity, to: AccountId) -> Result<AccountId, StoreError> {

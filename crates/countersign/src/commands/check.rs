@@ -87,6 +87,9 @@ impl Summary<'_> {
             ClientAuthentication::Secret(_) => "by its secret",
         };
         writeln!(f, "  authenticates: {authentication}")?;
+        if client.may_refresh {
+            writeln!(f, "  gets refresh tokens")?;
+        }
         if client.may_vouch {
             writeln!(f, "  vouches for e-mail addresses")?;
         }

@@ -16,6 +16,17 @@ const ALGORITHMS: [(&str, SigningAlgorithm); 3] = [
     ("EdDSA", SigningAlgorithm::EdDsa),
 ];
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+}
+
+const GRANT_TYPES: [(&str, GrantType); 2] = [
+    ("authorization_code", GrantType::AuthorizationCode),
+    ("refresh_token", GrantType::RefreshToken),
+];
+
 impl Reader<'_> {
     pub(super) fn clients(&mut self, value: &Value<'_>) -> Option<BTreeMap<ClientId, Client>> {
         let clients = value.entries(|key, value| self.client(key, value))?;
@@ -38,6 +49,7 @@ impl Reader<'_> {
             );
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
+            let may_refresh = table.optional_or("grant_types", false, grant_types);
             let may_vouch = vouches(table, authentication.as_ref());
             Some(Client {
                 name: name?,
@@ -45,6 +57,7 @@ impl Reader<'_> {
                 authentication: authentication?,
                 id_token_algorithm: algorithm?,
                 resource: resource?,
+                may_refresh: may_refresh?,
                 may_vouch: may_vouch?,
             })
         });
@@ -108,6 +121,16 @@ fn algorithm(
     default: SigningAlgorithm,
 ) -> Option<SigningAlgorithm> {
     table.optional_or(key, default, |value| value.one_of(&ALGORITHMS))
+}
+
+/// The grants that a client may use, by their names in RFC 7591 2: whether refresh tokens are among them.
+fn grant_types(value: &Value<'_>) -> Option<bool> {
+    let grants = value.set(|item| item.one_of(&GRANT_TYPES))?;
+    if !grants.contains(&GrantType::AuthorizationCode) {
+        value.report("expected `authorization_code` among them: people sign in by it");
+        return None;
+    }
+    Some(grants.contains(&GrantType::RefreshToken))
 }
 
 /// Whether its word on e-mail addresses counts: never where anybody can pass for it.

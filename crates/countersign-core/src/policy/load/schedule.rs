@@ -189,18 +189,37 @@ pub(super) fn lifetimes(table: &mut Table<'_>) -> Option<Lifetimes> {
     let token = table.optional_or("token", default.token, |value| {
         at_most(value, SignedDuration::from_hours(1), "1h")
     });
-    let session = table.optional_or("session", default.session, |value| {
-        value.table(|table| {
-            table.required("absolute", |value| {
-                at_most(value, SignedDuration::from_hours(30 * 24), "30d")
-            })
-        })
+    let by_default = (default.session, default.session_idle);
+    let session = table.optional_or("session", by_default, |value| {
+        value.table(|table| session(table, by_default.1))
     });
+    let (session, session_idle) = session?;
     Some(Lifetimes {
         code: code?,
         token: token?,
-        session: session?,
+        session,
+        session_idle,
     })
+}
+
+/// How long a session lives, and how long if it is not used.
+fn session(
+    table: &mut Table<'_>,
+    default_idle: SignedDuration,
+) -> Option<(SignedDuration, SignedDuration)> {
+    let absolute = table.required("absolute", |value| {
+        at_most(value, SignedDuration::from_hours(30 * 24), "30d")
+    });
+    let idle = table.optional("idle", |value| with(value, value.duration()));
+    let (absolute, idle) = (absolute?, idle?);
+    match idle {
+        None => Some((absolute, absolute.min(default_idle))),
+        Some((idle, _)) if idle <= absolute => Some((absolute, idle)),
+        Some((_, place)) => {
+            place.report("is longer than `absolute`, at which a session ends anyway");
+            None
+        }
+    }
 }
 
 fn at_most(value: &Value<'_>, limit: SignedDuration, name: &str) -> Option<SignedDuration> {

@@ -300,7 +300,6 @@ session = { idle = "2h" }
             "34:1: `api_keys.sunset`: expected at least 30 days between `announced` and `without_mfa_context_expire`, found 29",
             "36:8: `lifetimes.code`: expected at most 10m",
             "37:1: `lifetimes.session.absolute` is missing",
-            "37:13: `lifetimes.session.idle` is unknown (known here: `absolute`)",
         ],
     );
 }

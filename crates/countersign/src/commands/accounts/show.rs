@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use countersign_core::AccountId;
+use countersign::config::Installation;
+use countersign_core::calendar::Due;
+use countersign_core::{AccountId, Level, Policy};
+use countersign_server::CalendarKey;
 use countersign_store::{
     Account, EmailAddress, Embedded, RegistryAccount, RegistryAccountName, Store,
 };
@@ -31,7 +34,7 @@ pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
     };
-    match shown(show, &installation.data_dir) {
+    match shown(show, &installation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(format_args!("{error:#}"));
@@ -40,11 +43,18 @@ pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
     }
 }
 
-fn shown(show: &ShowArguments, data_dir: &Path) -> Result<()> {
-    let store = Embedded::open_to_look(data_dir)?;
+fn shown(show: &ShowArguments, installation: &Installation) -> Result<()> {
+    let store = Embedded::open_to_look(&installation.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let found = runtime.block_on(find(&store, &show.account))?;
-    let known = found.ok_or_else(|| anyhow!("there is no account `{}`", show.account))?;
+    let (account, registry) = runtime
+        .block_on(find(&store, &show.account))?
+        .ok_or_else(|| anyhow!("there is no account `{}`", show.account))?;
+    let key = runtime.block_on(CalendarKey::find(&store))?;
+    let day = day(account.as_ref(), key.as_ref(), &installation.policy.policy);
+    let known = Known {
+        must_show_mfa: day,
+        ..Known::of(account, registry)
+    };
     if show.json {
         say(format_args!("{}", serde_json::to_string_pretty(&known)?))
     } else {
@@ -52,8 +62,24 @@ fn shown(show: &ShowArguments, data_dir: &Path) -> Result<()> {
     }
 }
 
+/// From when the policy in the file asks this account for a second factor.
+fn day(account: Option<&Account>, key: Option<&CalendarKey>, policy: &Policy) -> Option<String> {
+    let Some(calendar) = policy.calendar() else {
+        return Some("now: the policy has no calendar".to_owned());
+    };
+    let facts = key?.facts(account?);
+    Some(match calendar.due(&facts, Level::None) {
+        Due::Always => "now: it has shown one, and `calendar.ratchet` holds it to that".to_owned(),
+        Due::On(day) => format!("from {day}"),
+        Due::NotSet => "no day yet: `calendar.existing_accounts` is not set".to_owned(),
+    })
+}
+
+/// Our record of an account, and the registry's.
+type Found = (Option<Account>, Option<RegistryAccount>);
+
 /// By our id, else by the registry's name: a registry may name an account like one of ours.
-async fn find(store: &dyn Store, name: &str) -> Result<Option<Known>> {
+async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
     let by_id = match AccountId::new(name) {
         Ok(id) => store.account(&id).await?,
         Err(_) => None,
@@ -63,7 +89,7 @@ async fn find(store: &dyn Store, name: &str) -> Result<Option<Known>> {
             Some(name) => store.registry_account(name).await?,
             None => None,
         };
-        return Ok(Some(Known::of(Some(account), registry.map(|(it, _)| it))));
+        return Ok(Some((Some(account), registry.map(|(it, _)| it))));
     }
     let Ok(name) = RegistryAccountName::new(name) else {
         return Ok(None);
@@ -75,7 +101,7 @@ async fn find(store: &dyn Store, name: &str) -> Result<Option<Known>> {
         Some(id) => store.account(id).await?,
         None => None,
     };
-    Ok(Some(Known::of(account.map(|(it, _)| it), Some(registry))))
+    Ok(Some((account.map(|(it, _)| it), Some(registry))))
 }
 
 /// What is known of an account.
@@ -94,6 +120,9 @@ struct Known {
     created_at: Option<Timestamp>,
     first_mfa_at: Option<Timestamp>,
     told_due: Option<Date>,
+    /// From when it needs a second factor, by the policy in the file. None where its day hangs on an id of ours
+    /// that it does not have yet.
+    must_show_mfa: Option<String>,
     provider_email: Option<ProviderEmail>,
     vouched_email: Option<Vouched>,
     imported_email: Option<String>,
@@ -182,6 +211,11 @@ impl Display for Known {
             said("first known here", self.created_at, "not yet"),
             said("first seen with MFA", self.first_mfa_at, "not yet"),
             said("day that was told", self.told_due, "none yet"),
+            said(
+                "must show a second factor",
+                self.must_show_mfa.as_ref(),
+                "not known yet",
+            ),
             said("e-mail by the provider", by_provider, "not known"),
             said("e-mail by the registry", by_registry, "none"),
         ];

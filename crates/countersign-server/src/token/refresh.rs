@@ -1,0 +1,217 @@
+//! `/token`, grant `refresh_token` (RFC 6749 6, RFC 9700 4.14): each refresh token is good once, and
+//! leads to the next.
+//!
+//! A refresh token is sealed for its client and says which grant it is of and which number it has; the
+//! store knows which number is good. So nobody can name a token that was never issued, and one that was
+//! and comes again is known for what it is.
+
+use std::collections::BTreeSet;
+
+use actix_web::HttpResponse;
+use countersign_core::{ClientId, GrantId, Permit, Scope, SessionId};
+use countersign_store::{Code, Grace, Grant, LiveGrant, Rotated, Session};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::mint::{self, Minting};
+use super::unavailable;
+use super::weigh::{Wish, weigh};
+use crate::error::{Failure, OAuthError};
+use crate::seal::{Place, Purpose};
+use crate::web::{Context, Parameters};
+
+/// For so long after a token was spent the same one comes from the same moment.
+const BUSY: SignedDuration = SignedDuration::from_secs(2);
+/// For so long an answer may have been lost on the way.
+const LOST: SignedDuration = SignedDuration::from_secs(60);
+/// What tells our refresh tokens from other secrets, for scanners of source code.
+const PREFIX: &str = "csrt_";
+
+/// What a refresh token says, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RefreshToken {
+    pub(super) session: SessionId,
+    pub(super) grant: GrantId,
+    /// Which of the grant's tokens it is: 0 is the first.
+    pub(super) number: u32,
+}
+
+impl RefreshToken {
+    /// The token as this client sent it; `None` if it is no refresh token of ours, or another client's.
+    pub(super) fn open(text: &str, client: &ClientId, context: &Context<'_>) -> Option<Self> {
+        let sealed = text.strip_prefix(PREFIX)?;
+        context.broker.sealer.open(sealed, place(client))
+    }
+
+    fn seal(&self, client: &ClientId, context: &Context<'_>) -> Result<String, Failure> {
+        let broker = context.broker;
+        let sealed = broker
+            .sealer
+            .seal(self, place(client), broker.entropy.as_ref());
+        match sealed {
+            Some(sealed) => Ok(format!("{PREFIX}{sealed}")),
+            None => Err(OAuthError::unavailable()),
+        }
+    }
+}
+
+fn place(client: &ClientId) -> Place<'_> {
+    Place {
+        name: "refresh_token",
+        party: client.as_str(),
+        purpose: Purpose::RefreshToken,
+    }
+}
+
+/// The first refresh token of a grant.
+pub(super) struct FirstToken {
+    pub(super) grant: GrantId,
+    text: String,
+}
+
+impl FirstToken {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Opens a grant where the client may refresh what its code bought.
+pub(super) async fn open(
+    id: GrantId,
+    code: &Code,
+    (session, permit): (&Session, &Permit),
+    context: &Context<'_>,
+) -> Result<Option<FirstToken>, Failure> {
+    if !may_refresh(&code.client, context) {
+        return Ok(None);
+    }
+    let grant = Grant {
+        id: id.clone(),
+        session: session.id.clone(),
+        client: code.client.clone(),
+        scopes: permit.scopes().iter().cloned().collect(),
+        organization: code.organization.clone(),
+        acr_values: code.acr_values.clone(),
+        acr: permit.acr(),
+        amr: permit.amr().to_vec(),
+        expires_at: session.expires_at,
+    };
+    let opened = context.broker.store.open_grant(grant).await;
+    opened.map_err(|error| unavailable(&error, context))?;
+    let token = RefreshToken {
+        session: session.id.clone(),
+        grant: id.clone(),
+        number: 0,
+    };
+    let text = token.seal(&code.client, context)?;
+    Ok(Some(FirstToken { grant: id, text }))
+}
+
+fn may_refresh(client: &ClientId, context: &Context<'_>) -> bool {
+    let clients = &context.broker.settings.clients;
+    clients.get(client).is_some_and(|client| client.may_refresh)
+}
+
+/// Tokens for a refresh token, and the next one.
+pub(super) async fn refresh(
+    parameters: &Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    if !may_refresh(client, context) {
+        return Err(OAuthError::unauthorized_client());
+    }
+    let text = parameters
+        .one("refresh_token")
+        .ok_or_else(|| OAuthError::invalid_request("`refresh_token` is missing"))?;
+    let token = RefreshToken::open(text, client, context).ok_or_else(not_good)?;
+    let LiveGrant { grant, session, .. } = find(&token, client, context).await?;
+    let wish = Wish {
+        client,
+        scopes: wanted(parameters, &grant)?,
+        organization: grant.organization.as_ref(),
+        acr_values: &grant.acr_values,
+    };
+    let (account, permit) = weigh(wish, &session, context).await?;
+    // What the policy counts may have changed; what a grant states of its login may not.
+    if permit.acr() != grant.acr || permit.amr() != grant.amr {
+        return Err(OAuthError::invalid_grant(OAuthError::WEIGHED_OTHERWISE));
+    }
+    let next = rotate(token, client, context).await?;
+    let minting = Minting {
+        permit: &permit,
+        session: &session,
+        account: &account,
+        nonce: None,
+        grant: Some(&grant.id),
+    };
+    mint::answer(&minting, Some(&next), context)
+}
+
+/// The live grant behind a token, and its session.
+async fn find(
+    token: &RefreshToken,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<LiveGrant, Failure> {
+    let store = &context.broker.store;
+    let found = store.grant(&token.session, &token.grant, context.now).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    found
+        .filter(|found| found.grant.client == *client)
+        .ok_or_else(not_good)
+}
+
+/// The scopes to ask the policy for: all of the grant, or those that the client names (RFC 6749 6).
+fn wanted(parameters: &Parameters, grant: &Grant) -> Result<BTreeSet<Scope>, Failure> {
+    let granted = || grant.scopes.iter().cloned();
+    let Some(named) = parameters.one("scope") else {
+        return Ok(granted().collect());
+    };
+    let named: BTreeSet<&str> = named.split(' ').filter(|one| !one.is_empty()).collect();
+    let wanted: BTreeSet<Scope> = granted()
+        .filter(|scope| named.contains(scope.as_str()))
+        .collect();
+    if wanted.is_empty() || wanted.len() < named.len() {
+        return Err(OAuthError::invalid_scope(
+            "a scope is not one of those that were granted",
+        ));
+    }
+    Ok(wanted)
+}
+
+/// Spends the token; answers with the next one.
+async fn rotate(
+    token: RefreshToken,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<String, Failure> {
+    let grace = Grace {
+        busy: BUSY,
+        lost: LOST,
+        idle: context.policy().lifetimes().session_idle,
+    };
+    let store = &context.broker.store;
+    let rotated = store.rotate(
+        &token.session,
+        &token.grant,
+        token.number,
+        grace,
+        context.now,
+    );
+    let rotated = rotated.await;
+    match rotated.map_err(|error| unavailable(&error, context))? {
+        Rotated::Next(number) => RefreshToken { number, ..token }.seal(client, context),
+        Rotated::TooSoon => Err(OAuthError::too_soon()),
+        Rotated::Reused => {
+            context.broker.metrics.refresh_token_reused(client);
+            tracing::warn!(code = "refresh-token-reused", request = %context.request_id, %client, session = %token.session, "a refresh token came twice; its grant has been ended");
+            Err(not_good())
+        }
+        Rotated::Unknown => Err(not_good()),
+    }
+}
+
+fn not_good() -> Failure {
+    OAuthError::invalid_grant("the refresh token is unknown, expired, revoked or was used before")
+}

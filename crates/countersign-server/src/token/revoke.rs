@@ -1,0 +1,70 @@
+//! `/revoke` (RFC 7009): a client ends a token that it no longer needs, or that it has lost.
+//!
+//! With a refresh token all of its grant ends; an access token ends alone. Registries' services see it
+//! at `/introspect` at once, and those that verify tokens themselves within the token's lifetime.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::ClientId;
+use countersign_verifier::Claims;
+
+use super::issued::{issued, verified};
+use super::refresh::RefreshToken;
+use super::{authenticate, read, unavailable};
+use crate::Broker;
+use crate::error::{Failure, OAuthError};
+use crate::web::{Context, Parameters};
+
+/// POST `/revoke`.
+pub(crate) async fn revoke(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(answer(&form, &context).await)
+}
+
+async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let parameters = read(form)?;
+    let client = authenticate(&parameters, context)?;
+    end(&parameters, &client, context).await?;
+    // RFC 7009 2.2: a token that is not good is revoked as well as any.
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// `token_type_hint` is a hint only (RFC 7009 2.1): what a token is shows by itself.
+async fn end(
+    parameters: &Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let text = parameters
+        .one("token")
+        .ok_or_else(|| OAuthError::invalid_request("`token` is missing"))?;
+    if let Some(token) = RefreshToken::open(text, client, context) {
+        let store = &context.broker.store;
+        let ended = store.end_grant(&token.session, &token.grant).await;
+        return ended.map_err(|error| unavailable(&error, context));
+    }
+    match verified(text, context) {
+        Ok(token) => end_access_token(&token.into_claims(), client, context).await,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn end_access_token(
+    claims: &Claims,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    if claims.client_id != client.as_str() {
+        return Err(OAuthError::invalid_request(
+            "the token was issued to another client",
+        ));
+    }
+    let Some(token) = issued(claims) else {
+        return Ok(());
+    };
+    let revoked = context.broker.store.revoke_token(token).await;
+    revoked.map_err(|error| unavailable(&error, context))
+}
