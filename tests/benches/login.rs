@@ -65,11 +65,11 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     let floor = Floor::measure();
     floor.print();
     println!(
-        "one login, CPU of the broker: {LOGINS} logins each, {AT_ONCE} at once, {WARM_UP} before"
+        "one of each, CPU of the broker: {LOGINS} times each, {AT_ONCE} at once, {WARM_UP} before"
     );
     let driver = Driver::new(&running.issuer);
     for kind in Kind::ALL {
-        let measured = one_login_us(&driver, &running, kind).await?;
+        let measured = one_us(&driver, &running, kind).await?;
         let least = floor.of(kind);
         println!(
             "  {:<39} {measured:>8.1} µs   floor {least:>6.1} µs   ratio {:.2}",
@@ -86,7 +86,7 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one_login_us(driver: &Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
+async fn one_us(driver: &Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
     driver.run(kind, WARM_UP).await?;
     let before = broker.cpu_us()?;
     driver.run(kind, LOGINS).await?;

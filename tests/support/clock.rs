@@ -4,25 +4,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use countersign_server::Clock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// The machine's time plus what the test says. Stand-ins and real peers keep the machine's time.
 #[derive(Debug, Clone, Default)]
 pub struct TestClock {
-    offset_seconds: Arc<AtomicI64>,
+    offset_ms: Arc<AtomicI64>,
 }
 
 impl TestClock {
     /// Moves the broker's time forward, or back.
     pub fn advance(&self, seconds: i64) {
-        self.offset_seconds.fetch_add(seconds, Ordering::SeqCst);
+        self.advance_by(SignedDuration::from_secs(seconds));
+    }
+
+    /// Moves the broker's time by this, to the millisecond.
+    pub fn advance_by(&self, time: SignedDuration) {
+        let ms = i64::try_from(time.as_millis()).expect("a test's time");
+        self.offset_ms.fetch_add(ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     #[expect(clippy::disallowed_methods, reason = "the tests' one clock")]
     fn now(&self) -> Timestamp {
-        let offset = self.offset_seconds.load(Ordering::SeqCst);
-        Timestamp::now() + jiff::SignedDuration::from_secs(offset)
+        let offset = self.offset_ms.load(Ordering::SeqCst);
+        Timestamp::now() + SignedDuration::from_millis(offset)
     }
 }

@@ -66,8 +66,10 @@ impl From<LineVersion> for u8 {
 pub enum Occasion {
     /// A person came back from a provider.
     SignIn,
-    /// A client asked for tokens.
+    /// A client asked for tokens with a code.
     Token,
+    /// A client asked for tokens with a refresh token.
+    Refresh,
 }
 
 /// What a [`Decision`] says, without what a token is made of.

@@ -137,12 +137,13 @@ impl OAuthError {
     }
 
     /// The same refresh token was presented a moment ago. Not `invalid_grant`, for which a client would
-    /// throw away the session that its other request has just kept.
+    /// throw away the session that its other request has just kept; and without `Retry-After`, since what
+    /// the other request got must not be overtaken.
     pub(crate) fn too_soon() -> Failure {
         Failure::Json(Self {
             status: StatusCode::TOO_MANY_REQUESTS,
             error: "temporarily_unavailable",
-            description: "another request has just used this refresh token",
+            description: "another request has just used this refresh token: use the one that it got",
         })
     }
 
@@ -467,11 +468,9 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
         response.insert_header(("www-authenticate", BASIC));
     }
     // In seconds (RFC 9110 10.2.3, RFC 7009 2.2.1).
-    match error.status {
-        StatusCode::TOO_MANY_REQUESTS => response.insert_header(("retry-after", "2")),
-        StatusCode::SERVICE_UNAVAILABLE => response.insert_header(("retry-after", "5")),
-        _ => &mut response,
-    };
+    if error.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.insert_header(("retry-after", "5"));
+    }
     response.json(serde_json::json!({
         "error": error.error,
         "error_description": error.description,

@@ -170,18 +170,18 @@ impl<'a> Context<'a> {
     }
 
     /// Writes down what was decided, and every fact that it rests on.
-    pub(crate) fn log_decision(&self, occasion: Occasion, verdict: Verdict, facts: Facts) {
-        if let Some(exception) = &verdict.waiver {
+    pub(crate) fn log_decision(&self, decided: Decided) {
+        if let Some(exception) = &decided.verdict.waiver {
             self.broker.metrics.exception_used(exception);
         }
         let record = Record {
             v: LineVersion,
-            time: self.now,
+            time: decided.at,
             request_id: self.request_id.clone(),
-            occasion,
+            occasion: decided.on,
             policy: self.in_force.hash.to_string(),
-            verdict,
-            facts,
+            verdict: decided.verdict,
+            facts: decided.facts,
         };
         self.broker.decision_log.write(&record);
     }
@@ -208,6 +208,15 @@ impl<'a> Context<'a> {
             .filter_map(|pair| std::str::from_utf8(pair).ok())
             .filter_map(|pair| pair.strip_prefix(' ').unwrap_or(pair).split_once('='))
     }
+}
+
+/// A decision, for the decision log.
+pub(crate) struct Decided {
+    pub(crate) on: Occasion,
+    /// The `now` of the decision.
+    pub(crate) at: Timestamp,
+    pub(crate) verdict: Verdict,
+    pub(crate) facts: Facts,
 }
 
 /// The parameters of a query or a form.

@@ -22,7 +22,7 @@ pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
     Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Opening, Rotated,
-    Session, StoredKey, TakenCode, Version, VouchedEmail,
+    Session, Stated, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
@@ -38,7 +38,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn open_session(&self, opening: Opening, now: Timestamp) -> Result<(), StoreError>;
 
     /// Takes a code: exactly one caller ever gets [`TakenCode::Fresh`]. A later one gets
-    /// [`TakenCode::Replayed`] as long as the code is remembered, and the session that the code
+    /// [`TakenCode::Replayed`] as long as the session would last, and the session that the code
     /// had opened is ended (RFC 6749 4.1.2: revoke what a reused code bought).
     async fn take_code(&self, code: &CodeDigest, now: Timestamp) -> Result<TakenCode, StoreError>;
 

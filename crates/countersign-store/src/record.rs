@@ -3,8 +3,8 @@
 use std::fmt;
 
 use countersign_core::{
-    AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
-    Scope, SessionId,
+    AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Permit,
+    Profile, Scope, SessionId,
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -182,12 +182,36 @@ pub struct Grant {
     /// The `acr_values` that were asked for, ours only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values: Vec<Acr>,
-    /// The `acr` of its tokens.
-    pub acr: Acr,
-    /// The `amr` of its tokens.
-    pub amr: Vec<String>,
+    /// What its tokens state of the login.
+    pub stated: Stated,
     /// The end of its session, whatever happens.
     pub expires_at: Timestamp,
+}
+
+/// What the tokens of a grant state of its login, all of them alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// `acr`.
+    pub acr: Acr,
+    /// `amr`.
+    pub amr: Vec<String>,
+    /// The level, as in tokens.
+    pub level: String,
+    /// The basis, as in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+}
+
+impl Stated {
+    /// What a permit states.
+    pub fn by(permit: &Permit) -> Self {
+        Self {
+            acr: permit.acr(),
+            amr: permit.amr().to_vec(),
+            level: permit.level().as_str().to_owned(),
+            basis: permit.basis().map(|basis| basis.as_str().to_owned()),
+        }
+    }
 }
 
 /// A grant that can be refreshed.
@@ -199,6 +223,15 @@ pub struct LiveGrant {
     pub session: Session,
     /// The number of its good refresh token: 0 is the first.
     pub good: u32,
+    /// The one that was presented last.
+    pub presented: Option<u32>,
+}
+
+impl LiveGrant {
+    /// Whether the token of this number is spent beyond doubt: another has been presented since.
+    pub fn is_spent(&self, number: u32) -> bool {
+        number < self.good && self.presented != Some(number)
+    }
 }
 
 /// How forgiving a rotation is to a client that presents a refresh token twice.

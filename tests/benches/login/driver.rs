@@ -6,7 +6,8 @@ use reqwest::Response;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use url::Url;
 
-use super::process::{DEFAULT_CLIENT, ES256_CLIENT, REDIRECT_URI, SECRET};
+use super::process::{DEFAULT_CLIENT, ES256_CLIENT, REDIRECT_URI, REFRESHING_CLIENT, SECRET};
+use serde_json::Value;
 
 /// What kind of login is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,16 +18,28 @@ pub(crate) enum Kind {
     Es256,
     /// One RS256 verified; the page that offers a step-up.
     Refused,
+    /// Two ES256 signed; the session is there.
+    Refresh,
+    /// One ES256 verified.
+    Introspection,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Default, Self::Es256, Self::Refused];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Default,
+        Self::Es256,
+        Self::Refused,
+        Self::Refresh,
+        Self::Introspection,
+    ];
 
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Default => "default (RS256 ID token, ES256 access)",
             Self::Es256 => "client on ES256",
             Self::Refused => "weak, not let in",
+            Self::Refresh => "a refresh, on ES256",
+            Self::Introspection => "an introspection of an access token",
         }
     }
 
@@ -34,12 +47,13 @@ impl Kind {
         match self {
             Self::Default | Self::Refused => DEFAULT_CLIENT,
             Self::Es256 => ES256_CLIENT,
+            Self::Refresh | Self::Introspection => REFRESHING_CLIENT,
         }
     }
 
     fn account(self) -> &'static str {
         match self {
-            Self::Default | Self::Es256 => "ann-mfa",
+            Self::Default | Self::Es256 | Self::Refresh | Self::Introspection => "ann-mfa",
             Self::Refused => "bob-password",
         }
     }
@@ -71,18 +85,47 @@ impl Driver {
         }
     }
 
-    /// Signs in so many times, [`AT_ONCE`] people at a time.
+    /// Does it so many times, [`AT_ONCE`] people at a time.
     pub(crate) async fn run(&self, kind: Kind, times: u32) -> anyhow::Result<()> {
-        let share = async || {
-            for _ in 0..times / AT_ONCE {
-                self.login(kind).await?;
+        let share = async || match kind {
+            Kind::Default | Kind::Es256 | Kind::Refused => {
+                for _ in 0..times / AT_ONCE {
+                    self.login(kind).await?;
+                }
+                Ok(())
             }
-            Ok(())
+            Kind::Refresh => self.refresh(times / AT_ONCE).await,
+            Kind::Introspection => self.introspect(times / AT_ONCE).await,
         };
         try_join_all((0..AT_ONCE).map(|_| share())).await.map(drop)
     }
 
-    async fn login(&self, kind: Kind) -> anyhow::Result<()> {
+    /// Signs in once, and refreshes so many times.
+    async fn refresh(&self, times: u32) -> anyhow::Result<()> {
+        let mut tokens = self.login(Kind::Refresh).await?;
+        for _ in 0..times {
+            let token = tokens["refresh_token"]
+                .as_str()
+                .context("no refresh token")?;
+            let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+            tokens = self.post(Kind::Refresh, "/token", &form).await?;
+        }
+        Ok(())
+    }
+
+    /// Signs in once, and asks so many times what the access token is good for.
+    async fn introspect(&self, times: u32) -> anyhow::Result<()> {
+        let tokens = self.login(Kind::Introspection).await?;
+        let token = tokens["access_token"].as_str().context("no access token")?;
+        for _ in 0..times {
+            let form = [("token", token)];
+            let told = self.post(Kind::Introspection, "/introspect", &form).await?;
+            anyhow::ensure!(told["active"] == true, "not active: {told}");
+        }
+        Ok(())
+    }
+
+    async fn login(&self, kind: Kind) -> anyhow::Result<Value> {
         let start = format!(
             "{}/authorize?response_type=code&client_id={}&redirect_uri={REDIRECT_URI}&scope=openid+packages:manage&state=s&nonce=n",
             self.issuer,
@@ -108,12 +151,12 @@ impl Driver {
                 back.status()
             );
             back.bytes().await?;
-            return Ok(());
+            return Ok(Value::Null);
         }
         self.redeem(kind, &location(&back)?).await
     }
 
-    async fn redeem(&self, kind: Kind, returned: &Url) -> anyhow::Result<()> {
+    async fn redeem(&self, kind: Kind, returned: &Url) -> anyhow::Result<Value> {
         let code = returned
             .query_pairs()
             .find(|(name, _)| name == "code")
@@ -124,18 +167,18 @@ impl Driver {
             ("grant_type", "authorization_code"),
             ("code", &code),
             ("redirect_uri", REDIRECT_URI),
-            ("client_id", kind.client()),
-            ("client_secret", SECRET),
         ];
-        let tokens = self
-            .http
-            .post(format!("{}/token", self.issuer))
-            .form(&form)
-            .send()
-            .await?;
-        anyhow::ensure!(tokens.status() == 200, "no tokens but {}", tokens.status());
-        tokens.bytes().await?;
-        Ok(())
+        self.post(kind, "/token", &form).await
+    }
+
+    /// What an endpoint for clients answers.
+    async fn post(&self, kind: Kind, path: &str, form: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let client = [("client_id", kind.client()), ("client_secret", SECRET)];
+        let form: Vec<_> = form.iter().chain(&client).collect();
+        let request = self.http.post(format!("{}{path}", self.issuer)).form(&form);
+        let answer = request.send().await?;
+        anyhow::ensure!(answer.status() == 200, "{path}: {}", answer.status());
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 }
 

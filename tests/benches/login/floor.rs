@@ -3,8 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 
 use super::driver::Kind;
@@ -20,6 +20,7 @@ pub(crate) struct Floor {
     rs256_verify: f64,
     rs256_sign: f64,
     es256_sign: f64,
+    es256_verify: f64,
 }
 
 impl Floor {
@@ -34,6 +35,10 @@ impl Floor {
         let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
         let public = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, rsa.public_key().as_ref())
             .expect("a key");
+        let p256_public =
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, p256.public_key().as_ref())
+                .expect("a key");
+        let p256_signature = p256.sign(&random, &MESSAGE).expect("signed");
         let mut signature = vec![0; rsa.public_modulus_len()];
         let mut sign = || {
             rsa.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, &mut signature)
@@ -48,6 +53,11 @@ impl Floor {
             es256_sign: best_us(3_000, || {
                 let _ = p256.sign(&random, &MESSAGE).expect("signed");
             }),
+            es256_verify: best_us(3_000, || {
+                p256_public
+                    .verify_sig(&MESSAGE, p256_signature.as_ref())
+                    .expect("verified");
+            }),
         }
     }
 
@@ -57,6 +67,8 @@ impl Floor {
             Kind::Default => self.rs256_verify + self.rs256_sign + self.es256_sign,
             Kind::Es256 => self.rs256_verify + 2.0 * self.es256_sign,
             Kind::Refused => self.rs256_verify,
+            Kind::Refresh => 2.0 * self.es256_sign,
+            Kind::Introspection => self.es256_verify,
         }
     }
 
@@ -73,6 +85,10 @@ impl Floor {
         println!(
             "  ES256 sign                              {:>8.1} µs",
             self.es256_sign
+        );
+        println!(
+            "  ES256 verify                            {:>8.1} µs",
+            self.es256_verify
         );
     }
 }

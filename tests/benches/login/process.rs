@@ -13,9 +13,11 @@ use anyhow::Context;
 pub(crate) const DEFAULT_CLIENT: &str = "gallery";
 /// The client that gets an ES256 ID token.
 pub(crate) const ES256_CLIENT: &str = "gallery-es256";
-/// The secret of both.
+/// The client that refreshes, on ES256.
+pub(crate) const REFRESHING_CLIENT: &str = "gallery-refresh";
+/// The secret of all.
 pub(crate) const SECRET: &str = "secret-of-the-benchmark";
-/// Where both take people back. Nothing listens there.
+/// Where all take people back. Nothing listens there.
 pub(crate) const REDIRECT_URI: &str = "http://127.0.0.3:9/callback";
 
 const POLICY: &str = r#"
@@ -30,6 +32,8 @@ max_evidence_age = "12h"
 [client.gallery]
 tier = "manage"
 [client.gallery-es256]
+tier = "manage"
+[client.gallery-refresh]
 tier = "manage"
 "#;
 
@@ -112,11 +116,12 @@ fn configuration(port: u16, upstream: &str) -> String {
     };
     format!(
         "version = 1\n[server]\nissuer = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\n\
-         data_dir = \"data\"\npolicy = \"policy.toml\"\n{}{}\
+         data_dir = \"data\"\npolicy = \"policy.toml\"\n{}{}{}grant_types = [\"authorization_code\", \"refresh_token\"]\n\
          [provider.oidc.upstream]\nissuer = \"{upstream}\"\nclient_id = \"countersign-dev\"\n\
          client_secret = {{ env = \"UPSTREAM_SECRET\" }}\n",
         client(DEFAULT_CLIENT, "RS256"),
         client(ES256_CLIENT, "ES256"),
+        client(REFRESHING_CLIENT, "ES256"),
     )
 }
 

@@ -8,7 +8,9 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::{Change, Fate, Replayed};
-use crate::{AccountId, ClientId, OrganizationId, Outcome, ProviderId, Reason, Record, Rule};
+use crate::{
+    AccountId, ClientId, Occasion, OrganizationId, Outcome, ProviderId, Reason, Record, Rule,
+};
 
 /// How many accounts there are, and what becomes of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -61,8 +63,10 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn add(&mut self, record: &Record, replayed: &Replayed) {
-        // Its login has told already what becomes of the account.
-        if replayed.change == Change::NotReached {
+        // Its login has told already what becomes of the account; and whose session can't be refreshed
+        // signs in again, which is not to be turned away.
+        let is_told = replayed.change == Change::NotReached;
+        if is_told || record.occasion == Occasion::Refresh {
             return;
         }
         let key = hash(&record.facts.account.id);

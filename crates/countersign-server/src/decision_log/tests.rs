@@ -523,7 +523,10 @@ fn what_there_is_no_room_for_is_counted_and_a_line_says_so_where_it_would_have_s
     let disk = Disk::with(Trouble::Hangs);
     let log = disk.log(3 * (2 + size_of::<Line>()));
     let second = |n: i64| at(NOON) + SignedDuration::from_secs(n);
-    for n in 0..8 {
+    log.hand_over(second(0), &0);
+    // From here on the thread hangs with the first line in its hands.
+    wait_until(|| disk.lock().attempts == 1);
+    for n in 1..8 {
         log.hand_over(second(n), &n);
     }
     assert_eq!(log.status().dropped, 5);

@@ -94,6 +94,24 @@ fn seen(account: &Account, permit: &Permit, evidence: &Evidence, context: &Conte
     }
 }
 
+/// Keeps the day that a token tells, unless an earlier one was told before.
+pub(crate) async fn tell(
+    account: &Account,
+    version: Version,
+    day: Date,
+    context: &Context<'_>,
+) -> Result<(), StoreError> {
+    let told = |account: &Account| Account {
+        told_due: account.told_due.into_iter().chain([day]).min(),
+        ..account.clone()
+    };
+    let found = Candidate {
+        account: account.clone(),
+        version: Some(version),
+    };
+    write(found, told, context).await.map(drop)
+}
+
 /// How often a record that others keep writing to is tried.
 const TRIES: usize = 8;
 

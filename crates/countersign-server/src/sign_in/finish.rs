@@ -11,7 +11,7 @@ use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart};
 use crate::edge::RandomText;
 use crate::error::{Failure, SignInFailure, Why};
-use crate::web::{Context, client_redirect, see_other};
+use crate::web::{Context, Decided, client_redirect, see_other};
 
 /// Weighs the evidence and does what follows: a code, one more visit to the provider, or a page.
 pub(crate) async fn finish(
@@ -35,7 +35,12 @@ pub(crate) async fn finish(
             return Ok(answer);
         }
     }
-    context.log_decision(Occasion::SignIn, step.verdict, step.facts);
+    context.log_decision(Decided {
+        on: Occasion::SignIn,
+        at: context.now,
+        verdict: step.verdict,
+        facts: step.facts,
+    });
     match step.next {
         Next::Issue(permit) => ending.issue(&permit, candidate, evidence, context).await,
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,

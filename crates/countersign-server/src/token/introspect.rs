@@ -10,7 +10,7 @@ use countersign_verifier::Claims;
 use serde_json::{Value, json};
 
 use super::issued::{session_of, verified};
-use super::refresh::RefreshToken;
+use super::refresh::{RefreshToken, may_refresh};
 use super::{client, read, unavailable};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
@@ -82,7 +82,8 @@ fn may_use(claims: &Claims, caller: &ClientId, context: &Context<'_>) -> bool {
     is_for || claims.client_id == caller.as_str()
 }
 
-/// Only its own client can open a refresh token. One that is spent is not good, and looking does no harm.
+/// Only its own client can open a refresh token. One that is spent is not good, and looking does no harm. When it
+/// ends is not told (RFC 7662 4: others may keep the answer until then): any refresh puts it off.
 async fn of_refresh_token(
     token: &RefreshToken,
     caller: &ClientId,
@@ -94,8 +95,9 @@ async fn of_refresh_token(
         .grant(&token.session, &token.grant, context.now)
         .await;
     let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found.filter(|found| found.good == token.number).map(
-        |LiveGrant { grant, session, .. }| {
+    Ok(found
+        .filter(|found| found.good == token.number && may_refresh(caller, context))
+        .map(|LiveGrant { grant, session, .. }| {
             let scopes: Vec<&str> = grant.scopes.iter().map(Scope::as_str).collect();
             json!({
                 "active": true,
@@ -104,10 +106,8 @@ async fn of_refresh_token(
                 "sub": session.account,
                 "sid": session.id,
                 "scope": scopes.join(" "),
-                "acr": grant.acr.as_str(),
-                "amr": grant.amr,
-                "exp": grant.expires_at.as_second(),
+                "acr": grant.stated.acr.as_str(),
+                "amr": grant.stated.amr,
             })
-        },
-    ))
+        }))
 }

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{AttemptId, ClientId, GrantId};
+use countersign_core::{AttemptId, ClientId, GrantId, Occasion};
 use countersign_store::{Code, CodeDigest, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
@@ -29,8 +29,10 @@ pub(super) async fn redeem(
         scopes: code.scopes.iter().cloned().collect(),
         organization: code.organization.as_ref(),
         acr_values: &code.acr_values,
+        occasion: Occasion::Token,
     };
-    let (account, permit) = weigh(wish, &session, context).await?;
+    let weighed = weigh(wish, &session, context).await?;
+    let (account, permit) = weighed.keep(context).await?;
     let first = refresh::open(grant, &code, (&session, &permit), context).await?;
     let minting = Minting {
         permit: &permit,

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use actix_web::HttpResponse;
-use countersign_core::{ClientId, GrantId, Permit, Scope, SessionId};
-use countersign_store::{Code, Grace, Grant, LiveGrant, Rotated, Session};
+use countersign_core::{ClientId, GrantId, Occasion, Permit, Scope, SessionId};
+use countersign_store::{Code, Grace, Grant, LiveGrant, Rotated, Session, Stated};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ use crate::seal::{Place, Purpose};
 use crate::web::{Context, Parameters};
 
 /// For so long after a token was spent the same one comes from the same moment.
-const BUSY: SignedDuration = SignedDuration::from_secs(2);
+const BUSY: SignedDuration = SignedDuration::from_secs(5);
 /// For so long an answer may have been lost on the way.
 const LOST: SignedDuration = SignedDuration::from_secs(60);
 /// What tells our refresh tokens from other secrets, for scanners of source code.
@@ -92,8 +92,7 @@ pub(super) async fn open(
         scopes: permit.scopes().iter().cloned().collect(),
         organization: code.organization.clone(),
         acr_values: code.acr_values.clone(),
-        acr: permit.acr(),
-        amr: permit.amr().to_vec(),
+        stated: Stated::by(permit),
         expires_at: session.expires_at,
     };
     let opened = context.broker.store.open_grant(grant).await;
@@ -107,7 +106,8 @@ pub(super) async fn open(
     Ok(Some(FirstToken { grant: id, text }))
 }
 
-fn may_refresh(client: &ClientId, context: &Context<'_>) -> bool {
+/// Whether this client may refresh at all.
+pub(super) fn may_refresh(client: &ClientId, context: &Context<'_>) -> bool {
     let clients = &context.broker.settings.clients;
     clients.get(client).is_some_and(|client| client.may_refresh)
 }
@@ -125,19 +125,27 @@ pub(super) async fn refresh(
         .one("refresh_token")
         .ok_or_else(|| OAuthError::invalid_request("`refresh_token` is missing"))?;
     let token = RefreshToken::open(text, client, context).ok_or_else(not_good)?;
-    let LiveGrant { grant, session, .. } = find(&token, client, context).await?;
+    let live = find(&token, client, context).await?;
+    if live.is_spent(token.number) {
+        // Before the policy is asked: whoever presents it is to be found out, and told nothing.
+        rotate(token, client, context).await?;
+        return Err(not_good());
+    }
+    let LiveGrant { grant, session, .. } = live;
     let wish = Wish {
         client,
         scopes: wanted(parameters, &grant)?,
         organization: grant.organization.as_ref(),
         acr_values: &grant.acr_values,
+        occasion: Occasion::Refresh,
     };
-    let (account, permit) = weigh(wish, &session, context).await?;
+    let weighed = weigh(wish, &session, context).await?;
     // What the policy counts may have changed; what a grant states of its login may not.
-    if permit.acr() != grant.acr || permit.amr() != grant.amr {
+    if Stated::by(&weighed.permit) != grant.stated {
         return Err(OAuthError::invalid_grant(OAuthError::WEIGHED_OTHERWISE));
     }
     let next = rotate(token, client, context).await?;
+    let (account, permit) = weighed.keep(context).await?;
     let minting = Minting {
         permit: &permit,
         session: &session,

@@ -7,11 +7,13 @@ use countersign_core::{
     Acr, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Refusal,
     Remedy, Scope, StepUp, Verdict, decide,
 };
-use countersign_store::{Account, Session};
+use countersign_store::{Account, Session, Version};
+use jiff::Timestamp;
 
 use super::unavailable;
 use crate::error::{Failure, OAuthError};
-use crate::web::Context;
+use crate::sign_in::account::tell;
+use crate::web::{Context, Decided};
 
 /// What tokens are asked for.
 pub(super) struct Wish<'a> {
@@ -19,17 +21,26 @@ pub(super) struct Wish<'a> {
     pub(super) scopes: BTreeSet<Scope>,
     pub(super) organization: Option<&'a OrganizationId>,
     pub(super) acr_values: &'a [Acr],
+    pub(super) occasion: Occasion,
 }
 
-/// The account of a session, and what the policy permits it now.
+/// What the policy permits, and to whom.
+pub(super) struct Weighed {
+    pub(super) account: Account,
+    pub(super) permit: Permit,
+    version: Version,
+    decided: Decided,
+}
+
+/// Asks the policy what it permits this session now.
 ///
 /// `max_age` and `prompt=login` were met when the code was issued.
 pub(super) async fn weigh(
     wish: Wish<'_>,
     session: &Session,
     context: &Context<'_>,
-) -> Result<(Account, Permit), Failure> {
-    let account = account(session, context).await?;
+) -> Result<Weighed, Failure> {
+    let (account, version) = account(session, context).await?;
     let facts = Facts {
         client: wish.client.clone(),
         scopes: wish.scopes,
@@ -44,11 +55,22 @@ pub(super) async fn weigh(
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
     };
-    let decision = decide(context.policy(), &facts, context.now);
-    context.log_decision(Occasion::Token, Verdict::from(&decision), facts);
+    let (decision, at) = decide_for_a_token(&facts, context);
+    let decided = Decided {
+        on: wish.occasion,
+        at,
+        verdict: Verdict::from(&decision),
+        facts,
+    };
     match decision {
-        Decision::Permit(permit) => Ok((account, permit)),
+        Decision::Permit(permit) => Ok(Weighed {
+            account,
+            permit,
+            version,
+            decided,
+        }),
         Decision::Refuse(Refusal { reasons, .. }) | Decision::StepUp(StepUp { reasons, .. }) => {
+            context.log_decision(decided);
             let reason = reasons
                 .first()
                 .map_or("mfa-unknown", |reason| reason.code());
@@ -57,11 +79,42 @@ pub(super) async fn weigh(
     }
 }
 
-/// Whose session it is.
-async fn account(session: &Session, context: &Context<'_>) -> Result<Account, Failure> {
-    let found = context.broker.store.account(&session.account).await;
-    match found.map_err(|error| unavailable(&error, context))? {
-        Some((account, _)) => Ok(account),
-        None => Err(OAuthError::invalid_grant("the account is gone")),
+/// The decision, and its moment: now, or the next second where something that it would rest on ends within
+/// this one. Tokens count in whole seconds, and what ends so soon can be in none of them.
+fn decide_for_a_token(facts: &Facts, context: &Context<'_>) -> (Decision, Timestamp) {
+    let now = context.now;
+    let decision = decide(context.policy(), facts, now);
+    let ends_at_once = |permit: &Permit| {
+        let end = permit.not_after();
+        end.is_some_and(|end| end.as_second() <= now.as_second())
+    };
+    match decision {
+        Decision::Permit(permit) if ends_at_once(&permit) => {
+            let next_second = Timestamp::from_second(now.as_second() + 1).unwrap_or(now);
+            let later = decide(context.policy(), facts, next_second);
+            (later, next_second)
+        }
+        decision => (decision, now),
     }
+}
+
+impl Weighed {
+    /// Writes the decision down, now that tokens follow from it, and keeps the day that they tell.
+    pub(super) async fn keep(self, context: &Context<'_>) -> Result<(Account, Permit), Failure> {
+        context.log_decision(self.decided);
+        let told = self.account.told_due;
+        let day = self.permit.mfa_due();
+        if let Some(day) = day.filter(|day| told.is_none_or(|told| *day < told)) {
+            let kept = tell(&self.account, self.version, day, context).await;
+            kept.map_err(|error| unavailable(&error, context))?;
+        }
+        Ok((self.account, self.permit))
+    }
+}
+
+/// Whose session it is.
+async fn account(session: &Session, context: &Context<'_>) -> Result<(Account, Version), Failure> {
+    let found = context.broker.store.account(&session.account).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    found.ok_or_else(|| OAuthError::invalid_grant("the account is gone"))
 }

@@ -91,6 +91,7 @@ fn find_row(
             grant: read(grant, row.get_ref(0)?)?,
             session,
             good: row.get(1)?,
+            presented: spent,
         },
         spent: match (spent, times) {
             (Some(spent), (Some(first), Some(last))) => Some((spent, first, last)),
@@ -116,7 +117,11 @@ pub(super) fn rotate(
         Standing::Good => micros(now),
         Standing::MaybeLost(first) => first,
         Standing::JustSpent => return Ok(Rotated::TooSoon),
-        Standing::NeverIssued => return Ok(Rotated::Unknown),
+        // Only where a power cut took what was written last: whoever has an earlier one may be a thief.
+        Standing::NeverIssued => {
+            end(connection, session, grant)?;
+            return Ok(Rotated::Unknown);
+        }
         Standing::Spent => {
             end(connection, session, grant)?;
             return Ok(Rotated::Reused);
@@ -142,7 +147,6 @@ enum Standing {
     MaybeLost(i64),
     JustSpent,
     Spent,
-    /// A power cut took what was written last.
     NeverIssued,
 }
 

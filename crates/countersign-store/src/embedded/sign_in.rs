@@ -115,12 +115,12 @@ pub(super) fn take_code(
     let Some(row) = rows.next()? else {
         return Ok(TakenCode::Unknown);
     };
-    if now >= row.get::<_, i64>(2)? {
-        return Ok(TakenCode::Unknown);
-    }
     if row.get_ref(1)? == ValueRef::Null {
         end(connection, &id)?;
         return Ok(TakenCode::Replayed);
+    }
+    if now >= row.get::<_, i64>(2)? {
+        return Ok(TakenCode::Unknown);
     }
     if row.get_ref(3)? == ValueRef::Null || now >= row.get::<_, i64>(4)? {
         return Ok(TakenCode::Unknown);

@@ -190,8 +190,9 @@ pub(super) fn lifetimes(table: &mut Table<'_>) -> Option<Lifetimes> {
         at_most(value, SignedDuration::from_hours(1), "1h")
     });
     let by_default = (default.session, default.session_idle);
+    let longest = code.max(token);
     let session = table.optional_or("session", by_default, |value| {
-        value.table(|table| session(table, by_default.1))
+        value.table(|table| session(table, by_default.1, longest))
     });
     let (session, session_idle) = session?;
     Some(Lifetimes {
@@ -206,6 +207,7 @@ pub(super) fn lifetimes(table: &mut Table<'_>) -> Option<Lifetimes> {
 fn session(
     table: &mut Table<'_>,
     default_idle: SignedDuration,
+    longest_token: Option<SignedDuration>,
 ) -> Option<(SignedDuration, SignedDuration)> {
     let absolute = table.required("absolute", |value| {
         at_most(value, SignedDuration::from_hours(30 * 24), "30d")
@@ -214,11 +216,18 @@ fn session(
     let (absolute, idle) = (absolute?, idle?);
     match idle {
         None => Some((absolute, absolute.min(default_idle))),
-        Some((idle, _)) if idle <= absolute => Some((absolute, idle)),
-        Some((_, place)) => {
+        Some((idle, place)) if idle > absolute => {
             place.report("is longer than `absolute`, at which a session ends anyway");
             None
         }
+        Some((idle, place)) if longest_token.is_some_and(|longest| idle <= longest) => {
+            place.report(
+                "is not longer than `lifetimes.token` and `lifetimes.code`: a client that refreshes when its \
+                 token ends would come too late",
+            );
+            None
+        }
+        Some((idle, _)) => Some((absolute, idle)),
     }
 }
 

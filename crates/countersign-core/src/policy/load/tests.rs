@@ -305,6 +305,37 @@ session = { idle = "2h" }
 }
 
 #[test]
+fn a_session_lives_longer_unused_than_its_tokens_and_no_longer_than_itself() {
+    let with = |session: &str| format!("{GOOD}[lifetimes]\ntoken = \"1h\"\nsession = {session}\n");
+    let hours = |session: &str| {
+        let policy = policy(&with(session));
+        let lifetimes = policy.lifetimes();
+        (
+            lifetimes.session.as_hours(),
+            lifetimes.session_idle.as_hours(),
+        )
+    };
+    assert_eq!(hours(r#"{ absolute = "12h" }"#), (12, 2));
+    assert_eq!(hours(r#"{ absolute = "1h" }"#), (1, 1));
+    assert_eq!(hours(r#"{ absolute = "8h", idle = "8h" }"#), (8, 8));
+    for (session, expected) in [
+        (
+            r#"{ absolute = "8h", idle = "9h" }"#,
+            "is longer than `absolute`, at which a session ends anyway",
+        ),
+        (
+            r#"{ absolute = "8h", idle = "1h" }"#,
+            "is not longer than `lifetimes.token` and `lifetimes.code`: a client that refreshes when its token ends would come too late",
+        ),
+    ] {
+        let text = with(session);
+        let place = text.lines().count();
+        let problem = format!("{place}:37: `lifetimes.session.idle`: {expected}");
+        check(&text, &[&problem]);
+    }
+}
+
+#[test]
 fn for_some_a_tier_can_only_be_stricter() {
     let text = GOOD.replace(
         r#"accepts = ["session", "enrolment"]"#,

@@ -33,6 +33,7 @@ impl Display for Then<'_> {
         let occasion = match logged.occasion {
             Occasion::SignIn => "sign-in",
             Occasion::Token => "token",
+            Occasion::Refresh => "refresh",
         };
         writeln!(f, "  request {}, {occasion}", logged.request_id)?;
         let is_other = logged.policy != *hash;
