@@ -209,7 +209,8 @@ const GRACE: Grace = Grace {
     idle: SignedDuration::from_secs(600),
 };
 
-fn grant(n: u8) -> Grant {
+/// The `n`th grant, of the `n`th session.
+pub fn grant(n: u8) -> Grant {
     Grant {
         id: GrantId::of(&attempt(n)),
         session: session_id(n),

@@ -15,8 +15,10 @@ use tempfile::TempDir;
 
 use super::Embedded;
 use super::writer::Writer;
-use crate::conformance::{self, account, at, opening};
-use crate::{Account, CodeDigest, KeyMaterial, Opening, Store, StoreError, StoredKey, TakenCode};
+use crate::conformance::{self, account, at, grant, opening};
+use crate::{
+    Account, CodeDigest, IssuedToken, KeyMaterial, Opening, Store, StoreError, StoredKey, TakenCode,
+};
 
 #[tokio::test]
 async fn it_passes_the_conformance_suite() {
@@ -376,10 +378,55 @@ async fn a_sweep_forgets_however_many_have_expired() {
     assert_eq!(sign_ins(&directory), 1);
 }
 
+#[tokio::test]
+async fn a_sweep_forgets_grants_and_revoked_tokens_at_their_end() {
+    let (directory, store) = fresh();
+    for n in 0..=200 {
+        store.open_grant(grant(n)).await.unwrap();
+        let token = IssuedToken {
+            jti: n.to_string(),
+            session: grant(n).session,
+            grant: None,
+            expires_at: at(600),
+        };
+        store.revoke_token(token).await.unwrap();
+    }
+    let rows = || ["client_grant", "revoked_token"].map(|table| count(&directory, table));
+    store.sweep(at(599)).await.unwrap();
+    assert_eq!(rows(), [201, 201]);
+    store.sweep(at(600)).await.unwrap();
+    assert_eq!(rows(), [201, 0]);
+    store.sweep(grant(0).expires_at).await.unwrap();
+    assert_eq!(rows(), [0, 0]);
+}
+
+/// As the first schema left it: sessions and codes, and no table for grants.
+#[tokio::test]
+async fn sessions_of_the_first_schema_live_on_and_can_be_refreshed() {
+    let (directory, store) = fresh();
+    store.open_session(opening(1), at(0)).await.unwrap();
+    drop(store);
+    let database = Connection::open(data(&directory).join("state.db")).unwrap();
+    let back = "DROP TABLE client_grant; DROP TABLE revoked_token; PRAGMA user_version = 1";
+    database.execute_batch(back).unwrap();
+    drop(database);
+    let store = Embedded::open(&data(&directory)).unwrap();
+    let taken = store.take_code(&code_of(&opening(1)), at(1)).await.unwrap();
+    assert!(matches!(taken, TakenCode::Fresh { .. }), "{taken:?}");
+    let grant = grant(1);
+    store.open_grant(grant.clone()).await.unwrap();
+    let found = store.grant(&grant.session, &grant.id, at(2)).await.unwrap();
+    assert_eq!(found.map(|found| found.grant), Some(grant));
+}
+
 fn sign_ins(directory: &TempDir) -> i64 {
+    count(directory, "sign_in")
+}
+
+fn count(directory: &TempDir, table: &str) -> i64 {
     let database = Connection::open(data(directory).join("state.db")).unwrap();
-    let count = "SELECT count(*) FROM sign_in";
-    database.query_row(count, [], |row| row.get(0)).unwrap()
+    let count = format!("SELECT count(*) FROM {table}");
+    database.query_row(&count, [], |row| row.get(0)).unwrap()
 }
 
 #[tokio::test]
