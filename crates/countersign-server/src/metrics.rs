@@ -176,7 +176,7 @@ impl Counters {
         );
         registry.register(
             "token_requests_refused",
-            "Requests to the token endpoint that got no token, by OAuth error",
+            "Requests to /token, /introspect and /revoke that were refused, by OAuth error",
             self.token_requests_refused.clone(),
         );
         registry.register(
