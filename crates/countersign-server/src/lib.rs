@@ -16,6 +16,7 @@ mod metrics;
 mod pages;
 mod private;
 mod seal;
+mod secret;
 mod settings;
 mod sign_in;
 mod token;

@@ -1,19 +1,22 @@
 //! Sealing of what others carry for us, browsers and clients: AES-256-GCM, bound to where it is used.
 //!
-//! A sealed value opens only under the name, the party and the purpose that it was sealed for. Nonces are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
+//! A sealed value opens only under the name, the party and the purpose that it was sealed for. Nonces
+//! are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_store::{KeyMaterial, Store, StoredKey};
+use countersign_store::Store;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::secret::{self, SecretKey};
 use crate::{BuildError, Entropy};
 
-/// The name of the sealing key in the store.
-const KEY_NAME: &str = "seal-aes256gcm";
+/// The names of the sealing keys in the store.
+const COOKIES: &str = "seal-aes256gcm";
+const REFRESH_TOKENS: &str = "seal-refresh-tokens-aes256gcm";
 
 /// What a sealed value is for. Part of the associated data, so that one can't serve as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,29 +59,32 @@ impl Place<'_> {
 /// Seals and opens.
 #[derive(Debug)]
 pub(crate) struct Sealer {
-    key: LessSafeKey,
+    for_cookies: LessSafeKey,
+    for_refresh_tokens: LessSafeKey,
 }
 
 impl Sealer {
-    /// The key of this installation: all replicas share it.
+    /// The keys of this installation. Made where there are none yet.
     pub(crate) async fn load_or_make(
         store: &dyn Store,
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<Self, BuildError> {
-        let mut fresh = [0; 32];
-        entropy.fill(&mut fresh);
-        let offered = StoredKey {
-            name: KEY_NAME.to_owned(),
-            created_at: now,
-            material: KeyMaterial(fresh.to_vec()),
+        let load = async |name| {
+            let secret = secret::load_or_make(name, store, entropy, now).await?;
+            key(&secret).ok_or(BuildError::Key(name))
         };
-        let kept = store.put_key_if_absent(offered).await?;
-        let key = UnboundKey::new(&AES_256_GCM, &kept.material.0);
-        let key = key.map_err(|_| BuildError::Key(KEY_NAME))?;
         Ok(Self {
-            key: LessSafeKey::new(key),
+            for_cookies: load(COOKIES).await?,
+            for_refresh_tokens: load(REFRESH_TOKENS).await?,
         })
+    }
+
+    fn key(&self, purpose: Purpose) -> &LessSafeKey {
+        match purpose {
+            Purpose::Attempt | Purpose::Evidence => &self.for_cookies,
+            Purpose::RefreshToken => &self.for_refresh_tokens,
+        }
     }
 
     /// Seals a value for one place: base64url of nonce, ciphertext and tag.
@@ -93,7 +99,7 @@ impl Sealer {
         let mut sealed = serde_json::to_vec(value).ok()?;
         let aad = Aad::from(place.associated_data());
         let bound = Nonce::assume_unique_for_key(nonce);
-        self.key
+        self.key(place.purpose)
             .seal_in_place_append_tag(bound, aad, &mut sealed)
             .ok()?;
         sealed.splice(..0, nonce);
@@ -106,9 +112,15 @@ impl Sealer {
         let (nonce, ciphertext) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let aad = Aad::from(place.associated_data());
-        let plain = self.key.open_in_place(nonce, aad, ciphertext).ok()?;
+        let key = self.key(place.purpose);
+        let plain = key.open_in_place(nonce, aad, ciphertext).ok()?;
         serde_json::from_slice(plain).ok()
     }
+}
+
+fn key(secret: &SecretKey) -> Option<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, secret).ok()?;
+    Some(LessSafeKey::new(key))
 }
 
 #[cfg(test)]
@@ -117,9 +129,9 @@ mod tests {
     use crate::SystemEntropy;
 
     fn sealer() -> Sealer {
-        let key = UnboundKey::new(&AES_256_GCM, &[7; 32]).unwrap();
         Sealer {
-            key: LessSafeKey::new(key),
+            for_cookies: key(&[7; 32]).unwrap(),
+            for_refresh_tokens: key(&[8; 32]).unwrap(),
         }
     }
 
@@ -146,6 +158,10 @@ mod tests {
             },
             Place {
                 purpose: Purpose::Evidence,
+                ..PLACE
+            },
+            Place {
+                purpose: Purpose::RefreshToken,
                 ..PLACE
             },
         ];
