@@ -153,9 +153,15 @@ type Finding = Result<Attestation, Option<Reason>>;
 
 /// What the provider says that this login used: `acr`, `amr`, or an expression over its claims.
 fn session(rule: &ProofRule, methods: &Methods, login: &Login) -> Finding {
-    let acr = read(&login.claims.acr, !rule.acr.is_empty())?;
+    // An expression may rest on a claim's absence: what can't be read must not look absent to it.
+    let by_when = |claim: &str| {
+        let when = rule.when.as_ref();
+        when.is_some_and(|when| when.expression.claims().contains(claim))
+    };
+    read(&login.claims.auth_time, by_when("auth_time"))?;
+    let acr = read(&login.claims.acr, !rule.acr.is_empty() || by_when("acr"))?;
     // A second factor that never counts is looked for even where only `acr` is proof.
-    let reads_amr = !rule.amr.is_empty() || !methods.never.is_empty();
+    let reads_amr = !rule.amr.is_empty() || !methods.never.is_empty() || by_when("amr");
     let amr = read(&login.claims.amr, reads_amr)?.map_or(&[][..], Vec::as_slice);
     let never = |value: &String| methods.never.contains(value);
     if rule.meanings(amr).iter().any(never) {

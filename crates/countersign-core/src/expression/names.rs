@@ -126,6 +126,13 @@ impl<'t> Walk<'t> {
     /// What is done for each item of a list must not grow with another claim: both are a stranger's.
     fn claim(&mut self, name: &str, offset: usize) -> Checked {
         impersonal(name, offset)?;
+        if name == "acrs" {
+            return Err(ExpressionError::new(
+                offset,
+                "`acrs` is the word of one tenant's admin, and anybody can have a tenant: name the tenant in \
+                 `[proof.NAME.tenant.\"ID\"]`, which is where `acrs` counts",
+            ));
+        }
         if let Some(item) = self.item {
             return Err(ExpressionError::new(
                 offset,

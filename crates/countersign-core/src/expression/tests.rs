@@ -407,6 +407,24 @@ fn personal_data_is_no_proof() {
     );
 }
 
+/// Anybody can have a tenant, and define a context there.
+#[test]
+fn a_tenants_own_word_counts_only_for_a_tenant_that_is_named() {
+    for text in [
+        "\"c1\" in claims.acrs",
+        "claims[\"acrs\"] == [\"c1\"]",
+        "has(claims.acrs)",
+        "\"acrs\" in claims",
+    ] {
+        let error = Expression::parse(text).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("is the word of one tenant's admin"),
+            "{text}: {message}"
+        );
+    }
+}
+
 #[test]
 fn a_claim_proves_what_it_says_and_an_absent_one_nothing() {
     let text = r#"claims.acr in ["gold"] && "otp" in claims.amr"#;

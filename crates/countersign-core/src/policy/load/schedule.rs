@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use jiff::civil::Date;
-use jiff::{SignedDuration, ToSpan};
 
 use super::{BASES, Exception, ExceptionName, Reader, not_empty, with};
 use crate::api_keys::{ApiKeyRule, NOTICE, Sunset};
-use crate::calendar::{BeforeDue, Calendar, Period, midnight};
+use crate::calendar::{BeforeDue, Calendar, Period, end_of, midnight};
 use crate::document::{Key, Table, Value};
+use crate::policy::exception::WARNED_BEFORE;
 use crate::policy::{Lifetimes, Subject};
 use crate::{AccountId, OrganizationId};
 
@@ -110,7 +111,7 @@ impl<'t> Reader<'_, 't> {
         };
         if until < today {
             place.warn("is past: this exception no longer holds; remove it");
-        } else if until.saturating_sub(14.days()) <= today {
+        } else if end_of(until).duration_since(midnight(today)) <= WARNED_BEFORE {
             place.warn(format_args!(
                 "this exception ends within 14 days: whom it is for will then be held to the tiers again \
                  (today is {today})"
