@@ -51,6 +51,10 @@ fn and(more: &str) -> String {
 }
 
 /// The days on which files are compared here begin with the one before this.
+fn policy_with(text: &str, more: &str) -> Policy {
+    policy(&format!("{text}{more}"))
+}
+
 fn today() -> Date {
     date(2027, 1, 15)
 }
@@ -211,6 +215,23 @@ fn a_ratchet_is_told_with_the_accounts_that_it_holds() {
         "{last}"
     );
     assert!(last.contains(", until 2027-05-07: "), "{last}");
+}
+
+/// Who showed MFA by a proof that no longer counts is held by the ratchet, and at once.
+#[test]
+fn a_proof_that_goes_is_told_of_those_whom_a_ratchet_holds() {
+    let both = |policy: &str| policy_with(policy, &format!("{CALENDAR}ratchet = true\n"));
+    let comparison = compare(&both(POLICY), &both(&with("\"urn:mfa\"", "\"urn:other\"")));
+    let told: Vec<String> = comparison
+        .differences()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let is_told = |line: &String| {
+        line.contains("seen with a second factor, that must by the new file")
+            && line.contains("→ refuse")
+    };
+    assert!(told.iter().any(is_told), "{told:#?}");
 }
 
 #[test]

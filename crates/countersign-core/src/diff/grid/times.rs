@@ -74,7 +74,8 @@ pub(super) fn of_each_kind(pair: &Pair, all: Vec<Moment>) -> Vec<Moment> {
     kinds
         .into_iter()
         .flat_map(|(key, mut moments)| {
-            if key.iter().all(|(old, new, _, _)| old == new) {
+            let [without, with_mfa] = key;
+            if without == with_mfa && without.0 == without.1 {
                 moments.truncate(1);
             }
             moments
@@ -118,7 +119,7 @@ pub(super) fn all(pair: &Pair, today: Date) -> Vec<Moment> {
         .filter_map(Policy::calendar)
         .collect();
     let mut all = Vec::new();
-    let accounts = accounts(&calendars, today);
+    let accounts = accounts(pair, &calendars, today);
     for day in days(&calendars, &accounts, today) {
         let now = noon(day);
         let made = accounts.iter().filter(|account| account.made_at <= now);
@@ -131,10 +132,13 @@ pub(super) fn all(pair: &Pair, today: Date) -> Vec<Moment> {
 }
 
 /// Accounts made before and on the days from which accounts are new, each whose day comes first, in
-/// the middle and last; with a second factor in the past too, where only one calendar asks for that:
-/// else who is held by it is like any account that is held, and with MFA like any account.
-fn accounts(calendars: &[&Calendar], today: Date) -> Vec<AccountFacts> {
+/// the middle and last; with a second factor in the past too, where a ratchet may hold them by one file only:
+/// only one has it, or the two may see different things in one login.
+fn accounts(pair: &Pair, calendars: &[&Calendar], today: Date) -> Vec<AccountFacts> {
     let only_one_ratchets = matches!(calendars, [old, new] if old.ratchet != new.ratchet);
+    let [old, new] = pair.both();
+    let seen_otherwise = (&old.proofs, &old.methods) != (&new.proofs, &new.methods);
+    let with_past = only_one_ratchets || seen_otherwise && calendars.iter().any(|one| one.ratchet);
     let made = calendars.iter().map(|one| midnight(one.new_accounts_from));
     let made: BTreeSet<Timestamp> = made.chain([long_ago(today).made_at]).collect();
     let mut all = Vec::new();
@@ -143,7 +147,7 @@ fn accounts(calendars: &[&Calendar], today: Date) -> Vec<AccountFacts> {
         .flat_map(|made_at| [0, 1 << 63, u64::MAX].map(|spread| (made_at, spread)))
     {
         let account = account(made_at, spread);
-        if only_one_ratchets {
+        if with_past {
             let first_mfa_at = Some(made_at);
             all.push(AccountFacts {
                 first_mfa_at,
