@@ -68,10 +68,11 @@ impl Watch {
         // else each time are given up.
         for _ in 0..MOST_LINKS {
             let entries = trail(&self.path);
+            // Each time: a directory may have been replaced under the same name.
+            self.watch(&entries)?;
             if *self.lock() == entries {
                 break;
             }
-            self.watch(&entries)?;
             *self.lock() = entries;
         }
         Ok(())
@@ -104,8 +105,13 @@ fn counts(event: Result<&Event, &notify::Error>, entries: &BTreeSet<PathBuf>) ->
     if matches!(event.kind, EventKind::Access(access) if !is_write(access)) {
         return false;
     }
+    // A directory that holds one of them may have been replaced as a whole.
+    let concerns = |path: &PathBuf| {
+        let is_in = |entry: &PathBuf| entry == path || entry.parent() == Some(path.as_path());
+        entries.iter().any(is_in)
+    };
     // Without a path: events were lost.
-    event.paths.is_empty() || event.paths.iter().any(|path| entries.contains(path))
+    event.paths.is_empty() || event.paths.iter().any(concerns)
 }
 
 /// The directory entries that say which file `path` is: the file itself, and every link on the way.
