@@ -1,4 +1,5 @@
-//! `countersign accounts show`: what is known of one account, without the person's name and whole address.
+//! `countersign accounts show`: what is known of one account, without the person's name and without whole
+//! addresses, but for the name that the registry gives the account.
 
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -190,6 +191,8 @@ impl Display for Known {
             };
             format!("{} ({verified})", email.address)
         });
+        // A provider may send any text as `sub`, and it must not steer a terminal.
+        let identity = self.identity.as_ref().map(|text| text.escape_debug());
         let vouched = self.vouched_email.as_ref();
         let vouched =
             vouched.map(|email| format!("{} (verified, since {})", email.address, email.at));
@@ -205,7 +208,7 @@ impl Display for Known {
                 self.registry_account.as_ref(),
                 "not known",
             ),
-            said("identity", self.identity.as_ref(), "not known"),
+            said("identity", identity, "not known"),
             said("made, for the calendar", self.made_at, "not known"),
             said("made at the registry", self.registered_at, "not known"),
             said("first known here", self.created_at, "not yet"),
