@@ -10,10 +10,10 @@
 //! one, and so move its day later; a later date can take from a person the time they were
 //! promised. So neither is taken silently: it is a [`Contradiction`], for a person to look at.
 
+use countersign_core::calendar::day_of;
 use countersign_core::{AccountId, Identity, Profile};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::{
     Account, EmailAddress, RegistryAccount, RegistryAccountName, Store, StoreError, Version,
@@ -212,7 +212,8 @@ impl Known {
         let Some((likeliest, others)) = row.identities.split_first() else {
             return Ok(link);
         };
-        let wanted = holder.or(link).unwrap_or_else(|| fresh.clone());
+        // Never the link of a run that ended early: the identity that it was made for still leads there.
+        let wanted = holder.unwrap_or_else(|| fresh.clone());
         let account = store.claim_identity(likeliest, wanted).await?;
         for identity in others {
             store.claim_identity(identity, account.clone()).await?;
@@ -296,10 +297,6 @@ fn told(account: &Account, row: &RegistryRow, now: Timestamp) -> Account {
         vouched_email: vouched.or(account.vouched_email.clone()),
         ..account.clone()
     }
-}
-
-fn day_of(time: Timestamp) -> Date {
-    time.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]

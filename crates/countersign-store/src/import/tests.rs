@@ -354,6 +354,8 @@ async fn a_row_that_was_cut_off_and_then_corrected_is_taken_as_corrected() {
     assert_eq!(registry.import(&corrected, 3).await, Imported::Unchanged);
     let account = registry.account(&github(2)).await;
     assert_eq!(registry.known(ANN).await.account, Some(account.id));
+    let other = registry.store.account_of(&github(1)).await.unwrap();
+    assert_eq!(other, None, "two people have one account");
 }
 
 #[tokio::test]
