@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 pub use as_of::AsOf;
@@ -32,6 +31,7 @@ pub use doubt::Doubt;
 pub use people::{NotIn, People};
 pub use tally::{Change, Changes, Fate, Fates, Group, Groups, Tally};
 
+use crate::calendar::day_of;
 use crate::{
     AccountId, Decision, Facts, Occasion, Outcome, Policy, Record, Remedy, Verdict, decide,
 };
@@ -265,10 +265,6 @@ fn widen(span: &mut Option<Span>, other: Option<Span>) {
 
 fn count(counts: &mut BTreeMap<String, u64>, name: &str, more: u64) {
     *counts.entry(name.to_owned()).or_default() += more;
-}
-
-fn day_of(time: Timestamp) -> Date {
-    time.to_zoned(TimeZone::UTC).date()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::day_of;
+use crate::calendar::day_of;
 use crate::{Claim, Record};
 
 /// When recorded logins are to have been.

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::account;
-use crate::calendar::{Calendar, Grace, midnight};
+use crate::calendar::{Calendar, Grace, day_of, midnight};
 use crate::diff::Pair;
 use crate::{AccountFacts, AccountId, Exception, Level, Policy};
 
@@ -181,10 +180,6 @@ fn long_ago(today: Date) -> AccountFacts {
     let beginning = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::MIN);
     let made_at = made_at.min(beginning);
     account(made_at, u64::MAX)
-}
-
-fn day_of(time: Timestamp) -> Date {
-    time.to_zoned(TimeZone::UTC).date()
 }
 
 fn noon(day: Date) -> Timestamp {
