@@ -62,15 +62,13 @@ pub(crate) fn settings(
     redirect_uri: String,
     secret: &str,
 ) -> anyhow::Result<Settings> {
-    let client = Client {
-        name: "Sample Registry".to_owned(),
-        redirect_uris: vec![redirect_uri],
-        authentication: ClientAuthentication::Secret(SecretDigest::of(secret)),
-        id_token_algorithm: SigningAlgorithm::Rs256,
-        resource: AUDIENCE.to_owned(),
-        may_refresh: false,
-        may_vouch: false,
-    };
+    let authentication = ClientAuthentication::Secret(SecretDigest::of(secret));
+    let client = Client::new(
+        "Sample Registry",
+        vec![redirect_uri],
+        authentication,
+        AUDIENCE,
+    );
     let resource = Resource {
         algorithm: SigningAlgorithm::Es256,
     };

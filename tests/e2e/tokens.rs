@@ -1,7 +1,9 @@
 //! Tokens for their whole life: refreshed, told of, revoked; each good for what it is and for nothing else.
 
 use countersign_core::ClientId;
-use countersign_server::{Client, ClientAuthentication, Resource, SecretDigest, SigningAlgorithm};
+use countersign_server::{
+    Client, ClientAuthentication, GrantType, Resource, SecretDigest, SigningAlgorithm,
+};
 use countersign_tests::{BrokerSetup, Browser, Login, Page, Tokens, World, wire};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -13,24 +15,20 @@ const ELSEWHERE: &str = "https://elsewhere.example";
 const HOUR: i64 = 60 * 60;
 
 fn client(secret: Option<&str>, resource: &str) -> Client {
-    Client {
-        name: "Another".into(),
-        redirect_uris: vec![BrokerSetup::REDIRECT_URI.into()],
-        authentication: secret.map_or(ClientAuthentication::Public, |secret| {
-            ClientAuthentication::Secret(SecretDigest::of(secret))
-        }),
-        id_token_algorithm: SigningAlgorithm::Rs256,
-        resource: resource.into(),
-        may_refresh: true,
-        may_vouch: false,
-    }
+    let authentication = secret.map_or(ClientAuthentication::Public, |secret| {
+        ClientAuthentication::Secret(SecretDigest::of(secret))
+    });
+    let uris = vec![BrokerSetup::REDIRECT_URI.into()];
+    let mut client = Client::new("Another", uris, authentication, resource);
+    client.grants.insert(GrantType::RefreshToken);
+    client
 }
 
 /// The usual world, in which clients may refresh: `gallery` and `other` for one resource, `elsewhere` for
 /// another, and `app`, which is public.
 async fn world() -> World {
     World::with(|setup| {
-        setup.gallery().may_refresh = true;
+        setup.gallery().grants.insert(GrantType::RefreshToken);
         let algorithm = SigningAlgorithm::Es256;
         setup
             .resources
@@ -386,7 +384,7 @@ async fn in_the_second_in_which_evidence_becomes_too_old_a_scope_is_left_out_and
 #[actix_web::test]
 async fn a_day_that_a_refreshed_token_tells_is_a_promise() {
     let lenient = |setup: &mut BrokerSetup| {
-        setup.gallery().may_refresh = true;
+        setup.gallery().grants.insert(GrantType::RefreshToken);
         setup.policy = setup.policy.replace("needs = \"mfa\"", "needs = \"none\"");
         let accepts = [
             "[\"session\", \"enrolment\", \"tenant\"]",
@@ -424,7 +422,7 @@ async fn a_day_that_a_refreshed_token_tells_is_a_promise() {
 #[actix_web::test]
 async fn no_refresh_restates_what_the_login_proved() {
     let world = World::with(|setup| {
-        setup.gallery().may_refresh = true;
+        setup.gallery().grants.insert(GrantType::RefreshToken);
         setup.policy = setup.policy.replace(
             "[client.gallery]\ntier = \"manage\"",
             "[client.gallery]\ntier = \"browse\"",

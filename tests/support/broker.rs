@@ -40,15 +40,12 @@ impl BrokerSetup {
 
     /// A broker with the client `gallery` and the resource [`Self::AUDIENCE`].
     pub fn new(policy: &str) -> Self {
-        let gallery = Client {
-            name: "Example Gallery".into(),
-            redirect_uris: vec![Self::REDIRECT_URI.into()],
-            authentication: ClientAuthentication::Secret(SecretDigest::of(Self::SECRET)),
-            id_token_algorithm: SigningAlgorithm::Rs256,
-            resource: Self::AUDIENCE.into(),
-            may_refresh: false,
-            may_vouch: false,
-        };
+        let gallery = Client::new(
+            "Example Gallery",
+            vec![Self::REDIRECT_URI.into()],
+            ClientAuthentication::Secret(SecretDigest::of(Self::SECRET)),
+            Self::AUDIENCE,
+        );
         let resource = Resource {
             algorithm: SigningAlgorithm::Es256,
         };

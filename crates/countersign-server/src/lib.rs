@@ -39,7 +39,8 @@ pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
 pub use private::Private;
 pub use settings::{
-    Client, ClientAuthentication, Resource, SecretDigest, Settings, SettingsError, SigningAlgorithm,
+    Client, ClientAuthentication, GrantType, Resource, SecretDigest, Settings, SettingsError,
+    SigningAlgorithm,
 };
 
 use keys::Keys;

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use countersign_core::{Acr, Scope};
 use serde_json::{Value, json};
 
-use crate::Broker;
+use crate::{Broker, GrantType};
 
 /// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 pub(crate) async fn describe(broker: web::Data<Broker>) -> HttpResponse {
@@ -47,7 +47,7 @@ fn document(broker: &Broker) -> Value {
         "scopes_supported": scopes.collect::<Vec<_>>(),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
         "token_endpoint_auth_methods_supported":

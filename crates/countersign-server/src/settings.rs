@@ -1,6 +1,6 @@
 //! What this installation is, as checked values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
 use countersign_core::ClientId;
@@ -32,10 +32,32 @@ pub struct Client {
     pub id_token_algorithm: SigningAlgorithm,
     /// The audience of its access tokens; one of [`Settings::resources`].
     pub resource: String,
-    /// Whether it gets refresh tokens.
-    pub may_refresh: bool,
+    /// What it may exchange for tokens.
+    pub grants: BTreeSet<GrantType>,
     /// Whether it may vouch for e-mail addresses. Never true of a public one.
     pub may_vouch: bool,
+}
+
+/// What tokens are given for (RFC 7591 2, `grant_types`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantType {
+    /// A code that somebody brought back who signed in.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+}
+
+impl GrantType {
+    /// All that are served.
+    pub const ALL: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+
+    /// The `grant_type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
 }
 
 /// How a client authenticates.
@@ -167,6 +189,29 @@ impl Settings {
 }
 
 impl Client {
+    /// A client as it is unless more is said: people sign in to it by a code, and nothing else.
+    pub fn new(
+        name: impl Into<String>,
+        redirect_uris: Vec<String>,
+        authentication: ClientAuthentication,
+        resource: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            redirect_uris,
+            authentication,
+            id_token_algorithm: SigningAlgorithm::Rs256,
+            resource: resource.into(),
+            grants: BTreeSet::from([GrantType::AuthorizationCode]),
+            may_vouch: false,
+        }
+    }
+
+    /// Whether it may exchange this for tokens.
+    pub(crate) fn may(&self, grant: GrantType) -> bool {
+        self.grants.contains(&grant)
+    }
+
     fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
         if self.may_vouch && matches!(self.authentication, ClientAuthentication::Public) {
             return Err(SettingsError::Voucher(id.clone()));
@@ -225,15 +270,8 @@ mod tests {
     use super::*;
 
     fn client(authentication: ClientAuthentication, uri: &str) -> Client {
-        Client {
-            name: "Gallery".into(),
-            redirect_uris: vec![uri.into()],
-            authentication,
-            id_token_algorithm: SigningAlgorithm::Rs256,
-            resource: "https://registry.example".into(),
-            may_refresh: false,
-            may_vouch: false,
-        }
+        let resource = "https://registry.example";
+        Client::new("Gallery", vec![uri.into()], authentication, resource)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The token endpoint: a code is one client's, once, with what proves it; and it ends with its session.
 
-use countersign_server::{Client, ClientAuthentication, SecretDigest, SigningAlgorithm};
+use countersign_server::{Client, ClientAuthentication, SecretDigest};
 use countersign_tests::{BrokerSetup, Browser, Login, Page, Tokens, World, wire};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -10,15 +10,8 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
 const CHALLENGE: &str = "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI";
 
 fn client(authentication: ClientAuthentication) -> Client {
-    Client {
-        name: "Another".into(),
-        redirect_uris: vec![BrokerSetup::REDIRECT_URI.into()],
-        authentication,
-        id_token_algorithm: SigningAlgorithm::Rs256,
-        resource: BrokerSetup::AUDIENCE.into(),
-        may_refresh: false,
-        may_vouch: false,
-    }
+    let uris = vec![BrokerSetup::REDIRECT_URI.into()];
+    Client::new("Another", uris, authentication, BrokerSetup::AUDIENCE)
 }
 
 /// The usual world with two more clients: `other`, confidential, and `app`, public.

@@ -1,7 +1,7 @@
 //! Where people are sent back to: a registered address to the letter, or nowhere.
 
 use countersign_core::ClientId;
-use countersign_server::{Client, ClientAuthentication, SigningAlgorithm};
+use countersign_server::{Client, ClientAuthentication};
 use countersign_tests::{BrokerSetup, Browser, Login, World};
 
 use super::assert_refused;
@@ -21,18 +21,15 @@ async fn world() -> World {
             "https://registry.example/callback".into(),
             "https://registry.example/second?x=1".into(),
         ];
-        let app = Client {
-            name: "An app".into(),
-            redirect_uris: vec![
+        let app = Client::new(
+            "An app",
+            vec![
                 "http://127.0.0.1/callback".into(),
                 "http://[::1]/callback".into(),
             ],
-            authentication: ClientAuthentication::Public,
-            id_token_algorithm: SigningAlgorithm::Rs256,
-            resource: BrokerSetup::AUDIENCE.into(),
-            may_refresh: false,
-            may_vouch: false,
-        };
+            ClientAuthentication::Public,
+            BrokerSetup::AUDIENCE,
+        );
         setup
             .clients
             .insert(ClientId::new("app").expect("a client id"), app);

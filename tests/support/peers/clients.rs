@@ -1,6 +1,6 @@
 //! Clients: registries that send people to us and verify what they bring back.
 
-use countersign_server::{Client, ClientAuthentication, SecretDigest, SigningAlgorithm};
+use countersign_server::{Client, ClientAuthentication, GrantType, SecretDigest, SigningAlgorithm};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -58,18 +58,15 @@ impl Authentication {
 impl Registration {
     /// The broker's side of it.
     pub fn client(self) -> Client {
-        Client {
-            name: self.id.to_owned(),
-            redirect_uris: vec![BrokerSetup::REDIRECT_URI.into()],
-            authentication: match self.authentication.secret() {
-                Some(secret) => ClientAuthentication::Secret(SecretDigest::of(secret)),
-                None => ClientAuthentication::Public,
-            },
-            id_token_algorithm: self.algorithm,
-            resource: BrokerSetup::AUDIENCE.into(),
-            may_refresh: true,
-            may_vouch: false,
-        }
+        let authentication = match self.authentication.secret() {
+            Some(secret) => ClientAuthentication::Secret(SecretDigest::of(secret)),
+            None => ClientAuthentication::Public,
+        };
+        let uris = vec![BrokerSetup::REDIRECT_URI.into()];
+        let mut client = Client::new(self.id, uris, authentication, BrokerSetup::AUDIENCE);
+        client.id_token_algorithm = self.algorithm;
+        client.grants.insert(GrantType::RefreshToken);
+        client
     }
 }
 

@@ -18,6 +18,7 @@ use super::unavailable;
 use super::weigh::{Wish, weigh};
 use crate::error::{Failure, OAuthError};
 use crate::seal::{Place, Purpose};
+use crate::settings::GrantType;
 use crate::web::{Context, Parameters};
 
 /// For so long after a token was spent the same one comes from the same moment.
@@ -109,7 +110,8 @@ pub(super) async fn open(
 /// Whether this client may refresh at all.
 pub(super) fn may_refresh(client: &ClientId, context: &Context<'_>) -> bool {
     let clients = &context.broker.settings.clients;
-    clients.get(client).is_some_and(|client| client.may_refresh)
+    let found = clients.get(client);
+    found.is_some_and(|client| client.may(GrantType::RefreshToken))
 }
 
 /// Tokens for a refresh token, and the next one.

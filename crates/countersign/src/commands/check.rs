@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use countersign::config::{Installation, ProviderSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
-use countersign_server::{Client, ClientAuthentication, DecisionLogSettings};
+use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType};
 
 use super::{load, tell};
 
@@ -87,7 +87,7 @@ impl Summary<'_> {
             ClientAuthentication::Secret(_) => "by its secret",
         };
         writeln!(f, "  authenticates: {authentication}")?;
-        if client.may_refresh {
+        if client.grants.contains(&GrantType::RefreshToken) {
             writeln!(f, "  gets refresh tokens")?;
         }
         if client.may_vouch {

@@ -1,10 +1,12 @@
 //! `[client.NAME]` and `[resource."AUDIENCE"]`: who sends people here, and who verifies our tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::ClientId;
 use countersign_core::document::{Key, Table, Value};
-use countersign_server::{Client, ClientAuthentication, Resource, SecretDigest, SigningAlgorithm};
+use countersign_server::{
+    Client, ClientAuthentication, GrantType, Resource, SecretDigest, SigningAlgorithm,
+};
 use secrecy::ExposeSecret;
 
 use super::address;
@@ -14,17 +16,6 @@ const ALGORITHMS: [(&str, SigningAlgorithm); 3] = [
     ("RS256", SigningAlgorithm::Rs256),
     ("ES256", SigningAlgorithm::Es256),
     ("EdDSA", SigningAlgorithm::EdDsa),
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum GrantType {
-    AuthorizationCode,
-    RefreshToken,
-}
-
-const GRANT_TYPES: [(&str, GrantType); 2] = [
-    ("authorization_code", GrantType::AuthorizationCode),
-    ("refresh_token", GrantType::RefreshToken),
 ];
 
 impl Reader<'_> {
@@ -49,17 +40,13 @@ impl Reader<'_> {
             );
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
-            let may_refresh = table.optional_or("grant_types", false, grant_types);
+            let grants = table.optional("grant_types", grant_types);
             let may_vouch = vouches(table, authentication.as_ref());
-            Some(Client {
-                name: name?,
-                redirect_uris: redirect_uris?,
-                authentication: authentication?,
-                id_token_algorithm: algorithm?,
-                resource: resource?,
-                may_refresh: may_refresh?,
-                may_vouch: may_vouch?,
-            })
+            let mut client = Client::new(name?, redirect_uris?, authentication?, resource?);
+            client.id_token_algorithm = algorithm?;
+            client.grants = grants?.unwrap_or(client.grants);
+            client.may_vouch = may_vouch?;
+            Some(client)
         });
         Some((id?, client?))
     }
@@ -123,14 +110,15 @@ fn algorithm(
     table.optional_or(key, default, |value| value.one_of(&ALGORITHMS))
 }
 
-/// The grants that a client may use, by their names in RFC 7591 2: whether refresh tokens are among them.
-fn grant_types(value: &Value<'_>) -> Option<bool> {
-    let grants = value.set(|item| item.one_of(&GRANT_TYPES))?;
+/// The grants that a client may use, by their names in RFC 7591 2.
+fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
+    let named = GrantType::ALL.map(|grant| (grant.as_str(), grant));
+    let grants = value.set(|item| item.one_of(&named))?;
     if !grants.contains(&GrantType::AuthorizationCode) {
         value.report("expected `authorization_code` among them: people sign in by it");
         return None;
     }
-    Some(grants.contains(&GrantType::RefreshToken))
+    Some(grants)
 }
 
 /// Whether its word on e-mail addresses counts: never where anybody can pass for it.

@@ -215,7 +215,7 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     }
     // To believe a client and to give it refresh tokens are choices, shown as examples.
     let chosen = format!("{:?}", plain.settings)
-        .replace("may_refresh: false", "may_refresh: true")
+        .replace("{AuthorizationCode}", "{AuthorizationCode, RefreshToken}")
         .replace("may_vouch: false", "may_vouch: true");
     assert_eq!(chosen, format!("{:?}", written.settings));
 }
