@@ -5,8 +5,10 @@
 //! in `error.rs` and nowhere else.
 
 mod api;
+mod arrival;
 mod calendar;
 mod decision_log;
+mod draining;
 pub mod edge;
 mod error;
 mod in_force;
@@ -15,6 +17,7 @@ mod metadata;
 mod metrics;
 mod pages;
 mod private;
+mod probe;
 mod seal;
 mod secret;
 mod settings;
@@ -43,6 +46,7 @@ pub use settings::{
     SigningAlgorithm,
 };
 
+use draining::Draining;
 use keys::Keys;
 use metrics::Metrics;
 use seal::Sealer;
@@ -115,6 +119,7 @@ pub struct Broker {
     calendar: CalendarKey,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    draining: Draining,
 }
 
 impl Broker {
@@ -144,6 +149,7 @@ impl Broker {
             calendar,
             clock: parts.clock,
             entropy: parts.entropy,
+            draining: Draining::default(),
         })
     }
 

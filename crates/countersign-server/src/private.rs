@@ -5,8 +5,6 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
@@ -16,13 +14,12 @@ use countersign_core::{AccountId, AttemptId, SessionId};
 use countersign_store::{Store, StoreError};
 use serde_json::{Value, json};
 
+use crate::draining::Draining;
 use crate::metrics::Metrics;
+use crate::probe::Probe;
 use crate::web::read;
 use crate::{Broker, Clock, PolicyFailure, PolicyHandle};
 
-/// How long the store may take to answer. Longer, and what asks us has given up: Kubernetes waits one
-/// second unless told otherwise.
-const STORE_TIMEOUT: Duration = Duration::from_millis(900);
 /// Ids that nobody is given: they are random.
 const NO_ATTEMPT: &str = "00000000000000000000000000000000";
 const NO_ACCOUNT: &str = "acct_00000000000000000000000000000000";
@@ -39,7 +36,8 @@ struct Inside {
     policy: PolicyHandle,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    is_stopping: AtomicBool,
+    draining: Draining,
+    probe: Probe,
 }
 
 impl Broker {
@@ -50,7 +48,8 @@ impl Broker {
             policy: self.policy.clone(),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
-            is_stopping: AtomicBool::new(false),
+            draining: self.draining.clone(),
+            probe: Probe::default(),
         }))
     }
 }
@@ -71,9 +70,10 @@ impl Private {
         Ok(server.workers(1).disable_signals().listen(listener)?.run())
     }
 
-    /// From now on not ready: the requests in flight are finished, and new ones belong elsewhere.
+    /// From now on not ready: the requests in flight are finished, and new ones belong elsewhere. Each answer of
+    /// the server closes its connection.
     pub fn stopping(&self) {
-        self.0.is_stopping.store(true, Ordering::Relaxed);
+        self.0.draining.begin();
     }
 }
 
@@ -89,7 +89,7 @@ async fn healthz() -> HttpResponse {
 async fn readyz(private: web::Data<Private>) -> HttpResponse {
     let inside = &private.0;
     let store = store_answers(inside).await;
-    let is_stopping = inside.is_stopping.load(Ordering::Relaxed);
+    let is_stopping = inside.draining.has_begun();
     let is_ready = store.is_ok() && !is_stopping;
     let status = match (is_ready, is_stopping) {
         (true, _) => "ready",
@@ -126,15 +126,13 @@ async fn store_answers(inside: &Inside) -> Result<(), StoreError> {
     let unreadable = |error: &dyn std::fmt::Display| StoreError::Corrupt(error.to_string());
     let attempt = AttemptId::new(NO_ATTEMPT).map_err(|error| unreadable(&error))?;
     let account = AccountId::new(NO_ACCOUNT).map_err(|error| unreadable(&error))?;
-    let both = async {
-        let now = inside.clock.now();
-        inside.store.session(&SessionId::of(&attempt), now).await?;
-        inside.store.account(&account).await?;
+    let (store, now) = (Arc::clone(&inside.store), inside.clock.now());
+    let both = async move {
+        store.session(&SessionId::of(&attempt), now).await?;
+        store.account(&account).await?;
         Ok(())
     };
-    tokio::time::timeout(STORE_TIMEOUT, both)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".to_owned())))
+    inside.probe.ask(both).await
 }
 
 fn described(store: Result<(), StoreError>) -> Value {

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
-use actix_web::error::InternalError;
-use actix_web::http::StatusCode;
+use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
 use countersign_core::{Facts, LineVersion, Occasion, Policy, Record, Verdict};
 use jiff::Timestamp;
+use tracing::Instrument;
 use url::form_urlencoded;
 
+use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
 use crate::{Broker, PolicyInForce, api, metadata, pages, sign_in, token};
@@ -43,7 +45,8 @@ impl Broker {
         Ok(server
             .workers(workers)
             .disable_signals()
-            .shutdown_timeout(10)
+            // Whatever is in flight ends by itself before.
+            .shutdown_timeout(REQUEST_TIMEOUT.as_secs() + 1)
             .listen(listener)?
             .run())
     }
@@ -90,29 +93,44 @@ async fn not_found(request: HttpRequest, broker: web::Data<Broker>) -> HttpRespo
     error::answer(Failure::Page(Problem::NotFound), &context)
 }
 
-/// What every request passes: a cap on its target, a time limit, and the headers of every answer.
+/// What every request passes: it gets a name, and how it ended is written down.
 async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    if request.uri().to_string().len() > LONGEST_TARGET {
-        return Err(refused(StatusCode::URI_TOO_LONG));
-    }
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
-        Ok(answer) => {
-            let mut answer = answer?;
-            add_headers(answer.headers_mut());
-            Ok(answer)
+    let broker = request.app_data::<web::Data<Broker>>().cloned();
+    let broker = broker.ok_or_else(|| ErrorInternalServerError("no broker"))?;
+    let arrival = Arrival::of(&request, &broker);
+    let span = arrival.span();
+    let answering = async move {
+        let mut answer = within_limits(request, next).await;
+        let head = match &mut answer {
+            Ok(answer) => answer.response_mut().head_mut(),
+            Err(answer) => answer.head_mut(),
+        };
+        add_headers(&mut head.headers);
+        arrival.name_in(&mut head.headers);
+        if broker.draining.has_begun() {
+            head.set_connection_type(ConnectionType::Close);
         }
-        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT)),
-    }
+        arrival.answered(head.status, broker.clock.now());
+        answer.map_err(|answer| InternalError::from_response("refused", answer).into())
+    };
+    answering.instrument(span).await
 }
 
-/// An answer to a request that no handler sees the end of.
-fn refused(status: StatusCode) -> actix_web::Error {
-    let mut answer = HttpResponse::new(status);
-    add_headers(answer.headers_mut());
-    InternalError::from_response("refused", answer).into()
+/// A cap on the target, and a time limit. What no handler sees the end of is answered without a body.
+async fn within_limits<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, HttpResponse> {
+    if request.uri().to_string().len() > LONGEST_TARGET {
+        return Err(HttpResponse::new(StatusCode::URI_TOO_LONG));
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
+        Ok(answer) => answer.map_err(|error| error.error_response()),
+        Err(_) => Err(HttpResponse::new(StatusCode::REQUEST_TIMEOUT)),
+    }
 }
 
 /// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
@@ -154,7 +172,8 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
-        let request_id = broker.entropy.hex::<8>();
+        let named = request.extensions().get::<RequestId>().cloned();
+        let request_id = named.map_or_else(|| broker.entropy.hex::<8>(), |id| id.0);
         Self {
             broker,
             request,

@@ -17,6 +17,7 @@ mod warning;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use countersign_core::document::{self, Problems};
 use countersign_core::{ProviderId, ProviderKind};
@@ -97,6 +98,8 @@ pub struct Installation {
     pub data_dir: PathBuf,
     /// How many threads serve; nothing set: one for each core.
     pub workers: Option<usize>,
+    /// How long requests are still taken after the signal to stop, so that balancers of load see it first.
+    pub drain_delay: Duration,
     /// What is logged, and how.
     pub log: Log,
     /// Where decisions are written down.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use countersign_dev_idp::{Behaviour, Client, DevIdp, Endpoint, Signing, WireFault};
 use countersign_tests::{BrokerSetup, Browser, Installation, Page, wire};
+use serde_json::{Value, json};
 
 use super::{CHALLENGE, Site, VERIFIER};
 
@@ -209,4 +210,57 @@ fn check_files(installation: &Installation, secrets: &Secrets) {
             );
         }
     }
+}
+
+/// The lines of the log while it served.
+fn lines(log: &str) -> Vec<Value> {
+    let lines = log.lines().map(|line| {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("no JSON: {line}"))
+    });
+    lines
+        .skip_while(|line| line["message"] != json!("ready"))
+        .skip(1)
+        .take_while(|line| line["code"] != json!("stopping"))
+        .collect()
+}
+
+#[actix_web::test]
+async fn every_line_of_a_request_has_its_id_and_one_line_tells_how_it_ended() {
+    let site = Site::new().await;
+    let mut program = site.installation.start();
+    let issuer = &site.installation.issuer;
+    site.code().await;
+    let refused = site.sign_in("github", "bob-password", |_, _| {}).await;
+    let forged = [("x-request-id", "of-the-client")];
+    let page = wire::get(issuer, "/nowhere?code=hunter22&x=1", &forged).await;
+    let too_long = format!("/{}", "x".repeat(9000));
+    let long = wire::get(issuer, &too_long, &[]).await;
+    program.terminate();
+    program.ended().await;
+    let log = program.log();
+    assert!(!log.contains("hunter22") && !log.contains("of-the-client"));
+    let lines = lines(&log);
+    for line in &lines {
+        let id = line["span"]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id: {line}"));
+        assert_eq!(line["request"], json!(id), "{line}");
+    }
+    for (page, method, path, status) in [
+        (&refused, "GET", "/callback/github", 403),
+        (&page, "GET", "/nowhere", 404),
+        (&long, "GET", &too_long[..128], 414),
+    ] {
+        let id = &page.headers["x-request-id"];
+        let mut answered = lines.iter().filter(|line| line["request"] == json!(id));
+        let line = answered.next_back().expect("a line of this request");
+        assert_eq!(line["code"], json!("answered"), "{line}");
+        assert_eq!(line["method"], json!(method), "{line}");
+        assert_eq!(line["path"], json!(path), "{line}");
+        assert_eq!(line["status"], json!(status), "{line}");
+        assert!(line["milliseconds"].is_u64(), "{line}");
+        assert!(answered.all(|line| line["code"] != json!("answered")));
+    }
+    let id = &refused.headers["x-request-id"];
+    assert!(refused.body.contains(id), "the page has another id");
 }

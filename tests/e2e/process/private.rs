@@ -177,3 +177,40 @@ async fn a_program_that_finishes_its_requests_takes_no_more_and_says_so() {
     assert!(page.sent_with("code").is_some(), "{}", page.body);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
 }
+
+#[actix_web::test]
+async fn requests_are_taken_for_the_drain_delay_and_each_answer_closes_its_connection() {
+    let here = Installation::alone();
+    let address = here.private.clone();
+    let line = format!(
+        "private_listen = \"{}\"",
+        address.trim_start_matches("http://")
+    );
+    let delayed = format!("{line}\ndrain_delay = \"2s\"");
+    here.replace("countersign.toml", &line, &delayed);
+    let mut program = here.start();
+    let host = here.issuer.trim_start_matches("http://");
+    let request = format!("GET /jwks.json HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    program.terminate();
+    let is_stopping = |body: &Value| body["status"] == json!("stopping");
+    assert_eq!(program.readyz(is_stopping).await.0, 503);
+    let page = wire::exchange(&here.issuer, request.as_bytes()).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert_eq!(page.headers["connection"], "close");
+    assert_eq!(wire::get(&address, "/healthz", &[]).await.status, 200);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(program.log().contains("\"code\":\"stopping\""));
+}
+
+#[actix_web::test]
+async fn a_second_signal_does_not_wait_for_the_drain_delay() {
+    let here = Installation::alone();
+    let delayed = "data_dir = \"data\"\ndrain_delay = \"5m\"";
+    here.replace("countersign.toml", "data_dir = \"data\"", delayed);
+    let mut program = here.start();
+    program.terminate();
+    program.logs("\"code\":\"stopping\"").await;
+    program.terminate();
+    assert_eq!(program.ended().await.code(), Some(1));
+    program.logs("SIGTERM again").await;
+}

@@ -18,7 +18,10 @@ pub(crate) fn start(log: Log) {
         LogFormat::Text => lines
             .with(layer.with_ansi(io::stderr().is_terminal()))
             .try_init(),
-        LogFormat::Json => lines.with(layer.json().flatten_event(true)).try_init(),
+        // The span of a request is the only one: a list of it would say the same again.
+        LogFormat::Json => lines
+            .with(layer.json().flatten_event(true).with_span_list(false))
+            .try_init(),
     };
     if let Err(error) = started {
         tell(format_args!("no log: {error}"));

@@ -151,6 +151,7 @@ async fn serve_from(
     let address = listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
     let server = broker.serve(listeners.public, workers)?;
+    let delay = installation.drain_delay;
     let beside = [
         rt::spawn(sweep(sweeping)),
         rt::spawn(reload.run(reloading)),
@@ -158,7 +159,7 @@ async fn serve_from(
         rt::spawn(warning),
     ];
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");
-    let ended = until_stopped(server, signals, &private.told).await;
+    let ended = until_stopped(server, signals, (&private.told, delay)).await;
     beside.iter().for_each(rt::task::JoinHandle::abort);
     private.stop().await;
     ended
@@ -198,13 +199,24 @@ fn cores() -> usize {
 }
 
 /// Serves until a signal, then until the requests in flight are answered; a second signal cuts them off.
-async fn until_stopped(server: Server, mut signals: Signals, private: &Private) -> Result<()> {
+///
+/// From the first signal on `/readyz` says so, and only after the delay are no more connections taken: whoever
+/// sends requests here needs a moment to see it.
+async fn until_stopped(
+    server: Server,
+    mut signals: Signals,
+    (private, delay): (&Private, Duration),
+) -> Result<()> {
     let handle = server.handle();
     let stop = async {
         let name = signals.next().await;
         private.stopping();
-        tracing::info!("{name}: finishing the requests in flight");
-        stop_gracefully(&handle, &mut signals).await
+        tracing::info!(
+            code = "stopping",
+            ?delay,
+            "{name}: finishing the requests in flight"
+        );
+        stop_gracefully(&handle, delay, &mut signals).await
     };
     let server = rt::spawn(server);
     tokio::select! {
@@ -214,9 +226,17 @@ async fn until_stopped(server: Server, mut signals: Signals, private: &Private) 
     Ok(())
 }
 
-async fn stop_gracefully(handle: &ServerHandle, signals: &mut Signals) -> Result<()> {
+async fn stop_gracefully(
+    handle: &ServerHandle,
+    delay: Duration,
+    signals: &mut Signals,
+) -> Result<()> {
+    let stopped = async {
+        tokio::time::sleep(delay).await;
+        handle.stop(true).await;
+    };
     tokio::select! {
-        () = handle.stop(true) => Ok(()),
+        () = stopped => Ok(()),
         name = signals.next() => Err(anyhow!("{name} again: stopped at once")),
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
 use countersign_core::{ClientId, ProviderId, ProviderKind};
 use countersign_providers::PrivateHosts;
 use countersign_server::{Client, PolicyInForce, Resource, Settings};
+use jiff::SignedDuration;
 use url::Url;
 
 use super::decision_log::DecisionLog;
@@ -20,6 +22,9 @@ use crate::Surroundings;
 const VERSION: i64 = 1;
 
 const MOST_WORKERS: usize = 1024;
+
+/// Nothing that watches over us takes longer to notice.
+const LONGEST_DRAIN: SignedDuration = SignedDuration::from_mins(5);
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
@@ -68,6 +73,7 @@ struct Server {
     private_listen: Option<SocketAddr>,
     data_dir: PathBuf,
     workers: Option<usize>,
+    drain_delay: Duration,
 }
 
 impl<'o> Reader<'o> {
@@ -123,6 +129,7 @@ impl<'o> Reader<'o> {
         let data_dir = table.required("data_dir", |value| self.path(value));
         let policy = table.required("policy", |value| self.read_policy(value));
         let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
+        let drain_delay = table.optional_or("drain_delay", Duration::ZERO, drain_delay);
         let (issuer, issuer_place) = issuer?;
         policy?;
         Some(Server {
@@ -132,6 +139,7 @@ impl<'o> Reader<'o> {
             private_listen: private_listen?,
             data_dir: data_dir?,
             workers: workers?,
+            drain_delay: drain_delay?,
         })
     }
 
@@ -223,6 +231,7 @@ impl Written {
             private_listen: self.server.private_listen,
             data_dir: self.server.data_dir,
             workers: self.server.workers,
+            drain_delay: self.server.drain_delay,
             log: self.log,
             decision_log,
             warnings,
@@ -250,6 +259,15 @@ fn version(value: &Value<'_>) -> Option<()> {
 fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
     text.parse().map_err(|_| EXPECTED)
+}
+
+fn drain_delay(value: &Value<'_>) -> Option<Duration> {
+    let delay = value.duration()?;
+    if delay > LONGEST_DRAIN {
+        value.report("expected at most `5m`: nothing that balances load takes longer to notice");
+        return None;
+    }
+    Some(delay.unsigned_abs())
 }
 
 /// Loopback, or a network that is nobody's on the internet (RFC 1918, RFC 4193, RFC 3927).

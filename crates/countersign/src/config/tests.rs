@@ -705,6 +705,22 @@ fn files_are_read_from_the_machine_with_their_permissions() {
 }
 
 #[test]
+fn requests_are_taken_for_a_while_after_the_signal_where_it_says_so() {
+    const LISTEN: &str = "listen = \"127.0.0.1:8080\"";
+    let and = |delay: &str| format!("{LISTEN}\ndrain_delay = \"{delay}\"");
+    let delay = |text: &str| good(text).drain_delay.as_millis();
+    assert_eq!(delay(GOOD), 0);
+    assert_eq!(delay(&with(LISTEN, &and("10s"))), 10_000);
+    check_with(
+        LISTEN,
+        &and("6m"),
+        &[
+            "c.toml:5:15: `server.drain_delay`: expected at most `5m`: nothing that balances load takes longer to notice",
+        ],
+    );
+}
+
+#[test]
 fn the_private_listener_is_off_unless_set_and_belongs_where_few_can_ask() {
     const LISTEN: &str = "listen = \"127.0.0.1:8080\"";
     let and = |address: &str| format!("{LISTEN}\nprivate_listen = \"{address}\"");

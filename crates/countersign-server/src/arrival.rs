@@ -1,0 +1,80 @@
+//! A request as it arrives: its name, and the one line of the log that tells how it ended.
+//!
+//! The name is ours: what a client or a proxy calls the request is not believed, since it stands in the
+//! log and in the decision log. It is on every line of the request, on its page and in its answer.
+
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use tracing::Span;
+
+use crate::Broker;
+use crate::edge::RandomText;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How much of a path is written down, in bytes. None of ours is this long.
+const LONGEST_PATH: usize = 128;
+
+/// The name of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+/// What is known of a request before anything of it is read.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    id: RequestId,
+    method: String,
+    path: String,
+    at: Timestamp,
+}
+
+impl Arrival {
+    /// Names the request, so that its handler finds the name.
+    pub(crate) fn of(request: &ServiceRequest, broker: &Broker) -> Self {
+        let id = RequestId(broker.entropy.hex::<8>());
+        request.extensions_mut().insert(id.clone());
+        Self {
+            id,
+            method: short(request.method().as_str()),
+            path: short(request.path()),
+            at: broker.clock.now(),
+        }
+    }
+
+    /// What every line of this request is written in. At the level of errors, so that it is there
+    /// whatever level the log has.
+    pub(crate) fn span(&self) -> Span {
+        tracing::error_span!("request", id = %self.id.0)
+    }
+
+    /// Tells the client the name, for when it asks an operator.
+    pub(crate) fn name_in(&self, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.id.0) {
+            headers.insert(REQUEST_ID, id);
+        }
+    }
+
+    /// Writes down how it ended. Never the query: it may hold a code or an address.
+    pub(crate) fn answered(&self, status: StatusCode, now: Timestamp) {
+        let taken = now.duration_since(self.at).as_millis().max(0);
+        tracing::info!(
+            code = "answered",
+            request = %self.id.0,
+            method = self.method,
+            path = self.path,
+            status = status.as_u16(),
+            milliseconds = i64::try_from(taken).unwrap_or(i64::MAX),
+            "request answered",
+        );
+    }
+}
+
+/// Text that anybody may have sent, as far as it is of use. It is ASCII, by the grammar of HTTP.
+fn short(text: &str) -> String {
+    text.chars()
+        .filter(char::is_ascii_graphic)
+        .take(LONGEST_PATH)
+        .collect()
+}
