@@ -3,6 +3,7 @@
 mod api;
 mod attacks;
 mod cases;
+mod clients;
 mod downstream;
 mod process;
 mod reminder;

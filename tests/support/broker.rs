@@ -116,6 +116,7 @@ impl BrokerSetup {
             actix_web::rt::System::new().block_on(async move {
                 let store = Arc::new(Embedded::open(&directory).expect("a store"));
                 let parts = Parts {
+                    http: Some(http),
                     clock: Arc::new(clock),
                     ..Parts::new(settings, policy, providers, store)
                 };

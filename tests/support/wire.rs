@@ -82,3 +82,48 @@ fn read(url: Url, answer: &[u8]) -> Page {
         body: body.to_owned(),
     }
 }
+
+/// A host that answers every request with one JSON document, and counts them.
+#[derive(Debug)]
+pub struct Serving {
+    /// Its address.
+    pub base: String,
+    asked: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Serving {
+    /// Serves this on loopback.
+    pub async fn json(document: String) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let asked = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+        let count = std::sync::Arc::clone(&asked);
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let length = document.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                     content-length: {length}\r\nconnection: close\r\n\r\n{document}"
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { base, asked, task }
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> usize {
+        self.asked.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -79,6 +79,8 @@ pub(crate) enum Binding<'a> {
 pub(crate) struct Unverified<'a> {
     header: Header,
     claims: Map<String, Value>,
+    /// Whether the header brings a key along, or says where to fetch one.
+    names_a_key: bool,
     signed: &'a str,
     signature: &'a str,
 }
@@ -112,8 +114,12 @@ impl<'a> Unverified<'a> {
         if header.contains_key("crit") {
             return Err(TokenFault::Header);
         }
+        let names_a_key = ["jwk", "jku", "x5u", "x5c"]
+            .iter()
+            .any(|member| header.contains_key(*member));
         let header = Header::deserialize(Value::Object(header));
         Ok(Self {
+            names_a_key,
             header: header.map_err(|_| TokenFault::Header)?,
             claims: segment::<StrictObject>(payload)?.0,
             signed,
@@ -148,13 +154,37 @@ impl<'a> Unverified<'a> {
 
     /// (6), (7), (8): the signature, by an allowed asymmetric algorithm and a key of the provider's.
     fn check_signature(&self, expected: &Expected<'_>, keys: &KeySet) -> Result<(), TokenFault> {
-        self.check_header()?;
-        let algorithm = expected.algorithm;
-        if self.header.alg != algorithm.as_str() {
-            return Err(TokenFault::Algorithm);
+        // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
+        self.check_header(&["JWT", "JOSE"])?;
+        self.check_signed(&[expected.algorithm], keys, expected.may_sign)
+    }
+
+    /// The claims of a JWT that its own party signed, by one of these algorithms and with one of these keys.
+    pub(crate) fn signed_by(
+        self,
+        algorithms: &[SigningAlgorithm],
+        keys: &KeySet,
+        types: &[&str],
+    ) -> Result<Map<String, Value>, TokenFault> {
+        self.check_header(types)?;
+        // RFC 8725 3.10: what the token itself says of keys is nobody's word.
+        if self.names_a_key {
+            return Err(TokenFault::Header);
         }
+        self.check_signed(algorithms, keys, &|_| true)?;
+        Ok(self.claims)
+    }
+
+    fn check_signed(
+        &self,
+        algorithms: &[SigningAlgorithm],
+        keys: &KeySet,
+        may_sign: &dyn Fn(&Key) -> bool,
+    ) -> Result<(), TokenFault> {
+        let named = |one: &&SigningAlgorithm| one.as_str() == self.header.alg;
+        let algorithm = *algorithms.iter().find(named).ok_or(TokenFault::Algorithm)?;
         let key = keys
-            .find(self.header.kid.as_deref(), algorithm, expected.may_sign)
+            .find(self.header.kid.as_deref(), algorithm, may_sign)
             .map_err(|none| match none {
                 NoKey::Unknown => TokenFault::UnknownKey,
                 NoKey::Ambiguous => TokenFault::AmbiguousKey,
@@ -168,10 +198,9 @@ impl<'a> Unverified<'a> {
         }
     }
 
-    fn check_header(&self) -> Result<(), TokenFault> {
-        // RFC 8725 3.11: a token of another kind (`at+jwt`, `logout+jwt`, `dpop+jwt`) is no ID token.
+    fn check_header(&self, types: &[&str]) -> Result<(), TokenFault> {
         let typ = self.header.typ.as_deref().unwrap_or("JWT");
-        let is_id_token = typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("JOSE");
+        let is_of_type = types.iter().any(|one| typ.eq_ignore_ascii_case(one));
         // RFC 7519 5.2: with a content type of JWT the payload would be another token.
         let is_nested = self
             .header
@@ -183,7 +212,7 @@ impl<'a> Unverified<'a> {
             .kid
             .as_ref()
             .is_none_or(|kid| kid.len() <= LONGEST_KID);
-        if is_id_token && !is_nested && kid_fits {
+        if is_of_type && !is_nested && kid_fits {
             Ok(())
         } else {
             Err(TokenFault::Header)
@@ -206,6 +235,7 @@ impl Unverified<'static> {
         Ok(Self {
             header,
             claims,
+            names_a_key: false,
             signed: "",
             signature: "",
         })

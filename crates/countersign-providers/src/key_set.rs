@@ -181,6 +181,11 @@ pub(crate) enum NoKey {
 }
 
 impl KeySet {
+    /// Whether no key of it can verify anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The one key for this `kid` and algorithm among those that `may_sign` admits.
     ///
     /// A token without `kid` is served where only one key comes into question (OpenID Connect Core 10.1).

@@ -14,6 +14,7 @@ mod key_set;
 mod metadata;
 pub mod microsoft;
 pub mod oidc;
+mod published_keys;
 mod strict_json;
 mod token_endpoint;
 
@@ -30,6 +31,7 @@ pub use http::{Http, PrivateHosts};
 pub use id_token::TokenFault;
 pub use microsoft::Microsoft;
 pub use oidc::Oidc;
+pub use published_keys::{NoKeys, PublishedKeys, SignedJwt};
 pub use token_endpoint::Credentials;
 
 /// One configured provider.

@@ -59,7 +59,7 @@ pub enum SigningAlgorithm {
 
 impl SigningAlgorithm {
     /// Its name in JOSE headers and key sets (RFC 7518 3.1, RFC 8037 3.1).
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
             Self::Ps256 => "PS256",

@@ -15,6 +15,7 @@ mod in_force;
 mod keys;
 mod metadata;
 mod metrics;
+mod once;
 mod pages;
 mod private;
 mod probe;
@@ -29,7 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::ProviderId;
-use countersign_providers::Provider;
+use countersign_providers::{Http, PrivateHosts, Provider, ProviderError};
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
 
@@ -63,6 +64,9 @@ pub enum BuildError {
     /// The settings contradict each other.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// The HTTP client can't be built.
+    #[error(transparent)]
+    Http(#[from] ProviderError),
 }
 
 /// What a server is put together from. Callers write `Parts { clock, ..Parts::new(…) }`, so that a
@@ -77,6 +81,8 @@ pub struct Parts {
     pub providers: Vec<Provider>,
     /// What is remembered.
     pub store: Arc<dyn Store>,
+    /// How the keys of clients are fetched (`jwks_uri`); by a client of its own unless told otherwise.
+    pub http: Option<Http>,
     /// Where decisions are written down; nowhere unless told otherwise.
     pub decision_log: Arc<DecisionLog>,
     /// The one clock; the machine's unless told otherwise.
@@ -98,6 +104,7 @@ impl Parts {
             policy,
             providers,
             store,
+            http: None,
             decision_log: Arc::new(DecisionLog::off()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -114,6 +121,7 @@ pub struct Broker {
     providers: BTreeMap<ProviderId, Provider>,
     store: Arc<dyn Store>,
     decision_log: Arc<DecisionLog>,
+    http: Http,
     keys: Keys,
     sealer: Sealer,
     calendar: CalendarKey,
@@ -136,6 +144,10 @@ impl Broker {
             .into_iter()
             .map(|provider| (provider.name().clone(), provider))
             .collect();
+        let http = match parts.http {
+            Some(http) => http,
+            None => Http::new(PrivateHosts::default())?,
+        };
         let policy = PolicyHandle::new(parts.policy, now);
         Ok(Self {
             settings: parts.settings,
@@ -144,6 +156,7 @@ impl Broker {
             providers,
             store: parts.store,
             decision_log: parts.decision_log,
+            http,
             keys,
             sealer,
             calendar,

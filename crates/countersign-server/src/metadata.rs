@@ -3,8 +3,10 @@
 
 use actix_web::{HttpResponse, web};
 use countersign_core::{Acr, Scope};
+use countersign_providers::oidc::SigningAlgorithm;
 use serde_json::{Value, json};
 
+use crate::token::ASSERTION_ALGORITHMS;
 use crate::{Broker, GrantType};
 
 /// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
@@ -26,7 +28,16 @@ fn public_json(body: Vec<u8>) -> HttpResponse {
         .body(body)
 }
 
+/// How a client may say who it is, by the names of OpenID Connect Core 9; public ones last.
+const AUTHENTICATION: [&str; 4] = [
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "none",
+];
+
 fn document(broker: &Broker) -> Value {
+    let assertions = ASSERTION_ALGORITHMS.map(SigningAlgorithm::as_str);
     let settings = &broker.settings;
     let in_force = broker.policy.current();
     let scopes = ["openid"]
@@ -50,12 +61,13 @@ fn document(broker: &Broker) -> Value {
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
-        "token_endpoint_auth_methods_supported":
-            ["client_secret_basic", "client_secret_post", "none"],
-        "introspection_endpoint_auth_methods_supported":
-            ["client_secret_basic", "client_secret_post"],
-        "revocation_endpoint_auth_methods_supported":
-            ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": AUTHENTICATION,
+        "token_endpoint_auth_signing_alg_values_supported": assertions,
+        // RFC 7662 2.1: who asks must be known, so all but `none`.
+        "introspection_endpoint_auth_methods_supported": AUTHENTICATION[..3],
+        "introspection_endpoint_auth_signing_alg_values_supported": assertions,
+        "revocation_endpoint_auth_methods_supported": AUTHENTICATION,
+        "revocation_endpoint_auth_signing_alg_values_supported": assertions,
         "code_challenge_methods_supported": ["S256"],
         "acr_values_supported": Acr::ALL.map(Acr::as_str),
         "prompt_values_supported": ["none", "login", "select_account"],

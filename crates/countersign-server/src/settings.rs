@@ -1,9 +1,11 @@
 //! What this installation is, as checked values.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use countersign_core::ClientId;
+use countersign_providers::PublishedKeys;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::{Host, Url};
@@ -67,6 +69,18 @@ pub enum ClientAuthentication {
     Public,
     /// By a secret, in the `Authorization` header or the form.
     Secret(SecretDigest),
+    /// By what it signs with its private key: `private_key_jwt` (RFC 7523 2.2).
+    PrivateKey(Arc<PublishedKeys>),
+}
+
+impl ClientAuthentication {
+    /// Whether anybody could pass for the client.
+    pub fn is_public(&self) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Secret(_) | Self::PrivateKey(_) => false,
+        }
+    }
 }
 
 /// SHA-256 of a client's secret: the secret itself is not kept.
@@ -213,7 +227,7 @@ impl Client {
     }
 
     fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
-        if self.may_vouch && matches!(self.authentication, ClientAuthentication::Public) {
+        if self.may_vouch && self.authentication.is_public() {
             return Err(SettingsError::Voucher(id.clone()));
         }
         let is_good = |uri: &&String| {
@@ -234,7 +248,7 @@ impl Client {
         self.redirect_uris
             .iter()
             .any(|registered| registered == uri)
-            || (matches!(self.authentication, ClientAuthentication::Public)
+            || (self.authentication.is_public()
                 && self
                     .redirect_uris
                     .iter()

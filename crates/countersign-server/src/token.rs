@@ -1,6 +1,7 @@
 //! Tokens: a code or a refresh token becomes an ID token and an access token; an access token
 //! becomes UserInfo; and what any of them is good for is told, or ended.
 
+mod assertion;
 mod client;
 mod introspect;
 mod issued;
@@ -18,6 +19,7 @@ use crate::Broker;
 use crate::error::{Failure, OAuthError};
 use crate::web::{Context, Parameters};
 
+pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use client::authenticate;
 pub(crate) use introspect::introspect;
 pub(crate) use revoke::revoke;
@@ -35,7 +37,7 @@ pub(crate) async fn token(
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = read(form)?;
-    let client = authenticate(&parameters, context)?;
+    let client = authenticate(&parameters, context).await?;
     match parameters.one("grant_type") {
         Some("authorization_code") => redeem::redeem(&parameters, &client, context).await,
         Some("refresh_token") => refresh::refresh(&parameters, &client, context).await,

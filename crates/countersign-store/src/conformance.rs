@@ -16,9 +16,9 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Code, CodeDigest, EmailAddress, Grace, Grant, IssuedToken, KeyMaterial, Opening,
-    RegistryAccount, RegistryAccountName, Rotated, Session, Stated, Store, StoreError, StoredKey,
-    TakenCode, Version, VouchedEmail,
+    Account, Code, CodeDigest, EmailAddress, Grace, Grant, IssuedToken, KeyMaterial, Once, Opening,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Stated, Store, StoreError,
+    StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -50,6 +50,9 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     who_lost_the_answer_may_ask_again_for_a_while(make().await).await;
     a_session_that_is_not_used_ends_and_a_refresh_keeps_it(make().await).await;
     a_token_ends_with_its_session_its_grant_or_by_itself(make().await).await;
+    what_may_come_once_is_first_once(make().await).await;
+    of_many_who_come_at_once_one_is_first(make().await).await;
+    what_came_is_remembered_until_its_time_and_no_longer(make().await).await;
     of_many_who_claim_an_identity_one_wins(make().await).await;
     identities_of_different_kinds_do_not_meet(make().await).await;
     an_account_is_found_by_id_and_by_identity(make().await).await;
@@ -387,6 +390,44 @@ async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Sto
     assert!(is_good(&other, 3).await);
     store.end_session(&grant.session).await.unwrap();
     assert!(!is_good(&other, 4).await);
+}
+
+async fn remember(store: &Arc<dyn Store>, n: u8, until: i64, second: i64) -> Seen {
+    let key = Once(digest(n));
+    let seen = store.remember(&key, at(until), at(second)).await;
+    seen.unwrap()
+}
+
+async fn what_may_come_once_is_first_once(store: Arc<dyn Store>) {
+    let is_known = async |n| store.is_remembered(&Once(digest(n)), at(1)).await.unwrap();
+    assert!(!is_known(1).await);
+    assert_eq!(remember(&store, 1, 60, 0).await, Seen::First);
+    assert_eq!(remember(&store, 1, 60, 1).await, Seen::Before);
+    assert_eq!(remember(&store, 2, 60, 1).await, Seen::First);
+    assert!(is_known(1).await && is_known(2).await && !is_known(3).await);
+}
+
+async fn of_many_who_come_at_once_one_is_first(store: Arc<dyn Store>) {
+    let seen = race(&store, |store, _| async move {
+        remember(&store, 1, 60, 0).await
+    })
+    .await;
+    let firsts = seen.iter().filter(|seen| **seen == Seen::First).count();
+    assert_eq!(firsts, 1);
+}
+
+async fn what_came_is_remembered_until_its_time_and_no_longer(store: Arc<dyn Store>) {
+    assert_eq!(remember(&store, 1, 60, 0).await, Seen::First);
+    store.sweep(at(59)).await.unwrap();
+    // Who comes again does not move the end.
+    assert_eq!(remember(&store, 1, 600, 59).await, Seen::Before);
+    let is_known = async |second| {
+        let known = store.is_remembered(&Once(digest(1)), at(second)).await;
+        known.unwrap()
+    };
+    assert!(is_known(59).await && !is_known(60).await);
+    assert_eq!(remember(&store, 1, 120, 60).await, Seen::First);
+    assert_eq!(remember(&store, 1, 120, 61).await, Seen::Before);
 }
 
 async fn of_many_who_claim_an_identity_one_wins(store: Arc<dyn Store>) {

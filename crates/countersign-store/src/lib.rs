@@ -3,7 +3,7 @@
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
 //! machine. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
-//! and the code it led to; an identity; an account; a registry account), so that a cluster keeps
+//! and the code it led to; an identity; an account; a registry account; what may come once), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
 #[cfg(any(test, feature = "conformance"))]
@@ -21,8 +21,8 @@ use thiserror::Error;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
-    Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Opening, Rotated,
-    Session, Stated, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
+    Rotated, Seen, Session, Stated, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
@@ -86,6 +86,19 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         token: &IssuedToken,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError>;
+
+    /// Remembers a key until a time: of many callers exactly one gets [`Seen::First`], on whichever replica.
+    ///
+    /// What names the same thing twice within its life (the `jti` of an assertion or a proof) has the same key.
+    async fn remember(
+        &self,
+        key: &Once,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Seen, StoreError>;
+
+    /// Whether a key is remembered.
+    async fn is_remembered(&self, key: &Once, now: Timestamp) -> Result<bool, StoreError>;
 
     /// The account that an identity leads to, claiming the identity for `fresh` if it leads nowhere yet.
     ///

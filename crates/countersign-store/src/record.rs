@@ -273,6 +273,19 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
+/// What may come only once, by the SHA-256 of what names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Once(pub [u8; 32]);
+
+/// Whether something came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It has not, and is remembered now.
+    First,
+    /// It has.
+    Before,
+}
+
 /// A signing or sealing key under a name that says what it is for (`id-token-rs256`, …).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {

@@ -32,7 +32,7 @@ pub(super) async fn vouch(
 ) -> HttpResponse {
     let context = Context::new(&request, &broker);
     let answer = async {
-        let client = voucher(&context)?;
+        let client = voucher(&context).await?;
         let address = read(&body.map_err(|error| ApiError::of_body(&error))?)?;
         let account = change(&account, Some(&address), &context).await?;
         told("email-vouched", &account, &client, &context);
@@ -49,7 +49,7 @@ pub(super) async fn take_back(
 ) -> HttpResponse {
     let context = Context::new(&request, &broker);
     let answer = async {
-        let client = voucher(&context)?;
+        let client = voucher(&context).await?;
         let account = change(&account, None, &context).await?;
         told("email-not-vouched", &account, &client, &context);
         Ok(HttpResponse::NoContent().finish())
@@ -58,9 +58,10 @@ pub(super) async fn take_back(
 }
 
 /// The client that calls: authenticated by its secret in the header, and trusted to vouch.
-fn voucher(context: &Context<'_>) -> Result<ClientId, Failure> {
+async fn voucher(context: &Context<'_>) -> Result<ClientId, Failure> {
     // A body is JSON here: credentials in a form are none.
-    let client = authenticate(&Parameters::default(), context).map_err(|_| ApiError::Client)?;
+    let client = authenticate(&Parameters::default(), context).await;
+    let client = client.map_err(|_| ApiError::Client)?;
     let settings = context.broker.settings.clients.get(&client);
     if settings.is_some_and(|one| one.may_vouch) {
         Ok(client)

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 
 use crate::error::{ClientError, Failure, Problem};
-use crate::settings::{Client, ClientAuthentication};
+use crate::settings::Client;
 use crate::web::{Context, Parameters};
 
 /// The longest `state` that is given back, in bytes; it travels in a cookie of 2 KiB.
@@ -218,7 +218,7 @@ fn code_challenge(
         method,
         &client.authentication,
     ) {
-        (None, None, ClientAuthentication::Secret(_)) => Ok(None),
+        (None, None, authentication) if !authentication.is_public() => Ok(None),
         (None, _, _) => Err(fail.with("invalid_request", "`code_challenge` is required")),
         // RFC 7636 4.3: without a method the challenge would be `plain`.
         (Some(challenge), Some("S256"), _) if is_s256(challenge) => Ok(Some(challenge.to_owned())),

@@ -5,71 +5,120 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_core::ClientId;
 use url::form_urlencoded;
 
+use super::assertion;
 use crate::error::{Failure, OAuthError};
 use crate::settings::ClientAuthentication;
 use crate::web::{Context, Parameters};
 
-/// Authenticates a client that has a secret (RFC 7662 2.1): what others ask, anybody could.
-pub(super) fn authenticate_with_secret(
+/// Authenticates a client that nobody else can pass for (RFC 7662 2.1): what others ask, anybody could.
+pub(super) async fn authenticate_confidential(
     parameters: &Parameters,
     context: &Context<'_>,
 ) -> Result<ClientId, Failure> {
-    let id = authenticate(parameters, context)?;
+    let id = authenticate(parameters, context).await?;
     let client = context.broker.settings.clients.get(&id);
-    match client.map(|client| &client.authentication) {
-        Some(ClientAuthentication::Secret(_)) => Ok(id),
-        Some(ClientAuthentication::Public) | None => Err(OAuthError::invalid_client()),
+    match client {
+        Some(client) if !client.authentication.is_public() => Ok(id),
+        Some(_) | None => Err(OAuthError::invalid_client()),
     }
 }
 
 /// Authenticates the client, by exactly one method.
-pub(crate) fn authenticate(
+pub(crate) async fn authenticate(
     parameters: &Parameters,
     context: &Context<'_>,
 ) -> Result<ClientId, Failure> {
-    let (id, secret) = presented(parameters, context)?;
-    let id = ClientId::new(id).map_err(|_| OAuthError::invalid_client())?;
+    let Presented { id, credential } = Presented::read(parameters, context)?;
     let client = context
         .broker
         .settings
         .clients
         .get(&id)
         .ok_or_else(OAuthError::invalid_client)?;
-    let is_who_it_says = match (&client.authentication, secret) {
-        (ClientAuthentication::Public, None) => true,
-        (ClientAuthentication::Secret(digest), Some(secret)) => digest.matches(&secret),
-        (ClientAuthentication::Public, Some(_)) | (ClientAuthentication::Secret(_), None) => false,
-    };
-    is_who_it_says
-        .then_some(id)
-        .ok_or_else(OAuthError::invalid_client)
+    match (&client.authentication, credential) {
+        (ClientAuthentication::Public, Credential::Nothing) => Ok(id),
+        (ClientAuthentication::Secret(digest), Credential::Secret(secret))
+            if digest.matches(&secret) =>
+        {
+            Ok(id)
+        }
+        (ClientAuthentication::PrivateKey(keys), Credential::Assertion(assertion)) => {
+            assertion::check(assertion, &id, keys, context).await?;
+            Ok(id)
+        }
+        (
+            ClientAuthentication::Public
+            | ClientAuthentication::Secret(_)
+            | ClientAuthentication::PrivateKey(_),
+            _,
+        ) => Err(OAuthError::invalid_client()),
+    }
 }
 
-fn presented(
-    parameters: &Parameters,
-    context: &Context<'_>,
-) -> Result<(String, Option<String>), Failure> {
-    let form_id = parameters.one("client_id").map(str::to_owned);
-    let form_secret = parameters.one("client_secret").map(str::to_owned);
-    let mut headers = context.request.headers().get_all("authorization");
-    match (headers.next(), headers.next(), form_id, form_secret) {
-        (None, _, Some(id), secret) => Ok((id, secret)),
-        (Some(header), None, form_id, None) => {
-            let (id, secret) = header
-                .to_str()
-                .ok()
-                .and_then(basic)
-                .ok_or_else(OAuthError::invalid_client)?;
-            match form_id {
-                Some(form_id) if form_id != id => Err(OAuthError::invalid_client()),
-                Some(_) | None => Ok((id, Some(secret))),
+/// Who a client says that it is, and by what.
+struct Presented<'a> {
+    id: ClientId,
+    credential: Credential<'a>,
+}
+
+enum Credential<'a> {
+    Nothing,
+    Secret(String),
+    Assertion(&'a str),
+}
+
+impl<'a> Presented<'a> {
+    fn read(parameters: &'a Parameters, context: &Context<'_>) -> Result<Self, Failure> {
+        let form_id = parameters.one("client_id");
+        let secret = parameters.one("client_secret");
+        let assertion = assertion_of(parameters)?;
+        let mut headers = context.request.headers().get_all("authorization");
+        let basic = match (headers.next(), headers.next()) {
+            (None, _) => None,
+            (Some(header), None) => {
+                let read = header.to_str().ok().and_then(basic);
+                Some(read.ok_or_else(OAuthError::invalid_client)?)
             }
-        }
-        // RFC 6749 2.3: a client must not use more than one method in a request.
-        (Some(_), _, _, Some(_)) => Err(OAuthError::invalid_request(
-            "the client authenticates in two ways",
-        )),
-        (_, _, _, _) => Err(OAuthError::invalid_client()),
+            (Some(_), Some(_)) => return Err(OAuthError::invalid_client()),
+        };
+        let (id, credential) = match (basic, secret, assertion) {
+            (Some((id, secret)), None, None) => (Some(id), Credential::Secret(secret)),
+            (None, Some(secret), None) => (None, Credential::Secret(secret.to_owned())),
+            (None, None, Some(assertion)) => {
+                let id = assertion::claimed_client(assertion);
+                let id = id.ok_or_else(OAuthError::invalid_client)?;
+                (Some(id.to_string()), Credential::Assertion(assertion))
+            }
+            (None, None, None) => (None, Credential::Nothing),
+            // RFC 6749 2.3: a client must not use more than one method in a request.
+            (_, _, _) => {
+                return Err(OAuthError::invalid_request(
+                    "the client authenticates in more than one way",
+                ));
+            }
+        };
+        let id = match (id, form_id) {
+            (Some(id), Some(form_id)) if id != form_id => None,
+            (Some(id), _) => ClientId::new(id).ok(),
+            (None, Some(form_id)) => ClientId::new(form_id).ok(),
+            (None, None) => None,
+        };
+        Ok(Self {
+            id: id.ok_or_else(OAuthError::invalid_client)?,
+            credential,
+        })
+    }
+}
+
+/// RFC 7521 4.2: the assertion, and what kind it is.
+fn assertion_of(parameters: &Parameters) -> Result<Option<&str>, Failure> {
+    match (
+        parameters.one("client_assertion"),
+        parameters.one("client_assertion_type"),
+    ) {
+        (None, None) => Ok(None),
+        (Some(assertion), Some(assertion::TYPE)) => Ok(Some(assertion)),
+        (_, _) => Err(OAuthError::invalid_client()),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn introspect(
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = read(form)?;
-    let caller = client::authenticate_with_secret(&parameters, context)?;
+    let caller = client::authenticate_confidential(&parameters, context).await?;
     let told = told(&parameters, &caller, context).await?;
     Ok(HttpResponse::Ok().json(told.unwrap_or_else(|| json!({"active": false}))))
 }

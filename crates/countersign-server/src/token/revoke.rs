@@ -26,7 +26,7 @@ pub(crate) async fn revoke(
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = read(form)?;
-    let client = authenticate(&parameters, context)?;
+    let client = authenticate(&parameters, context).await?;
     end(&parameters, &client, context).await?;
     // RFC 7009 2.2: a token that is not good is revoked as well as any.
     Ok(HttpResponse::Ok().finish())

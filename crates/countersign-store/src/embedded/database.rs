@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{account, grant, key, registry_account, sign_in};
+use super::{account, grant, key, once, registry_account, sign_in};
 use crate::StoreError;
 
 /// What may be lost with the power, since the person can sign in again.
@@ -16,7 +16,7 @@ pub(super) const STATE: Plan = Plan {
     synchronous: "NORMAL",
     // 16 MB of log between checkpoints, which sync twice: many logins share one.
     checkpoint_pages: 4000,
-    migrations: &[&[sign_in::TABLES], &[grant::TABLES]],
+    migrations: &[&[sign_in::TABLES], &[grant::TABLES], &[once::TABLES]],
 };
 
 /// What may not be lost.

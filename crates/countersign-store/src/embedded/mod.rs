@@ -10,6 +10,7 @@ mod database;
 mod directory;
 mod grant;
 mod key;
+mod once;
 mod reader;
 mod registry_account;
 mod row;
@@ -30,8 +31,8 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, Grace, Grant, IssuedToken, LiveGrant, Opening, RegistryAccount,
-    RegistryAccountName, Rotated, Session, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, CodeDigest, Grace, Grant, IssuedToken, LiveGrant, Once, Opening, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -179,6 +180,23 @@ impl Store for Embedded {
             .read(|connection| grant::session_of(connection, token, now))
     }
 
+    async fn remember(
+        &self,
+        key: &Once,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Seen, StoreError> {
+        let key = *key;
+        self.state
+            .run(move |connection| once::remember(connection, &key, until, now))
+            .await
+    }
+
+    async fn is_remembered(&self, key: &Once, now: Timestamp) -> Result<bool, StoreError> {
+        self.state_reader
+            .read(|connection| once::is_remembered(connection, key, now))
+    }
+
     async fn claim_identity(
         &self,
         identity: &Identity,
@@ -273,7 +291,9 @@ impl Store for Embedded {
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         let sweep = move |connection: &Connection| {
             let sign_ins = sign_in::sweep(connection, now, SWEPT_AT_ONCE)?;
-            Ok(sign_ins.max(grant::sweep(connection, now, SWEPT_AT_ONCE)?))
+            let grants = grant::sweep(connection, now, SWEPT_AT_ONCE)?;
+            let seen = once::sweep(connection, now, SWEPT_AT_ONCE)?;
+            Ok(sign_ins.max(grants).max(seen))
         };
         while self.state.run(sweep).await? == SWEPT_AT_ONCE {}
         Ok(())

@@ -251,7 +251,7 @@ fn a_second_store_in_the_same_directory_is_refused() {
 
 #[test]
 fn the_schema_of_a_newer_version_is_refused() {
-    for (file, version) in [("state.db", 3), ("durable.db", 99), ("state.db", -1)] {
+    for (file, version) in [("state.db", 99), ("durable.db", 99), ("state.db", -1)] {
         let (directory, store) = fresh();
         drop(store);
         let database = Connection::open(data(&directory).join(file)).unwrap();
@@ -407,7 +407,8 @@ async fn sessions_of_the_first_schema_live_on_and_can_be_refreshed() {
     store.open_session(opening(1), at(0)).await.unwrap();
     drop(store);
     let database = Connection::open(data(&directory).join("state.db")).unwrap();
-    let back = "DROP TABLE client_grant; DROP TABLE revoked_token; PRAGMA user_version = 1";
+    let back = "DROP TABLE client_grant; DROP TABLE revoked_token; DROP TABLE seen_once; \
+        PRAGMA user_version = 1";
     database.execute_batch(back).unwrap();
     drop(database);
     let store = Embedded::open(&data(&directory)).unwrap();

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::at;
 use crate::{
-    CodeDigest, Embedded, Grace, Grant, IssuedToken, LiveGrant, Opening, Rotated, Session,
-    StoredKey, TakenCode,
+    CodeDigest, Embedded, Grace, Grant, IssuedToken, LiveGrant, Once, Opening, Rotated, Seen,
+    Session, StoredKey, TakenCode,
 };
 
 const ANN: &str = "ann";
@@ -463,6 +463,14 @@ impl Store for Dying {
         _: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         unreachable!("an import reads no session")
+    }
+
+    async fn remember(&self, _: &Once, _: Timestamp, _: Timestamp) -> Result<Seen, StoreError> {
+        unreachable!("an import takes nothing that may come once")
+    }
+
+    async fn is_remembered(&self, _: &Once, _: Timestamp) -> Result<bool, StoreError> {
+        unreachable!("an import takes nothing that may come once")
     }
 
     async fn claim_identity(&self, of: &Identity, to: AccountId) -> Result<AccountId, StoreError> {

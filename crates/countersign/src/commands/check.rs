@@ -85,6 +85,7 @@ impl Summary<'_> {
         let authentication = match client.authentication {
             ClientAuthentication::Public => "public, with PKCE",
             ClientAuthentication::Secret(_) => "by its secret",
+            ClientAuthentication::PrivateKey(_) => "by its private key",
         };
         writeln!(f, "  authenticates: {authentication}")?;
         if client.grants.contains(&GrantType::RefreshToken) {

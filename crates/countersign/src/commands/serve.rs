@@ -50,10 +50,10 @@ pub(crate) fn run(path: &Path) -> ExitCode {
 fn serve(installation: Installation, path: &Path) -> Result<()> {
     let listeners = Listeners::bind(&installation, path)?;
     let configuration = Configuration::read(path)?;
-    let (store, providers) = open(&installation, path)?;
+    let (store, http, providers) = open(&installation, path)?;
     let closing = Arc::clone(&store);
     let decisions = decision_log::open(&installation, path)?;
-    let opened = (store, providers, Arc::clone(&decisions));
+    let opened = (store, (http, providers), Arc::clone(&decisions));
     let serving = serve_from(installation, configuration, opened, listeners);
     let ended = rt::System::new().block_on(serving);
     if ended.is_ok() {
@@ -90,7 +90,7 @@ impl Listeners {
 }
 
 /// Opens the store while the machine's trust store is loaded: each takes its time at a start.
-fn open(installation: &Installation, path: &Path) -> Result<(Arc<Embedded>, Vec<Provider>)> {
+fn open(installation: &Installation, path: &Path) -> Result<(Arc<Embedded>, Http, Vec<Provider>)> {
     let hosts = installation.private_hosts.clone();
     let settings = installation.providers.clone();
     let providers = thread::spawn(|| build(hosts, settings));
@@ -104,23 +104,26 @@ fn open(installation: &Installation, path: &Path) -> Result<(Arc<Embedded>, Vec<
     let providers = providers
         .join()
         .map_err(|_| anyhow!("the HTTP client can't be built"))??;
-    Ok((Arc::new(store), providers))
+    let (http, providers) = providers;
+    Ok((Arc::new(store), http, providers))
 }
 
-fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<Vec<Provider>> {
+fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<(Http, Vec<Provider>)> {
     let http = Http::new(hosts).context(
         "the HTTP client can't be built; are the machine's certificates (`ca-certificates`) installed?",
     )?;
-    Ok(settings
-        .into_iter()
-        .map(|one| one.build(http.clone()))
-        .collect())
+    let build = |one: ProviderSettings| one.build(http.clone());
+    let providers = settings.into_iter().map(build).collect();
+    Ok((http, providers))
 }
+
+/// What a server is built from besides the configuration.
+type Opened = (Arc<Embedded>, (Http, Vec<Provider>), Arc<DecisionLog>);
 
 async fn serve_from(
     installation: Installation,
     configuration: Configuration,
-    (store, providers, decision_log): (Arc<Embedded>, Vec<Provider>, Arc<DecisionLog>),
+    (store, (http, providers), decision_log): Opened,
     listeners: Listeners,
 ) -> Result<()> {
     let signals = Signals::listen().context("can't listen for signals")?;
@@ -137,6 +140,7 @@ async fn serve_from(
     let issuer = settings.issuer().to_owned();
     let hash = policy.hash;
     let parts = Parts {
+        http: Some(http),
         decision_log,
         ..Parts::new(settings, policy, providers, store)
     };

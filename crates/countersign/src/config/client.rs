@@ -1,9 +1,11 @@
 //! `[client.NAME]` and `[resource."AUDIENCE"]`: who sends people here, and who verifies our tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use countersign_core::ClientId;
 use countersign_core::document::{Key, Table, Value};
+use countersign_providers::PublishedKeys;
 use countersign_server::{
     Client, ClientAuthentication, GrantType, Resource, SecretDigest, SigningAlgorithm,
 };
@@ -54,24 +56,52 @@ impl Reader<'_> {
     fn authentication(&mut self, table: &mut Table<'_>) -> Option<ClientAuthentication> {
         let secret = table.optional("secret", |value| self.secret(value));
         let public = table.optional("public", only_true);
-        match (secret?, public?) {
-            (Some(secret), None) => Some(ClientAuthentication::Secret(SecretDigest::of(
-                secret.expose_secret(),
-            ))),
-            (None, Some(())) => Some(ClientAuthentication::Public),
-            (None, None) => {
+        let keys = table.optional("jwks", |value| self.keys(value));
+        let keys_at = table.optional("jwks_uri", |value| value.parsed(address::web));
+        let secret = secret?.map(|secret| SecretDigest::of(secret.expose_secret()));
+        let keys_at = keys_at?.map(PublishedKeys::at);
+        let ways = [
+            secret.map(ClientAuthentication::Secret),
+            public?.map(|()| ClientAuthentication::Public),
+            keys?.map(|keys| ClientAuthentication::PrivateKey(Arc::new(keys))),
+            keys_at.map(|keys| ClientAuthentication::PrivateKey(Arc::new(keys))),
+        ];
+        let mut ways = ways.into_iter().flatten();
+        match (ways.next(), ways.next()) {
+            (Some(way), None) => Some(way),
+            (None, _) => {
                 table.report_missing(
                     "secret",
-                    ": `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; for an app that can't keep \
-                     a secret write `public = true` instead",
+                    ": `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; or `jwks` or `jwks_uri` of a client \
+                     that signs with a key; for an app that can't keep a secret write `public = true` instead",
                 );
                 None
             }
-            (Some(_), Some(())) => {
-                table.report("has `secret` and `public`; expected one of them");
+            (Some(_), Some(_)) => {
+                table.report(
+                    "has more than one of `secret`, `public`, `jwks` and `jwks_uri`; expected one of them",
+                );
                 None
             }
         }
+    }
+
+    /// `{ file = "…" }`: the public keys of a client that authenticates by its private one.
+    fn keys(&mut self, value: &Value<'_>) -> Option<PublishedKeys> {
+        value.table(|table| table.required("file", |value| self.keys_of_file(value)))
+    }
+
+    fn keys_of_file(&mut self, value: &Value<'_>) -> Option<PublishedKeys> {
+        let path = self.path(value)?;
+        let contents = self.outside.file(&path);
+        let keys = match &contents {
+            Ok(contents) => {
+                PublishedKeys::from_json(&contents.text).map_err(|fault| fault.to_string())
+            }
+            Err(error) => Err(format!("can't be read: {error}")),
+        };
+        keys.map_err(|fault| value.report(format_args!("`{}`: {fault}", path.display())))
+            .ok()
     }
 
     pub(super) fn resources(&mut self, value: &Value<'_>) -> Option<BTreeMap<String, Resource>> {
@@ -125,11 +155,17 @@ fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
 fn vouches(table: &mut Table<'_>, as_whom: Option<&ClientAuthentication>) -> Option<bool> {
     let vouches = table.optional("vouches", |value| {
         only_true(value)?;
-        if matches!(as_whom, Some(ClientAuthentication::Public)) {
-            value.report("anybody can pass for a client without a secret; give it a `secret`, or leave this out");
-            return None;
+        match as_whom {
+            Some(ClientAuthentication::Secret(_)) | None => Some(()),
+            Some(ClientAuthentication::Public) => {
+                value.report("anybody can pass for a client without a secret; give it a `secret`, or leave this out");
+                None
+            }
+            Some(ClientAuthentication::PrivateKey(_)) => {
+                value.report("the API takes a secret; give the client a `secret`, or leave this out");
+                None
+            }
         }
-        Some(())
     });
     Some(vouches?.is_some())
 }

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use countersign_core::ClientId;
 use countersign_core::sign_in::Flow;
-use countersign_server::{DecisionFileSettings, DecisionLogSettings, Rotate, SigningAlgorithm};
+use countersign_server::{
+    ClientAuthentication, DecisionFileSettings, DecisionLogSettings, Rotate, SigningAlgorithm,
+};
 
 use super::*;
 use crate::{Contents, Machine};
@@ -136,6 +138,49 @@ fn check_around(outside: &Fake, expected: &[&str]) {
 /// Checks the good configuration with one part replaced.
 fn check_with(part: &str, replacement: &str, expected: &[&str]) {
     check_around(&around(&with(part, replacement)), expected);
+}
+
+#[test]
+fn a_client_may_have_public_keys_in_place_of_a_secret() {
+    const KEY: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let with_keys = |key: &str| {
+        let keys = "jwks = { file = \"keys.json\" }";
+        around(&with("secret = { file = \"gallery\" }", keys))
+            .with_file("/etc/c/keys.json", &format!("{{\"keys\":[{key}]}}"))
+    };
+    let loaded = load_from(&with_keys(KEY)).unwrap();
+    let at = with(
+        "secret = { file = \"gallery\" }",
+        "jwks_uri = \"https://registry.example/jwks\"",
+    );
+    for loaded in [loaded, good(&at)] {
+        let gallery = &loaded.settings.clients["gallery"];
+        assert!(matches!(
+            gallery.authentication,
+            ClientAuthentication::PrivateKey(_)
+        ));
+    }
+    for (key, fault) in [
+        (
+            "",
+            "holds no key that can be used: expected RSA of 2048 bits or more, EC on P-256, or Ed25519, for signatures",
+        ),
+        (
+            r#"{"kty":"OKP","d":"AAAA"}"#,
+            "holds a private key, which is nobody's but the client's; expected public keys only",
+        ),
+    ] {
+        let place = "c.toml:10:17: `client.gallery.jwks.file`: `keys.json`: ";
+        check_around(&with_keys(key), &[&format!("{place}{fault}")]);
+    }
+    check_with(
+        "secret = { file = \"gallery\" }",
+        "jwks_uri = \"http://registry.example/jwks\"",
+        &[
+            "c.toml:10:12: `client.gallery.jwks_uri`: plain http is for loopback addresses only; expected `https://…`",
+        ],
+    );
 }
 
 /// Checks what the good configuration with one part replaced is warned of.
@@ -290,7 +335,7 @@ fn everything_wrong_in_both_files_is_told_at_once() {
             "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
             "c.toml:7:9: `client.gallery.redirect_uris` is missing",
             "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
-            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `id_token_signed_response_alg`, `resource`, `grant_types`, `vouches`)",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `grant_types`, `vouches`)",
             "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
             "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
             "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",
@@ -345,13 +390,15 @@ fn a_secret_comes_from_one_place() {
     check_with(
         "secret = { file = \"gallery\" }",
         "secret = { file = \"gallery\" }\npublic = true",
-        &["c.toml:7:9: `client.gallery`: has `secret` and `public`; expected one of them"],
+        &[
+            "c.toml:7:9: `client.gallery`: has more than one of `secret`, `public`, `jwks` and `jwks_uri`; expected one of them",
+        ],
     );
     check_with(
         "secret = { file = \"gallery\" }\n",
         "",
         &[
-            "c.toml:7:9: `client.gallery.secret` is missing: `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; for an app that can't keep a secret write `public = true` instead",
+            "c.toml:7:9: `client.gallery.secret` is missing: `{ file = \"PATH\" }` or `{ env = \"NAME\" }`; or `jwks` or `jwks_uri` of a client that signs with a key; for an app that can't keep a secret write `public = true` instead",
         ],
     );
     check_with(

@@ -1,0 +1,61 @@
+//! What may come only once, whichever replica it comes to: assertions, proofs, pushed requests.
+
+use aws_lc_rs::digest::{Context as Digest, SHA256};
+use countersign_store::{Once, Seen, StoreError};
+use jiff::Timestamp;
+
+use crate::web::Context;
+
+/// What is remembered. Each kind is apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The `jti` by which a client said who it is.
+    ClientAssertion,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientAssertion => "client-assertion",
+        }
+    }
+}
+
+/// Whether what these parts name comes for the first time, and is remembered from now on until then.
+pub(crate) async fn is_first(
+    kind: Kind,
+    parts: &[&str],
+    until: Timestamp,
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    let store = &context.broker.store;
+    let seen = store
+        .remember(&key(kind, parts), until, context.now)
+        .await?;
+    Ok(seen == Seen::First)
+}
+
+/// Each part with its length, so that none can run into the next.
+fn key(kind: Kind, parts: &[&str]) -> Once {
+    let mut digest = Digest::new(&SHA256);
+    for part in [kind.as_str()].iter().chain(parts) {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let mut key = [0; 32];
+    key.copy_from_slice(digest.finish().as_ref());
+    Once(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_otherwise_has_another_key() {
+        let of = |parts: &[&str]| key(Kind::ClientAssertion, parts);
+        assert_eq!(of(&["a", "bc"]), of(&["a", "bc"]));
+        assert_ne!(of(&["a", "bc"]), of(&["ab", "c"]));
+        assert_ne!(of(&["a", "bc"]), of(&["abc"]));
+    }
+}
