@@ -3,6 +3,7 @@
 mod accounts;
 mod command_line;
 mod decisions;
+mod deploy;
 mod log;
 mod policy;
 mod private;

@@ -11,6 +11,8 @@ pub struct Browser {
     client: reqwest::Client,
     /// Cookies by host: ports do not separate them (RFC 6265 8.5).
     pub cookies: BTreeMap<String, BTreeMap<String, String>>,
+    /// What it says besides, that no browser would say.
+    pub forged: Vec<(&'static str, &'static str)>,
 }
 
 /// What an address answered.
@@ -46,11 +48,14 @@ impl Browser {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(std::time::Duration::from_secs(30))
+            // TLS is a proxy's, with a certificate that was made for the test.
+            .danger_accept_invalid_certs(true)
             .build()
             .expect("an HTTP client");
         Self {
             client,
             cookies: BTreeMap::new(),
+            forged: Vec::new(),
         }
     }
 
@@ -88,6 +93,9 @@ impl Browser {
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
             request = request.header("cookie", line.join("; "));
+        }
+        for (name, value) in &self.forged {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request

@@ -3,6 +3,8 @@
 //! The name is ours: what a client or a proxy calls the request is not believed, since it stands in the
 //! log and in the decision log. It is on every line of the request, on its page and in its answer.
 
+use std::time::Duration;
+
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
@@ -56,16 +58,20 @@ impl Arrival {
         }
     }
 
-    /// Writes down how it ended. Never the query: it may hold a code or an address.
-    pub(crate) fn answered(&self, status: StatusCode, now: Timestamp) {
-        let taken = now.duration_since(self.at).as_millis().max(0);
+    /// Counts it, and writes down how it ended. Never the query: it may hold a code or an address.
+    pub(crate) fn answered(&self, status: StatusCode, route: Option<String>, broker: &Broker) {
+        // A clock that was set back makes no time less than none.
+        let taken = broker.clock.now().duration_since(self.at);
+        let taken = Duration::try_from(taken).unwrap_or_default();
+        let metrics = &broker.metrics;
+        metrics.request_answered(route, status.as_u16(), taken);
         tracing::info!(
             code = "answered",
             request = %self.id.0,
             method = self.method,
             path = self.path,
             status = status.as_u16(),
-            milliseconds = i64::try_from(taken).unwrap_or(i64::MAX),
+            milliseconds = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
             "request answered",
         );
     }

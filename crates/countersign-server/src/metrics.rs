@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use countersign_core::{ClientId, ExceptionName, ProviderId, Reason};
 use prometheus_client::collector::Collector;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -25,14 +27,33 @@ pub(crate) struct Metrics {
     counters: Counters,
 }
 
-#[derive(Debug, Default)]
+/// Upper ends of what the time of an answer is counted in, in seconds: a page, a signature, a provider, the
+/// time limit of a request.
+const SECONDS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 45.0,
+];
+
+#[derive(Debug)]
 struct Counters {
+    requests: Family<Answer, Counter>,
+    request_duration: Family<Route, Histogram, fn() -> Histogram>,
     sign_ins: Family<SignIn, Counter>,
     requests_refused: Family<Refusal, Counter>,
     tokens_issued: Family<Issue, Counter>,
     token_requests_refused: Family<Refusal, Counter>,
     exceptions_used: Family<Waiver, Counter>,
     refresh_tokens_reused: Family<Issue, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,11 +88,24 @@ impl Metrics {
         let mut registry = Registry::with_prefix("countersign");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that runs", version);
-        let counters = Counters::default();
+        let counters = Counters::new();
         counters.register(&mut registry);
         registry.register_collector(Box::new(OfPolicy(policy)));
         registry.register_collector(Box::new(OfDecisions(decisions)));
         Self { registry, counters }
+    }
+
+    /// A request was answered. `route` is the pattern that it fits; what fits none is counted together, since
+    /// anybody can make up paths.
+    pub(crate) fn request_answered(&self, route: Option<String>, status: u16, taken: Duration) {
+        let route = route.unwrap_or_else(|| "other".to_owned());
+        let times = Route {
+            route: route.clone(),
+        };
+        let times = self.counters.request_duration.get_or_create(&times);
+        times.observe(taken.as_secs_f64());
+        let answer = Answer { route, status };
+        self.counters.requests.get_or_create(&answer).inc();
     }
 
     /// A sign-in ended with a code for the client.
@@ -158,7 +192,30 @@ impl Metrics {
 }
 
 impl Counters {
+    fn new() -> Self {
+        Self {
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            sign_ins: Family::default(),
+            requests_refused: Family::default(),
+            tokens_issued: Family::default(),
+            token_requests_refused: Family::default(),
+            exceptions_used: Family::default(),
+            refresh_tokens_reused: Family::default(),
+        }
+    }
+
     fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "requests",
+            "Requests that were answered, by what they fit",
+            self.requests.clone(),
+        );
+        registry.register(
+            "request_duration_seconds",
+            "How long an answer took",
+            self.request_duration.clone(),
+        );
         registry.register(
             "sign_ins",
             "Answers of providers, by what came of them",
@@ -301,6 +358,10 @@ mod tests {
         metrics.token_issued(&ClientId::new("gallery").unwrap());
         metrics.token_refused("invalid_grant");
         metrics.request_refused("not-found");
+        metrics.exception_used(&ExceptionName::new("contoso").unwrap());
+        let taken = Duration::from_millis(30);
+        metrics.request_answered(Some("/token".to_owned()), 200, taken);
+        metrics.request_answered(None, 404, taken);
         let sign_in = |outcome: &str, reason: &str, count: u32| {
             format!(
                 "countersign_sign_ins_total{{outcome=\"{outcome}\",reason=\"{reason}\",provider=\"entra\"}} {count}"
@@ -314,6 +375,11 @@ mod tests {
             "countersign_tokens_issued_total{client=\"gallery\"} 1".into(),
             "countersign_token_requests_refused_total{reason=\"invalid_grant\"} 1".into(),
             "countersign_requests_refused_total{reason=\"not-found\"} 1".into(),
+            "countersign_exceptions_used_total{exception=\"contoso\"} 1".into(),
+            "countersign_requests_total{route=\"/token\",status=\"200\"} 1".into(),
+            "countersign_requests_total{route=\"other\",status=\"404\"} 1".into(),
+            "countersign_request_duration_seconds_bucket{le=\"0.025\",route=\"/token\"} 0".into(),
+            "countersign_request_duration_seconds_bucket{le=\"0.05\",route=\"/token\"} 1".into(),
             "countersign_decision_log_dropped_total 0".into(),
             "# EOF".into(),
         ];

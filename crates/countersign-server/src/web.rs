@@ -104,16 +104,19 @@ async fn admit(
     let span = arrival.span();
     let answering = async move {
         let mut answer = within_limits(request, next).await;
-        let head = match &mut answer {
-            Ok(answer) => answer.response_mut().head_mut(),
-            Err(answer) => answer.head_mut(),
+        let (route, head) = match &mut answer {
+            Ok(answer) => {
+                let route = answer.request().match_pattern();
+                (route, answer.response_mut().head_mut())
+            }
+            Err(answer) => (None, answer.head_mut()),
         };
         add_headers(&mut head.headers);
         arrival.name_in(&mut head.headers);
         if broker.draining.has_begun() {
             head.set_connection_type(ConnectionType::Close);
         }
-        arrival.answered(head.status, broker.clock.now());
+        arrival.answered(head.status, route, &broker);
         answer.map_err(|answer| InternalError::from_response("refused", answer).into())
     };
     answering.instrument(span).await
