@@ -244,6 +244,13 @@ async fn a_dry_run_makes_nothing() {
         "{out}"
     );
     assert!(!here.path("data").exists());
+    // The directory is there before the first start where a package or a mount made it.
+    std::fs::create_dir(here.path("data")).unwrap();
+    let (code, out, err) = import(&here, &table(2), &["--dry-run"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("2 rows: 2 new"), "{out}");
+    assert_eq!(std::fs::read_dir(here.path("data")).unwrap().count(), 0);
+    std::fs::remove_dir(here.path("data")).unwrap();
     import(&here, &table(1), &[]);
     let (_, out, _) = import(&here, &table(2), &["--dry-run"]);
     assert!(

@@ -91,6 +91,12 @@ pub(super) fn prepare(directory: &Path, role: Role) -> Result<(PathBuf, Hold), S
     Ok((directory, hold))
 }
 
+/// Whether the directory has the database in it. One that can't be looked into is an error: it may have.
+pub(super) fn holds_a_store(directory: &Path) -> Result<bool, StoreError> {
+    let database = directory.join(DURABLE.file);
+    database.try_exists().map_err(|error| at(directory, &error))
+}
+
 /// Whether a server has the directory open.
 pub(super) fn is_served(directory: &Path) -> Result<bool, StoreError> {
     let path = directory.join(SERVER_LOCK);

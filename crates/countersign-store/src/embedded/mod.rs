@@ -75,6 +75,11 @@ impl Embedded {
         Self::open_as(directory, Role::Visitor)
     }
 
+    /// Whether there is a store in this directory: whether one was ever opened there.
+    pub fn is_there(directory: &Path) -> Result<bool, StoreError> {
+        directory::holds_a_store(directory)
+    }
+
     /// Whether a server has this directory open at this moment.
     pub fn is_served(&self) -> Result<bool, StoreError> {
         directory::is_served(&self.directory)

@@ -106,12 +106,14 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
 
 /// The store, or none where nothing is to be made: a dry run before the first start.
 fn open(import: &ImportArguments, data_dir: &Path) -> Result<Option<Embedded>> {
-    let opened = match (import.dry_run, data_dir.exists()) {
-        (true, false) => return Ok(None),
-        (true, true) => Embedded::open_to_look(data_dir),
-        (false, _) => Embedded::open_for_import(data_dir),
-    };
-    opened.map(Some).map_err(|error| anyhow!("{error}"))
+    if !import.dry_run {
+        return Ok(Some(Embedded::open_for_import(data_dir)?));
+    }
+    if Embedded::is_there(data_dir)? {
+        Ok(Some(Embedded::open_to_look(data_dir)?))
+    } else {
+        Ok(None)
+    }
 }
 
 /// The first pass: how many rows there are, or all that is wrong with them.

@@ -230,6 +230,34 @@ mod tests {
         assert_eq!(trail_in(&here, "a"), ["a", "b"]);
     }
 
+    async fn told_of(watch: &Watch, what: &str) {
+        let changed = tokio::time::timeout(Duration::from_secs(20), watch.changed()).await;
+        assert!(changed.is_ok(), "nobody was told that {what}");
+    }
+
+    /// A deployment that puts a whole new directory in the place of the old one.
+    #[tokio::test]
+    async fn a_file_is_followed_where_its_directory_is_replaced() {
+        let (_kept, here) = directory();
+        let path = here.join("current/policy.toml");
+        fs::create_dir(here.join("current")).unwrap();
+        fs::write(&path, "one").unwrap();
+        let mut watch = Watch::new(&path).unwrap();
+        for round in ["two", "three"] {
+            let next = here.join(round);
+            fs::create_dir(&next).unwrap();
+            fs::write(next.join("policy.toml"), round).unwrap();
+            fs::rename(here.join("current"), here.join(format!("before-{round}"))).unwrap();
+            fs::rename(next, here.join("current")).unwrap();
+            told_of(&watch, "the directory was replaced").await;
+            watch.follow().unwrap();
+            // The watch is on the new directory: a change of the file in it is told too.
+            fs::write(&path, format!("{round} and more")).unwrap();
+            told_of(&watch, "the file in the new directory was written").await;
+            watch.follow().unwrap();
+        }
+    }
+
     #[test]
     fn reading_is_no_change_and_neither_is_a_neighbour() {
         let entries = BTreeSet::from([PathBuf::from("/c/policy.toml")]);
