@@ -58,7 +58,7 @@ fn expression(text: &str) {
     };
     let answer = read.evaluate(&claims, &user);
     assert_eq!(answer, read.evaluate(&claims, &user), "`{rest}`");
-    if read.trial(&[claims]).is_ok() {
+    if read.trial(&[claims], &[]).is_ok() {
         assert_ne!(read.evaluate(&Map::new(), &user), Ok(true), "`{rest}`");
     }
 }

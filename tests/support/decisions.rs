@@ -1,6 +1,6 @@
 //! Made-up decision logs: people who sign in at random, the same ones for the same seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use countersign_core::{
     AccountFacts, AccountId, Claim, Claims, ClientId, Demands, Facts, LineVersion, Login, Occasion,
@@ -136,6 +136,7 @@ impl<'a> MadeUpLog<'a> {
                 Remedy::StepUp
             },
             session_expires_at: None,
+            stated: None,
         }
     }
 
@@ -170,7 +171,6 @@ impl<'a> MadeUpLog<'a> {
         };
         Claims {
             acr,
-            other: BTreeMap::new(),
             ..Claims::default()
         }
     }

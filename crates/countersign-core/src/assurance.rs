@@ -7,7 +7,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::expression::{self, Undecided, User};
 use crate::{Acr, Claim, Login, Methods, ProofRule, Reason, When};
 
 /// Weighs what a login proved by the policy's rule for its provider.
@@ -195,7 +194,7 @@ fn by_session(
     if let Some((level, answer)) = rule
         .when
         .as_ref()
-        .map(|when| (when.level, is_true(when, login)))
+        .map(|when| (when.level, when.expression.of(login)))
         && answer == Ok(true)
     {
         return Ok((level, "when".to_owned()));
@@ -209,14 +208,9 @@ fn by_session(
     Err(unproven(rule, login))
 }
 
-fn is_true(when: &When, login: &Login) -> Result<bool, Undecided> {
-    let claims = expression::visible(&login.claims);
-    when.expression.evaluate(&claims, &User::from(login))
-}
-
 /// A claim that was sent and does not prove MFA denies it; one that was not sent says nothing.
 fn unproven(rule: &ProofRule, login: &Login) -> Option<Reason> {
-    let says_no = |when: &When| is_true(when, login) == Ok(false);
+    let says_no = |when: &When| when.expression.of(login) == Ok(false);
     let denied = (login.claims.acr.value().is_some() && !rule.acr.is_empty())
         || (login.claims.amr.value().is_some() && !rule.amr.is_empty())
         || rule.when.as_ref().is_some_and(says_no);

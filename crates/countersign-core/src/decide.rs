@@ -15,8 +15,8 @@ pub use decision::{Cause, Decision, Permit, Refusal, Rule, StepUp, Unmet, Wanted
 use crate::calendar::{BeforeDue, Due, Grace, midnight};
 use crate::{
     Acr, Assurance, Attestation, Basis, Claim, ExceptionName, Facts, Level, Login, Membership,
-    OrganizationId, Policy, ProofRule, Reason, Remedy, Requirement, Scope, Subject, TierName,
-    assess,
+    OrganizationId, Policy, ProofRule, Reason, Remedy, Requirement, Scope, Stated, Subject,
+    TierName,
 };
 
 /// Decides one sign-in, or one token of it. The only maker of a [`Permit`].
@@ -32,8 +32,7 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
         Ok(organization) => organization,
         Err(refusal) => return Decision::Refuse(refusal),
     };
-    let rule = policy.proof(&facts.login.provider);
-    let assurance = assess(rule, &policy.methods, &facts.login);
+    let assurance = policy.assess(&facts.login);
     let case = Case {
         policy,
         facts,
@@ -55,7 +54,8 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     match (sign_in, demands) {
         (Ok(_), Ok(_)) if asked_in_vain => Decision::Refuse(shortfall.refusal(Cause::Policy, due)),
         (Ok(sign_in), Ok(attestation)) => {
-            Decision::Permit(case.permit(client_tier, sign_in, met, unmet, attestation))
+            let permit = case.permit(client_tier, sign_in, met, unmet, attestation);
+            case.unless_stated_otherwise(permit)
         }
         (Err(_), _) => Decision::Refuse(shortfall.refusal(Cause::Policy, due)),
         (Ok(_), Err(_)) => Decision::Refuse(shortfall.refusal(Cause::Request, None)),
@@ -74,7 +74,9 @@ fn shown_organization<'a>(
     let is_mapped = policy
         .organization(asked)
         .is_some_and(|rule| tenant.is_some_and(|tenant| rule.tenants.contains(tenant)));
-    // Who is invited into a tenant as a guest is not one of its people.
+    // Who is invited into a tenant as a guest is not one of its people. Absent is a member: the token of a guest
+    // from elsewhere always has `idp`, and one without it is of the issuer's own directory.
+    // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
     let is_member = match &facts.login.membership {
         Claim::Absent | Claim::Value(Membership::Member) => true,
         Claim::Value(Membership::Guest) | Claim::Malformed | Claim::Contradictory => false,
@@ -491,6 +493,16 @@ impl<'a> Case<'a> {
             basis: attestation.map(|one| one.basis),
             proof: attestation.map(|one| one.proof.clone()),
         }
+    }
+
+    /// What the policy counts may have changed; what tokens of one grant state of its login may not
+    /// (OpenID Connect Core 12.2 for `auth_time`).
+    fn unless_stated_otherwise(&self, permit: Permit) -> Decision {
+        let before = self.facts.stated.as_ref();
+        if before.is_none_or(|before| *before == Stated::by(&permit)) {
+            return Decision::Permit(permit);
+        }
+        Decision::Refuse(Refusal::by(Rule::grant(), Reason::WeighedOtherwise))
     }
 
     /// OpenID Connect Core 5.5.1.1: the strongest of the requested values that the login meets,

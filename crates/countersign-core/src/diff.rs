@@ -20,7 +20,6 @@ use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -28,6 +27,7 @@ pub use conditions::{Condition, What};
 pub use grid::Grid;
 pub use side::{Given, Side};
 
+use crate::calendar::day_of;
 use crate::{Exception, ExceptionName, Facts, Policy, Reason, Scope, Subject, Verdict, decide};
 use collapse::{Shape, Tuple};
 use conditions::Place;
@@ -127,7 +127,7 @@ impl Comparison {
             .both()
             .map(|one| Verdict::from(&decide(one, facts, now)));
         let place = Place::of(pair, facts, now);
-        let day = now.to_zoned(TimeZone::UTC).date();
+        let day = day_of(now);
         let mut differs = false;
         let all = side::compared(facts, &old, &new);
         for (asked, mut from, mut to) in all.filter(|(asked, _, _)| counts(*asked)) {

@@ -3,7 +3,7 @@
 //! Made by a provider (`countersign-providers`) and by nothing else. It never
 //! says whether the login is good enough: that is [`crate::assess`] and [`crate::decide`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -101,6 +101,10 @@ pub struct Claims {
     /// all, and never personal ones ([`crate::expression`]).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other: BTreeMap<String, Value>,
+    /// The names of those that were sent and could not be kept. They are not absent: an expression that names
+    /// one proves nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unreadable: BTreeSet<String>,
 }
 
 /// A claim as it arrived. Only [`Claim::Value`] can ever prove anything.

@@ -33,7 +33,9 @@ use regex::Regex;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::{Claims, Login, Membership, ProviderId, TenantId};
+pub use trial::Weak;
+
+use crate::{Claim, Claims, Login, Membership, ProviderId, TenantId};
 
 /// The longest expression, in bytes.
 pub const MAX_BYTES: usize = 1024;
@@ -58,6 +60,7 @@ struct Checked {
     text: String,
     program: IdedExpr,
     claims: BTreeSet<String>,
+    reads_user: bool,
     literals: BTreeSet<String>,
     patterns: Patterns,
 }
@@ -83,6 +86,7 @@ impl Expression {
             text: text.to_owned(),
             program: tree.program(),
             claims: names.claims,
+            reads_user: names.reads_user,
             literals: names.literals,
             patterns: Arc::new(names.patterns),
         })))
@@ -104,6 +108,15 @@ impl Expression {
         &self.0.literals
     }
 
+    /// What it says of this login: nothing where it names a claim that was sent and could not be kept, which
+    /// must not look absent to it.
+    pub fn of(&self, login: &Login) -> Result<bool, Undecided> {
+        if !self.0.claims.is_disjoint(&login.claims.unreadable) {
+            return Err(Undecided);
+        }
+        self.evaluate(&visible(&login.claims), &User::from(login))
+    }
+
     /// What it says of a login with these claims; [`visible`] gives them.
     pub fn evaluate(&self, claims: &Map<String, Value>, user: &User) -> Result<bool, Undecided> {
         match self.outcome(claims, user) {
@@ -114,9 +127,13 @@ impl Expression {
 
     /// Tries it on logins that the provider's recordings show, and on what else can come: each claim that
     /// it names absent or of another type. It must never answer anything but true or false, nor say
-    /// `true` of a login of which nothing is known.
-    pub fn trial(&self, recorded: &[Map<String, Value>]) -> Result<(), ExpressionError> {
-        trial::run(self, recorded)
+    /// `true` of a login of which nothing is known, or of one that is known to prove too little.
+    pub fn trial(
+        &self,
+        recorded: &[Map<String, Value>],
+        weak: &[Weak],
+    ) -> Result<(), ExpressionError> {
+        trial::run(self, recorded, weak)
     }
 
     fn outcome(&self, claims: &Map<String, Value>, user: &User) -> Outcome {
@@ -187,6 +204,7 @@ pub fn visible(claims: &Claims) -> Map<String, Value> {
         two_factor_authentication,
         auth_time,
         other: _,
+        unreadable: _,
     } = claims;
     let five = [
         acr.value().map(|acr| Value::from(acr.clone())),
@@ -203,21 +221,38 @@ pub fn visible(claims: &Claims) -> Map<String, Value> {
     map
 }
 
-/// Of what a provider sent, what expressions name and nothing else; nothing at all where it is too much.
-pub fn kept<'a>(
-    names: &BTreeSet<String>,
-    claim: impl Fn(&str) -> Option<&'a Value>,
-) -> BTreeMap<String, Value> {
+/// Of what a provider sent, what expressions name and nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What it sent.
+    pub other: BTreeMap<String, Value>,
+    /// The names of what it sent that could not be kept: contradictory, or all of it where it is too much.
+    pub unreadable: BTreeSet<String>,
+}
+
+/// Keeps of what a provider sent what expressions name; of too much no value, and every name.
+pub fn kept<'a>(names: &BTreeSet<String>, claim: impl Fn(&str) -> Claim<&'a Value>) -> Kept {
     let names = names.iter().map(String::as_str);
-    let kept = names.filter(|name| !ALWAYS_KEPT.contains(name) && !personal::is_personal(name));
-    let kept: Map<String, Value> = kept
-        .filter_map(|name| Some((name.to_owned(), claim(name)?.clone())))
-        .collect();
+    let names = names.filter(|name| !ALWAYS_KEPT.contains(name) && !personal::is_personal(name));
+    let (mut kept, mut unreadable) = (Map::new(), BTreeSet::new());
+    for name in names {
+        match claim(name) {
+            Claim::Absent => {}
+            Claim::Malformed | Claim::Contradictory => {
+                unreadable.insert(name.to_owned());
+            }
+            Claim::Value(value) => {
+                kept.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
     // A part of them could say what the whole does not.
-    if fits(&kept) {
-        kept.into_iter().collect()
-    } else {
-        BTreeMap::new()
+    if !fits(&kept) {
+        unreadable.extend(std::mem::take(&mut kept).into_iter().map(|(name, _)| name));
+    }
+    Kept {
+        other: kept.into_iter().collect(),
+        unreadable,
     }
 }
 

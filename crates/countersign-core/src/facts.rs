@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Acr, Claim, Claims, ClientId, Evidence, Membership, OrganizationId, ProviderId,
-    Scope, TenantId,
+    AccountId, Acr, Claim, Claims, ClientId, Evidence, Membership, OrganizationId, Permit,
+    ProviderId, Scope, TenantId,
 };
 
 /// All that a decision rests on, besides the policy and the time.
@@ -39,6 +39,35 @@ pub struct Facts {
     /// When the session ends, where there is one; no token outlives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_expires_at: Option<Timestamp>,
+    /// What earlier tokens stated of this login, where there are any: the next ones state nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Stated>,
+}
+
+/// What the tokens of a grant state of its login, all of them alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// `acr`.
+    pub acr: Acr,
+    /// `amr`.
+    pub amr: Vec<String>,
+    /// The level, as in tokens.
+    pub level: String,
+    /// The basis, as in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+}
+
+impl Stated {
+    /// What a permit states.
+    pub fn by(permit: &Permit) -> Self {
+        Self {
+            acr: permit.acr(),
+            amr: permit.amr().to_vec(),
+            level: permit.level().as_str().to_owned(),
+            basis: permit.basis().map(|basis| basis.as_str().to_owned()),
+        }
+    }
 }
 
 /// What one completed login proved, without who it was.

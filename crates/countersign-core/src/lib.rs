@@ -33,7 +33,7 @@ pub use decide::{
 };
 pub use evidence::{Claim, Claims, Email, Evidence, Identity, Membership, Profile};
 pub use expression::Expression;
-pub use facts::{AccountFacts, Demands, Facts, Login, Remedy};
+pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};
 pub use id::{
     AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
     Scope, SessionId, TenantId,

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use serde::Serialize;
 
+#[cfg(test)]
+pub(crate) use load::weak_logins;
 pub use load::{Installation, Loaded};
 pub(crate) use load::{can_prove_acr, can_prove_amr};
 
@@ -18,7 +20,9 @@ pub use exception::{Exception, Exceptions, Standing, Subject, WARNED_BEFORE};
 use crate::api_keys::ApiKeyRule;
 use crate::calendar::Calendar;
 use crate::expression::Expression;
-use crate::{Basis, ClientId, Level, OrganizationId, ProviderId, Scope, TenantId};
+use crate::{
+    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, Scope, TenantId, assess,
+};
 
 /// Who must show what. Read from `policy.toml` by [`Policy::load`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +43,11 @@ impl Policy {
     pub fn proof(&self, provider: &ProviderId) -> &ProofRule {
         static NOTHING: ProofRule = ProofRule::nothing();
         self.proofs.get(provider).unwrap_or(&NOTHING)
+    }
+
+    /// What a login amounts to.
+    pub fn assess(&self, login: &Login) -> Assurance {
+        assess(self.proof(&login.provider), &self.methods, login)
     }
 
     /// The claims that expressions of this provider's proof name, and that evidence must keep for them.

@@ -41,13 +41,15 @@ pub enum Reason {
     OrganizationNotShown,
     /// The step-up was answered by another person than the one who began.
     IdentityChanged,
+    /// Earlier tokens stated something else of this very login: what counts as what has changed since.
+    WeighedOtherwise,
     /// A client or a tier that this policy does not have (it changed since the request).
     NotInPolicy,
 }
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -64,6 +66,7 @@ impl Reason {
         Self::EmailNotVerified,
         Self::OrganizationNotShown,
         Self::IdentityChanged,
+        Self::WeighedOtherwise,
         Self::NotInPolicy,
     ];
 
@@ -86,6 +89,7 @@ impl Reason {
             Self::EmailNotVerified => "email-not-verified",
             Self::OrganizationNotShown => "organization-not-shown",
             Self::IdentityChanged => "identity-changed",
+            Self::WeighedOtherwise => "weighed-otherwise",
             Self::NotInPolicy => "not-in-policy",
         }
     }
@@ -132,6 +136,9 @@ impl Reason {
             }
             Self::IdentityChanged => {
                 "The second sign-in was made with another account than the first."
+            }
+            Self::WeighedOtherwise => {
+                "The registry's rules on what a sign-in shows have changed since you signed in."
             }
             Self::NotInPolicy => "The registry's rules changed while you were signing in.",
         }

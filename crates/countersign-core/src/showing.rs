@@ -1,13 +1,13 @@
 //! What a login must carry to show something to a policy: the way back from a rule to claims.
 //!
 //! For tables of cases, which say `mfa` and not `acr=…`, and for explanations, which say what would
-//! have been enough. Whatever comes from here has been weighed by [`assess`], so it is never a guess.
+//! have been enough. Whatever comes from here has been weighed by [`crate::assess`], so it is never a guess.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{Basis, Claim, Claims, Level, Login, Policy, ProofRule, Reason, When, assess};
+use crate::{Basis, Claim, Claims, Level, Login, Policy, ProofRule, Reason, When};
 
 /// The claims that prove this level, and no higher one, on this basis, for this login's provider and
 /// tenant; nothing where the policy has no such proof. Of the login's claims those that are no proof
@@ -58,6 +58,7 @@ pub(crate) fn password(policy: &Policy, login: &Login) -> Claims {
 /// Claims as tables of cases write them: `acr=gold amr=pwd,otp`; `nothing` where there are none.
 pub(crate) fn in_words(claims: &Claims) -> String {
     let other = claims.other.iter();
+    let unreadable = claims.unreadable.iter();
     let written: Vec<String> = [
         member("acr", &claims.acr, String::clone),
         member("amr", &claims.amr, |amr| amr.join(",")),
@@ -75,6 +76,7 @@ pub(crate) fn in_words(claims: &Claims) -> String {
         Value::String(text) => format!("{name}={text}"),
         value => format!("{name}={value}"),
     }))
+    .chain(unreadable.map(|name| format!("{name} (not kept)")))
     .collect();
     if written.is_empty() {
         "nothing".to_owned()
@@ -205,6 +207,7 @@ pub(crate) fn with_claim(claims: &Claims, name: &str, value: &Value) -> Option<C
         }
         "auth_time" => return None,
         other => {
+            claims.unreadable.remove(other);
             claims.other.insert(other.to_owned(), value.clone());
         }
     }
@@ -221,7 +224,7 @@ fn shown(policy: &Policy, login: &Login, claims: &Claims, basis: Basis) -> Optio
         claims: claims.clone(),
         ..login.clone()
     };
-    let assurance = assess(policy.proof(&login.provider), &policy.methods, &login);
+    let assurance = policy.assess(&login);
     let attestations = assurance.attestations().iter();
     let on_basis = attestations.filter(|one| one.basis == basis);
     on_basis.map(|one| one.level).max()
@@ -232,7 +235,7 @@ fn denies(policy: &Policy, login: &Login, claims: &Claims) -> bool {
         claims: claims.clone(),
         ..login.clone()
     };
-    let assurance = assess(policy.proof(&login.provider), &policy.methods, &login);
+    let assurance = policy.assess(&login);
     assurance.attestations().is_empty() && assurance.shortfall() == Reason::MfaAbsent
 }
 

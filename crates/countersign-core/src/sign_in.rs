@@ -206,6 +206,7 @@ impl Attempt {
             account,
             remedy,
             session_expires_at: None,
+            stated: None,
         }
     }
 }

@@ -78,11 +78,15 @@ impl Candidate<'_> {
     }
 
     fn lets_in(&self, facts: &Facts) -> bool {
-        let at_once = Facts {
+        let then = facts.login.verified_at;
+        let mut at_once = Facts {
             remedy: Remedy::Nothing,
+            stated: None,
             ..facts.clone()
         };
-        let decision = decide(self.policy, &at_once, facts.login.verified_at);
+        // What the account showed later held nobody to anything then.
+        at_once.account.first_mfa_at = facts.account.first_mfa_at.filter(|shown| *shown <= then);
+        let decision = decide(self.policy, &at_once, then);
         matches!(decision, Decision::Permit(_))
     }
 }

@@ -107,9 +107,6 @@ pub(crate) enum ApiError {
 }
 
 impl OAuthError {
-    /// The policy has come to weigh the login of a grant otherwise than its tokens state.
-    pub(crate) const WEIGHED_OTHERWISE: &'static str = "weighed-otherwise";
-
     pub(crate) fn invalid_request(description: &'static str) -> Failure {
         Self::bad("invalid_request", description)
     }
@@ -556,7 +553,7 @@ mod tests {
             .chain(providers.iter().map(ProviderError::code))
             .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()))
             .chain(api.iter().map(ApiError::code))
-            .chain([pages::REMINDED, OAuthError::WEIGHED_OTHERWISE]);
+            .chain([pages::REMINDED]);
         for code in codes {
             assert!(
                 DOCUMENTED.contains(&format!("| `{code}` |")),

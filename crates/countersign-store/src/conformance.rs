@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
-    Scope, SessionId,
+    Scope, SessionId, Stated,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, Code, CodeDigest, EmailAddress, Grace, Grant, IssuedToken, KeyMaterial, Once, Opening,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Stated, Store, StoreError,
-    StoredKey, TakenCode, Version, VouchedEmail,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey,
+    TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.

@@ -6,6 +6,7 @@
 //! and the code it led to; an identity; an account; a registry account; what may come once), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
+mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
@@ -18,11 +19,12 @@ use countersign_core::{AccountId, AttemptId, GrantId, Identity, SessionId};
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use change::change_account;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
     Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
-    Rotated, Seen, Session, Stated, StoredKey, TakenCode, Version, VouchedEmail,
+    Rotated, Seen, Session, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use countersign_core::{
-    AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Permit,
-    Profile, Scope, SessionId,
+    AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
+    Scope, SessionId, Stated,
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -186,32 +186,6 @@ pub struct Grant {
     pub stated: Stated,
     /// The end of its session, whatever happens.
     pub expires_at: Timestamp,
-}
-
-/// What the tokens of a grant state of its login, all of them alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stated {
-    /// `acr`.
-    pub acr: Acr,
-    /// `amr`.
-    pub amr: Vec<String>,
-    /// The level, as in tokens.
-    pub level: String,
-    /// The basis, as in tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub basis: Option<String>,
-}
-
-impl Stated {
-    /// What a permit states.
-    pub fn by(permit: &Permit) -> Self {
-        Self {
-            acr: permit.acr(),
-            amr: permit.amr().to_vec(),
-            level: permit.level().as_str().to_owned(),
-            basis: permit.basis().map(|basis| basis.as_str().to_owned()),
-        }
-    }
 }
 
 /// A grant that can be refreshed.

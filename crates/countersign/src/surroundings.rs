@@ -7,10 +7,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use countersign_core::document;
+use countersign_core::{calendar::day_of, document};
 use countersign_server::{Clock, SystemClock};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 /// Where configurations and secrets are read from.
 pub trait Surroundings {
@@ -62,6 +61,6 @@ impl Surroundings for Machine {
     }
 
     fn today(&self) -> Date {
-        SystemClock.now().to_zoned(TimeZone::UTC).date()
+        day_of(SystemClock.now())
     }
 }

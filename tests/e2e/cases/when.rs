@@ -9,10 +9,14 @@ use super::{Cases, Channel};
 
 /// The usual world, with a policy in which `mfa` proves too.
 async fn cases() -> Cases {
+    cases_of(r#"claims.mfa.by == "key""#).await
+}
+
+/// The usual world, with a policy in which this proves too.
+async fn cases_of(expression: &str) -> Cases {
     let world = World::with(|setup| {
         for provider in ["[proof.microsoft]", "[proof.oidc]"] {
-            let with_when =
-                format!("{provider}\nwhen = 'claims.mfa.by == \"key\"'\nlevel = \"mfa\"");
+            let with_when = format!("{provider}\nwhen = '{expression}'\nlevel = \"mfa\"");
             setup.policy = setup.policy.replace(provider, &with_when);
         }
     });
@@ -73,6 +77,43 @@ async fn two_tokens_of_one_login_that_contradict_each_other_prove_nothing() {
         };
         let case = format!("{front:?} and {back:?}");
         cases.check(&case, &login, turn, expected).await;
+    }
+}
+
+/// What can't be kept must not look absent to a guard.
+#[actix_web::test]
+async fn a_guard_is_not_passed_by_a_claim_that_was_sent_and_not_kept() {
+    let cases = cases_of(r#"claims.mfa.by == "key" && !has(claims.weak)"#).await;
+    let mfa = Edit::set("mfa", json!({"by": "key"}));
+    let weak = |value: Value| Some(Edit::set("weak", value));
+    let turn = |front: Option<Edit>, back: Option<Edit>| {
+        let mfa = mfa.clone();
+        move |behaviour: &mut Behaviour| {
+            let edits = [
+                (Channel::Back, Some(mfa.clone())),
+                (Channel::Front, front.clone()),
+                (Channel::Back, back.clone()),
+            ];
+            for (channel, edit) in edits {
+                if let Some(edit) = edit {
+                    channel.edit(behaviour, edit);
+                }
+            }
+        }
+    };
+    let oidc = Login::new("oidc", "bob-password");
+    let microsoft = Login::new("microsoft", "ben-password");
+    let too_much = || weak(json!("x".repeat(17 * 1024)));
+    for (case, login, front, back, expected) in [
+        ("nothing of it", &oidc, None, None, OK),
+        ("sent", &oidc, None, weak(json!(1)), ABSENT),
+        ("too much", &oidc, None, too_much(), ABSENT),
+        ("nothing of it", &microsoft, None, None, OK),
+        ("sent", &microsoft, weak(json!(1)), None, ABSENT),
+        ("torn", &microsoft, weak(json!(1)), weak(json!(2)), ABSENT),
+    ] {
+        let case = format!("{case} at {}", login.provider);
+        cases.check(&case, login, turn(front, back), expected).await;
     }
 }
 

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::column::KeyColumn;
 use super::markdown::Row;
 use super::{CaseOutcome, CaseResult, Line, words};
 use crate::api_keys::KeyFacts;
+use crate::calendar::day_of;
 use crate::document::{Place, Problem};
 use crate::{Basis, Policy};
 
@@ -46,7 +46,7 @@ impl KeyCase {
 
     pub(super) fn run(&self, policy: &Policy) -> CaseResult {
         let end = policy.api_keys().map(|rule| rule.ends_at(&self.key));
-        let end = end.map(|end| end.to_zoned(TimeZone::UTC).date());
+        let end = end.map(day_of);
         CaseResult {
             place: self.place.clone(),
             name: self.name.clone(),

@@ -85,6 +85,7 @@ impl Reader<'_> {
                 account: account?,
                 remedy: remedy(visit, policy, &login.provider),
                 session_expires_at: None,
+                stated: None,
                 login,
             },
             now,

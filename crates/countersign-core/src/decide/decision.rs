@@ -45,7 +45,7 @@ impl Decision {
 }
 
 /// A part of the policy file, by its name there: `tier.publish`, `calendar`, `exception.NAME`;
-/// or `request`, where the request demanded more than the policy.
+/// `request`, where the request demanded more than the policy; or `grant`, where earlier tokens stated something else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rule(String);
@@ -81,6 +81,10 @@ impl Rule {
 
     pub(super) fn request() -> Self {
         Self("request".to_owned())
+    }
+
+    pub(super) fn grant() -> Self {
+        Self("grant".to_owned())
     }
 
     /// The name.

@@ -160,6 +160,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
         account: account(),
         remedy: Remedy::Nothing,
         session_expires_at: None,
+        stated: None,
     }
 }
 
@@ -757,7 +758,7 @@ prop_compose! {
         two_factor_authentication in any_claim(any::<bool>()),
         auth_time in any_claim((-1_000_i64..10).prop_map(at)),
     ) -> Login {
-        login(provider, Claims { acr, amr, acrs, two_factor_authentication, auth_time, other: BTreeMap::new() })
+        login(provider, Claims { acr, amr, acrs, two_factor_authentication, auth_time, ..Claims::default() })
     }
 }
 
@@ -816,7 +817,7 @@ proptest! {
     #[test]
     fn what_is_unknown_never_passes(evidence in any_evidence(), remedy in prop_oneof![Just(Remedy::StepUp), Just(Remedy::Nothing)]) {
         let policy = policy();
-        let assurance = assess(policy.proof(&evidence.provider), &policy.methods, &evidence);
+        let assurance = policy.assess(&evidence);
         prop_assume!(assurance.level() < Level::Mfa);
         let mut facts = facts("gallery", "openid packages:read", evidence);
         facts.remedy = remedy;
@@ -872,7 +873,7 @@ proptest! {
     #[test]
     fn a_permit_claims_no_more_than_the_login_shows(evidence in any_evidence()) {
         let policy = policy();
-        let assurance = assess(policy.proof(&evidence.provider), &policy.methods, &evidence);
+        let assurance = policy.assess(&evidence);
         let facts = facts("lobby", "openid packages:read packages:publish keys:write", evidence);
         if let Decision::Permit(permit) = decide(&policy, &facts, at(0)) {
             prop_assert!(permit.level() <= assurance.level());

@@ -11,7 +11,6 @@ use super::{Pair, short};
 use crate::decide::due;
 use crate::{
     Assurance, Claim, Facts, Level, OrganizationId, Policy, Reason, Requirement, Scope, Subject,
-    assess,
 };
 
 /// What a condition is about.
@@ -195,9 +194,7 @@ fn provider(pair: &Pair, facts: &Facts) -> String {
 /// What the login shows; where the two see different things in it, by which claim.
 fn login(pair: &Pair, facts: &Facts) -> String {
     let login = &facts.login;
-    let [old, new] = pair
-        .both()
-        .map(|one| assess(one.proof(&login.provider), &one.methods, login));
+    let [old, new] = pair.both().map(|one| one.assess(login));
     let (from, to) = (shown(&old), shown(&new));
     if from == to {
         return format!("with {from}");
@@ -328,7 +325,7 @@ fn calendar(pair: &Pair, facts: &Facts, is_held: (bool, bool)) -> String {
 /// Whether an account must show a second factor at this time, as far as the calendar goes.
 fn is_held(policy: &Policy, facts: &Facts, now: Timestamp) -> bool {
     let login = &facts.login;
-    let assurance = assess(policy.proof(&login.provider), &policy.methods, login);
+    let assurance = policy.assess(login);
     due(policy, facts, &assurance).is_none_or(|due| due.grace(now).is_none())
 }
 

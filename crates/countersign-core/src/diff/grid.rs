@@ -289,6 +289,7 @@ fn facts(client: &ClientId, asker: &Asker, login: Login) -> Facts {
         // policy's affair.
         remedy: Remedy::Nothing,
         session_expires_at: None,
+        stated: None,
     }
 }
 

@@ -369,6 +369,7 @@ prop_compose! {
             },
             remedy: Remedy::Nothing,
             session_expires_at: None,
+            stated: None,
         };
         (facts, now)
     }

@@ -12,7 +12,7 @@ use crate::decide::due;
 use crate::showing::in_words;
 use crate::{
     Assurance, Claim, Decision, Facts, Level, Membership, Policy, ProofRule, Reason, Requirement,
-    Rule, Subject, assess, decide,
+    Rule, decide,
 };
 
 /// The sentences, in the order in which a decision is made.
@@ -23,14 +23,30 @@ pub(super) fn sentences(
     standings: &[Standing],
 ) -> Vec<String> {
     let rule = policy.proof(&facts.login.provider);
-    let assurance = assess(rule, &policy.methods, &facts.login);
+    let assurance = policy.assess(&facts.login);
     let mut sentences = obstacles(policy, facts);
     sentences.push(login(policy, rule, facts, &assurance));
     sentences.extend(calendar(policy, facts, &assurance, now));
-    sentences.extend(exceptions(policy, facts, now));
+    sentences.extend(exceptions(policy, now));
     sentences.extend(unmet(policy, facts, now, standings, &assurance));
     sentences.extend(demands(policy, facts, now));
+    sentences.extend(stated(policy, facts, now));
     sentences
+}
+
+/// What earlier tokens stated of this login, where the next ones would state something else.
+fn stated(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<String> {
+    let before = facts.stated.as_ref()?;
+    let Decision::Refuse(refusal) = decide(policy, facts, now) else {
+        return None;
+    };
+    (refusal.reasons == [Reason::WeighedOtherwise]).then(|| {
+        format!(
+            "The earlier tokens of this grant state `{}` (level {}) of the login, and by this policy the next ones would \
+             state something else: tokens of one grant never disagree, so the person signs in again.",
+            before.acr, before.level
+        )
+    })
 }
 
 /// What ends a sign-in before anything is weighed.
@@ -117,6 +133,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
         | Reason::IdentityChanged
+        | Reason::WeighedOtherwise
         | Reason::NotInPolicy => format!(
             "The login at `{provider}` says nothing of a second factor: {carries}, and {counts}."
         ),
@@ -194,25 +211,20 @@ fn is_new(policy: &Policy, facts: &Facts) -> bool {
     })
 }
 
-/// The exceptions of this account and this organisation, whether they still hold or not.
-fn exceptions(policy: &Policy, facts: &Facts, now: Timestamp) -> Vec<String> {
-    let whom = |subject: &Subject| match subject {
-        Subject::Account(id) => *id == facts.account.id,
-        Subject::Organization(id) => facts.organization.as_ref() == Some(id),
-    };
+/// The exceptions of this account and this organisation (no others are left here), whether they still hold or not.
+fn exceptions(policy: &Policy, now: Timestamp) -> Vec<String> {
     let all = policy.exceptions().iter();
-    all.filter(|(_, exception)| whom(&exception.subject))
-        .map(|(name, exception)| {
-            let waives: Vec<&str> = exception.waives.iter().map(String::as_str).collect();
-            let (waives, until) = (waives.join(", "), exception.until);
-            let holds = if now < exception.ends_at() {
-                "waives"
-            } else {
-                "no longer waives"
-            };
-            format!("`exception.{name}` {holds} {waives}, until {until}.")
-        })
-        .collect()
+    all.map(|(name, exception)| {
+        let waives: Vec<&str> = exception.waives.iter().map(String::as_str).collect();
+        let (waives, until) = (waives.join(", "), exception.until);
+        let holds = if now < exception.ends_at() {
+            "waives"
+        } else {
+            "no longer waives"
+        };
+        format!("`exception.{name}` {holds} {waives}, until {until}.")
+    })
+    .collect()
 }
 
 /// What is not met, one sentence for each part of the policy.
@@ -300,6 +312,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         | Reason::AcrNotMet
         | Reason::OrganizationNotShown
         | Reason::IdentityChanged
+        | Reason::WeighedOtherwise
         | Reason::NotInPolicy => reason.sentence().trim_end_matches('.').to_owned(),
     }
 }

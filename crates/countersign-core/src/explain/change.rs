@@ -158,6 +158,7 @@ impl Step {
                         sent.acr.clone_from(&claims.acr);
                         sent.amr.clone_from(&claims.amr);
                         sent.other.clone_from(&claims.other);
+                        sent.unreadable.clone_from(&claims.unreadable);
                     }
                     Basis::Tenant => sent.acrs.clone_from(&claims.acrs),
                     Basis::Enrolment => {
@@ -225,6 +226,7 @@ fn only(claims: &Claims, basis: Basis) -> Claims {
             acr: claims.acr.clone(),
             amr: claims.amr.clone(),
             other: claims.other.clone(),
+            unreadable: claims.unreadable.clone(),
             ..nothing
         },
         Basis::Tenant => Claims {

@@ -2,12 +2,11 @@
 //! tells what has changed since.
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{Goal, in_the_end};
-use crate::calendar::{Due, midnight};
+use crate::calendar::{Due, day_of, midnight};
 use crate::{Claim, Facts, Level, Policy, decide};
 
 /// The last day on which this very login would have been let in.
@@ -47,7 +46,7 @@ pub(super) fn latest(
         let lets_in = just_before >= facts.account.made_at
             && goal.is_reached(&decide(policy, &at(facts, now, just_before), just_before));
         lets_in.then(|| Earlier {
-            until: just_before.to_zoned(TimeZone::UTC).date(),
+            until: day_of(just_before),
             at: just_before,
             because,
         })
@@ -59,13 +58,12 @@ fn ends(policy: &Policy, facts: &Facts) -> Vec<(Timestamp, String)> {
     let account = &facts.account;
     let mut ends = Vec::new();
     if let Some(calendar) = policy.calendar() {
-        let mut before_mfa = account.clone();
-        before_mfa.first_mfa_at = None;
         if let (true, Some(shown)) = (calendar.ratchet, account.first_mfa_at) {
             let because = "the account had not shown a second factor yet".to_owned();
             ends.push((shown, because));
         }
-        if let Due::On(day) = calendar.due(&before_mfa, Level::None) {
+        // At a login with a second factor nobody is held by the ratchet, and the day is the account's own.
+        if let Due::On(day) = calendar.due(account, Level::Mfa) {
             let because = format!("the calendar reaches this account on {day}");
             ends.push((midnight(day), because));
         }

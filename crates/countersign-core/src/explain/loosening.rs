@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::search::smallest;
 use super::{Goal, in_the_end, standing};
+use crate::calendar::day_of;
 use crate::policy::{can_prove_acr, can_prove_amr};
 use crate::{
     Assurance, Basis, Claim, Exception, ExceptionName, Exceptions, Facts, Level, Membership,
-    OrganizationId, Policy, ProviderId, Reason, Requirement, Subject, TenantId, TierName, assess,
-    decide,
+    OrganizationId, Policy, ProviderId, Reason, Requirement, Subject, TenantId, TierName, decide,
 };
 
 /// The smallest changes of the policy that reach the goal.
@@ -382,11 +380,7 @@ fn moves(policy: &Policy, facts: &Facts, now: Timestamp) -> Vec<Move> {
         .filter_map(|one| one.tier.clone())
         .collect();
     let reasons: BTreeSet<Reason> = short.iter().flat_map(|one| one.reasons.clone()).collect();
-    let assurance = assess(
-        policy.proof(&facts.login.provider),
-        &policy.methods,
-        &facts.login,
-    );
+    let assurance = policy.assess(&facts.login);
     let mut moves = exceptions(facts, &tiers, now);
     moves.extend(map_tenant(policy, facts));
     moves.extend(proofs(policy, facts));
@@ -400,7 +394,7 @@ fn moves(policy: &Policy, facts: &Facts, now: Timestamp) -> Vec<Move> {
 fn exceptions(facts: &Facts, tiers: &BTreeSet<TierName>, now: Timestamp) -> Vec<Move> {
     let account = Subject::Account(facts.account.id.clone());
     let organization = facts.organization.clone().map(Subject::Organization);
-    let until: Date = now.to_zoned(TimeZone::UTC).date();
+    let until = day_of(now);
     let exception = |subject| {
         Move::Except(Exception {
             subject,

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
+use crate::calendar::day_of;
 use crate::cases::{Column, SignIn, Words};
 use crate::{
     AccountFacts, AccountId, Claim, Claims, ClientId, Demands, Login, Membership, OrganizationId,
@@ -430,7 +430,7 @@ prop_compose! {
         steps_up in any::<bool>(),
     ) -> (Facts, Timestamp) {
         let now = noon(day);
-        let date = |day: i64| -> Date { noon(day).to_zoned(TimeZone::UTC).date() };
+        let date = |day: i64| -> Date { day_of(noon(day)) };
         let (acr, max_age, again) = demands;
         let facts = Facts {
             client: ClientId::new(client).unwrap(),
@@ -453,6 +453,7 @@ prop_compose! {
             },
             remedy: if steps_up { Remedy::StepUp } else { Remedy::Nothing },
             session_expires_at: None,
+            stated: None,
         };
         (facts, now)
     }

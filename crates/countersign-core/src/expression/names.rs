@@ -41,6 +41,7 @@ const FUNCTIONS: [(&str, &str); 14] = [
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) claims: BTreeSet<String>,
+    pub(super) reads_user: bool,
     /// Text that stands in the expression, for the trial to try as a tenant or a provider.
     pub(super) literals: BTreeSet<String>,
     pub(super) patterns: BTreeMap<String, Regex>,
@@ -115,7 +116,10 @@ impl<'t> Walk<'t> {
     fn member(&mut self, of: &'t Node, name: &str, offset: usize) -> Checked {
         match of.variable() {
             Some("claims") => self.claim(name, offset),
-            Some("user") => user_member(name, offset),
+            Some("user") => {
+                self.names.reads_user = true;
+                user_member(name, offset)
+            }
             _ => {
                 impersonal(name, offset)?;
                 self.node(of)

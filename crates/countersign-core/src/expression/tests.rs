@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::Claim;
+use crate::policy::weak_logins;
+use crate::{Claim, Level};
 
 /// `ok`, or what is wrong and where.
 fn reading(text: &str) -> String {
@@ -52,7 +53,8 @@ fn answer(text: &str, login: &Value) -> &'static str {
 /// `ok`, or what the trial finds.
 fn trial(text: &str) -> String {
     let expression = Expression::parse(text).unwrap_or_else(|error| panic!("`{text}`: {error}"));
-    match expression.trial(&[claims(&json!({"acr": "gold", "amr": ["pwd", "otp"]}))]) {
+    let recorded = claims(&json!({"acr": "gold", "amr": ["pwd", "otp"]}));
+    match expression.trial(&[recorded], &weak_logins(Level::Mfa, None)) {
         Ok(()) => "ok".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -593,10 +595,81 @@ fn a_trial_finds_what_is_true_of_a_login_of_which_nothing_is_known() {
         ("has(claims.mfa)", null),
         ("!(claims.acr in ['0', '1'])", null),
         ("has(claims.mfa) && claims.mfa != null", "ok"),
-        ("claims.acr.size() > 0 && claims.acr != '0'", "ok"),
     ] {
         assert_eq!(trial(text), expected, "{text}");
     }
+}
+
+/// What `acr` and `amr` of a proof may not name, `when` may not count either.
+#[test]
+fn a_trial_finds_what_is_true_of_a_login_that_is_known_to_prove_nothing() {
+    for (text, expected) in [
+        (
+            "claims.acr == '0'",
+            "is true where `acr` is `0`, which proves no second factor: Keycloak sends it for a login from a \
+             cookie, and OpenID Connect for one below every level",
+        ),
+        (
+            "claims.acr.size() > 0 && claims.acr != '0'",
+            "is true where `acr` is `urn:okta:loa:1fa:any`, which proves no second factor: it is Okta's name of \
+             one factor",
+        ),
+        (
+            "'pwd' in claims.amr",
+            "is true where `amr` is `pwd`, which proves no second factor: a password is one factor",
+        ),
+        (
+            "claims.amr.size() > 1",
+            r#"is true where `amr` is ["pwd","password","kba","pin","user","geo","rba","wia","fed"], of which none is a second factor"#,
+        ),
+        (
+            "claims.acr == '0' && claims.amr == ['pwd']",
+            r#"is true where `acr` is `0` and `amr` is ["pwd"], which prove no second factor: Keycloak sends it for a login from a cookie, and OpenID Connect for one below every level"#,
+        ),
+        (
+            "'pwd' in claims.amr && claims.mfa != 'no'",
+            "is true where `amr` is `pwd`, which proves no second factor: a password is one factor (every other \
+             claim null)",
+        ),
+        (
+            "'pwd' in claims.amr && claims.auth_time > 0",
+            "is true where `amr` is `pwd`, which proves no second factor: a password is one factor (beside an \
+             `auth_time`)",
+        ),
+        (
+            "'pwd' in claims.amr && user.provider == 'own'",
+            "is true where `amr` is `pwd`, which proves no second factor: a password is one factor",
+        ),
+        ("'pwd' in claims.amr && 'otp' in claims.amr", "ok"),
+        ("claims.amr.size() > 1 && !('user' in claims.amr)", "ok"),
+        ("claims.acr == '0' && claims.mfa == 'yes'", "ok"),
+        ("claims.acr == 'gold' && claims.auth_time > 0", "ok"),
+    ] {
+        assert_eq!(trial(text), expected, "{text}");
+    }
+}
+
+/// A claim that was sent and could not be kept is not one that is absent.
+#[test]
+fn an_expression_that_names_what_could_not_be_kept_decides_nothing() {
+    let login = |unreadable: &[&str]| Login {
+        provider: ProviderId::new("own-idp").unwrap(),
+        tenant: None,
+        claims: Claims {
+            acr: Claim::Value("gold".to_owned()),
+            unreadable: unreadable.iter().map(|&name| name.to_owned()).collect(),
+            ..Claims::default()
+        },
+        membership: Claim::Absent,
+        email_verified: false,
+        verified_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let guarded = Expression::parse("claims.acr == 'gold' && !has(claims.weak)").unwrap();
+    assert_eq!(guarded.of(&login(&[])), Ok(true));
+    assert_eq!(guarded.of(&login(&["else"])), Ok(true));
+    assert_eq!(guarded.of(&login(&["weak"])), Err(Undecided));
+    let either = Expression::parse("claims.acr == 'gold' || claims.mfa == 'yes'").unwrap();
+    assert_eq!(either.of(&login(&["mfa"])), Err(Undecided));
 }
 
 #[test]
@@ -672,7 +745,7 @@ fn is_read_and_evaluated(text: &str) -> bool {
     };
     let nested = (0..12).fold(json!(1), |inner, _| json!({"a": inner}));
     let _ = expression.evaluate(&claims(&json!({"a": nested, "b": 1})), &somebody());
-    let _ = expression.trial(&[]);
+    let _ = expression.trial(&[], &weak_logins(Level::Mfa, None));
     true
 }
 
@@ -695,6 +768,7 @@ fn an_expression_sees_what_can_be_read_of_the_claims() {
         two_factor_authentication: Claim::Value(true),
         auth_time: Claim::Value("2027-03-08T00:00:00Z".parse().unwrap()),
         other: BTreeMap::from([("mfa".to_owned(), json!({"at": 1}))]),
+        unreadable: BTreeSet::from(["weak".to_owned()]),
     };
     let seen = json!({"acr": "gold", "amr": ["otp"], "two_factor_authentication": true, "auth_time": 1_804_464_000, "mfa": {"at": 1}});
     assert_eq!(Value::Object(visible(&claims)), seen);
@@ -712,16 +786,28 @@ fn of_what_a_provider_sent_only_the_named_is_kept_and_never_what_is_personal() {
     );
     let keep = |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let kept = kept(&names, |name| sent.get(name));
-        kept.into_keys().collect::<Vec<String>>()
+        let kept = kept(&names, |name| match (name, sent.get(name)) {
+            ("torn", _) => Claim::Contradictory,
+            (_, Some(value)) => Claim::Value(value),
+            (_, None) => Claim::Absent,
+        });
+        let names = kept.other.into_keys().collect::<Vec<String>>();
+        (names, kept.unreadable.into_iter().collect::<Vec<String>>())
     };
-    assert_eq!(keep(&["mfa", "absent"]), ["mfa"]);
-    assert_eq!(
-        keep(&["mfa", "acr", "email"]),
-        ["mfa"],
-        "`acr` has a member of its own"
+    let check = |names: &[&str], kept: &[&str], unreadable: &[&str]| {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let expected: (Vec<String>, Vec<String>) = (owned(kept), owned(unreadable));
+        assert_eq!(keep(names), expected, "{names:?}");
+    };
+    check(&["mfa", "absent"], &["mfa"], &[]);
+    check(&["mfa", "acr", "email"], &["mfa"], &[]); // `acr` has a member of its own.
+    check(&["mfa", "torn", "absent"], &["mfa"], &["torn"]);
+    // All or nothing, and what is not kept is known to have been there.
+    check(
+        &["mfa", "big", "torn", "absent"],
+        &[],
+        &["big", "mfa", "torn"],
     );
-    assert_eq!(keep(&["mfa", "big"]), [""; 0], "all or nothing");
 }
 
 #[test]
@@ -916,7 +1002,12 @@ fn exercise(text: &str, login: &Map<String, Value>) -> Result<(), TestCaseError>
             );
             let first = expression.evaluate(login, &somebody());
             prop_assert_eq!(first, expression.evaluate(login, &somebody()));
-            let tried = expression.trial(std::slice::from_ref(login));
+            let weak = weak_logins(Level::Mfa, None);
+            let tried = expression.trial(std::slice::from_ref(login), &weak);
+            for weak in &weak {
+                let answer = expression.evaluate(&weak.claims, &somebody());
+                prop_assert!(tried.is_err() || answer != Ok(true), "`{text}` {weak:?}");
+            }
             let ignorant = expression.evaluate(&Map::new(), &somebody());
             prop_assert!(tried.is_err() || ignorant != Ok(true), "`{text}`");
         }

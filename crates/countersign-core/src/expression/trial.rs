@@ -19,13 +19,23 @@ fn kinds() -> [(&'static str, Option<Value>); 8] {
     ]
 }
 
+/// A login that is known to prove too little.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Weak {
+    /// Its claims, as an expression sees them.
+    pub claims: Map<String, Value>,
+    /// Which login it is, and why it proves too little: after “is true”.
+    pub which: String,
+}
+
 /// Whether the expression answers nothing but true or false, and `true` only of a login that it knows
-/// something of.
+/// something of, and nothing weak.
 pub(super) fn run(
     expression: &Expression,
     recorded: &[Map<String, Value>],
+    weak: &[Weak],
 ) -> Result<(), ExpressionError> {
-    let users = users();
+    let users = users(expression);
     let nothing = Map::new();
     let recorded = recorded.iter().map(|login| (login, "as recorded"));
     for (login, when) in recorded.chain([(&nothing, "where no claim is there")]) {
@@ -42,7 +52,11 @@ pub(super) fn run(
             }
         }
     }
-    check_ignorance(expression, users)
+    let named = named_users(expression, &users);
+    let users: Vec<User> = users.into_iter().chain(named).collect();
+    check_ignorance(expression, &users)?;
+    weak.iter()
+        .try_for_each(|weak| check_weak(expression, weak, &users))
 }
 
 fn check_type(
@@ -77,24 +91,54 @@ fn in_words(kind: &str) -> &str {
 }
 
 /// Says `true` where no claim is there, or every claim is null: that proves nothing.
-fn check_ignorance(expression: &Expression, users: Vec<User>) -> Result<(), ExpressionError> {
-    let null = |name: &String| (name.clone(), Value::Null);
-    let nulls: Map<String, Value> = expression.claims().iter().map(null).collect();
-    let users = users.into_iter().chain(named_users(expression));
-    for user in users {
-        for (claims, how) in [
-            (&Map::new(), "no claim is there"),
-            (&nulls, "every claim is null"),
-        ] {
-            if let Outcome::Answer(true) = expression.outcome(claims, &user) {
-                return Err(ExpressionError::new(
-                    0,
-                    format!("is true of a login of which nothing is known: {how}"),
-                ));
-            }
+fn check_ignorance(expression: &Expression, users: &[User]) -> Result<(), ExpressionError> {
+    let nothing = (Map::new(), "no claim is there");
+    for (claims, how) in [nothing, (nulls(expression), "every claim is null")] {
+        if is_true_of_any(expression, &claims, users) {
+            return Err(ExpressionError::new(
+                0,
+                format!("is true of a login of which nothing is known: {how}"),
+            ));
         }
     }
     Ok(())
+}
+
+/// Says `true` of a login that proves too little, with nothing beside it or nothing that mends it.
+fn check_weak(expression: &Expression, weak: &Weak, users: &[User]) -> Result<(), ExpressionError> {
+    let mut bare = weak.claims.clone();
+    bare.retain(|name, _| expression.claims().contains(name));
+    if bare.is_empty() {
+        return Ok(()); // It would see nothing, which has been tried.
+    }
+    let beside = |mut more: Map<String, Value>| {
+        more.extend(bare.clone());
+        more
+    };
+    let in_time = Map::from_iter([("auth_time".to_owned(), json!(1_800_000_000))]);
+    for (claims, how) in [
+        (bare.clone(), ""),
+        (beside(nulls(expression)), " (every other claim null)"),
+        (beside(in_time), " (beside an `auth_time`)"),
+    ] {
+        if is_true_of_any(expression, &claims, users) {
+            return Err(ExpressionError::new(
+                0,
+                format!("is true {}{how}", weak.which),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_true_of_any(expression: &Expression, claims: &Map<String, Value>, users: &[User]) -> bool {
+    let is_true = |user| matches!(expression.outcome(claims, user), Outcome::Answer(true));
+    users.iter().any(is_true)
+}
+
+fn nulls(expression: &Expression) -> Map<String, Value> {
+    let null = |name: &String| (name.clone(), Value::Null);
+    expression.claims().iter().map(null).collect()
 }
 
 fn with(login: &Map<String, Value>, name: &str, value: Option<Value>) -> Map<String, Value> {
@@ -104,8 +148,8 @@ fn with(login: &Map<String, Value>, name: &str, value: Option<Value>) -> Map<Str
     login
 }
 
-/// Every kind of login that `user` can describe.
-fn users() -> Vec<User> {
+/// Every kind of login that `user` can describe; any one where the expression does not read it.
+fn users(expression: &Expression) -> Vec<User> {
     let tenants = [None, TenantId::new(TenantId::CONSUMERS).ok()];
     let provider = ProviderId::new("provider").ok();
     let somebody = provider.into_iter().map(|provider| User {
@@ -114,6 +158,9 @@ fn users() -> Vec<User> {
         guest: None,
         email_verified: false,
     });
+    if !expression.0.reads_user {
+        return somebody.collect();
+    }
     somebody
         .flat_map(|user| {
             tenants.clone().map(|tenant| User {
@@ -137,11 +184,14 @@ fn users() -> Vec<User> {
 }
 
 /// Logins of a tenant or at a provider that the expression itself names.
-fn named_users(expression: &Expression) -> Vec<User> {
+fn named_users(expression: &Expression, users: &[User]) -> Vec<User> {
+    if !expression.0.reads_user {
+        return Vec::new();
+    }
     let named = |text: &String| {
         let tenant = TenantId::new(text.as_str()).ok();
         let provider = ProviderId::new(text.as_str()).ok();
-        users().into_iter().map(move |user| User {
+        users.iter().cloned().map(move |user| User {
             tenant: tenant.clone().or(user.tenant),
             provider: provider.clone().unwrap_or(user.provider),
             ..user

@@ -7,6 +7,7 @@ mod lint;
 mod proof;
 mod schedule;
 mod tier;
+mod weak;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 
 pub(crate) use proof::{can_prove_acr, can_prove_amr};
+#[cfg(test)]
+pub(crate) use weak::weak_logins;
 
 use super::exception::{Exception, Exceptions};
 use super::{
@@ -94,6 +97,14 @@ struct Reader<'a, 't> {
     tier_keys: BTreeMap<TierName, Key<'t>>,
     requirements: Vec<(Requirement, Value<'t>)>,
     stricter_requirements: Vec<(Requirement, Value<'t>)>,
+    stricter_places: BTreeMap<(Whose, TierName), Value<'t>>,
+}
+
+/// Whose tables can be stricter than the tiers, by the name that the file gives them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Client(String),
+    Organization(String),
 }
 
 impl<'t> Reader<'_, 't> {
@@ -157,7 +168,7 @@ impl<'t> Reader<'_, 't> {
         self.named_clients.insert(key.text());
         let rule = value.table(|table| {
             let tier = table.required("tier", |value| self.known_tier(value));
-            let stricter = self.stricter(table);
+            let stricter = self.stricter(table, &Whose::Client(key.text().to_owned()));
             Some(ClientRule {
                 tier: tier?,
                 stricter: stricter?,
@@ -176,7 +187,7 @@ impl<'t> Reader<'_, 't> {
             let tenants = table.optional_or("tenants", BTreeSet::new(), |value| {
                 not_empty(value, value.set(mapped_tenant)?)
             });
-            let stricter = self.stricter(table);
+            let stricter = self.stricter(table, &Whose::Organization(key.text().to_owned()));
             Some(OrganizationRule {
                 tenants: tenants?,
                 stricter: stricter?,

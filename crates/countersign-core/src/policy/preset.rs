@@ -24,6 +24,7 @@
 //! | `clock.reauthenticates` | whether `prompt=login` and `max_age` make it authenticate the person again |
 //! | `enrolment.page`, `enrolment.hint` | where a person switches MFA on there, if that is one page for all; how, in a sentence |
 //! | `recorded` | logins: `claims` as the JSON that was sent, what they `show`, on which `basis`, `with` what an operator wrote besides |
+//! | `recorded.may_show` | the most that an operator may take such a login for by `when`, where that is more than it shows |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -34,6 +35,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{ProofRule, ProviderKind};
 use crate::document::{self, Problems, Table, Value};
+use crate::expression::visible;
 use crate::{Basis, Claim, Claims, Level};
 
 /// What is known of one vendor.
@@ -168,6 +170,8 @@ pub struct Recorded {
     pub with: (BTreeSet<String>, BTreeSet<String>),
     /// What it amounts to.
     pub shows: Level,
+    /// The most that an operator's `when` may take it for.
+    pub may_show: Level,
     /// On which basis it is proven, where it is.
     pub basis: Basis,
 }
@@ -185,6 +189,21 @@ impl Recorded {
             }),
             ..Claims::default()
         }
+    }
+
+    /// Whether every operator's logins look so, not only where one named values of an own.
+    pub fn is_everybodys(&self) -> bool {
+        let (acr, amr) = &self.with;
+        acr.is_empty() && amr.is_empty()
+    }
+
+    /// What an expression sees of it.
+    pub fn visible(&self) -> Map<String, Json> {
+        let other = self.claims.clone().into_iter().collect();
+        visible(&Claims {
+            other,
+            ..self.evidence()
+        })
     }
 
     fn claim<T>(&self, name: &str, read: impl FnOnce(&Json) -> Option<T>) -> Claim<T> {
@@ -480,6 +499,7 @@ fn recorded(table: &mut Table<'_>) -> Option<Recorded> {
     let with = table.optional_or("with", Pair::default(), |value| value.table(Pair::read));
     let claims = table.required("claims", |value| value.parsed(serde_json::from_str));
     let shows = table.required("shows", |value| value.one_of(&LEVELS));
+    let may_show = table.optional("may_show", |value| may_show(value, shows?));
     let basis = table.optional_or("basis", Basis::Session, |value| value.one_of(&BASES));
     let with = with?;
     Some(Recorded {
@@ -488,8 +508,17 @@ fn recorded(table: &mut Table<'_>) -> Option<Recorded> {
         claims: claims?,
         with: (with.acr, with.amr),
         shows: shows?,
+        may_show: may_show?.or(shows)?,
         basis: basis?,
     })
+}
+
+fn may_show(value: &Value<'_>, shows: Level) -> Option<Level> {
+    let most = value.one_of(&LEVELS)?;
+    if most <= shows {
+        value.report("is no more than it shows; leave it out");
+    }
+    (most > shows).then_some(most)
 }
 
 fn set(value: &Value<'_>) -> Option<BTreeSet<String>> {

@@ -68,7 +68,8 @@ impl Doubts {
         for claim in when.expression.other_claims() {
             let key = (login.provider.clone(), claim.to_owned());
             let seen = self.claims.entry(key).or_default();
-            if login.claims.other.contains_key(claim) {
+            let claims = &login.claims;
+            if claims.other.contains_key(claim) || claims.unreadable.contains(claim) {
                 seen.present += 1;
             } else {
                 seen.absent += 1;

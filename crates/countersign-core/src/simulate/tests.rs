@@ -78,6 +78,7 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
         account: account(who),
         remedy: Remedy::Nothing,
         session_expires_at: None,
+        stated: None,
     }
 }
 
@@ -438,6 +439,81 @@ fn a_decision_that_its_own_policy_would_not_make_is_told() {
     assert_eq!(doubts(AsOf::Later(1)), [], "it is another question then");
 }
 
+/// The same session, refreshed an hour later.
+fn refresh(policy: &Policy, facts: Facts) -> Record {
+    let mut refresh = record(policy, Occasion::Refresh, facts);
+    refresh.time += jiff::SignedDuration::from_hours(1);
+    refresh.verdict = Verdict::from(&refresh.replay(policy));
+    refresh
+}
+
+#[test]
+fn who_would_not_have_been_let_in_has_nothing_to_refresh() {
+    let old = policy("");
+    let refreshed = refresh(&old, facts("ann", mfa(), "gallery", "openid"));
+    let stricter = POLICY.replace("acr = [\"urn:mfa\"]", "acr = [\"urn:gold\"]");
+    let stricter = Policy::parse("policy.toml", &stricter).unwrap();
+    let report = simulate(&stricter, AsOf::Recorded, std::slice::from_ref(&refreshed)).report();
+    assert_eq!(changes(&report), "not-reached 1");
+    assert_eq!(
+        report.accounts.all, 0,
+        "its sign-in tells what becomes of it"
+    );
+    let report = simulate(&old, AsOf::Recorded, &[refreshed]).report();
+    assert_eq!(changes(&report), "same 1");
+}
+
+/// The ratchet holds an account from when it showed a second factor, not before: its weak login was let in, and
+/// what fails is the refresh.
+#[test]
+fn a_second_factor_that_was_shown_after_the_login_did_not_keep_it_out() {
+    let lenient = policy(CALENDAR);
+    let mut weak = facts("ann", password(), "gallery", "openid");
+    let half_an_hour = jiff::SignedDuration::from_mins(30);
+    weak.account.first_mfa_at = Some(weak.login.verified_at + half_an_hour);
+    let refreshed = refresh(&lenient, weak.clone());
+    assert_eq!(refreshed.verdict.outcome, Outcome::Permit);
+    let ratchet = policy(&format!("{CALENDAR}ratchet = true\n"));
+    let report = simulate(&ratchet, AsOf::Recorded, std::slice::from_ref(&refreshed)).report();
+    assert_eq!(changes(&report), "newly-refused 1");
+    assert_eq!(report.accounts.all, 0, "who can't refresh signs in again");
+    // Shown before, it would have kept the login itself out.
+    weak.account.first_mfa_at = Some(weak.login.verified_at - half_an_hour);
+    let refreshed = refresh(&lenient, weak);
+    let report = simulate(&ratchet, AsOf::Recorded, &[refreshed]).report();
+    assert_eq!(changes(&report), "not-reached 1");
+}
+
+/// A policy that counts the same login otherwise ends grants: a simulation tells how many.
+#[test]
+fn a_refresh_that_would_state_something_else_is_newly_refused() {
+    let browse = |more: &str| {
+        let text = POLICY.replace("acr = [\"urn:mfa\"]", &format!("acr = [\"urn:mfa\"{more}]"));
+        Policy::parse("policy.toml", &text).unwrap()
+    };
+    let old = browse("");
+    let mut weak = facts("ann", password(), "lobby", "openid");
+    let Decision::Permit(permit) = decide(&old, &weak, weak.login.verified_at) else {
+        panic!("the lobby lets everybody in");
+    };
+    weak.stated = Some(crate::Stated::by(&permit));
+    let refreshed = refresh(&old, weak);
+    assert_eq!(refreshed.verdict.outcome, Outcome::Permit);
+    let candidate = Candidate {
+        policy: &browse(", \"urn:password\""),
+        hash: "sha256:new",
+        as_of: AsOf::Recorded,
+    };
+    let replayed = candidate.replay(&refreshed);
+    assert_eq!(replayed.change, Change::NewlyRefused);
+    assert_eq!(replayed.verdict.reasons, [crate::Reason::WeighedOtherwise]);
+    assert_eq!(replayed.verdict.rule.as_str(), "grant");
+    // As a line of the log it says the same again.
+    let line = serde_json::to_string(&refreshed).unwrap();
+    let read: Record = serde_json::from_str(&line).unwrap();
+    assert_eq!(candidate.replay(&read).verdict, replayed.verdict);
+}
+
 #[test]
 fn an_organization_is_a_group_of_its_own() {
     let tenant = "6e93a626-8aca-4dc1-9191-ce291b4b75a1";
@@ -502,14 +578,20 @@ prop_compose! {
 }
 
 fn any_occasion() -> impl Strategy<Value = Occasion> {
-    prop_oneof![Just(Occasion::SignIn), Just(Occasion::Token)]
+    prop_oneof![
+        Just(Occasion::SignIn),
+        Just(Occasion::Token),
+        Just(Occasion::Refresh)
+    ]
 }
 
 fn any_log() -> impl Strategy<Value = Vec<Record>> {
     let policy = policy(CALENDAR);
     let one = (any_facts(), any_occasion()).prop_map(move |(mut facts, occasion)| {
-        if occasion == Occasion::Token {
-            facts.remedy = Remedy::Nothing;
+        match occasion {
+            Occasion::SignIn => {}
+            // Nobody is there to be sent anywhere.
+            Occasion::Token | Occasion::Refresh => facts.remedy = Remedy::Nothing,
         }
         record(&policy, occasion, facts)
     });

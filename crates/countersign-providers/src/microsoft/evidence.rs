@@ -1,6 +1,6 @@
 //! Evidence of a Microsoft login: pure, from one or two verified tokens of the same login.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use countersign_core::{
     Claim, Claims, Email, Evidence, Identity, Membership, Profile, ProviderId, expression,
@@ -32,6 +32,7 @@ pub(crate) fn evidence(
         .chain([back])
         .map(|one| &one.token)
         .collect();
+    let kept = expression::kept(keep, |name| agreed(&tokens, name));
     Ok(Evidence {
         provider: provider.clone(),
         identity: Identity::Microsoft {
@@ -39,7 +40,8 @@ pub(crate) fn evidence(
             oid: back.oid.clone(),
         },
         claims: Claims {
-            other: expression::kept(keep, |name| agreed(&tokens, name)),
+            other: kept.other,
+            unreadable: kept.unreadable,
             ..claims(&tokens, back.tid.is_consumers(), now)
         },
         profile: profile(&tokens, back.tid.is_consumers()),
@@ -73,7 +75,7 @@ fn claims(tokens: &[&IdToken], personal: bool, now: Timestamp) -> Claims {
         acrs: if personal { Claim::Absent } else { acrs },
         two_factor_authentication: Claim::Absent,
         auth_time: join(tokens, |token| auth_time(token, now)),
-        other: BTreeMap::new(),
+        ..Claims::default()
     }
 }
 
@@ -84,11 +86,10 @@ fn join<T: PartialEq>(tokens: &[&IdToken], read: impl Fn(&IdToken) -> Claim<T>) 
         .fold(Claim::Absent, Claim::join)
 }
 
-/// A claim that the tokens do not contradict each other about: where they do, it is as if none had it.
-fn agreed<'a>(tokens: &[&'a IdToken], name: &str) -> Option<&'a Value> {
-    let mut said = tokens.iter().filter_map(|token| token.raw(name));
-    let first = said.next()?;
-    said.all(|other| other == first).then_some(first)
+/// What the tokens that have a claim say of it.
+fn agreed<'a>(tokens: &[&'a IdToken], name: &str) -> Claim<&'a Value> {
+    let said = tokens.iter().filter_map(|token| token.raw(name));
+    said.map(Claim::Value).fold(Claim::Absent, Claim::join)
 }
 
 fn profile(tokens: &[&IdToken], personal: bool) -> Profile {

@@ -35,6 +35,10 @@ pub(crate) fn evidence(
     };
     let address = text("email").and_then(|email| display_text(&email, 254));
     let login_hint = address.clone().or_else(|| text("preferred_username"));
+    // From the ID token alone: UserInfo is not signed.
+    let kept = expression::kept(keep, |name| {
+        token.raw(name).map_or(Claim::Absent, Claim::Value)
+    });
     Evidence {
         provider: settings.name.clone(),
         identity: Identity::Oidc {
@@ -47,8 +51,8 @@ pub(crate) fn evidence(
             acrs: Claim::Absent,
             two_factor_authentication: Claim::Absent,
             auth_time: auth_time(token, now),
-            // From the ID token alone: UserInfo is not signed.
-            other: expression::kept(keep, |name| token.raw(name)),
+            other: kept.other,
+            unreadable: kept.unreadable,
         },
         profile: Profile {
             name: text("name").and_then(|name| display_text(&name, 256)),

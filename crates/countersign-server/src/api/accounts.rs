@@ -5,16 +5,13 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::{AccountId, ClientId};
-use countersign_store::{Account, EmailAddress, StoreError, VouchedEmail};
+use countersign_store::{Account, EmailAddress, VouchedEmail, change_account};
 use serde::Deserialize;
 
 use crate::Broker;
 use crate::error::{ApiError, Failure};
 use crate::token::authenticate;
 use crate::web::{Context, Parameters};
-
-/// How often a write is tried anew: each time somebody else's write to the same account went through.
-const TRIES: usize = 100;
 
 /// What is told of an address.
 #[derive(Deserialize)]
@@ -88,30 +85,26 @@ async fn change(
     address: Option<&EmailAddress>,
     context: &Context<'_>,
 ) -> Result<AccountId, Failure> {
-    let store = &context.broker.store;
+    let store = context.broker.store.as_ref();
     let id = AccountId::new(account).map_err(|_| ApiError::UnknownAccount)?;
-    for _ in 0..TRIES {
-        let found = store.account(&id).await.map_err(ApiError::Store)?;
-        let (account, version) = found.ok_or(ApiError::UnknownAccount)?;
-        let before = account.vouched_email.as_ref().map(|email| &email.address);
-        if before == address {
-            return Ok(id);
+    let found = store.account(&id).await.map_err(ApiError::Store)?;
+    let found = found.ok_or(ApiError::UnknownAccount)?;
+    let vouched = |account: &Account| {
+        let before = account.vouched_email.as_ref();
+        if before.map(|email| &email.address) == address {
+            return account.clone(); // What was vouched for before keeps its time.
         }
-        let vouched_email = address.map(|address| VouchedEmail {
-            address: address.clone(),
-            at: context.now,
-        });
-        let account = Account {
-            vouched_email,
-            ..account
-        };
-        match store.replace_account(account, version).await {
-            Ok(_) => return Ok(id),
-            Err(StoreError::Conflict) => {}
-            Err(error) => return Err(ApiError::Store(error).into()),
+        Account {
+            vouched_email: address.map(|address| VouchedEmail {
+                address: address.clone(),
+                at: context.now,
+            }),
+            ..account.clone()
         }
-    }
-    Err(ApiError::Store(StoreError::Conflict).into())
+    };
+    let changed = change_account(store, found, vouched).await;
+    changed.map_err(ApiError::Store)?;
+    Ok(id)
 }
 
 fn told(code: &'static str, account: &AccountId, client: &ClientId, context: &Context<'_>) {

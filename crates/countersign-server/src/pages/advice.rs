@@ -176,6 +176,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
         | Reason::IdentityChanged
+        | Reason::WeighedOtherwise
         | Reason::NotInPolicy => false,
     }
 }

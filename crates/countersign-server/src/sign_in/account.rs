@@ -5,7 +5,7 @@
 
 use countersign_core::calendar::day_of;
 use countersign_core::{AccountFacts, AccountId, Evidence, Permit};
-use countersign_store::{Account, Store, StoreError, Version};
+use countersign_store::{Account, Store, StoreError, Version, change_account};
 use jiff::civil::Date;
 
 use crate::edge::RandomText;
@@ -105,63 +105,32 @@ pub(crate) async fn tell(
         told_due: account.told_due.into_iter().chain([day]).min(),
         ..account.clone()
     };
-    let found = Candidate {
-        account: account.clone(),
-        version: Some(version),
-    };
-    write(found, told, context).await.map(drop)
+    let store = context.broker.store.as_ref();
+    let found = (account.clone(), version);
+    change_account(store, found, told).await.map(drop)
 }
 
-/// How often a record that others keep writing to is tried.
-const TRIES: usize = 8;
-
-/// Writes what this login changes, to the record as it is by then: another login, an import or
-/// the registry may have written to it meanwhile, and nothing of theirs or ours may be lost.
+/// Writes what this login changes, to the record as it is by then.
 async fn write(
-    mut found: Candidate,
+    found: Candidate,
     change: impl Fn(&Account) -> Account,
     context: &Context<'_>,
 ) -> Result<AccountId, StoreError> {
     let store = context.broker.store.as_ref();
-    for _ in 0..TRIES {
-        let changed = change(&found.account);
-        let Some(version) = found.version else {
-            // Where it is ours that was kept, nothing is left to change.
-            found = make(store, changed).await?;
-            continue;
-        };
-        if changed == found.account {
-            return Ok(changed.id);
-        }
-        let id = changed.id.clone();
-        match store.replace_account(changed, version).await {
-            Ok(_) => return Ok(id),
-            Err(StoreError::Conflict) => found = reread(store, &id).await?,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(StoreError::Conflict)
-}
-
-async fn reread(store: &dyn Store, id: &AccountId) -> Result<Candidate, StoreError> {
-    match store.account(id).await? {
-        Some((account, version)) => Ok(Candidate {
-            account,
-            version: Some(version),
-        }),
-        None => Err(StoreError::Conflict),
-    }
+    let found = match found.version {
+        Some(version) => (found.account, version),
+        // Where it is ours that was kept, nothing is left to change.
+        None => make(store, change(&found.account)).await?,
+    };
+    let account = change_account(store, found, change).await?;
+    Ok(account.id)
 }
 
 /// Makes the account, unless another was faster: then it is theirs that counts.
-async fn make(store: &dyn Store, account: Account) -> Result<Candidate, StoreError> {
+async fn make(store: &dyn Store, account: Account) -> Result<(Account, Version), StoreError> {
     let id = store
         .claim_identity(&account.identity, account.id.clone())
         .await?;
     let first = Account { id, ..account };
-    let (account, version) = store.put_account_if_absent(first).await?;
-    Ok(Candidate {
-        account,
-        version: Some(version),
-    })
+    store.put_account_if_absent(first).await
 }

@@ -30,6 +30,7 @@ pub(super) async fn redeem(
         organization: code.organization.as_ref(),
         acr_values: &code.acr_values,
         occasion: Occasion::Token,
+        stated: None,
     };
     let weighed = weigh(wish, &session, context).await?;
     let (account, permit) = weighed.keep(context).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use countersign_core::{
     Acr, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Refusal,
-    Remedy, Scope, StepUp, Verdict, decide,
+    Remedy, Scope, Stated, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, Session, Version};
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub(super) struct Wish<'a> {
     pub(super) organization: Option<&'a OrganizationId>,
     pub(super) acr_values: &'a [Acr],
     pub(super) occasion: Occasion,
+    /// What earlier tokens stated of the login; the next ones state nothing else.
+    pub(super) stated: Option<&'a Stated>,
 }
 
 /// What the policy permits, and to whom.
@@ -54,6 +56,7 @@ pub(super) async fn weigh(
         account: context.broker.calendar.facts(&account),
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
+        stated: wish.stated.cloned(),
     };
     let (decision, at) = decide_for_a_token(&facts, context);
     let decided = Decided {

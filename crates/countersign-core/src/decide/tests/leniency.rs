@@ -504,7 +504,7 @@ proptest! {
             let more: BTreeSet<_> = permit.scopes.difference(&granted(&bare, &facts, now)).cloned().collect();
             let names_a_rule = permit.rule.as_str() == "calendar" || permit.waiver.is_some();
             prop_assert!(more.is_empty() || names_a_rule, "{more:?}");
-            let assurance = assess(policy.proof(&facts.login.provider), &policy.methods, &facts.login);
+            let assurance = policy.assess(&facts.login);
             prop_assert!(permit.level() <= assurance.level());
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::diff::Pair;
-use crate::{Assurance, Claim, Claims, Login, Policy, ProofRule, ProviderId, TenantId, assess};
+use crate::{Assurance, Claim, Claims, Login, Policy, ProofRule, ProviderId, TenantId};
 
 /// A value that no policy names.
 const UNNAMED: &str = "urn:countersign:named-by-no-policy";
@@ -68,9 +68,7 @@ pub(super) fn not_tried(pair: &Pair) -> Vec<String> {
 
 /// What both see in it, which is all that decides.
 fn kind(pair: &Pair, login: &Login) -> String {
-    let seen = |policy: &Policy| -> Assurance {
-        assess(policy.proof(&login.provider), &policy.methods, login)
-    };
+    let seen = |policy: &Policy| -> Assurance { policy.assess(login) };
     let [old, new] = pair.both().map(seen);
     format!("{:?}", [old, new].map(|one| signature(&one)))
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Reader, quoted};
+use super::{Reader, Whose, quoted};
 use crate::document::Value;
 use crate::policy::{Methods, Policy, ProofRule, ProviderKind, Requirement, Tier, TierName};
-use crate::{Basis, Level, ProviderId};
+use crate::{Basis, ClientId, Level, OrganizationId, ProviderId};
 
 /// Values of `amr` that name one method (RFC 8176 2): alone they may be a login's only factor.
 const ONE_METHOD: [&str; 14] = [
@@ -27,21 +27,9 @@ impl Reader<'_, '_> {
         let (Some(proofs), Some(methods)) = (proofs, methods) else {
             return;
         };
-        let vouchers: Vec<Voucher<'_>> = proofs
-            .iter()
-            .map(|(name, rule)| (self.kind(name), rule))
-            .collect();
+        let vouchers = self.vouchers(proofs);
         for (requirement, needs) in self.requirements.iter().chain(&self.stricter_requirements) {
-            let hindrances: Option<Vec<String>> = requirement
-                .accepts
-                .iter()
-                .map(|basis| {
-                    let hindrance = hindrance(requirement, *basis, &vouchers, methods)?;
-                    Some(format!("`{basis}`: {hindrance}"))
-                })
-                .collect();
-            if let Some(hindrances) = hindrances.filter(|hindrances| !hindrances.is_empty()) {
-                let all = hindrances.join("; ");
+            if let Some(all) = hindrances(requirement, &vouchers, methods) {
                 needs.report(format_args!("no proof in this file can meet it ({all})"));
             }
         }
@@ -55,6 +43,7 @@ impl Reader<'_, '_> {
         for (name, tier) in &policy.tiers {
             self.warn_of_idle_tier(name, tier, policy);
         }
+        self.warn_of_who_is_asked_for_too_much(policy);
         for (amr, value) in &self.amr {
             if ONE_METHOD.contains(amr) {
                 value.warn(format_args!(
@@ -65,6 +54,39 @@ impl Reader<'_, '_> {
         }
         if let Some(never) = &self.never {
             self.warn_of_unseen_methods(never, policy);
+        }
+    }
+
+    fn vouchers<'p>(&self, proofs: &'p BTreeMap<ProviderId, ProofRule>) -> Vec<Voucher<'p>> {
+        let voucher = |(name, rule)| (self.kind(name), rule);
+        proofs.iter().map(voucher).collect()
+    }
+
+    /// What a client is stricter in can be met, and what an organisation is stricter in too, and maybe not both.
+    fn warn_of_who_is_asked_for_too_much(&self, policy: &Policy) {
+        let vouchers = self.vouchers(&policy.proofs);
+        for ((whose, tier), place) in &self.stricter_places {
+            let Whose::Client(client) = whose else {
+                continue;
+            };
+            let theirs = self
+                .stricter_places
+                .iter()
+                .filter_map(|((whose, of), place)| {
+                    let Whose::Organization(name) = whose else {
+                        return None;
+                    };
+                    (of == tier).then_some((name, place))
+                });
+            for (organization, other) in theirs {
+                if let Some(all) = both_at_once(policy, (client, organization), tier, &vouchers) {
+                    place.warn(format_args!(
+                        "with `organization.{organization}.stricter.{tier}`, at {}, nobody can meet it who acts for \
+                         `{organization}` ({all})",
+                        other.place()
+                    ));
+                }
+            }
         }
     }
 
@@ -123,6 +145,36 @@ impl Reader<'_, '_> {
             ));
         }
     }
+}
+
+/// Why nobody meets what a client and an organisation ask for together; nothing where somebody can.
+fn both_at_once(
+    policy: &Policy,
+    (client, organization): (&str, &str),
+    tier: &TierName,
+    vouchers: &[Voucher<'_>],
+) -> Option<String> {
+    let client = ClientId::new(client).ok()?;
+    let organization = OrganizationId::new(organization).ok()?;
+    let both = policy.required(&client, Some(&organization), tier)?;
+    if both.level > Level::None && both.accepts.is_empty() {
+        return Some("they accept no basis in common".to_owned());
+    }
+    hindrances(&both, vouchers, &policy.methods)
+}
+
+/// Why no proof shows what is required on any accepted basis; nothing where one does, or none is needed.
+fn hindrances(
+    requirement: &Requirement,
+    vouchers: &[Voucher<'_>],
+    methods: &Methods,
+) -> Option<String> {
+    let of_basis = |basis: &Basis| {
+        let hindrance = hindrance(requirement, *basis, vouchers, methods)?;
+        Some(format!("`{basis}`: {hindrance}"))
+    };
+    let all: Option<Vec<String>> = requirement.accepts.iter().map(of_basis).collect();
+    all.filter(|all| !all.is_empty()).map(|all| all.join("; "))
 }
 
 /// Why no proof shows what is required on this basis; nothing where one does.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value as Json};
+
+use super::weak::weak_logins;
 use super::{NEEDS, Reader, at_least_one, check_configured, check_not_in, not_empty, quoted, with};
 use crate::document::{Key, Table, Value, did_you_mean};
 use crate::expression::Expression;
-use crate::policy::preset::Preset;
+use crate::policy::preset::{Preset, Recorded};
 use crate::policy::{Methods, ProofRule, ProviderKind, When};
 use crate::{Level, ProviderId, TenantId};
 
@@ -46,7 +49,7 @@ pub(super) const ACR_NEVER: [(&str, &str); 10] = [
 ];
 
 /// Values of `acr` that prove a second factor of any kind, not one that resists phishing.
-const ACR_ANY_KIND: [&str; 4] = [
+pub(super) const ACR_ANY_KIND: [&str; 4] = [
     "urn:microsoft:policies:mfa",
     "urn:okta:loa:2fa:any",
     "http://schemas.openid.net/pape/policies/2007/06/multi-factor",
@@ -246,11 +249,18 @@ fn when(
 ) -> Result<Option<When>, Wrong> {
     let expression = table.optional("when", |value| {
         check_sent(kind, Proof::When, value);
-        expression(value, vendor)
+        with(value, expression(value, kind))
     });
     let level = table.optional("level", |value| with(value, value.one_of(&NEEDS[1..])));
     match (expression.ok_or(Wrong)?, level.ok_or(Wrong)?) {
-        (Some(expression), Some((level, _))) => Ok(Some(When { expression, level })),
+        (Some((expression, value)), Some((level, _))) => {
+            let tried = expression.trial(&recorded(vendor), &weak_logins(level, vendor));
+            tried.map_err(|error| {
+                value.report_within(error.offset, &error);
+                Wrong
+            })?;
+            Ok(Some(When { expression, level }))
+        }
         (None, None) => Ok(None),
         (Some(_), None) => {
             table.report_missing(
@@ -269,20 +279,26 @@ fn when(
 /// Something is wrong, and has been reported.
 struct Wrong;
 
-/// An expression that was tried on what the vendor sends, and on what else may come.
-fn expression(value: &Value<'_>, vendor: Option<&Preset>) -> Option<Expression> {
-    let recorded: Vec<_> = vendor
-        .into_iter()
-        .flat_map(|preset| &preset.recorded)
-        .map(|recorded| recorded.claims.clone())
-        .collect();
-    let tried = Expression::parse(value.string()?).and_then(|expression| {
-        expression.trial(&recorded)?;
-        Ok(expression)
-    });
-    tried
+/// An expression that names nothing that providers of this kind never send.
+fn expression(value: &Value<'_>, kind: Option<&ProviderKind>) -> Option<Expression> {
+    let expression = Expression::parse(value.string()?)
         .map_err(|error| value.report_within(error.offset, &error))
-        .ok()
+        .ok()?;
+    for (claim, proof) in [
+        ("amr", Proof::Amr),
+        ("two_factor_authentication", Proof::Flag),
+    ] {
+        if expression.claims().contains(claim) {
+            check_sent(kind, proof, value);
+        }
+    }
+    Some(expression)
+}
+
+/// What the vendor was seen to send.
+fn recorded(vendor: Option<&Preset>) -> Vec<Map<String, Json>> {
+    let recorded = vendor.into_iter().flat_map(|preset| &preset.recorded);
+    recorded.map(Recorded::visible).collect()
 }
 
 /// What can be proof of a second factor, by its key in `[proof.NAME]`.

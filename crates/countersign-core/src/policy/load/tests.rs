@@ -471,6 +471,85 @@ fn an_expression_is_checked_where_it_stands() {
     }
 }
 
+/// What is wrong with this proof of the provider `idp`; nothing where it loads.
+fn proof_problems(lines: &str) -> String {
+    let proof = format!("[proof.idp]\n{lines}\n[tier.browse]");
+    let text = GOOD.replace("[tier.browse]", &proof);
+    match Policy::parse("policy.toml", &text) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn an_expression_counts_no_login_that_the_other_keys_may_not_count() {
+    let when = |preset: &str, expression: &str, level: &str| {
+        proof_problems(&format!(
+            "preset = \"{preset}\"\nwhen = '{expression}'\nlevel = \"{level}\""
+        ))
+    };
+    let starts = |found: String, expected: &str| {
+        let place = "policy.toml:8:9: `proof.idp.when`: is true ";
+        assert!(found.starts_with(&format!("{place}{expected}")), "{found}");
+    };
+    starts(
+        when("authentik", r#""sc" in claims.amr"#, "mfa"),
+        "where `amr` is `sc`, which proves no second factor: ",
+    );
+    starts(
+        when("okta", r#""swk" in claims.amr"#, "mfa"),
+        "of a login at Okta that shows no second factor (a push approved on a phone, and nothing else): \
+         `{\"amr\":[\"okta_verify\",\"swk\"]}`",
+    );
+    starts(
+        when("okta", r#""mfa" in claims.amr"#, "phishing-resistant"),
+        "of a login at Okta that shows no more than `mfa` (",
+    );
+    let any = r#"claims.acr == "urn:okta:loa:2fa:any""#;
+    starts(
+        when("okta", any, "phishing-resistant"),
+        "where `acr` is `urn:okta:loa:2fa:any`, which proves a second factor of any kind, not one that \
+         resists phishing",
+    );
+    assert_eq!(when("okta", any, "mfa"), "");
+    // What was recorded beside values of one operator's own says nothing of another's.
+    assert_eq!(when("keycloak", r#"claims.acr == "silver""#, "mfa"), "");
+}
+
+/// What the preset's own words recommend must load.
+#[test]
+fn an_operator_may_take_a_login_for_what_its_recording_may_show() {
+    let recipe = r#"when = '"pop" in claims.amr && "pin" in claims.amr'"#;
+    for level in ["mfa", "phishing-resistant"] {
+        let lines = format!("preset = \"authelia\"\n{recipe}\nlevel = \"{level}\"");
+        assert_eq!(proof_problems(&lines), "");
+    }
+}
+
+#[test]
+fn an_expression_names_no_claim_that_its_provider_never_sends() {
+    for (kind, claim) in [
+        (ProviderKind::Entra, "amr"),
+        (ProviderKind::MicrosoftAccount, "amr"),
+        (ProviderKind::Oidc, "two_factor_authentication"),
+    ] {
+        let proof = format!(
+            "[proof.idp]\nwhen = 'claims.acr == \"x\" && !has(claims.{claim})'\nlevel = \"mfa\"\n[tier.browse]"
+        );
+        let text = GOOD.replace("[tier.browse]", &proof);
+        let providers = providers(&[
+            ("idp", kind),
+            ("microsoft", ProviderKind::MicrosoftAccount),
+            ("github", ProviderKind::GitHub),
+        ]);
+        let clients = BTreeSet::from([ClientId::new("gallery").unwrap()]);
+        let problems = for_installation(&text, &providers, &clients).unwrap_err();
+        let place = "policy.toml:7:8: `proof.idp.when`: ";
+        let problems = problems.to_string();
+        assert!(problems.starts_with(place), "{kind:?}: {problems}");
+    }
+}
+
 /// What is warned of in a policy for an installation, as `LINE:COLUMN: message`.
 fn warnings(text: &str) -> Vec<String> {
     let providers = providers(&[
@@ -909,4 +988,42 @@ proptest! {
             }
         }
     }
+}
+
+/// Each alone can be met: a client that wants the login itself to show it, and an organisation that wants its tenant's word.
+#[test]
+fn what_a_client_and_an_organization_make_impossible_together_is_warned_of_with_both_places() {
+    let both = |client: &str, organization: &str| {
+        format!(
+            "{GOOD}stricter.publish.accepts = {client}\n[organization.contoso]\ntenants = [\"{TENANT}\"]\n\
+             stricter.publish = {organization}\n"
+        )
+    };
+    let of_pairs = |text: &str| -> Vec<String> {
+        let loaded = Policy::load("policy.toml", text, Installation::default()).unwrap();
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        warnings
+            .filter(|one| one.contains("nobody can meet it who acts"))
+            .collect()
+    };
+    let text = both("[\"session\"]", "{ accepts = [\"enrolment\"] }");
+    assert_eq!(
+        of_pairs(&text),
+        [
+            "policy.toml:15:10: `client.gallery.stricter.publish`: with `organization.contoso.stricter.publish`, at \
+             policy.toml:18:10, nobody can meet it who acts for `contoso` (they accept no basis in common)"
+        ]
+    );
+    let resistant = "[methods]\nphishing_resistant.acr = [\"phr\"]\n[proof.okta]\namr = [\"mfa\"]\n[tier.browse]";
+    let text = both("[\"enrolment\"]", "{ needs = \"phishing-resistant\" }");
+    let warned = of_pairs(&text.replace("[tier.browse]", resistant));
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].contains("(`enrolment`: says nothing of phishing)"),
+        "{warned:?}"
+    );
+    assert_eq!(
+        of_pairs(&both("[\"session\"]", "{ accepts = [\"session\"] }")),
+        [""; 0]
+    );
 }

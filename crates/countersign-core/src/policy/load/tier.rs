@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
-use super::{BASES, NEEDS, Reader, not_empty, with};
+use super::{BASES, NEEDS, Reader, Whose, not_empty, with};
 use crate::document::{Key, Table, Value};
 use crate::policy::{Requirement, Tier, TierName};
 use crate::{Basis, Level, Scope};
@@ -60,9 +60,10 @@ impl<'t> Reader<'_, 't> {
     pub(super) fn stricter(
         &mut self,
         table: &mut Table<'t>,
+        whose: &Whose,
     ) -> Option<BTreeMap<TierName, Requirement>> {
         table.optional_or("stricter", BTreeMap::new(), |value| {
-            value.entries(|key, value| self.stricter_tier(key, value))
+            value.entries(|key, value| self.stricter_tier(key, value, whose))
         })
     }
 
@@ -70,6 +71,7 @@ impl<'t> Reader<'_, 't> {
         &mut self,
         key: &Key<'t>,
         value: &Value<'t>,
+        whose: &Whose,
     ) -> Option<(TierName, Requirement)> {
         let name = self.known_tier_key(key);
         let everybody = self.tiers.get(key.text()).map(|tier| &tier.requirement);
@@ -85,7 +87,10 @@ impl<'t> Reader<'_, 't> {
         let requirement = requirement?;
         self.stricter_requirements
             .push((requirement.clone(), value.clone()));
-        Some((name?, requirement))
+        let name = name?;
+        self.stricter_places
+            .insert((whose.clone(), name.clone()), value.clone());
+        Some((name, requirement))
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::path::Path;
 use std::process::ExitCode;
 
+use countersign_core::calendar::day_of;
 use countersign_core::simulate::Change;
 use countersign_core::simulate::{AsOf, Doubt, Fate, Group, NotIn, Report, Span, Tally};
 use serde::Serialize;
@@ -336,8 +337,7 @@ fn cells_for_people(name: String, tally: &Tally) -> [String; 8] {
 }
 
 fn in_days(span: Span) -> String {
-    let day = |time: jiff::Timestamp| time.to_zoned(jiff::tz::TimeZone::UTC).date();
-    match (day(span.from), day(span.to)) {
+    match (day_of(span.from), day_of(span.to)) {
         (from, to) if from == to => from.to_string(),
         (from, to) => format!("{from} to {to}"),
     }
