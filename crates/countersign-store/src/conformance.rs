@@ -66,6 +66,8 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_registry_account_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_registry_account_one_wins(make().await).await;
     the_first_key_of_a_name_stays(make().await).await;
+    a_key_is_replaced_only_by_who_read_it_last(make().await).await;
+    of_many_who_replace_a_key_one_wins(make().await).await;
     sweeping_forgets_nothing_that_is_needed(make().await).await;
 }
 
@@ -655,12 +657,57 @@ async fn of_many_who_replace_a_registry_account_one_wins(store: Arc<dyn Store>) 
     assert_eq!(found.as_ref(), winners.first());
 }
 
-async fn the_first_key_of_a_name_stays(store: Arc<dyn Store>) {
-    let key = |name: &str, byte| StoredKey {
+fn key(name: &str, byte: u8) -> StoredKey {
+    StoredKey {
         name: name.into(),
         created_at: at(0) + SignedDuration::from_nanos(123_456_789),
         material: KeyMaterial(vec![byte; 1200]),
+    }
+}
+
+async fn a_key_is_replaced_only_by_who_read_it_last(store: Arc<dyn Store>) {
+    let (first, other) = (key("a", 1), key("b", 1));
+    let unknown = store.replace_key(&first, KeyMaterial(vec![2])).await;
+    assert!(matches!(unknown, Err(StoreError::Conflict)), "{unknown:?}");
+    assert_eq!(store.list_keys().await.unwrap(), [], "a key was made");
+    store.put_key_if_absent(first.clone()).await.unwrap();
+    store.put_key_if_absent(other.clone()).await.unwrap();
+    let longer = KeyMaterial((0..=255).cycle().take(20_000).collect());
+    store.replace_key(&first, longer.clone()).await.unwrap();
+    let second = StoredKey {
+        material: longer,
+        ..first.clone()
     };
+    let late = store.replace_key(&first, KeyMaterial(vec![3])).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let listed = store.list_keys().await.unwrap();
+    assert_eq!(listed, [second.clone(), other.clone()]);
+    store
+        .replace_key(&second, first.material.clone())
+        .await
+        .unwrap();
+    assert_eq!(store.put_key_if_absent(second).await.unwrap(), first);
+}
+
+async fn of_many_who_replace_a_key_one_wins(store: Arc<dyn Store>) {
+    store.put_key_if_absent(key("a", 0)).await.unwrap();
+    let replaced = race(&store, |store, racer| async move {
+        match store
+            .replace_key(&key("a", 0), key("a", racer).material)
+            .await
+        {
+            Ok(()) => Some(racer),
+            Err(StoreError::Conflict) => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+    let winners: Vec<u8> = replaced.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(store.list_keys().await.unwrap(), [key("a", winners[0])]);
+}
+
+async fn the_first_key_of_a_name_stays(store: Arc<dyn Store>) {
     assert_eq!(store.list_keys().await.unwrap(), []);
     let answers = race(&store, move |store, racer| async move {
         store.put_key_if_absent(key("b", racer)).await.unwrap()

@@ -165,6 +165,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// was already there.
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError>;
 
+    /// Replaces the material of a key, if it is still what the caller has read; [`StoreError::Conflict`] if
+    /// not, and nothing is written then.
+    async fn replace_key(&self, known: &StoredKey, material: KeyMaterial)
+    -> Result<(), StoreError>;
+
     /// All keys, in the order of their names.
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
 

@@ -14,6 +14,7 @@ pub(super) const STATE: Plan = Plan {
     file: "state.db",
     // Nothing is synced at a commit, only at a checkpoint: https://sqlite.org/pragma.html#pragma_synchronous
     synchronous: "NORMAL",
+    secure_delete: false,
     // 16 MB of log between checkpoints, which sync twice: many logins share one.
     checkpoint_pages: 4000,
     migrations: &[&[sign_in::TABLES], &[grant::TABLES], &[once::TABLES]],
@@ -23,6 +24,7 @@ pub(super) const STATE: Plan = Plan {
 pub(super) const DURABLE: Plan = Plan {
     file: "durable.db",
     synchronous: "FULL",
+    secure_delete: true,
     checkpoint_pages: 1000,
     migrations: &[&[account::TABLES, key::TABLES], &[registry_account::TABLES]],
 };
@@ -41,6 +43,7 @@ const LOG_BYTES: i64 = 32 * 1024 * 1024;
 pub(super) struct Plan {
     pub(super) file: &'static str,
     synchronous: &'static str,
+    secure_delete: bool,
     checkpoint_pages: i64,
     /// What brings a database from one `user_version` to the next. Entries are added, never changed.
     migrations: &'static [&'static [&'static str]],
@@ -90,6 +93,8 @@ impl Database {
                 "a write-ahead log does not work here: is it a network file system?".into(),
             ));
         }
+        // What was written over is zeroed: a key that was sealed or forgotten must not stay readable.
+        connection.pragma_update(None, "secure_delete", self.plan.secure_delete)?;
         connection.pragma_update(None, "synchronous", self.plan.synchronous)?;
         connection.pragma_update(None, "wal_autocheckpoint", self.plan.checkpoint_pages)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;

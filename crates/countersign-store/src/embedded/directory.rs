@@ -37,6 +37,8 @@ pub(super) enum Role {
     Server,
     /// To import accounts, beside a server or without one: one at a time.
     Import,
+    /// To change keys: any number, beside all others. It makes nothing.
+    Keys,
     /// To look: any number, beside all others. It changes nothing and makes nothing.
     Visitor,
 }
@@ -68,7 +70,7 @@ impl Hold {
 pub(super) fn prepare(directory: &Path, role: Role) -> Result<(PathBuf, Hold), StoreError> {
     match role {
         Role::Server | Role::Import => make_directory(directory),
-        Role::Visitor => fs::metadata(directory.join(DURABLE.file)).map(drop),
+        Role::Keys | Role::Visitor => fs::metadata(directory.join(DURABLE.file)).map(drop),
     }
     .map_err(|error| at(directory, &error))?;
     // An absolute path: SQLite reads one that starts with `file:` as a URI.
@@ -148,11 +150,12 @@ fn lock(directory: &Path, role: Role) -> Result<Hold, StoreError> {
             let message = format!("another import is at work in `{}`", directory.display());
             Some(lock_role(directory, IMPORT_LOCK, message)?)
         }
-        Role::Visitor => None,
+        Role::Keys | Role::Visitor => None,
     };
     let (path, file) = lock_file(directory, DATABASES_LOCK)?;
     let take = |lock, patience| take(&file, lock, patience).map_err(|error| at(&path, &error));
-    let upkeep = if role != Role::Visitor && take(Lock::Exclusive, Patience::NONE)? {
+    let may_upkeep = matches!(role, Role::Server | Role::Import);
+    let upkeep = if may_upkeep && take(Lock::Exclusive, Patience::NONE)? {
         Upkeep::Allowed
     } else if take(Lock::Shared, SETTING_UP)? {
         Upkeep::Forbidden

@@ -35,6 +35,20 @@ pub(super) fn put_if_absent(
     }
 }
 
+/// Replaces a key's material, if it is still the known one.
+pub(super) fn replace(
+    connection: &Connection,
+    known: &StoredKey,
+    material: &KeyMaterial,
+) -> Result<(), StoreError> {
+    const REPLACE: &str = "UPDATE stored_key SET material = ?3 WHERE name = ?1 AND material = ?2";
+    let parameters = params![known.name, known.material.0, material.0];
+    match execute(connection, REPLACE, parameters)? {
+        0 => Err(StoreError::Conflict),
+        _ => Ok(()),
+    }
+}
+
 /// All keys, in the order of their names.
 pub(super) fn list(connection: &Connection) -> Result<Vec<StoredKey>, StoreError> {
     const LIST: &str = "SELECT name, created_at, material FROM stored_key ORDER BY name";

@@ -31,8 +31,9 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, Grace, Grant, IssuedToken, LiveGrant, Once, Opening, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey,
+    TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -68,6 +69,13 @@ impl Embedded {
     /// a server has to leave gaps; see [`Embedded::is_served`].
     pub fn open_for_import(directory: &Path) -> Result<Self, StoreError> {
         Self::open_as(directory, Role::Import)
+    }
+
+    /// Opens the store to change keys in it, beside a server or without one. It must be there.
+    ///
+    /// Any number may: each change is one compare-and-set, and servers read the keys again now and then.
+    pub fn open_for_keys(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_as(directory, Role::Keys)
     }
 
     /// Opens the store to look something up, whoever else has it open. It must be there.
@@ -286,6 +294,17 @@ impl Store for Embedded {
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {
         self.durable
             .run(move |connection| key::put_if_absent(connection, &key))
+            .await
+    }
+
+    async fn replace_key(
+        &self,
+        known: &StoredKey,
+        material: KeyMaterial,
+    ) -> Result<(), StoreError> {
+        let known = known.clone();
+        self.durable
+            .run(move |connection| key::replace(connection, &known, &material))
             .await
     }
 

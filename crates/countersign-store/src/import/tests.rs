@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::at;
 use crate::{
-    CodeDigest, Embedded, Grace, Grant, IssuedToken, LiveGrant, Once, Opening, Rotated, Seen,
-    Session, StoredKey, TakenCode,
+    CodeDigest, Embedded, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
+    Rotated, Seen, Session, StoredKey, TakenCode,
 };
 
 const ANN: &str = "ann";
@@ -525,6 +525,10 @@ impl Store for Dying {
 
     async fn put_key_if_absent(&self, _: StoredKey) -> Result<StoredKey, StoreError> {
         unreachable!("an import makes no key")
+    }
+
+    async fn replace_key(&self, _: &StoredKey, _: KeyMaterial) -> Result<(), StoreError> {
+        unreachable!("an import changes no key")
     }
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
