@@ -5,14 +5,15 @@
 
 use aws_lc_rs::hmac;
 use countersign_core::{AccountFacts, AccountId};
-use countersign_store::{Account, Store};
+use countersign_store::Account;
 use jiff::Timestamp;
 
+use crate::keys::{KeyError, Vault};
 use crate::secret::{self, SecretKey};
 use crate::{BuildError, Entropy};
 
 /// The name of the key in the store.
-const KEY_NAME: &str = "calendar";
+pub(crate) const KEY_NAME: &str = "calendar";
 
 /// The key that spreads accounts over a period.
 #[derive(Debug)]
@@ -23,17 +24,17 @@ pub struct CalendarKey {
 impl CalendarKey {
     /// The key of this installation. Made if there is none yet.
     pub(crate) async fn load_or_make(
-        store: &dyn Store,
+        vault: &Vault,
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<Self, BuildError> {
-        let key = secret::load_or_make(KEY_NAME, store, entropy, now).await?;
+        let key = secret::load_or_make(KEY_NAME, vault, entropy, now).await?;
         Ok(Self::from(key))
     }
 
     /// The key of this installation, if a server has run on this store.
-    pub async fn find(store: &dyn Store) -> Result<Option<Self>, BuildError> {
-        Ok(secret::find(KEY_NAME, store).await?.map(Self::from))
+    pub async fn find(vault: &Vault, now: Timestamp) -> Result<Option<Self>, KeyError> {
+        Ok(secret::find(KEY_NAME, vault, now).await?.map(Self::from))
     }
 
     /// What the policy decides by, of an account.

@@ -1,298 +1,173 @@
-//! The signing keys: made at first start, parsed once, published as a key set.
+//! The keys of the installation: what they are for, how they follow each other, and how they are kept.
+//!
+//! Each name has a [`ring::Ring`] of keys in the store, sealed under the master secret where there is one.
+//! The server reads the rings every few seconds ([`KeyUpkeep`]) and sees to it that the next key is known
+//! everywhere before it is used, and that the last stays until nothing needs it.
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
-    RsaKeyPair,
-};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_store::{KeyMaterial, Store, StoredKey};
-use countersign_verifier::KeySet;
-use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Value, json};
+mod commands;
+mod master;
+mod material;
+mod record;
+mod ring;
+mod signing;
+mod upkeep;
+mod vault;
 
-use crate::{BuildError, Settings, SigningAlgorithm};
+use countersign_store::StoreError;
+use jiff::SignedDuration;
+use thiserror::Error;
 
-/// The signing keys of this installation.
+pub use commands::{KeyTold, Retired, Rotated};
+pub use master::{MasterId, MasterSecret, MasterSecrets, TooShort};
+pub use record::Form;
+pub use ring::KeyState;
+pub use upkeep::KeyUpkeep;
+pub use vault::Vault;
+
+pub(crate) use material::secret;
+pub(crate) use ring::Key;
+pub(crate) use signing::{Keys, NotSigned};
+pub(crate) use vault::Kept;
+
+use ring::{Pace, Reserve, SPREAD};
+
+use crate::SigningAlgorithm;
+use crate::{calendar, seal};
+
+/// How keys are kept, and how often they are replaced.
 #[derive(Debug)]
-pub(crate) struct Keys {
-    signers: Vec<Signer>,
-    /// The key set as it is served, serialised once.
-    published: Vec<u8>,
-    /// The key set as our own endpoints verify with it.
-    verifying: KeySet,
-    random: SystemRandom,
+pub struct KeySettings {
+    /// What they are sealed under.
+    pub secrets: MasterSecrets,
+    /// For how long a key signs or seals before the next one does; nothing set: until somebody says so.
+    pub rotate_every: Option<SignedDuration>,
 }
 
-/// One private key, parsed.
-#[derive(Debug)]
-struct Signer {
-    algorithm: SigningAlgorithm,
-    kid: String,
-    pair: Pair,
+impl Default for KeySettings {
+    /// Not sealed; replaced every 90 days.
+    fn default() -> Self {
+        Self {
+            secrets: MasterSecrets::default(),
+            rotate_every: Some(SignedDuration::from_hours(90 * 24)),
+        }
+    }
 }
 
-#[derive(Debug)]
-enum Pair {
-    Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-/// Why a token was not signed. Cannot happen with keys that were loaded; still never a panic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotSigned;
-
-impl Keys {
-    /// The keys that the settings need: RS256 and ES256 always, EdDSA where it is used.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "aws-lc draws the nonces of ECDSA and RSA blinding from its own generator, handed over as a value"
+/// What can be wrong with the keys.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The store does not answer, or somebody else has changed a key at the same moment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored key can't be used.
+    #[error("the key `{0}` in the store can't be used")]
+    Unusable(String),
+    /// The keys are sealed, and nothing opens them.
+    #[error(
+        "the key `{name}` in the store is sealed, and no master secret is configured: \
+         `keys.master_secret` must name the one that it was sealed under"
     )]
-    pub(crate) async fn load_or_make(
-        settings: &Settings,
-        store: &dyn Store,
-        now: Timestamp,
-    ) -> Result<Self, BuildError> {
-        let stored = store.list_keys().await?;
-        let mut signers = Vec::new();
-        for algorithm in needed(settings) {
-            let name = key_name(algorithm);
-            let kept = match stored.iter().find(|key| key.name == name) {
-                Some(kept) => kept.material.clone(),
-                None => {
-                    store
-                        .put_key_if_absent(make(algorithm, now)?)
-                        .await?
-                        .material
-                }
-            };
-            signers.push(Signer::parse(algorithm, &kept)?);
-        }
-        let jwks: Vec<Value> = signers.iter().map(Signer::jwk).collect();
-        let published = json!({ "keys": jwks }).to_string().into_bytes();
-        let verifying =
-            KeySet::from_jwks(&published).map_err(|_| BuildError::Key("the published key set"))?;
-        Ok(Self {
-            signers,
-            published,
-            verifying,
-            random: SystemRandom::new(),
-        })
-    }
-
-    /// The published key set (RFC 7517), as JSON.
-    pub(crate) fn published(&self) -> &[u8] {
-        &self.published
-    }
-
-    /// The published key set, to verify our own tokens with.
-    pub(crate) fn verifying(&self) -> &KeySet {
-        &self.verifying
-    }
-
-    /// The algorithms that there are keys for.
-    pub(crate) fn algorithms(&self) -> impl Iterator<Item = SigningAlgorithm> {
-        self.signers.iter().map(|signer| signer.algorithm)
-    }
-
-    /// Signs claims as a compact JWS (RFC 7515 7.1) of this `typ`.
-    pub(crate) fn sign(
-        &self,
-        algorithm: SigningAlgorithm,
-        typ: &str,
-        claims: &impl Serialize,
-    ) -> Result<String, NotSigned> {
-        let signer = self
-            .signers
-            .iter()
-            .find(|one| one.algorithm == algorithm)
-            .ok_or(NotSigned)?;
-        let header = json!({ "alg": algorithm.as_str(), "kid": signer.kid, "typ": typ });
-        let payload = serde_json::to_vec(claims).map_err(|_| NotSigned)?;
-        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let signature = signer.sign(token.as_bytes(), &self.random)?;
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-        Ok(token)
-    }
+    NoMasterSecret {
+        /// Whose.
+        name: String,
+    },
+    /// The keys are sealed under another secret.
+    #[error(
+        "the key `{name}` in the store is sealed under the master secret {sealed_under}, and \
+         `keys.master_secret` is {configured}: name the right one; where the secret is being changed, \
+         name the old one in `keys.previous_master_secret`"
+    )]
+    OtherMasterSecret {
+        /// Whose.
+        name: String,
+        /// The secret that opens it.
+        sealed_under: MasterId,
+        /// The secret that is there.
+        configured: MasterId,
+    },
+    /// There is no such name.
+    #[error("there is no key `{0}` in the store; `countersign keys list` names them")]
+    UnknownName(String),
+    /// There is no such key.
+    #[error("there is no key with the id `{0}` in the store; `countersign keys list` names them")]
+    UnknownKey(String),
+    /// The key must stay as it is.
+    #[error("{0}")]
+    Fixed(&'static str),
+    /// The generator failed.
+    #[error("a key could not be made")]
+    NotMade,
 }
 
-impl Signer {
-    fn parse(algorithm: SigningAlgorithm, material: &KeyMaterial) -> Result<Self, BuildError> {
-        let der = material.0.as_slice();
-        let pair = match algorithm {
-            SigningAlgorithm::Rs256 => RsaKeyPair::from_pkcs8(der).map(Pair::Rsa),
-            SigningAlgorithm::Es256 => {
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Pair::P256)
-            }
-            SigningAlgorithm::EdDsa => Ed25519KeyPair::from_pkcs8(der).map(Pair::Ed25519),
-        };
-        let pair = pair.map_err(|_| BuildError::Key(key_name(algorithm)))?;
-        let kid = thumbprint(&public_members(&pair));
-        Ok(Self {
-            algorithm,
-            kid,
-            pair,
-        })
-    }
-
-    fn sign(&self, message: &[u8], random: &SystemRandom) -> Result<Vec<u8>, NotSigned> {
-        match &self.pair {
-            Pair::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, random, message, &mut signature)
-                    .map_err(|_| NotSigned)?;
-                Ok(signature)
-            }
-            Pair::P256(pair) => pair
-                .sign(random, message)
-                .map(|one| one.as_ref().to_vec())
-                .map_err(|_| NotSigned),
-            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-        }
-    }
-
-    fn jwk(&self) -> Value {
-        let mut jwk = public_members(&self.pair);
-        for (name, value) in [
-            ("kid", self.kid.as_str()),
-            ("use", "sig"),
-            ("alg", self.algorithm.as_str()),
-        ] {
-            jwk[name] = Value::from(value);
-        }
-        jwk
-    }
+/// What a key is for, by its name in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Others verify what it signs.
+    Signing(SigningAlgorithm),
+    /// It seals what comes back to us.
+    Sealing,
+    /// It is what it is for ever.
+    Fixed,
 }
 
-/// The members that make a public key what it is (RFC 7638 3.2), in lexical order, and no others.
-fn public_members(pair: &Pair) -> Value {
-    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    match pair {
-        Pair::Rsa(pair) => {
-            let public = pair.public_key();
-            json!({
-                "e": text(public.exponent().big_endian_without_leading_zero()),
-                "kty": "RSA",
-                "n": text(public.modulus().big_endian_without_leading_zero()),
-            })
+/// The verifier crate and the Java example go on with the last good key set for a day; others fetch it
+/// anew within an hour.
+const SIGNING: Pace = Pace {
+    lead: SignedDuration::from_hours(25),
+    // A policy can let a token live for an hour (`lifetimes.token`); as long again for clocks that differ,
+    // and for a replica that could not read the store meanwhile.
+    overlap: SignedDuration::from_hours(2),
+    reserve: Reserve::Kept,
+};
+
+const SEALING: Pace = Pace {
+    lead: SPREAD,
+    // A policy can let a session, and so its refresh tokens, live for 30 days.
+    overlap: SignedDuration::from_hours(31 * 24),
+    reserve: Reserve::None,
+};
+
+/// No cache and no token in the world would get by with less.
+pub const SHORTEST_ROTATION_DAYS: u16 = 2;
+
+impl Kind {
+    pub(crate) fn of(name: &str) -> Self {
+        let signs = signing::ALL
+            .into_iter()
+            .find(|it| signing::name(*it) == name);
+        match signs {
+            Some(algorithm) => Self::Signing(algorithm),
+            None if seal::NAMES.contains(&name) => Self::Sealing,
+            None => Self::Fixed,
         }
-        Pair::P256(pair) => {
-            // SEC 1 2.3.3: 0x04, then the two coordinates of 32 bytes each.
-            let point = pair.public_key().as_ref();
-            let (x, y) = point
-                .get(1..)
-                .unwrap_or_default()
-                .split_at(32.min(point.len() - 1));
-            json!({ "crv": "P-256", "kty": "EC", "x": text(x), "y": text(y) })
+    }
+
+    /// How its keys follow each other; nothing where there is one for ever.
+    fn pace(self) -> Option<&'static Pace> {
+        match self {
+            Self::Signing(_) => Some(&SIGNING),
+            Self::Sealing => Some(&SEALING),
+            Self::Fixed => None,
         }
-        Pair::Ed25519(pair) => {
-            json!({ "crv": "Ed25519", "kty": "OKP", "x": text(pair.public_key().as_ref()) })
+    }
+
+    fn algorithm(self) -> &'static str {
+        match self {
+            Self::Signing(algorithm) => algorithm.as_str(),
+            Self::Sealing => "A256GCM",
+            Self::Fixed => "HS256",
         }
     }
 }
 
-/// RFC 7638 3: SHA-256 of the required members in lexical order, without white space.
-fn thumbprint(members: &Value) -> String {
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, members.to_string().as_bytes());
-    URL_SAFE_NO_PAD.encode(digest)
-}
-
-fn needed(settings: &Settings) -> Vec<SigningAlgorithm> {
-    let of_clients = settings
-        .clients
-        .values()
-        .map(|client| client.id_token_algorithm);
-    let of_resources = settings
-        .resources
-        .values()
-        .map(|resource| resource.algorithm);
-    let always = [SigningAlgorithm::Rs256, SigningAlgorithm::Es256];
-    let mut all: Vec<_> = of_clients.chain(of_resources).chain(always).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
-fn key_name(algorithm: SigningAlgorithm) -> &'static str {
-    match algorithm {
-        SigningAlgorithm::Rs256 => "sign-rs256",
-        SigningAlgorithm::Es256 => "sign-es256",
-        SigningAlgorithm::EdDsa => "sign-eddsa",
-    }
-}
-
-fn make(algorithm: SigningAlgorithm, now: Timestamp) -> Result<StoredKey, BuildError> {
-    let name = key_name(algorithm);
-    let fault = |_| BuildError::Key(name);
-    let der = match algorithm {
-        SigningAlgorithm::Rs256 => {
-            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(fault)?;
-            pair.as_der().map_err(fault)?.as_ref().to_vec()
-        }
-        SigningAlgorithm::Es256 => {
-            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(fault)?;
-            pair.to_pkcs8v1().map_err(fault)?.as_ref().to_vec()
-        }
-        SigningAlgorithm::EdDsa => {
-            let pair = Ed25519KeyPair::generate().map_err(fault)?;
-            pair.to_pkcs8v1().map_err(fault)?.as_ref().to_vec()
-        }
-    };
-    Ok(StoredKey {
-        name: name.to_owned(),
-        created_at: now,
-        material: KeyMaterial(der),
+/// Why a key is never replaced.
+fn is_fixed(name: &str) -> KeyError {
+    KeyError::Fixed(if name == calendar::KEY_NAME {
+        "`calendar` is never replaced: another key would give every account another day"
+    } else {
+        "this key is never replaced: what was made with it could not be found again"
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signer(algorithm: SigningAlgorithm) -> Signer {
-        let stored = make(algorithm, Timestamp::UNIX_EPOCH).unwrap();
-        Signer::parse(algorithm, &stored.material).unwrap()
-    }
-
-    #[test]
-    fn a_published_key_has_no_private_member() {
-        for algorithm in [
-            SigningAlgorithm::Rs256,
-            SigningAlgorithm::Es256,
-            SigningAlgorithm::EdDsa,
-        ] {
-            let jwk = signer(algorithm).jwk();
-            for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
-                assert!(
-                    jwk.get(private).is_none(),
-                    "`{private}` of {algorithm:?} is published"
-                );
-            }
-            assert_eq!(jwk["alg"], algorithm.as_str());
-            assert_eq!(jwk["use"], "sig");
-        }
-    }
-
-    #[test]
-    fn a_key_is_named_by_its_thumbprint() {
-        // RFC 7638 3.1.
-        let example = json!({
-            "e": "AQAB",
-            "kty": "RSA",
-            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
-        });
-        assert_eq!(
-            thumbprint(&example),
-            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
-        );
-    }
-}
+mod tests;

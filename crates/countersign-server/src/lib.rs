@@ -41,6 +41,10 @@ pub use decision_log::{
 };
 pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
+pub use keys::{
+    Form, KeyError, KeySettings, KeyState, KeyTold, KeyUpkeep, MasterId, MasterSecret,
+    MasterSecrets, Retired, Rotated, SHORTEST_ROTATION_DAYS, TooShort, Vault,
+};
 pub use private::Private;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Resource, SecretDigest, Settings, SettingsError,
@@ -58,9 +62,9 @@ pub enum BuildError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored key can't be used.
-    #[error("the key `{0}` in the store can't be used")]
-    Key(&'static str),
+    /// The keys in the store can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// The settings contradict each other.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -83,6 +87,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// How the keys of clients are fetched (`jwks_uri`); by a client of its own unless told otherwise.
     pub http: Option<Http>,
+    /// How keys are kept, and how often they are replaced.
+    pub keys: KeySettings,
     /// Where decisions are written down; nowhere unless told otherwise.
     pub decision_log: Arc<DecisionLog>,
     /// The one clock; the machine's unless told otherwise.
@@ -105,6 +111,7 @@ impl Parts {
             providers,
             store,
             http: None,
+            keys: KeySettings::default(),
             decision_log: Arc::new(DecisionLog::off()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -122,8 +129,9 @@ pub struct Broker {
     store: Arc<dyn Store>,
     decision_log: Arc<DecisionLog>,
     http: Http,
-    keys: Keys,
-    sealer: Sealer,
+    keys: Arc<Keys>,
+    sealer: Arc<Sealer>,
+    upkeep: KeyUpkeep,
     calendar: CalendarKey,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -135,10 +143,24 @@ impl Broker {
     pub async fn new(parts: Parts) -> Result<Self, BuildError> {
         parts.settings.check()?;
         let now = parts.clock.now();
-        let store = parts.store.as_ref();
-        let keys = Keys::load_or_make(&parts.settings, store, now).await?;
-        let sealer = Sealer::load_or_make(store, parts.entropy.as_ref(), now).await?;
-        let calendar = CalendarKey::load_or_make(store, parts.entropy.as_ref(), now).await?;
+        let vault = Vault::new(Arc::clone(&parts.store), parts.keys.secrets);
+        let entropy = parts.entropy.as_ref();
+        // First of all: with the wrong master secret nothing is written.
+        vault.rings().await?;
+        for name in Keys::names(&parts.settings).chain(seal::NAMES) {
+            vault.find_or_make(name, entropy, now).await?;
+        }
+        let calendar = CalendarKey::load_or_make(&vault, entropy, now).await?;
+        vault.seal_plain(entropy).await?;
+        let rings = vault.rings().await?;
+        let keys = Arc::new(Keys::new(&parts.settings, &rings, now)?);
+        let sealer = Arc::new(Sealer::new(&rings, now)?);
+        let upkeep = KeyUpkeep::new(
+            vault,
+            (Arc::clone(&keys), Arc::clone(&sealer)),
+            parts.keys.rotate_every,
+            (Arc::clone(&parts.clock), Arc::clone(&parts.entropy)),
+        );
         let providers = parts
             .providers
             .into_iter()
@@ -159,6 +181,7 @@ impl Broker {
             http,
             keys,
             sealer,
+            upkeep,
             calendar,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -169,5 +192,10 @@ impl Broker {
     /// The way to replace the policy while the server runs.
     pub fn policy_handle(&self) -> PolicyHandle {
         self.policy.clone()
+    }
+
+    /// What keeps the keys up to date while the server runs, if it is called every few seconds.
+    pub fn key_upkeep(&self) -> KeyUpkeep {
+        self.upkeep.clone()
     }
 }

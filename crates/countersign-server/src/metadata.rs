@@ -16,10 +16,10 @@ pub(crate) async fn describe(broker: web::Data<Broker>) -> HttpResponse {
 
 /// `/jwks.json` (RFC 7517).
 pub(crate) async fn key_set(broker: web::Data<Broker>) -> HttpResponse {
-    public_json(broker.keys.published().to_vec())
+    public_json(broker.keys.published())
 }
 
-/// Five minutes: long enough to spare us, short enough that a new key is known before it signs.
+/// Five minutes: long enough to spare us, short enough that a key that was withdrawn is soon gone.
 fn public_json(body: Vec<u8>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("cache-control", "public, max-age=300"))

@@ -1,22 +1,28 @@
 //! Sealing of what others carry for us, browsers and clients: AES-256-GCM, bound to where it is used.
 //!
 //! A sealed value opens only under the name, the party and the purpose that it was sealed for. Nonces
-//! are random: 2^32 seals per key keep the odds of a repeat below 2^-32.
+//! are random: 2^32 seals per key keep the odds of a repeat below 2^-32. It is sealed with the newest key
+//! that every replica knows, and opened with any that is still needed (`keys/ring.rs`).
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_store::Store;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::secret::{self, SecretKey};
-use crate::{BuildError, Entropy};
+use crate::Entropy;
+use crate::keys::{self, Kept, KeyError};
+use crate::secret::SecretKey;
 
 /// The names of the sealing keys in the store.
 const COOKIES: &str = "seal-aes256gcm";
 const REFRESH_TOKENS: &str = "seal-refresh-tokens-aes256gcm";
+/// All of them.
+pub(crate) const NAMES: [&str; 2] = [COOKIES, REFRESH_TOKENS];
 
 /// What a sealed value is for. Part of the associated data, so that one can't serve as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,35 +62,37 @@ impl Place<'_> {
     }
 }
 
-/// Seals and opens.
+/// Seals and opens, with the keys as of the last time that they were read.
 #[derive(Debug)]
 pub(crate) struct Sealer {
-    for_cookies: LessSafeKey,
-    for_refresh_tokens: LessSafeKey,
+    read: ArcSwap<Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    for_cookies: SealingKeys,
+    for_refresh_tokens: SealingKeys,
+}
+
+/// The keys of one name.
+#[derive(Debug)]
+struct SealingKeys {
+    /// What seals. It opens too, as do the others.
+    current: LessSafeKey,
+    others: Vec<LessSafeKey>,
 }
 
 impl Sealer {
-    /// The keys of this installation. Made where there are none yet.
-    pub(crate) async fn load_or_make(
-        store: &dyn Store,
-        entropy: &dyn Entropy,
-        now: Timestamp,
-    ) -> Result<Self, BuildError> {
-        let load = async |name| {
-            let secret = secret::load_or_make(name, store, entropy, now).await?;
-            key(&secret).ok_or(BuildError::Key(name))
-        };
-        Ok(Self {
-            for_cookies: load(COOKIES).await?,
-            for_refresh_tokens: load(REFRESH_TOKENS).await?,
-        })
+    /// What these rings say at this time.
+    pub(crate) fn new(rings: &[Kept], now: Timestamp) -> Result<Self, KeyError> {
+        let read = ArcSwap::from_pointee(Read::of(rings, now)?);
+        Ok(Self { read })
     }
 
-    fn key(&self, purpose: Purpose) -> &LessSafeKey {
-        match purpose {
-            Purpose::Attempt | Purpose::Evidence => &self.for_cookies,
-            Purpose::RefreshToken => &self.for_refresh_tokens,
-        }
+    /// Goes on with what these rings say at this time.
+    pub(crate) fn replace(&self, rings: &[Kept], now: Timestamp) -> Result<(), KeyError> {
+        self.read.store(Arc::new(Read::of(rings, now)?));
+        Ok(())
     }
 
     /// Seals a value for one place: base64url of nonce, ciphertext and tag.
@@ -99,7 +107,10 @@ impl Sealer {
         let mut sealed = serde_json::to_vec(value).ok()?;
         let aad = Aad::from(place.associated_data());
         let bound = Nonce::assume_unique_for_key(nonce);
-        self.key(place.purpose)
+        self.read
+            .load()
+            .keys(place.purpose)
+            .current
             .seal_in_place_append_tag(bound, aad, &mut sealed)
             .ok()?;
         sealed.splice(..0, nonce);
@@ -108,13 +119,61 @@ impl Sealer {
 
     /// Opens what was sealed for this very place.
     pub(crate) fn open<T: DeserializeOwned>(&self, sealed: &str, place: Place<'_>) -> Option<T> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, ciphertext) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let aad = Aad::from(place.associated_data());
-        let key = self.key(place.purpose);
-        let plain = key.open_in_place(nonce, aad, ciphertext).ok()?;
-        serde_json::from_slice(plain).ok()
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, ciphertext) = bytes.split_at_checked(NONCE_LEN)?;
+        let aad = place.associated_data();
+        let read = self.read.load();
+        let keys = read.keys(place.purpose);
+        // Which key it was is found by trying: there are few, and a try costs less than a microsecond.
+        let mut all = std::iter::once(&keys.current).chain(&keys.others);
+        let plain = all.find_map(|key| opened(key, nonce, ciphertext, &aad))?;
+        serde_json::from_slice(&plain).ok()
+    }
+}
+
+fn opened(key: &LessSafeKey, nonce: &[u8], ciphertext: &[u8], aad: &str) -> Option<Vec<u8>> {
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut plain = ciphertext.to_vec();
+    let length = key
+        .open_in_place(nonce, Aad::from(aad), &mut plain)
+        .ok()?
+        .len();
+    plain.truncate(length);
+    Some(plain)
+}
+
+impl Read {
+    fn of(rings: &[Kept], now: Timestamp) -> Result<Self, KeyError> {
+        let find = |name: &str| {
+            let kept = rings.iter().find(|kept| kept.name == name);
+            kept.and_then(|kept| SealingKeys::of(kept, now))
+                .ok_or_else(|| KeyError::Unusable(name.to_owned()))
+        };
+        Ok(Self {
+            for_cookies: find(COOKIES)?,
+            for_refresh_tokens: find(REFRESH_TOKENS)?,
+        })
+    }
+
+    fn keys(&self, purpose: Purpose) -> &SealingKeys {
+        match purpose {
+            Purpose::Attempt | Purpose::Evidence => &self.for_cookies,
+            Purpose::RefreshToken => &self.for_refresh_tokens,
+        }
+    }
+}
+
+impl SealingKeys {
+    fn of(kept: &Kept, now: Timestamp) -> Option<Self> {
+        let parse = |one: &keys::Key| key(&keys::secret(one.material())?);
+        let current = kept.ring.current(now)?;
+        // The newest first, since it has sealed most of what comes.
+        let mut others: Vec<_> = kept.ring.live(now).filter(|one| *one != current).collect();
+        others.reverse();
+        Some(Self {
+            current: parse(current)?,
+            others: others.into_iter().map(parse).collect::<Option<_>>()?,
+        })
     }
 }
 
@@ -129,10 +188,15 @@ mod tests {
     use crate::SystemEntropy;
 
     fn sealer() -> Sealer {
-        Sealer {
-            for_cookies: key(&[7; 32]).unwrap(),
-            for_refresh_tokens: key(&[8; 32]).unwrap(),
-        }
+        let keys = |byte| SealingKeys {
+            current: key(&[byte; 32]).unwrap(),
+            others: Vec::new(),
+        };
+        let read = ArcSwap::from_pointee(Read {
+            for_cookies: keys(7),
+            for_refresh_tokens: keys(8),
+        });
+        Sealer { read }
     }
 
     const PLACE: Place<'_> = Place {

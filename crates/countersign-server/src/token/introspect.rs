@@ -46,7 +46,7 @@ async fn told(
     if let Some(token) = RefreshToken::open(token, caller, context) {
         return of_refresh_token(&token, caller, context).await;
     }
-    match verified(token, context) {
+    match verified(token, context).await {
         Ok(token) => of_access_token(&token.into_claims(), caller, context).await,
         Err(_) => Ok(None),
     }

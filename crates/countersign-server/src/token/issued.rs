@@ -8,11 +8,20 @@ use jiff::Timestamp;
 use crate::web::Context;
 
 /// An access token of ours that has not expired, whoever it is for.
-pub(super) fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
+pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
     let broker = context.broker;
     let expected = Expectations::for_any_audience(broker.settings.issuer());
     let now = context.now.as_second();
-    verify(raw, broker.keys.verifying(), &expected, now)
+    match verify(raw, &broker.keys.verifying(), &expected, now) {
+        // Another replica may have a key that was not here when the keys were read last.
+        Err(Error::UnknownKey) => {
+            if let Err(error) = broker.upkeep.look_up().await {
+                tracing::warn!(code = "keys-unread", request = %context.request_id, cause = %error, "the keys can't be read");
+            }
+            verify(raw, &broker.keys.verifying(), &expected, now)
+        }
+        answer => answer,
+    }
 }
 
 /// The token as the store knows it. Every token that we sign has a session.

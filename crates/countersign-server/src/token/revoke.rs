@@ -46,7 +46,7 @@ async fn end(
         let ended = store.end_grant(&token.session, &token.grant).await;
         return ended.map_err(|error| unavailable(&error, context));
     }
-    match verified(text, context) {
+    match verified(text, context).await {
         Ok(token) => end_access_token(&token.into_claims(), client, context).await,
         Err(_) => Ok(()),
     }

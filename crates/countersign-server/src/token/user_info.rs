@@ -56,7 +56,7 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
 async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
     let broker = context.broker;
     let raw = presented(in_form, context)?;
-    let token = verified(raw, context)?;
+    let token = verified(raw, context).await?;
     token.require_scope("openid")?;
     let claims = token.into_claims();
     let session = session_of(&claims, context).await;
