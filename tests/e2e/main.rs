@@ -5,6 +5,7 @@ mod attacks;
 mod cases;
 mod clients;
 mod downstream;
+mod keys;
 mod process;
 mod reminder;
 mod screen;

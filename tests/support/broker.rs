@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
 use countersign_core::{ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Clock, Parts, PolicyHandle, PolicyInForce, Resource,
-    SecretDigest, Settings, SigningAlgorithm,
+    Broker, Client, ClientAuthentication, Clock, KeyUpkeep, MasterSecrets, Parts, PolicyHandle,
+    PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
 };
 use countersign_store::Embedded;
 use tempfile::TempDir;
@@ -76,60 +75,77 @@ impl BrokerSetup {
 
     /// Starts the broker with these providers and a store of its own.
     pub fn start(self, providers: impl FnOnce(&Http) -> Vec<Provider>) -> TestBroker {
-        let directory = tempfile::tempdir().expect("a directory");
-        let clock = TestClock::default();
-        let issuer = self.issuer();
-        let policy_text = self.policy.clone();
-        let data = directory.path().join("data");
-        let (handle, policy) = self.run(providers, &data, clock.clone());
-        TestBroker {
-            issuer,
-            clock,
-            policy,
-            policy_text,
-            handle,
+        let directory = Arc::new(tempfile::tempdir().expect("a directory"));
+        let store = Embedded::open(&directory.path().join("data")).expect("a store");
+        let shared = Shared {
+            settings: self.settings(),
+            policy_text: self.policy,
+            clock: TestClock::default(),
+            store: Arc::new(store),
             directory,
-        }
+        };
+        shared.serve(self.listener, providers)
     }
 
-    fn run(
+    fn settings(&self) -> Settings {
+        Settings {
+            issuer: Url::parse(&self.issuer()).expect("an issuer"),
+            clients: self.clients.clone(),
+            resources: self.resources.clone(),
+        }
+    }
+}
+
+/// What the replicas of one broker have in common.
+#[derive(Debug, Clone)]
+struct Shared {
+    settings: Settings,
+    policy_text: String,
+    clock: TestClock,
+    store: Arc<Embedded>,
+    directory: Arc<TempDir>,
+}
+
+impl Shared {
+    fn serve(
         self,
+        listener: TcpListener,
         providers: impl FnOnce(&Http) -> Vec<Provider>,
-        directory: &Path,
-        clock: TestClock,
-    ) -> (ServerHandle, PolicyHandle) {
+    ) -> TestBroker {
         let http = Http::new(PrivateHosts::default()).expect("an HTTP client");
+        let policy = Policy::parse("policy.toml", &self.policy_text).expect("a policy");
+        let policy = PolicyInForce::new(policy, &self.policy_text);
         let providers = providers(&http);
-        let issuer = Url::parse(&self.issuer()).expect("an issuer");
-        let policy = Policy::parse("policy.toml", &self.policy).expect("a policy");
-        let policy = PolicyInForce::new(policy, &self.policy);
-        let settings = Settings {
-            issuer,
-            clients: self.clients,
-            resources: self.resources,
+        let parts = Parts {
+            http: Some(http),
+            clock: Arc::new(self.clock.clone()),
+            ..Parts::new(self.settings.clone(), policy, providers, self.store.clone())
         };
-        let directory = directory.to_owned();
-        let listener = self.listener;
+        let address = listener.local_addr().expect("an address");
         let (sender, receiver) = mpsc::channel();
         // A thread with a runtime of its own, so that a broker runs beside any test.
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let store = Arc::new(Embedded::open(&directory).expect("a store"));
-                let parts = Parts {
-                    http: Some(http),
-                    clock: Arc::new(clock),
-                    ..Parts::new(settings, policy, providers, store)
-                };
                 let broker = Broker::new(parts).await.expect("a broker");
-                let policy = broker.policy_handle();
+                let (policy, keys) = (broker.policy_handle(), broker.key_upkeep());
                 let server = broker.serve(listener, 1).expect("a server");
                 sender
-                    .send((server.handle(), policy))
+                    .send((server.handle(), policy, keys))
                     .expect("the test waits");
                 server.await.expect("the server ends");
             });
         });
-        receiver.recv().expect("the broker starts")
+        let (handle, policy, keys) = receiver.recv().expect("the broker starts");
+        TestBroker {
+            issuer: self.settings.issuer().to_owned(),
+            address: format!("http://{address}"),
+            clock: self.clock.clone(),
+            policy_text: self.policy_text.clone(),
+            policy,
+            keys,
+            handle,
+            shared: self,
+        }
     }
 }
 
@@ -138,13 +154,17 @@ impl BrokerSetup {
 pub struct TestBroker {
     /// Its issuer, which is its base URL.
     pub issuer: String,
+    /// Where it listens: its issuer, unless it is a replica.
+    pub address: String,
     /// Its clock.
     pub clock: TestClock,
     policy: PolicyHandle,
     /// The text of the policy that it began with.
     pub policy_text: String,
+    /// What keeps its keys up to date, whenever a test says so.
+    pub keys: KeyUpkeep,
     handle: ServerHandle,
-    directory: TempDir,
+    shared: Shared,
 }
 
 impl TestBroker {
@@ -157,7 +177,20 @@ impl TestBroker {
 
     /// What it remembers, read beside it.
     pub fn look(&self) -> Embedded {
-        Embedded::open_to_look(&self.directory.path().join("data")).expect("its store")
+        let data = self.shared.directory.path().join("data");
+        Embedded::open_to_look(&data).expect("its store")
+    }
+
+    /// The keys in its store, as a command would change them.
+    pub fn vault(&self) -> Vault {
+        Vault::new(self.shared.store.clone(), MasterSecrets::default())
+    }
+
+    /// Another broker on the same store, with the same issuer, clock and policy, on an address of its own.
+    #[must_use]
+    pub fn replica(&self, providers: impl FnOnce(&Http) -> Vec<Provider>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        self.shared.clone().serve(listener, providers)
     }
 }
 

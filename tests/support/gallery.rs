@@ -99,7 +99,7 @@ impl TestBroker {
     }
 
     fn endpoint(&self, path: &str) -> Url {
-        Url::parse(&format!("{}{path}", self.issuer)).expect("an address")
+        Url::parse(&format!("{}{path}", self.address)).expect("an address")
     }
 }
 

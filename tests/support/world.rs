@@ -86,6 +86,12 @@ impl World {
         }
     }
 
+    /// Another broker on the same store, on an address of its own.
+    pub fn replica(&self) -> TestBroker {
+        let stand_ins = [&self.entra, &self.github, &self.oidc];
+        self.broker.replica(|http| providers(http, stand_ins))
+    }
+
     /// Lets the stand-ins go by the broker's clock, so that time passes for all at once.
     pub fn share_clock(&self) {
         for stand_in in [&self.entra, &self.github, &self.oidc] {

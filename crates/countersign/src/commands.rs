@@ -2,6 +2,7 @@
 
 mod accounts;
 mod check;
+mod keys;
 mod log;
 mod policy;
 mod serve;
@@ -15,6 +16,10 @@ use countersign::config::{self, Installation};
 
 pub(crate) use accounts::{ImportArguments, ShowArguments, import, show};
 pub(crate) use check::run as check;
+pub(crate) use keys::{
+    ListArguments, ResealArguments, RetireArguments, RotateArguments, list as list_keys,
+    reseal as reseal_keys, retire as retire_key, rotate as rotate_keys,
+};
 pub(crate) use policy::{PolicyCommand, run as policy};
 pub(crate) use serve::run as serve;
 

@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod decision_log;
 mod file;
+mod keys;
 mod policy;
 mod provider;
 mod secret;
@@ -25,7 +26,7 @@ use countersign_providers::github::GitHubSettings;
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
 use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
-use countersign_server::{DecisionLogSettings, PolicyInForce, Settings};
+use countersign_server::{DecisionLogSettings, KeySettings, PolicyInForce, Settings};
 use thiserror::Error;
 
 use self::file::{PolicyText, Reader};
@@ -96,6 +97,8 @@ pub struct Installation {
     pub private_listen: Option<SocketAddr>,
     /// Where the embedded store is.
     pub data_dir: PathBuf,
+    /// How keys are kept, and how often they are replaced.
+    pub keys: KeySettings,
     /// How many threads serve; nothing set: one for each core.
     pub workers: Option<usize>,
     /// How long requests are still taken after the signal to stop, so that balancers of load see it first.

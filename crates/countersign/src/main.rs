@@ -32,6 +32,11 @@ enum Command {
     /// Import what the registry knows of its accounts, and look one up
     #[command(subcommand)]
     Accounts(Accounts),
+    /// Look at the keys, replace or withdraw one, seal them under another secret
+    ///
+    /// It may run beside servers, which read the keys again within ten seconds.
+    #[command(subcommand)]
+    Keys(Keys),
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +56,44 @@ enum Accounts {
     Show {
         #[command(flatten)]
         show: commands::ShowArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Tell which keys there are, and where each is in its life; never a key itself
+    List {
+        #[command(flatten)]
+        list: commands::ListArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Call the next key of each name, or of those that are named
+    ///
+    /// The last one stays until nothing needs it: nobody notices.
+    #[command(verbatim_doc_comment)]
+    Rotate {
+        #[command(flatten)]
+        rotate: commands::RotateArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Withdraw a key at once, because somebody else may have it
+    ///
+    /// What it has signed or sealed is good no more: it says what that means, and does it with `--yes`.
+    #[command(verbatim_doc_comment)]
+    Retire {
+        #[command(flatten)]
+        retire: commands::RetireArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Seal all keys under `keys.master_secret`, after it has been changed
+    Reseal {
+        #[command(flatten)]
+        reseal: commands::ResealArguments,
         #[command(flatten)]
         with: Configuration,
     },
@@ -98,6 +141,14 @@ fn main() -> ExitCode {
         Command::Serve(with) => commands::serve(&with.config),
         Command::Check(with) => commands::check(&with.config),
         Command::Policy(command) => commands::policy(&command),
+        Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
+        Command::Keys(Keys::Rotate { rotate, with }) => {
+            commands::rotate_keys(&rotate, &with.config)
+        }
+        Command::Keys(Keys::Retire { retire, with }) => commands::retire_key(&retire, &with.config),
+        Command::Keys(Keys::Reseal { reseal, with }) => {
+            commands::reseal_keys(&reseal, &with.config)
+        }
         Command::Accounts(Accounts::Import { import, with }) => {
             commands::import(&import, &with.config)
         }

@@ -77,7 +77,8 @@ async fn what_was_acknowledged_survives_kill_minus_nine() {
     logins.abort_all();
 
     let _program = site.installation.start();
-    assert_eq!(kids(&site).await, kids_before, "the keys");
+    // One that waits for its turn may have come meanwhile.
+    assert!(kids(&site).await.is_superset(&kids_before), "the keys");
     let access = tokens.text("access_token");
     let page = wire::user_info(&site.installation.issuer, access).await;
     assert_eq!(page.status, 200, "the session");
@@ -255,12 +256,8 @@ async fn a_data_directory_serves_one_program_only() {
         log.contains("another process has the data directory") && log.contains(&data),
         "{log}"
     );
-    assert_eq!(
-        site.document("/jwks.json").await["keys"]
-            .as_array()
-            .map(Vec::len),
-        Some(2)
-    );
+    let keys = kids(&site).await;
+    assert!(keys.len() >= 2, "{keys:?}");
 }
 
 #[test]

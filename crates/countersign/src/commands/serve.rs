@@ -2,6 +2,7 @@
 
 mod decision_log;
 mod exceptions;
+mod keys;
 mod reload;
 mod watch;
 
@@ -135,12 +136,14 @@ async fn serve_from(
         settings,
         policy,
         policy_file,
+        keys,
         ..
     } = installation;
     let issuer = settings.issuer().to_owned();
     let hash = policy.hash;
     let parts = Parts {
         http: Some(http),
+        keys,
         decision_log,
         ..Parts::new(settings, policy, providers, store)
     };
@@ -151,6 +154,7 @@ async fn serve_from(
         configuration,
     };
     let warning = exceptions::warn_daily(broker.policy_handle());
+    let upkeep = keys::keep(broker.key_upkeep());
     let private = Beside::start(broker.private(), listeners.private)?;
     let address = listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
@@ -161,6 +165,7 @@ async fn serve_from(
         rt::spawn(reload.run(reloading)),
         rt::spawn(reopening),
         rt::spawn(warning),
+        rt::spawn(upkeep),
     ];
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");
     let ended = until_stopped(server, signals, (&private.told, delay)).await;

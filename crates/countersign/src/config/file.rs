@@ -8,7 +8,7 @@ use std::time::Duration;
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
 use countersign_core::{ClientId, ProviderId, ProviderKind};
 use countersign_providers::PrivateHosts;
-use countersign_server::{Client, PolicyInForce, Resource, Settings};
+use countersign_server::{Client, KeySettings, PolicyInForce, Resource, Settings};
 use jiff::SignedDuration;
 use url::Url;
 
@@ -61,6 +61,7 @@ pub(super) struct Written {
     private_hosts: PrivateHosts,
     log: Log,
     decision_log: DecisionLog,
+    keys: KeySettings,
     clients: BTreeMap<ClientId, Client>,
     resources: BTreeMap<String, Resource>,
     pub(super) providers: Vec<ProviderSettings>,
@@ -103,6 +104,9 @@ impl<'o> Reader<'o> {
         let decision_log = file.optional_or("decision_log", DecisionLog::DEFAULT, |value| {
             value.table(|table| self.decision_log(table))
         });
+        let keys = file.optional("keys", |value| {
+            value.table(|table| self.key_settings(table))
+        });
         let clients = file.required("client", |value| self.clients(value));
         let resources =
             file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
@@ -113,6 +117,7 @@ impl<'o> Reader<'o> {
             private_hosts: private_hosts?,
             log: log?,
             decision_log: decision_log?,
+            keys: keys?.unwrap_or_default(),
             clients: clients?,
             resources: resources?,
             providers: providers?,
@@ -230,6 +235,7 @@ impl Written {
             listen: self.server.listen,
             private_listen: self.server.private_listen,
             data_dir: self.server.data_dir,
+            keys: self.keys,
             workers: self.server.workers,
             drain_delay: self.server.drain_delay,
             log: self.log,

@@ -205,6 +205,14 @@ fn shipped_around(text: &str) -> Fake {
         .with_file("/etc/c/secrets/microsoft", "2\n")
         .with_file("/etc/c/secrets/entra", "3\n")
         .with_file("/etc/c/secrets/github", "4\n")
+        .with_file(
+            "/etc/c/secrets/master",
+            "a master secret of 32 characters, or more\n",
+        )
+        .with_file(
+            "/etc/c/secrets/master.old",
+            "the one before, of 32 characters, or more",
+        )
         .with_variable("KEYCLOAK_CLIENT_SECRET", "5")
 }
 
@@ -376,6 +384,48 @@ fn a_secret_that_stands_in_the_file_is_refused_and_never_printed() {
     ] {
         assert!(!printed.contains(secret), "{printed}");
     }
+}
+
+#[test]
+fn keys_are_replaced_every_ninety_days_unless_it_says_otherwise() {
+    let read = |section: &str| {
+        let outside = around(&format!("{GOOD}[keys]\n{section}"));
+        let master = "a master secret of 32 characters, or more";
+        let loaded = load_from(&outside.with_file("/etc/c/master", master));
+        let keys = loaded.unwrap_or_else(|told| panic!("{told}")).keys;
+        let days = keys.rotate_every.map(|every| every.as_hours() / 24);
+        let secrets = keys.secrets;
+        (days, secrets.current.is_some(), secrets.previous.is_some())
+    };
+    let master = "master_secret = { file = \"master\" }";
+    assert_eq!(read(""), (Some(90), false, false));
+    assert_eq!(read("rotate = \"never\""), (None, false, false));
+    assert_eq!(read("rotate_every_days = 2"), (Some(2), false, false));
+    assert_eq!(read(master), (Some(90), true, false));
+    assert_eq!(read(&format!("previous_{master}")), (Some(90), false, true));
+}
+
+#[test]
+fn nonsense_about_keys_is_refused() {
+    let check = |section: &str, expected: &str| {
+        let outside = around(&format!("{GOOD}[keys]\n{section}\n"));
+        let line = GOOD.lines().count() + 2;
+        let expected = format!("c.toml:{}", expected.replace("LINE", &line.to_string()));
+        check_around(&outside.with_file("/etc/c/short", "hunter2"), &[&expected]);
+    };
+    check(
+        "rotate_every_days = 1",
+        "LINE:21: `keys.rotate_every_days`: expected a whole number from 2 to 3650, found 1",
+    );
+    check(
+        "rotate = \"always\"",
+        "LINE:10: `keys.rotate`: expected one of `never`, found `always`",
+    );
+    check(
+        "master_secret = { file = \"short\" }",
+        "LINE:1: `keys.master_secret`: the secret is shorter than 32 characters, and could be guessed by \
+         whoever has a copy of the store; `openssl rand -base64 32` makes one",
+    );
 }
 
 #[test]

@@ -4,13 +4,14 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
 use countersign::config::Installation;
 use countersign_core::calendar::Due;
 use countersign_core::{AccountId, Level, Policy};
-use countersign_server::CalendarKey;
+use countersign_server::{CalendarKey, Clock, SystemClock, Vault};
 use countersign_store::{
     Account, EmailAddress, Embedded, RegistryAccount, RegistryAccountName, Store,
 };
@@ -35,7 +36,7 @@ pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
     };
-    match shown(show, &installation) {
+    match shown(show, installation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(format_args!("{error:#}"));
@@ -44,13 +45,14 @@ pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
     }
 }
 
-fn shown(show: &ShowArguments, installation: &Installation) -> Result<()> {
-    let store = Embedded::open_to_look(&installation.data_dir)?;
+fn shown(show: &ShowArguments, installation: Installation) -> Result<()> {
+    let store = Arc::new(Embedded::open_to_look(&installation.data_dir)?);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (account, registry) = runtime
-        .block_on(find(&store, &show.account))?
+        .block_on(find(store.as_ref(), &show.account))?
         .ok_or_else(|| anyhow!("there is no account `{}`", show.account))?;
-    let key = runtime.block_on(CalendarKey::find(&store))?;
+    let vault = Vault::new(store, installation.keys.secrets);
+    let key = runtime.block_on(CalendarKey::find(&vault, SystemClock.now()))?;
     let day = day(account.as_ref(), key.as_ref(), &installation.policy.policy);
     let known = Known {
         must_show_mfa: day,
