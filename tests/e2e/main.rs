@@ -4,6 +4,7 @@ mod api;
 mod attacks;
 mod cases;
 mod clients;
+mod conformance;
 mod downstream;
 mod keys;
 mod process;
