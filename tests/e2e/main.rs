@@ -10,6 +10,7 @@ mod keys;
 mod process;
 mod reminder;
 mod screen;
+mod sessions;
 mod sign_in;
 mod tokens;
 mod upstream;

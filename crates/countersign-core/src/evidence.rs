@@ -26,6 +26,10 @@ pub struct Evidence {
     /// Whether the person is a guest in that tenant (Entra's `acct` and `idp`).
     #[serde(default, skip_serializing_if = "Claim::is_absent")]
     pub membership: Claim<Membership>,
+    /// The provider's own name of its session (`sid`), by which it tells us of its end
+    /// (OpenID Connect Back-Channel Logout 2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_session: Option<String>,
     /// When Countersign itself verified this evidence. Never emitted as `auth_time`.
     pub verified_at: Timestamp,
 }

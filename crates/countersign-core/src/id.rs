@@ -144,12 +144,10 @@ impl SessionId {
     pub fn of(attempt: &AttemptId) -> Self {
         Self(format!("sess_{attempt}"))
     }
-}
 
-impl GrantId {
-    /// The grant that the code of this attempt stands for.
-    pub fn of(attempt: &AttemptId) -> Self {
-        Self(format!("grant_{attempt}"))
+    /// What this session's codes begin with, so that whoever has one knows where to look for it.
+    pub fn code_prefix(&self) -> &str {
+        self.0.trim_start_matches("sess_")
     }
 }
 

@@ -66,6 +66,8 @@ impl From<LineVersion> for u8 {
 pub enum Occasion {
     /// A person came back from a provider.
     SignIn,
+    /// A person who is signed in came from another client, or for more.
+    SingleSignOn,
     /// A client asked for tokens with a code.
     Token,
     /// A client asked for tokens with a refresh token.

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::Due;
 use crate::{
-    AccountFacts, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts, Identity,
-    Login, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy, Scope, StepUp,
-    TenantId, Verdict, decide,
+    AccountFacts, AccountId, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts,
+    Identity, Login, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy, Scope,
+    StepUp, TenantId, Verdict, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -57,6 +57,9 @@ pub struct Request {
     /// The S256 challenge (RFC 7636).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_challenge: Option<String>,
+    /// The account that the client means (`id_token_hint`): nobody else may answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<AccountId>,
     /// What it demands beyond the policy.
     #[serde(default)]
     pub demands: Demands,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 pub use evidence::EmailTrust;
-pub(crate) use evidence::auth_time;
+pub(crate) use evidence::{auth_time, session_name};
 
 use crate::cache::Cached;
 use crate::http::{Http, Reach};

@@ -40,6 +40,9 @@ pub(crate) enum Problem {
     AttemptMissing,
     AttemptExpired,
     TooLarge,
+    PostLogoutRedirectUri,
+    FormExpired,
+    SignedOut,
     Unavailable,
 }
 
@@ -64,6 +67,8 @@ pub(crate) enum Why {
     LegPassed,
     /// The person was sent back for what was missing, and cancelled there.
     StepUpDeclined,
+    /// Somebody else signed in than the client meant (`id_token_hint`).
+    OtherAccount,
     /// The store does not answer.
     Store(StoreError),
 }
@@ -237,6 +242,7 @@ impl Why {
             Self::AttemptSpent => "attempt-spent",
             Self::LegPassed => "leg-passed",
             Self::StepUpDeclined => "step-up-declined",
+            Self::OtherAccount => "other-account",
             Self::Store(_) => "store-unavailable",
         }
     }
@@ -263,6 +269,8 @@ impl Why {
                 | ProviderError::IdToken(_) => "server_error",
             },
             Self::AttemptSpent | Self::LegPassed | Self::StepUpDeclined => "access_denied",
+            // Core 3.1.2.1: an error such as this, where another is logged in by the request.
+            Self::OtherAccount => "login_required",
             Self::Store(_) => "temporarily_unavailable",
         }
     }
@@ -286,6 +294,7 @@ impl Why {
             Self::AttemptSpent => "the attempt was spent before".to_owned(),
             Self::LegPassed => "the answer is of an earlier leg".to_owned(),
             Self::StepUpDeclined => "the person cancelled the step-up".to_owned(),
+            Self::OtherAccount => "the client meant another account".to_owned(),
             Self::Store(error) => error.to_string(),
         }
     }
@@ -298,6 +307,7 @@ impl Why {
             | Self::AttemptSpent
             | Self::LegPassed
             | Self::StepUpDeclined
+            | Self::OtherAccount
             | Self::Store(_) => None,
         }
     }
@@ -310,6 +320,7 @@ impl Why {
             | Self::AttemptSpent
             | Self::LegPassed
             | Self::StepUpDeclined
+            | Self::OtherAccount
             | Self::Store(_) => None,
         }
     }
@@ -336,6 +347,9 @@ impl Problem {
             Self::AttemptMissing => "attempt-missing",
             Self::AttemptExpired => "attempt-expired",
             Self::TooLarge => "request-too-large",
+            Self::PostLogoutRedirectUri => "post-logout-redirect-uri-not-registered",
+            Self::FormExpired => "form-expired",
+            Self::SignedOut => "signed-out",
             Self::Unavailable => "store-unavailable",
         }
     }
@@ -346,7 +360,10 @@ impl Problem {
             | Self::RedirectUri
             | Self::BadRequest(_)
             | Self::AttemptMissing
-            | Self::AttemptExpired => StatusCode::BAD_REQUEST,
+            | Self::AttemptExpired
+            | Self::PostLogoutRedirectUri
+            | Self::FormExpired
+            | Self::SignedOut => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -393,7 +410,8 @@ fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpRespons
             cause: Cause::Request,
             ..
         })
-        | Why::Provider(ProviderError::Unmet) => web::see_other(&back_to_client(failure, context)),
+        | Why::Provider(ProviderError::Unmet)
+        | Why::OtherAccount => web::see_other(&back_to_client(failure, context)),
         Why::Refused(_)
         | Why::Provider(_)
         | Why::AttemptSpent
@@ -521,6 +539,9 @@ mod tests {
             Problem::AttemptMissing,
             Problem::AttemptExpired,
             Problem::TooLarge,
+            Problem::PostLogoutRedirectUri,
+            Problem::FormExpired,
+            Problem::SignedOut,
             Problem::Unavailable,
         ];
         let providers = [
@@ -551,7 +572,15 @@ mod tests {
             .map(|reason| reason.code())
             .chain(problems.iter().map(|problem| problem.code()))
             .chain(providers.iter().map(ProviderError::code))
-            .chain([Why::AttemptSpent, Why::LegPassed, Why::StepUpDeclined].map(|why| why.code()))
+            .chain(
+                [
+                    Why::AttemptSpent,
+                    Why::LegPassed,
+                    Why::StepUpDeclined,
+                    Why::OtherAccount,
+                ]
+                .map(|why| why.code()),
+            )
             .chain(api.iter().map(ApiError::code))
             .chain([pages::REMINDED]);
         for code in codes {

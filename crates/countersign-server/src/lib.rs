@@ -21,6 +21,7 @@ mod private;
 mod probe;
 mod seal;
 mod secret;
+mod session;
 mod settings;
 mod sign_in;
 mod token;

@@ -53,6 +53,7 @@ fn document(broker: &Broker) -> Value {
         "token_endpoint": settings.endpoint("/token"),
         "introspection_endpoint": settings.endpoint("/introspect"),
         "revocation_endpoint": settings.endpoint("/revoke"),
+        "end_session_endpoint": settings.endpoint("/logout"),
         "userinfo_endpoint": settings.endpoint("/userinfo"),
         "jwks_uri": settings.endpoint("/jwks.json"),
         "scopes_supported": scopes.collect::<Vec<_>>(),

@@ -43,6 +43,7 @@ struct Counters {
     token_requests_refused: Family<Refusal, Counter>,
     exceptions_used: Family<Waiver, Counter>,
     refresh_tokens_reused: Family<Issue, Counter>,
+    single_sign_ons: Family<Issue, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -164,6 +165,15 @@ impl Metrics {
             .inc();
     }
 
+    /// A client got a code from a session that was there already.
+    pub(crate) fn single_sign_on(&self, client: &ClientId) {
+        let client = client.to_string();
+        self.counters
+            .single_sign_ons
+            .get_or_create(&Issue { client })
+            .inc();
+    }
+
     /// A decision rests on this exception of the policy.
     pub(crate) fn exception_used(&self, exception: &ExceptionName) {
         let exception = exception.to_string();
@@ -202,6 +212,7 @@ impl Counters {
             token_requests_refused: Family::default(),
             exceptions_used: Family::default(),
             refresh_tokens_reused: Family::default(),
+            single_sign_ons: Family::default(),
         }
     }
 
@@ -245,6 +256,11 @@ impl Counters {
             "refresh_tokens_reused",
             "Refresh tokens that came twice, and so ended their grant",
             self.refresh_tokens_reused.clone(),
+        );
+        registry.register(
+            "single_sign_ons",
+            "Codes from a session that was there already, by client",
+            self.single_sign_ons.clone(),
         );
     }
 }

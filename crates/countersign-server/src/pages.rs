@@ -2,6 +2,7 @@
 
 mod advice;
 mod day;
+mod sessions;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,6 +16,7 @@ use url::Url;
 
 use advice::{Advice, for_operator};
 use day::{Day, since};
+pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 
 use crate::Broker;
 use crate::error::{self, Problem, SignInFailure, Why};
@@ -307,6 +309,7 @@ impl Best {
             | Why::Provider(_)
             | Why::LegPassed
             | Why::StepUpDeclined
+            | Why::OtherAccount
             | Why::Store(_) => Self::Retry,
         }
     }
@@ -380,6 +383,18 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Request too large",
             "The registry’s request is larger than a sign-in may be. Tell its operators.",
         ),
+        Problem::PostLogoutRedirectUri => (
+            "Unknown return address",
+            "The site that sent you here to sign out asked to bring you back to an address that is not registered for it. You are still signed in; the page “/session” here lets you sign out. Tell the registry’s operators.",
+        ),
+        Problem::FormExpired => (
+            "Page out of date",
+            "The page that you pressed a button on was open for too long, or you have signed in anew since. Go back, load it again, and try once more.",
+        ),
+        Problem::SignedOut => (
+            "You are not signed in",
+            "Your session has ended already. Sign in at a registry to begin a new one.",
+        ),
         Problem::Unavailable => (
             "Not available",
             "The sign-in service can't work at the moment. Try again in a minute.",
@@ -394,12 +409,17 @@ fn for_registry(problem: Problem) -> Option<String> {
         Problem::RedirectUri => {
             Some("The request’s “redirect_uri” must be a configured one, to the letter.".to_owned())
         }
+        Problem::PostLogoutRedirectUri => Some(
+            "The request’s “post_logout_redirect_uri” must be one of the client’s “post_logout_redirect_uris”, to the letter, and “id_token_hint” or “client_id” must say which client it is.".to_owned(),
+        ),
         Problem::BadRequest(detail) => Some(format!("What is wrong: {detail}.")),
         Problem::TooLarge => Some("“state” and “scope” are to be shorter.".to_owned()),
         Problem::NotFound
         | Problem::UnknownProvider
         | Problem::AttemptMissing
         | Problem::AttemptExpired
+        | Problem::FormExpired
+        | Problem::SignedOut
         | Problem::Unavailable => None,
     }
 }
@@ -422,6 +442,10 @@ fn explain(failure: &SignInFailure, provider: &str) -> (&'static str, String) {
             format!(
                 "{provider} was asked for multi-factor authentication, and the sign-in was cancelled there."
             ),
+        ),
+        Why::OtherAccount => (
+            "Another account",
+            "You signed in with another account than the registry asked for.".to_owned(),
         ),
         Why::LegPassed => (
             "This step is over",

@@ -31,6 +31,10 @@ pub(crate) enum Purpose {
     Attempt,
     /// A provider's verified answer, between the POST of a `form_post` and the GET that follows.
     Evidence,
+    /// The session that a browser has.
+    Session,
+    /// What a form of ours does, so that no other site can send it.
+    Form,
     /// A refresh token, in its client's hands.
     RefreshToken,
 }
@@ -40,6 +44,8 @@ impl Purpose {
         match self {
             Self::Attempt => "attempt",
             Self::Evidence => "evidence",
+            Self::Session => "session",
+            Self::Form => "form",
             Self::RefreshToken => "refresh-token",
         }
     }
@@ -157,7 +163,9 @@ impl Read {
 
     fn keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
-            Purpose::Attempt | Purpose::Evidence => &self.for_cookies,
+            Purpose::Attempt | Purpose::Evidence | Purpose::Session | Purpose::Form => {
+                &self.for_cookies
+            }
             Purpose::RefreshToken => &self.for_refresh_tokens,
         }
     }

@@ -38,6 +38,9 @@ pub struct Client {
     pub grants: BTreeSet<GrantType>,
     /// Whether it may vouch for e-mail addresses. Never true of a public one.
     pub may_vouch: bool,
+    /// Where people may be sent after they have signed out, each compared exactly
+    /// (OpenID Connect RP-Initiated Logout 3.1).
+    pub post_logout_redirect_uris: Vec<String>,
 }
 
 /// What tokens are given for (RFC 7591 2, `grant_types`).
@@ -218,6 +221,7 @@ impl Client {
             resource: resource.into(),
             grants: BTreeSet::from([GrantType::AuthorizationCode]),
             may_vouch: false,
+            post_logout_redirect_uris: Vec::new(),
         }
     }
 
@@ -233,13 +237,32 @@ impl Client {
         let is_good = |uri: &&String| {
             Url::parse(uri).is_ok_and(|url| is_safe(&url) && url.fragment().is_none())
         };
-        match self.redirect_uris.iter().find(|uri| !is_good(uri)) {
+        let uris = self
+            .redirect_uris
+            .iter()
+            .chain(&self.post_logout_redirect_uris);
+        match uris.into_iter().find(|uri| !is_good(uri)) {
             None => Ok(()),
             Some(uri) => Err(SettingsError::RedirectUri {
                 client: id.clone(),
                 uri: uri.clone(),
             }),
         }
+    }
+
+    /// Whether only the client itself receives what is sent to `uri`. What listens on a loopback address
+    /// may be any program: there a person must be met (RFC 8252 8.6).
+    pub(crate) fn is_assured_at(&self, uri: &str) -> bool {
+        let is_local =
+            || Url::parse(uri).is_ok_and(|uri| countersign_providers::http::is_loopback(&uri));
+        !(matches!(self.authentication, ClientAuthentication::Public) && is_local())
+    }
+
+    /// Whether `uri` is registered for the way back after a sign-out, to the letter.
+    pub(crate) fn allows_post_logout_redirect(&self, uri: &str) -> bool {
+        self.post_logout_redirect_uris
+            .iter()
+            .any(|registered| registered == uri)
     }
 
     /// Whether `uri` is registered: to the letter, but for the port of a loopback address

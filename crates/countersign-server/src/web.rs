@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
+use actix_web::cookie::{self, Cookie, SameSite};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -20,7 +21,7 @@ use url::form_urlencoded;
 use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
-use crate::{Broker, PolicyInForce, api, metadata, pages, sign_in, token};
+use crate::{Broker, PolicyInForce, api, metadata, pages, session, sign_in, token};
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -67,6 +68,11 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/userinfo", web::post().to(token::user_info_by_form))
         .route("/introspect", web::post().to(token::introspect))
         .route("/revoke", web::post().to(token::revoke))
+        .route("/logout", read().to(session::logout))
+        .route("/logout", web::post().to(session::logout_by_form))
+        .route("/logout/confirm", web::post().to(session::logout_confirmed))
+        .route("/session", read().to(session::show))
+        .route("/session/end", web::post().to(session::end))
         .service(api::routes())
         // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))
@@ -213,6 +219,18 @@ impl<'a> Context<'a> {
         result.unwrap_or_else(|failure| error::answer(failure, self))
     }
 
+    /// Tells a browser that has posted a form to come again by GET, which carries every cookie.
+    pub(crate) fn again_by_get(&self, path: &str, form: &[u8]) -> HttpResponse {
+        match std::str::from_utf8(form) {
+            Ok(query) if query.bytes().all(|b| b.is_ascii_graphic()) => {
+                see_other(&self.broker.settings.endpoint(&format!("{path}?{query}")))
+            }
+            Ok(_) | Err(_) => self.answer(Err(Failure::Page(Problem::BadRequest(
+                "the form can't be read",
+            )))),
+        }
+    }
+
     /// The parameters of the query.
     pub(crate) fn query(&self) -> Parameters {
         Parameters::read(self.request.query_string().as_bytes())
@@ -230,6 +248,44 @@ impl<'a> Context<'a> {
             .filter_map(|pair| std::str::from_utf8(pair).ok())
             .filter_map(|pair| pair.strip_prefix(' ').unwrap_or(pair).split_once('='))
     }
+
+    /// The value of the one cookie of this name. Of two of one name, one was planted.
+    pub(crate) fn only_cookie(&self, name: &str) -> Option<&str> {
+        let mut sent = self.cookies().filter(|(found, _)| *found == name);
+        match (sent.next(), sent.next()) {
+            (Some((_, value)), None) => Some(value),
+            (_, _) => None,
+        }
+    }
+}
+
+/// A cookie for this very host that no script reads. Without a lifetime it ends with the browser.
+pub(crate) fn cookie(
+    name: String,
+    value: String,
+    lifetime: Option<cookie::time::Duration>,
+) -> Cookie<'static> {
+    let mut cookie = Cookie::build(name, value)
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .finish();
+    cookie.set_max_age(lifetime);
+    cookie
+}
+
+/// Adds cookies to an answer.
+pub(crate) fn with_cookies(
+    mut answer: HttpResponse,
+    cookies: impl IntoIterator<Item = Cookie<'static>>,
+) -> Result<HttpResponse, Failure> {
+    for cookie in cookies {
+        answer
+            .add_cookie(&cookie)
+            .map_err(|_| Failure::Page(Problem::BadRequest("a cookie can't be set")))?;
+    }
+    Ok(answer)
 }
 
 /// A decision, for the decision log.

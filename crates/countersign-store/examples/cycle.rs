@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn log_in(store: &Embedded, opening: Opening) -> Result<(), StoreError> {
     let code = CodeDigest {
-        owner: opening.attempt.clone(),
+        session: opening.session.id.clone(),
         digest: opening.code_digest,
     };
     store.open_session(opening, at(0)).await?;

@@ -16,9 +16,9 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Code, CodeDigest, EmailAddress, Grace, Grant, IssuedToken, KeyMaterial, Once, Opening,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey,
-    TakenCode, Version, VouchedEmail,
+    Account, Code, CodeDigest, EmailAddress, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial,
+    LogoutNotice, Once, Opening, ProviderSession, RegistryAccount, RegistryAccountName, Rotated,
+    Seen, Session, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -41,6 +41,14 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     an_attempt_is_spent_once_and_the_second_writes_nothing(make().await).await;
     of_many_openings_of_one_attempt_one_is_written(make().await).await;
     a_spent_attempt_outlives_its_session(make().await).await;
+    a_session_is_handed_to_further_clients(make().await).await;
+    a_replay_of_a_further_code_ends_the_session(make().await).await;
+    a_session_that_has_ended_is_handed_to_nobody(make().await).await;
+    sessions_are_found_by_whose_they_are(make().await).await;
+    sessions_are_found_by_what_they_rest_on(make().await).await;
+    the_end_of_a_session_is_to_be_told_to_each_of_its_clients(make().await).await;
+    of_many_who_take_a_notice_one_gets_it(make().await).await;
+    a_notice_is_due_again_until_it_is_settled(make().await).await;
     a_grant_lives_with_its_session_until_it_is_ended(make().await).await;
     each_refresh_token_is_good_once(make().await).await;
     a_refresh_token_of_the_future_ends_the_grant(make().await).await;
@@ -116,7 +124,7 @@ async fn a_replay_ends_its_session_however_late(store: Arc<dyn Store>) {
 async fn a_wrong_digest_spends_nothing_and_ends_nothing(store: Arc<dyn Store>) {
     store.open_session(opening(1), at(0)).await.unwrap();
     let guess = CodeDigest {
-        owner: attempt(1),
+        session: session_id(1),
         digest: digest(2),
     };
     let taken = store.take_code(&guess, at(1)).await.unwrap();
@@ -138,7 +146,7 @@ async fn a_code_lasts_until_its_expiry_and_no_longer(store: Arc<dyn Store>) {
 
 async fn a_code_of_an_ended_session_is_unknown(store: Arc<dyn Store>) {
     store.open_session(opening(1), at(0)).await.unwrap();
-    store.end_session(&session_id(1)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
     assert_eq!(take(&store, 1, 1).await, TakenCode::Unknown);
 
     let mut short = opening(2);
@@ -154,10 +162,10 @@ async fn a_session_lasts_until_its_expiry_or_its_end(store: Arc<dyn Store>) {
     assert_eq!(found.unwrap(), Some(opening.session));
     assert!(!lives(&store, 1, SESSION).await);
     assert!(!lives(&store, 2, 0).await);
-    store.end_session(&session_id(1)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
     assert!(!lives(&store, 1, 1).await);
-    store.end_session(&session_id(1)).await.unwrap();
-    store.end_session(&session_id(2)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
+    store.end_session(&session_id(2), at(1)).await.unwrap();
 }
 
 async fn an_attempt_is_spent_once_and_the_second_writes_nothing(store: Arc<dyn Store>) {
@@ -169,7 +177,7 @@ async fn an_attempt_is_spent_once_and_the_second_writes_nothing(store: Arc<dyn S
     let refused = store.open_session(second.clone(), at(1)).await;
     assert!(matches!(refused, Err(StoreError::AttemptSpent)));
     let code = CodeDigest {
-        owner: attempt(1),
+        session: session_id(1),
         digest: second.code_digest,
     };
     let taken = store.take_code(&code, at(1)).await.unwrap();
@@ -201,10 +209,199 @@ async fn a_spent_attempt_outlives_its_session(store: Arc<dyn Store>) {
     let mut short = opening(1);
     short.session.expires_at = at(30);
     store.open_session(short, at(0)).await.unwrap();
-    store.end_session(&session_id(1)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
     store.sweep(at(ATTEMPT - 1)).await.unwrap();
     let again = store.open_session(opening(1), at(ATTEMPT - 1)).await;
     assert!(matches!(again, Err(StoreError::AttemptSpent)));
+}
+
+/// One more code of the first session: the `n`th.
+fn further(n: u8, client: &str, second: i64) -> FurtherCode {
+    FurtherCode {
+        digest: CodeDigest {
+            session: session_id(1),
+            digest: digest(n),
+        },
+        code: Code {
+            client: client_id(client),
+            expires_at: at(second + CODE),
+            ..code(n)
+        },
+        idle_until: at(second + 600),
+    }
+}
+
+async fn take_further(store: &Arc<dyn Store>, n: u8, second: i64) -> TakenCode {
+    let code = CodeDigest {
+        session: session_id(1),
+        digest: digest(n),
+    };
+    store.take_code(&code, at(second)).await.unwrap()
+}
+
+async fn a_session_is_handed_to_further_clients(store: Arc<dyn Store>) {
+    let opening = Opening {
+        idle_until: at(600),
+        ..opening(1)
+    };
+    store.open_session(opening.clone(), at(0)).await.unwrap();
+    let (second, third) = (further(2, "second", 500), further(3, "third", 500));
+    assert!(store.hand_over(second.clone(), at(500)).await.unwrap());
+    assert!(store.hand_over(third, at(500)).await.unwrap());
+    let fresh = TakenCode::Fresh {
+        code: Box::new(second.code),
+        session: Box::new(opening.session),
+    };
+    assert_eq!(take_further(&store, 2, 501).await, fresh);
+    let late = take_further(&store, 3, 500 + CODE).await;
+    assert_eq!(late, TakenCode::Unknown, "the code had expired");
+    assert!(lives(&store, 1, 1099).await, "handing over keeps in use");
+    assert!(!lives(&store, 1, 1100).await);
+    let last = further(4, "second", SESSION - 10);
+    assert!(!store.hand_over(last, at(SESSION - 10)).await.unwrap());
+}
+
+async fn a_replay_of_a_further_code_ends_the_session(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store
+        .hand_over(further(2, "second", 1), at(1))
+        .await
+        .unwrap();
+    assert!(is_fresh(&take_further(&store, 2, 2).await));
+    assert!(lives(&store, 1, 3).await);
+    store.sweep(at(SESSION - 1)).await.unwrap();
+    let second = 1 + 599;
+    assert_eq!(take_further(&store, 2, second).await, TakenCode::Replayed);
+    assert!(!lives(&store, 1, second).await);
+    assert_eq!(
+        take(&store, 1, 3).await,
+        TakenCode::Unknown,
+        "its other code lived on"
+    );
+}
+
+async fn a_session_that_has_ended_is_handed_to_nobody(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
+    assert!(
+        !store
+            .hand_over(further(2, "second", 2), at(2))
+            .await
+            .unwrap()
+    );
+    assert_eq!(take_further(&store, 2, 3).await, TakenCode::Unknown);
+}
+
+async fn sessions_are_found_by_whose_they_are(store: Arc<dyn Store>) {
+    for n in 1..=3 {
+        let mut opening = opening(n);
+        opening.session.account = account_id(n.min(2));
+        opening.idle_until = at(600);
+        store.open_session(opening, at(0)).await.unwrap();
+    }
+    store
+        .hand_over(further(9, "another", 10), at(10))
+        .await
+        .unwrap();
+    let listed = async |account, second| {
+        let found = store.sessions_of(&account_id(account), at(second)).await;
+        let found = found.unwrap().into_iter();
+        found
+            .map(|one| (one.session.id, one.clients.len(), one.ends_at))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(1, 10).await, [(session_id(1), 2, at(610))]);
+    let both = [(session_id(3), 1, at(600)), (session_id(2), 1, at(600))];
+    assert_eq!(listed(2, 599).await, both);
+    store.end_session(&session_id(3), at(11)).await.unwrap();
+    assert_eq!(listed(2, 12).await, both[1..]);
+    assert_eq!(listed(2, 600).await, []);
+    assert_eq!(listed(3, 1).await, []);
+}
+
+async fn sessions_are_found_by_what_they_rest_on(store: Arc<dyn Store>) {
+    for n in 1..=3 {
+        let mut opening = opening(n);
+        opening.session.evidence.provider_session = (n < 3).then(|| "sid 1".to_owned());
+        store.open_session(opening, at(0)).await.unwrap();
+    }
+    let found = async |provider: &str, sid: &str| {
+        let of = ProviderSession {
+            provider: ProviderId::new(provider).unwrap(),
+            sid: sid.into(),
+        };
+        let found = store.sessions_resting_on(&of, at(1)).await.unwrap();
+        found.into_iter().map(|one| one.id).collect::<BTreeSet<_>>()
+    };
+    let both = BTreeSet::from([session_id(1), session_id(2)]);
+    assert_eq!(found("github", "sid 1").await, both);
+    assert!(found("github", "sid").await.is_empty());
+    assert!(found("gitlab", "sid 1").await.is_empty());
+    store.end_session(&session_id(1), at(1)).await.unwrap();
+    let other = BTreeSet::from([session_id(2)]);
+    assert_eq!(found("github", "sid 1").await, other);
+}
+
+async fn the_end_of_a_session_is_to_be_told_to_each_of_its_clients(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store
+        .hand_over(further(2, "second", 1), at(1))
+        .await
+        .unwrap();
+    store
+        .hand_over(further(3, "second", 1), at(1))
+        .await
+        .unwrap();
+    assert!(notices(&store, 2).await.is_empty(), "it lives");
+    store.end_session(&session_id(1), at(2)).await.unwrap();
+    store.end_session(&session_id(1), at(3)).await.unwrap();
+    let notice = |client| LogoutNotice {
+        session: session_id(1),
+        client: client_id(client),
+        account: account_id(1),
+        tries: 1,
+    };
+    let mut told = notices(&store, 3).await;
+    told.sort_by(|one, two| one.client.cmp(&two.client));
+    assert_eq!(told, [notice("registry"), notice("second")]);
+}
+
+async fn of_many_who_take_a_notice_one_gets_it(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
+    let taken = race(
+        &store,
+        |store, _| async move { notices(&store, 2).await.len() },
+    )
+    .await;
+    assert_eq!(taken.into_iter().sum::<usize>(), 1);
+}
+
+async fn a_notice_is_due_again_until_it_is_settled(store: Arc<dyn Store>) {
+    store.open_session(opening(1), at(0)).await.unwrap();
+    // A replay ends it as well.
+    take(&store, 1, 1).await;
+    take(&store, 1, 1).await;
+    let tries = async |second| {
+        let taken = notices(&store, second).await.into_iter();
+        taken.map(|notice| notice.tries).collect::<Vec<_>>()
+    };
+    assert_eq!(tries(1).await, [1]);
+    assert_eq!(tries(60).await, [0; 0], "somebody is at it");
+    let taken = notices(&store, 61).await;
+    assert_eq!(taken[0].tries, 2);
+    store.postpone_notice(&taken[0], at(500)).await.unwrap();
+    assert_eq!(tries(499).await, [0; 0]);
+    store.sweep(at(499)).await.unwrap();
+    assert_eq!(tries(500).await, [3]);
+    store.settle_notice(&taken[0]).await.unwrap();
+    assert_eq!(tries(10_000).await, [0; 0]);
+}
+
+/// Takes what is due, for a minute.
+async fn notices(store: &Arc<dyn Store>, second: i64) -> Vec<LogoutNotice> {
+    let taken = store.take_notices(10, at(second + 60), at(second)).await;
+    taken.unwrap()
 }
 
 /// Longer than a race takes, and shorter than the session.
@@ -217,9 +414,9 @@ const GRACE: Grace = Grace {
 /// The `n`th grant, of the `n`th session.
 pub fn grant(n: u8) -> Grant {
     Grant {
-        id: GrantId::of(&attempt(n)),
+        id: GrantId::new(format!("grant_{n}")).expect("a grant"),
         session: session_id(n),
-        client: ClientId::new("registry").expect("a client"),
+        client: client_id("registry"),
         scopes: vec![Scope::new("openid").expect("a scope")],
         organization: None,
         acr_values: Vec::new(),
@@ -286,7 +483,7 @@ async fn each_refresh_token_is_good_once(store: Arc<dyn Store>) {
             Rotated::Next(number + 1)
         );
     }
-    store.end_session(&grant.session).await.unwrap();
+    store.end_session(&grant.session, at(1)).await.unwrap();
     assert_eq!(refresh(&store, 3, 401).await, Rotated::Unknown);
     assert!(!grant_lives(&store, 401).await);
 }
@@ -390,7 +587,7 @@ async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Sto
     store.end_grant(&grant.session, &grant.id).await.unwrap();
     assert!(!is_good(&of_grant, 3).await);
     assert!(is_good(&other, 3).await);
-    store.end_session(&grant.session).await.unwrap();
+    store.end_session(&grant.session, at(1)).await.unwrap();
     assert!(!is_good(&other, 4).await);
 }
 
@@ -794,16 +991,18 @@ fn session(n: u8) -> Session {
             claims: Claims::default(),
             profile: Profile::default(),
             membership: countersign_core::Claim::Absent,
+            provider_session: Some(format!("sid {n}")),
             verified_at: at(0),
         },
         opened_at: at(0),
         expires_at: at(SESSION),
+        earlier: Vec::new(),
     }
 }
 
 fn code(n: u8) -> Code {
     Code {
-        client: ClientId::new("registry").expect("a client"),
+        client: client_id("registry"),
         redirect_uri: format!("https://registry.example/callback?n={n}"),
         code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()),
         nonce: Some("n-0S6_WzA2Mj".into()),
@@ -812,6 +1011,10 @@ fn code(n: u8) -> Code {
         organization: None,
         expires_at: at(CODE),
     }
+}
+
+fn client_id(text: &str) -> ClientId {
+    ClientId::new(text).expect("a client")
 }
 
 fn attempt(n: u8) -> AttemptId {
@@ -844,7 +1047,7 @@ fn is_fresh(taken: &TakenCode) -> bool {
 /// Takes the `n`th code at that second.
 async fn take(store: &Arc<dyn Store>, n: u8, second: i64) -> TakenCode {
     let code = CodeDigest {
-        owner: attempt(n),
+        session: session_id(n),
         digest: digest(n),
     };
     store.take_code(&code, at(second)).await.unwrap()

@@ -23,8 +23,9 @@ pub use change::change_account;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
-    Account, Code, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
-    Rotated, Seen, Session, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Code, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rotated, Seen, Session, StoredKey,
+    TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
@@ -47,8 +48,46 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A live session, or `None` if it never was, has expired or was ended.
     async fn session(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, StoreError>;
 
-    /// Ends a session. Ending one that is not there is no error.
-    async fn end_session(&self, id: &SessionId) -> Result<(), StoreError>;
+    /// Keeps one more code of a live session, and the session in use. `false`, and nothing is written,
+    /// if the session has ended.
+    async fn hand_over(&self, further: FurtherCode, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// The live sessions of an account, the latest first. Of accounts with very many, the latest 100.
+    async fn sessions_of(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<LiveSession>, StoreError>;
+
+    /// The live sessions that rest on a provider's session, at most 100.
+    async fn sessions_resting_on(
+        &self,
+        provider_session: &ProviderSession,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError>;
+
+    /// Ends a session, and leaves a [`LogoutNotice`] for each client that it was handed to, due at once.
+    /// Ending one that is not there is no error. Notices are forgotten a day after the end.
+    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes notices that are due, the longest due first, and counts a try of each. They are due again at
+    /// `again`, unless [`Store::settle_notice`] comes before: of many callers at once, one gets each.
+    async fn take_notices(
+        &self,
+        limit: usize,
+        again: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<LogoutNotice>, StoreError>;
+
+    /// Makes a notice due at this time.
+    async fn postpone_notice(
+        &self,
+        notice: &LogoutNotice,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets a notice: it was delivered, or given up.
+    async fn settle_notice(&self, notice: &LogoutNotice) -> Result<(), StoreError>;
 
     /// Keeps a grant, whose first refresh token is number 0. [`StoreError::Conflict`] if it is there.
     async fn open_grant(&self, grant: Grant) -> Result<(), StoreError>;

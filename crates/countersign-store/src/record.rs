@@ -1,10 +1,11 @@
 //! The records, as values. How they are laid out on disk is each backend's own affair.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
-    Scope, SessionId, Stated,
+    ProviderId, Scope, SessionId, Stated,
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -94,6 +95,61 @@ pub struct Session {
     pub opened_at: Timestamp,
     /// When it ends, whatever happens.
     pub expires_at: Timestamp,
+    /// The sessions that this browser had before for the same account: each sign-in at the provider
+    /// begins a new one. They end together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<SessionId>,
+}
+
+/// A live session, and where it has led.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSession {
+    /// The session.
+    pub session: Session,
+    /// The clients that it was handed to.
+    pub clients: BTreeSet<ClientId>,
+    /// When it ends unless it is used before.
+    pub ends_at: Timestamp,
+}
+
+/// A session at a provider, by the provider's own name of it (`sid`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderSession {
+    /// The provider.
+    pub provider: ProviderId,
+    /// Its name of the session.
+    pub sid: String,
+}
+
+impl ProviderSession {
+    /// The provider's session behind this evidence, if it named one.
+    pub fn behind(evidence: &Evidence) -> Option<Self> {
+        let sid = evidence.provider_session.clone()?;
+        Some(Self {
+            provider: evidence.provider.clone(),
+            sid,
+        })
+    }
+}
+
+impl fmt::Display for ProviderSession {
+    /// One unambiguous line, the key under which sessions are found: the name of a provider has no space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.provider, self.sid)
+    }
+}
+
+/// A client that is to be told that a session has ended (OpenID Connect Back-Channel Logout).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogoutNotice {
+    /// The session.
+    pub session: SessionId,
+    /// The client.
+    pub client: ClientId,
+    /// Whose session it was.
+    pub account: AccountId,
+    /// How often it was tried, this time included.
+    pub tries: u32,
 }
 
 /// What a one-time code stands for, until its client takes it.
@@ -121,11 +177,11 @@ pub struct Code {
     pub expires_at: Timestamp,
 }
 
-/// A code as the store knows it: its owner, and the SHA-256 of its secret. The code itself is never kept.
+/// A code as the store knows it: its session, and the SHA-256 of its secret. The code itself is never kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeDigest {
-    /// The attempt that led to it.
-    pub owner: AttemptId,
+    /// The session that it hands over.
+    pub session: SessionId,
     /// SHA-256 of the code's secret part.
     pub digest: [u8; 32],
 }
@@ -145,6 +201,17 @@ pub struct Opening {
     pub code_digest: [u8; 32],
     /// What the code stands for.
     pub code: Code,
+}
+
+/// One more code of a session that is there already: it hands the session to one more client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherCode {
+    /// SHA-256 of the code's secret part, and the session.
+    pub digest: CodeDigest,
+    /// What it stands for.
+    pub code: Code,
+    /// When the session ends unless it is used again: see [`Grace::idle`].
+    pub idle_until: Timestamp,
 }
 
 /// What became of a code that was to be taken.
@@ -168,7 +235,7 @@ pub enum TakenCode {
 /// What it states of the login is kept from its beginning: no refresh may change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Its name; see [`GrantId::of`].
+    /// Its name.
     pub id: GrantId,
     /// The session that it is of.
     pub session: SessionId,

@@ -58,4 +58,4 @@ pub use error::Error;
 pub use keys::KeySet;
 #[cfg(feature = "fetch")]
 pub use verifier::Verifier;
-pub use verify::{Expectations, verify};
+pub use verify::{Expectations, danger_id_token_of_any_time, verify};

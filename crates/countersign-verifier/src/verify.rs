@@ -35,16 +35,7 @@ pub fn verify(
     expected: &Expectations,
     now_unix: i64,
 ) -> Result<AccessToken, Error> {
-    let segments = Segments::split(token)?;
-    let header = Header::read(segments.header)?;
-    let key = keys.find(&header.kid).ok_or(Error::UnknownKey)?;
-    key.verify(
-        header.algorithm,
-        segments.signed.as_bytes(),
-        &decode(segments.signature)?,
-    )?;
-
-    let payload = decode(segments.payload)?;
+    let payload = signed_payload(token, &ACCESS_TOKEN, keys)?;
     let conditions: Conditions = object(&payload).map_err(bad_claims)?;
     let claims: Claims = object(&payload).map_err(bad_claims)?;
     check_identifiers(&claims)?;
@@ -52,6 +43,34 @@ pub fn verify(
     expected.check_times(&claims, &conditions, now_unix)?;
     conditions.check_binding()?;
     Ok(AccessToken::new(claims, now_unix))
+}
+
+/// RFC 9068, section 4: `typ` must be one of these, so that an ID token, or any other JWT of the same
+/// issuer, is not taken for an access token.
+const ACCESS_TOKEN: [&str; 2] = ["at+jwt", "application/at+jwt"];
+/// What our ID tokens are of.
+const ID_TOKEN: [&str; 2] = ["JWT", "application/jwt"];
+
+/// The payload of an ID token that one of these keys signed. **Nothing else is checked**: not the issuer,
+/// the audience, or the time.
+///
+/// For the issuer itself: an `id_token_hint` may have expired, and says only whom a client means
+/// (OpenID Connect Core 3.1.2.1, RP-Initiated Logout 2).
+pub fn danger_id_token_of_any_time(token: &str, keys: &KeySet) -> Result<Vec<u8>, Error> {
+    signed_payload(token, &ID_TOKEN, keys)
+}
+
+/// The payload of a token of one of these types that one of these keys signed.
+fn signed_payload(token: &str, types: &[&str], keys: &KeySet) -> Result<Vec<u8>, Error> {
+    let segments = Segments::split(token)?;
+    let header = Header::read(segments.header, types)?;
+    let key = keys.find(&header.kid).ok_or(Error::UnknownKey)?;
+    key.verify(
+        header.algorithm,
+        segments.signed.as_bytes(),
+        &decode(segments.signature)?,
+    )?;
+    decode(segments.payload)
 }
 
 /// What a token must say to be accepted.
@@ -199,11 +218,11 @@ struct Header {
 }
 
 impl Header {
-    fn read(segment: &str) -> Result<Self, Error> {
+    fn read(segment: &str, types: &[&str]) -> Result<Self, Error> {
         let raw: RawHeader = object(&decode(segment)?)
             .map_err(|_| Error::Malformed("its header is not the JSON object of a JWS"))?;
         raw.refuse_own_rules()?;
-        raw.refuse_other_types()?;
+        raw.refuse_other_types(types)?;
         let algorithm = Algorithm::named(&raw.alg).ok_or(Error::WrongAlgorithm)?;
         let kid = raw.kid.ok_or(Error::Malformed("its header has no `kid`"))?;
         if kid.chars().count() > MAX_KID_CHARS {
@@ -248,13 +267,10 @@ impl RawHeader {
         }
     }
 
-    /// RFC 9068, section 4: `typ` must be `at+jwt` or `application/at+jwt`, so that an ID token, or
-    /// any other JWT of the same issuer, is not taken for an access token.
-    fn refuse_other_types(&self) -> Result<(), Error> {
+    /// RFC 8725, section 3.11: one kind of token is never taken for another.
+    fn refuse_other_types(&self, types: &[&str]) -> Result<(), Error> {
         let typ = self.typ.as_deref().unwrap_or_default();
-        let known = ["at+jwt", "application/at+jwt"]
-            .iter()
-            .any(|t| typ.eq_ignore_ascii_case(t));
+        let known = types.iter().any(|t| typ.eq_ignore_ascii_case(t));
         if known { Ok(()) } else { Err(Error::WrongType) }
     }
 }

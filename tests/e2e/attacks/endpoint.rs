@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 16] = [
+const ROUTES: [(&str, &[&str]); 20] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -22,17 +22,24 @@ const ROUTES: [(&str, &[&str]); 16] = [
     ("/userinfo", &["GET", "POST"]),
     ("/introspect", &["POST"]),
     ("/revoke", &["POST"]),
+    ("/logout", &["GET", "HEAD", "POST"]),
+    ("/logout/confirm", &["POST"]),
+    ("/session", &["GET", "HEAD"]),
+    ("/session/end", &["POST"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 6] = [
+const TAKING_FORMS: [&str; 9] = [
     "/token",
     "/userinfo",
     "/introspect",
     "/revoke",
     "/authorize",
     "/callback/oidc",
+    "/logout",
+    "/logout/confirm",
+    "/session/end",
 ];
 
 const METHODS: [&str; 9] = [
@@ -116,6 +123,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
         "/userinfo",
         "/introspect",
         "/revoke",
+        "/logout",
         "/jwks.json",
     ];
     let attacked: BTreeSet<&str> = attacked.into();

@@ -36,7 +36,7 @@ async fn an_answer_counts_only_in_the_browser_that_asked() {
     );
     let page = attacker.get(&answer).await;
     assert!(has_code(&page), "nothing of that spent the attempt");
-    let unused = callback(&world, &mut attacker, &login).await;
+    let unused = callback(&world, &mut Browser::new(), &login).await;
     let crossed = with_parameter(&own, "code", Some(&parameter(&unused, "code")));
     let page = victim.get(&crossed).await;
     assert_refused(&page, "provider-refused", "another one's code");

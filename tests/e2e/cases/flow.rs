@@ -179,7 +179,9 @@ async fn who_has_signed_in_already_signs_in_again_to_the_same_account() {
     let cases = Cases::new().await;
     let mut browser = cases.fresh.clone();
     let first = cases.world.sign_in(&mut browser, &mia()).await.code();
-    let second = cases.world.sign_in(&mut browser, &mia()).await.code();
+    let from_session = cases.world.sign_in(&mut browser, &mia()).await.code();
+    let again = mia().with("prompt", "select_account");
+    let second = cases.world.sign_in(&mut browser, &again).await.code();
     assert_ne!(first.sent_with("code"), second.sent_with("code"));
     let location = second.location.clone().expect("a location");
     assert!(location.as_str().starts_with(BrokerSetup::REDIRECT_URI));
@@ -190,6 +192,12 @@ async fn who_has_signed_in_already_signs_in_again_to_the_same_account() {
         one.id()["sid"],
         two.id()["sid"],
         "each sign-in has its own session"
+    );
+    let shared = cases.world.redeem(&from_session).await;
+    assert_eq!(
+        shared.id()["sid"],
+        one.id()["sid"],
+        "the session answers for it"
     );
 }
 
@@ -214,17 +222,17 @@ async fn a_finished_sign_in_is_not_finished_again() {
 }
 
 #[actix_web::test]
-async fn nothing_is_served_where_a_sign_out_would_lead_elsewhere() {
+async fn a_sign_out_leads_nowhere_that_is_not_registered_for_it() {
     let cases = Cases::new().await;
-    for path in [
-        "/logout?post_logout_redirect_uri=https://evil.example",
-        "/logout?returnUrl=/account",
-        "/signout?rd=//evil.example",
-        "/admin",
+    for (path, status) in [
+        ("/logout?post_logout_redirect_uri=https://evil.example", 400),
+        ("/logout?returnUrl=/account", 200),
+        ("/signout?rd=//evil.example", 404),
+        ("/admin", 404),
     ] {
         let address = format!("{}{path}", cases.world.broker.issuer);
         let page = cases.fresh.clone().get(&url(&address)).await;
-        assert_eq!((page.status, &page.location), (404, &None), "{path}");
+        assert_eq!((page.status, &page.location), (status, &None), "{path}");
     }
 }
 

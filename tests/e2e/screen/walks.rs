@@ -16,6 +16,7 @@ async fn the_chooser_leads_to_every_kind_of_provider_and_on_to_the_registry() {
         ("github", "ann-mfa", "mfa-enrolled", "enrolment"),
         ("oidc", "ann-mfa", "mfa", "session"),
     ] {
+        stage.screen.forget_cookies().await;
         stage.screen.goto(&stage.request(&[])).await;
         assert_eq!(stage.screen.text("h1").await, "Sign in to Example Gallery");
         stage.choose(provider).await;
@@ -212,6 +213,7 @@ async fn the_reminder_leads_to_the_providers_settings_and_on_to_the_registry() {
         stage.screen.back().await;
         assert_eq!(stage.outcome().await, "page: attempt-missing", "{provider}");
         // Once a day: the next sign-in goes straight through.
+        stage.screen.forget_cookies().await;
         assert_eq!(
             stage.sign_in(provider, account).await,
             "registry: code",

@@ -54,6 +54,14 @@ pub struct NotIn {
     pub reason: Option<Reason>,
 }
 
+/// Whether a decision was on a session that was there already, and not on a login.
+fn is_from_a_session(occasion: Occasion) -> bool {
+    match occasion {
+        Occasion::SingleSignOn | Occasion::Refresh => true,
+        Occasion::SignIn | Occasion::Token => false,
+    }
+}
+
 /// The last decision of each account. Accounts are known by 64 bits of a hash of their id: that two
 /// among a million share one has a chance of one in thirty million.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,10 +71,10 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn add(&mut self, record: &Record, replayed: &Replayed) {
-        // Its login has told already what becomes of the account; and whose session can't be refreshed
+        // Its login has told already what becomes of the account; and whose session does not do any more
         // signs in again, which is not to be turned away.
         let is_told = replayed.change == Change::NotReached;
-        if is_told || record.occasion == Occasion::Refresh {
+        if is_told || is_from_a_session(record.occasion) {
             return;
         }
         let key = hash(&record.facts.account.id);

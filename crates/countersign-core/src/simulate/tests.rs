@@ -580,6 +580,7 @@ prop_compose! {
 fn any_occasion() -> impl Strategy<Value = Occasion> {
     prop_oneof![
         Just(Occasion::SignIn),
+        Just(Occasion::SingleSignOn),
         Just(Occasion::Token),
         Just(Occasion::Refresh)
     ]
@@ -589,7 +590,7 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
     let policy = policy(CALENDAR);
     let one = (any_facts(), any_occasion()).prop_map(move |(mut facts, occasion)| {
         match occasion {
-            Occasion::SignIn => {}
+            Occasion::SignIn | Occasion::SingleSignOn => {}
             // Nobody is there to be sent anywhere.
             Occasion::Token | Occasion::Refresh => facts.remedy = Remedy::Nothing,
         }

@@ -47,6 +47,7 @@ pub(crate) fn evidence(
             login_hint: login,
         },
         membership: Claim::Absent,
+        provider_session: None,
         verified_at: now,
     })
 }

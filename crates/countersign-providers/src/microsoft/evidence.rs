@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::tenancy::TenantToken;
 use crate::id_token::{IdToken, TokenFault};
-use crate::oidc::auth_time;
+use crate::oidc::{auth_time, session_name};
 use crate::{ProviderError, display_text};
 
 /// What the verified tokens of one login prove. `front` is there in the hybrid flow.
@@ -46,6 +46,9 @@ pub(crate) fn evidence(
         },
         profile: profile(&tokens, back.tid.is_consumers()),
         membership: membership(&tokens),
+        provider_session: agreed(&tokens, "sid")
+            .value()
+            .and_then(|sid| session_name(sid)),
         verified_at: now,
     })
 }

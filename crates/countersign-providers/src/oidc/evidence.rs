@@ -63,6 +63,7 @@ pub(crate) fn evidence(
             login_hint: login_hint.and_then(|hint| display_text(&hint, 256)),
         },
         membership: Claim::Absent,
+        provider_session: token.raw("sid").and_then(session_name),
         verified_at: now,
     }
 }
@@ -75,6 +76,17 @@ pub(crate) fn auth_time(token: &IdToken, now: Timestamp) -> Claim<Timestamp> {
         }
         other => other,
     }
+}
+
+/// The longest `sid` that is kept, in bytes.
+const LONGEST_SESSION_NAME: usize = 255;
+
+/// The provider's name of its session. One that can't be kept is as good as none: it decides nothing.
+pub(crate) fn session_name(sid: &Value) -> Option<String> {
+    let sid = sid.as_str()?;
+    let can_be_kept =
+        (1..=LONGEST_SESSION_NAME).contains(&sid.len()) && !sid.contains(char::is_control);
+    can_be_kept.then(|| sid.to_owned())
 }
 
 /// `email_verified` counts when it is the boolean `true` in the document that has the address.

@@ -41,6 +41,11 @@ impl Candidate {
         })
     }
 
+    /// The account's id, which it keeps.
+    pub(crate) fn id(&self) -> &AccountId {
+        &self.account.id
+    }
+
     /// What the policy decides by.
     pub(crate) fn facts(&self, context: &Context<'_>) -> AccountFacts {
         context.broker.calendar.facts(&self.account)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::seal::{Place, Purpose};
-use crate::web::Context;
+use crate::web::{Context, cookie};
 
 /// The prefix binds the cookie to this very host, to `/` and to a secure origin
 /// (draft-ietf-httpbis-rfc6265bis 4.1.3.2).
@@ -60,7 +60,7 @@ pub(crate) fn put(
     context: &Context<'_>,
 ) -> Result<Vec<Cookie<'static>>, Failure> {
     let (name, sealed) = seal(attempt, attempt, Purpose::Attempt, context)?;
-    let mut cookie = cookie(name.clone(), sealed, Duration::minutes(60));
+    let mut cookie = cookie(name.clone(), sealed, Some(Duration::minutes(60)));
     // A `form_post` is a cross-site POST, on which a Lax cookie does not travel.
     cookie.set_same_site(match attempt.visit.flow {
         Flow::Hybrid => SameSite::None,
@@ -110,7 +110,8 @@ pub(crate) fn put_evidence(
         let why = Why::Provider(ProviderError::Answer(fault));
         SignInFailure::failure(attempt.request.clone(), attempt.provider.clone(), why)
     })?;
-    Ok(cookie(name, sealed, Duration::seconds(lifetime.as_secs())))
+    let lifetime = Duration::seconds(lifetime.as_secs());
+    Ok(cookie(name, sealed, Some(lifetime)))
 }
 
 /// The verified answer that arrived for this very visit.
@@ -165,11 +166,7 @@ fn unseal<T: serde::de::DeserializeOwned>(
     context: &Context<'_>,
 ) -> Option<T> {
     let name = name(&attempt_of(state)?, purpose);
-    let mut sent = context.cookies().filter(|(found, _)| *found == name);
-    // Two cookies of one name: one of them was planted.
-    let (Some((_, sealed)), None) = (sent.next(), sent.next()) else {
-        return None;
-    };
+    let sealed = context.only_cookie(&name)?;
     let place = Place {
         name: &name,
         party: provider,
@@ -182,18 +179,8 @@ fn name(id: &AttemptId, purpose: Purpose) -> String {
     format!("{PREFIX}{}-{id}", purpose.as_str())
 }
 
-fn cookie(name: String, value: String, lifetime: Duration) -> Cookie<'static> {
-    Cookie::build(name, value)
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .max_age(lifetime)
-        .finish()
-}
-
 fn emptied(name: String) -> Cookie<'static> {
-    cookie(name, String::new(), Duration::ZERO)
+    cookie(name, String::new(), Some(Duration::ZERO))
 }
 
 /// Takes the oldest attempts away. Browsers send older cookies first (RFC 6265 5.4).

@@ -2,10 +2,11 @@
 
 use super::depart;
 use super::request::{self, Checked};
+use super::single_sign_on::{self, Suggestion, Turn};
 use crate::Broker;
-use crate::error::{Failure, Problem};
+use crate::error::Failure;
 use crate::pages::{self, ChooserPage};
-use crate::web::{Context, see_other};
+use crate::web::Context;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 /// GET: the request is in the query.
@@ -23,35 +24,37 @@ pub(crate) async fn authorize_by_form(
     broker: web::Data<Broker>,
 ) -> HttpResponse {
     let context = Context::new(&request, &broker);
-    match std::str::from_utf8(&form) {
-        Ok(query) if query.bytes().all(|b| b.is_ascii_graphic()) => {
-            see_other(&broker.settings.endpoint(&format!("/authorize?{query}")))
-        }
-        Ok(_) | Err(_) => context.answer(Err(Failure::Page(Problem::BadRequest(
-            "the form can't be read",
-        )))),
-    }
+    context.again_by_get("/authorize", &form)
 }
 
 async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = context.query();
     let checked = request::check(&parameters, context)?;
-    let providers = &context.broker.providers;
-    let only = providers.keys().next().filter(|_| providers.len() == 1);
-    match checked.provider.as_ref().or(only) {
-        Some(provider) => {
-            let provider = provider.clone();
-            depart::first(checked_departure(checked), &provider, context).await
-        }
-        None => Ok(pages::ok(&ChooserPage::new(&checked.request, context))),
+    match single_sign_on::answer(&checked, context).await? {
+        Turn::Answered(answer) => Ok(answer),
+        Turn::SignIn(suggested) => sign_in(checked, suggested, context).await,
     }
 }
 
-fn checked_departure(checked: Checked) -> depart::First {
-    depart::First {
+/// Sends the person to the provider that the request names, or that is the only one, or that their session
+/// is of; lets them choose where none is.
+async fn sign_in(
+    checked: Checked,
+    suggested: Option<Suggestion>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let providers = &context.broker.providers;
+    let only = providers.keys().next().filter(|_| providers.len() == 1);
+    let of_session = suggested.as_ref().map(|one| &one.provider);
+    let Some(provider) = checked.provider.as_ref().or(only).or(of_session).cloned() else {
+        return Ok(pages::ok(&ChooserPage::new(&checked.request, context)));
+    };
+    let person = suggested.filter(|one| one.provider == provider);
+    let first = depart::First {
         request: checked.request,
         tenant: checked.tenant,
-        login_hint: checked.login_hint,
+        login_hint: checked.login_hint.or(person.and_then(|one| one.login_hint)),
         account_choice: checked.account_choice,
-    }
+    };
+    depart::first(first, &provider, context).await
 }

@@ -10,12 +10,12 @@ use countersign_core::{Evidence, ProviderId};
 use countersign_providers::{Answer, ProviderError};
 
 use super::attempt_cookie::{self, Wait};
-use super::depart::{callback_url, upstream, with_cookies};
+use super::depart::{callback_url, upstream};
 use super::finish::finish;
 use super::reminder::Reminder;
 use crate::Broker;
 use crate::error::{Failure, Problem, SignInFailure, Why};
-use crate::web::{Context, Parameters, see_other};
+use crate::web::{Context, Parameters, see_other, with_cookies};
 
 /// How the answer arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Sending a person to a provider: for the first time, or once more for what was missing.
 
 use actix_web::HttpResponse;
-use actix_web::cookie::Cookie;
 use countersign_core::sign_in::{ATTEMPT_LIFETIME, Attempt, Leg, Request, SteppingUp, Visit};
 use countersign_core::{Ask, AttemptId, ProviderId, TenantId};
 use countersign_providers::{AccountChoice, Departure, Provider, ProviderError};
@@ -11,7 +10,7 @@ use super::attempt_cookie;
 use crate::edge::RandomText;
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::pages::{self, StepUpPage};
-use crate::web::{Context, see_other};
+use crate::web::{Context, see_other, with_cookies};
 
 /// A first departure.
 pub(crate) struct First {
@@ -125,19 +124,6 @@ pub(crate) fn upstream<'a>(
         .providers
         .get(provider)
         .ok_or(Failure::Page(Problem::UnknownProvider))
-}
-
-/// Adds cookies to an answer.
-pub(crate) fn with_cookies(
-    mut answer: HttpResponse,
-    cookies: impl IntoIterator<Item = Cookie<'static>>,
-) -> Result<HttpResponse, Failure> {
-    for cookie in cookies {
-        answer
-            .add_cookie(&cookie)
-            .map_err(|_| Failure::Page(Problem::BadRequest("a cookie can't be set")))?;
-    }
-    Ok(answer)
 }
 
 fn visit(id: &AttemptId, upstream: &Provider, ask: &Ask, context: &Context<'_>) -> Visit {

@@ -1,17 +1,17 @@
 //! What the decision says is done: the one place where a sign-in ends.
 
 use actix_web::HttpResponse;
-use aws_lc_rs::digest;
 use countersign_core::sign_in::{Attempt, Next, Request};
-use countersign_core::{AccountId, AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
-use countersign_store::{Code, Opening, Session, StoreError};
+use countersign_core::{AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
+use countersign_store::{Opening, Session, StoreError};
 
 use super::account::Candidate;
+use super::code::{self, NewCode};
 use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart};
-use crate::edge::RandomText;
 use crate::error::{Failure, SignInFailure, Why};
-use crate::web::{Context, Decided, client_redirect, see_other};
+use crate::session;
+use crate::web::{Context, Decided, with_cookies};
 
 /// Weighs the evidence and does what follows: a code, one more visit to the provider, or a page.
 pub(crate) async fn finish(
@@ -24,6 +24,9 @@ pub(crate) async fn finish(
     let remedy = depart::upstream(&attempt.provider, context)?.remedy();
     let found = Candidate::find(&evidence, context).await;
     let candidate = found.map_err(|error| ending.fail(Why::Store(error)))?;
+    if !ending.is_meant(&candidate) {
+        return Err(ending.fail(Why::OtherAccount));
+    }
     let facts = candidate.facts(context);
     let step = attempt
         .clone()
@@ -66,6 +69,12 @@ impl Ending {
         }
     }
 
+    /// Whether the client means this account, if it means one.
+    fn is_meant(&self, candidate: &Candidate) -> bool {
+        let subject = self.request.subject.as_ref();
+        subject.is_none_or(|subject| subject == candidate.id())
+    }
+
     fn fail(&self, why: Why) -> Failure {
         SignInFailure::failure(self.request.clone(), self.provider.clone(), why)
     }
@@ -81,8 +90,20 @@ impl Ending {
         let broker = context.broker;
         let account = candidate.remember(permit, &evidence, context).await;
         let account = account.map_err(|error| self.fail(Why::Store(error)))?;
-        let secret = broker.entropy.secret();
-        let opening = self.opening(account, &secret, evidence, context);
+        let earlier = session::earlier(&account, context).await;
+        let earlier = earlier.map_err(|error| self.fail(Why::Store(error)))?;
+        let id = SessionId::of(&self.id);
+        let new = NewCode::of(&id, context);
+        let session = Session {
+            id,
+            account,
+            evidence,
+            opened_at: context.now,
+            expires_at: context.now + context.policy().lifetimes().session,
+            earlier,
+        };
+        let cookie = session::put(&session.id, context)?;
+        let opening = self.opening(session, &new, context);
         match broker.store.open_session(opening, context.now).await {
             Ok(()) => {}
             Err(StoreError::AttemptSpent) => return Err(self.fail(Why::AttemptSpent)),
@@ -100,47 +121,19 @@ impl Ending {
             mfa_due = permit.mfa_due().map(tracing::field::display),
             "sign-in finished",
         );
-        let code = format!("{}.{secret}", self.id);
-        let mut parameters = vec![("code", code.as_str())];
-        parameters.extend(self.request.state.as_deref().map(|state| ("state", state)));
-        let issuer = broker.settings.issuer();
-        let location = client_redirect(&self.request.redirect_uri, &parameters, issuer);
-        depart::with_cookies(see_other(&location), attempt_cookie::remove(&self.id))
+        let answer = new.answer(&self.request, context);
+        let cookies = attempt_cookie::remove(&self.id).into_iter().chain([cookie]);
+        with_cookies(answer, cookies)
     }
 
-    fn opening(
-        &self,
-        account: AccountId,
-        secret: &str,
-        evidence: Evidence,
-        context: &Context<'_>,
-    ) -> Opening {
-        let lifetimes = context.policy().lifetimes();
-        let mut code_digest = [0; 32];
-        code_digest.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
-        let request = &self.request;
+    fn opening(&self, session: Session, new: &NewCode, context: &Context<'_>) -> Opening {
         Opening {
             attempt: self.id.clone(),
             attempt_remembered_until: self.expires_at,
-            session: Session {
-                id: SessionId::of(&self.id),
-                account,
-                evidence,
-                opened_at: context.now,
-                expires_at: context.now + lifetimes.session,
-            },
-            idle_until: context.now + lifetimes.session_idle,
-            code_digest,
-            code: Code {
-                client: request.client.clone(),
-                redirect_uri: request.redirect_uri.clone(),
-                code_challenge: request.code_challenge.clone(),
-                nonce: request.nonce.clone(),
-                scopes: request.scopes.iter().cloned().collect(),
-                organization: request.organization.clone(),
-                acr_values: request.demands.acr_values.clone(),
-                expires_at: context.now + lifetimes.code,
-            },
+            session,
+            idle_until: context.now + context.policy().lifetimes().session_idle,
+            code_digest: new.digest().digest,
+            code: code::stands_for(&self.request, context),
         }
     }
 }

@@ -13,12 +13,12 @@ use countersign_core::{Evidence, Permit};
 use super::account::Candidate;
 use super::attempt_cookie::{self, Wait};
 use super::callback::waiting;
-use super::depart::{upstream, with_cookies};
+use super::depart::upstream;
 use super::finish::finish;
 use crate::Broker;
 use crate::error::{Failure, SignInFailure, Why};
 use crate::pages::{self, ReminderPage};
-use crate::web::{Context, see_other};
+use crate::web::{Context, see_other, with_cookies};
 
 /// Whether a sign-in that may be finished is to lead to the reminder first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,13 @@
 use std::collections::BTreeSet;
 
 use countersign_core::sign_in::Request;
-use countersign_core::{Acr, ClientId, Demands, OrganizationId, ProviderId, Scope, TenantId};
+use countersign_core::{
+    AccountId, Acr, ClientId, Demands, OrganizationId, ProviderId, Scope, SessionId, TenantId,
+};
 use countersign_providers::AccountChoice;
+use countersign_verifier::danger_id_token_of_any_time;
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::error::{ClientError, Failure, Problem};
@@ -30,6 +34,18 @@ pub(crate) struct Checked {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) login_hint: Option<String>,
     pub(crate) account_choice: AccountChoice,
+    pub(crate) interaction: Interaction,
+}
+
+/// Whether the person is to be met (`prompt`, Core 3.1.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interaction {
+    /// `none`: no page may be shown, ours or a provider's.
+    Forbidden,
+    /// Where it is needed.
+    AsNeeded,
+    /// `login`, `select_account`: a session that is there does not answer.
+    Demanded,
 }
 
 /// Checks a request.
@@ -45,14 +61,15 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
     check_shape(parameters, &fail)?;
     let prompt = Prompt::read(parameters, &fail)?;
     let request = Request {
-        client: client_id,
         redirect_uri: redirect_uri.to_owned(),
         scopes: scopes(parameters, context, &fail)?,
         organization: organization(parameters, &fail)?,
         state: text(parameters, "state", LONGEST_STATE, &fail)?,
         nonce: text(parameters, "nonce", LONGEST_NONCE, &fail)?,
         code_challenge: code_challenge(parameters, client, &fail)?,
+        subject: subject(parameters, &client_id, context, &fail)?,
         demands: demands(parameters, &prompt, context.now, &fail)?,
+        client: client_id,
     };
     Ok(Checked {
         request,
@@ -60,6 +77,7 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         tenant: tenant(parameters, &fail)?,
         login_hint: text(parameters, "login_hint", 256, &fail)?,
         account_choice: prompt.account_choice,
+        interaction: prompt.interaction,
     })
 }
 
@@ -123,13 +141,21 @@ fn check_client<'a>(
 }
 
 /// Makes errors that go back to the client.
-struct Fail<'a> {
+pub(super) struct Fail<'a> {
     redirect_uri: &'a str,
     state: Option<&'a str>,
 }
 
-impl Fail<'_> {
-    fn with(&self, error: &'static str, description: &'static str) -> Failure {
+impl<'a> Fail<'a> {
+    /// For what is found out later of a checked request.
+    pub(super) fn of(request: &'a Request) -> Self {
+        Self {
+            redirect_uri: &request.redirect_uri,
+            state: request.state.as_deref(),
+        }
+    }
+
+    pub(super) fn with(&self, error: &'static str, description: &'static str) -> Failure {
         // A `state` that is longer than any we give back is not given back.
         let state = self.state.filter(|state| state.len() <= LONGEST_STATE);
         Failure::Client(Box::new(ClientError {
@@ -244,6 +270,7 @@ fn is_s256(challenge: &str) -> bool {
 struct Prompt {
     login: bool,
     account_choice: AccountChoice,
+    interaction: Interaction,
 }
 
 impl Prompt {
@@ -251,6 +278,7 @@ impl Prompt {
         let mut prompt = Self {
             login: false,
             account_choice: AccountChoice::ProviderDecides,
+            interaction: Interaction::AsNeeded,
         };
         let values: Vec<&str> = parameters
             .one("prompt")
@@ -260,15 +288,67 @@ impl Prompt {
         for value in &values {
             match *value {
                 "" | "consent" => {} // there is nothing to consent to: the registry asks, its policy decides
-                "login" => prompt.login = true,
-                "select_account" => prompt.account_choice = AccountChoice::Offered,
-                "none" if values.len() == 1 => {
-                    return Err(fail.with("login_required", "there is no session to answer from"));
+                "login" => {
+                    prompt.login = true;
+                    prompt.interaction = Interaction::Demanded;
                 }
+                "select_account" => {
+                    prompt.account_choice = AccountChoice::Offered;
+                    prompt.interaction = Interaction::Demanded;
+                }
+                "none" if values.len() == 1 => prompt.interaction = Interaction::Forbidden,
                 _ => return Err(fail.with("invalid_request", "`prompt` can't be read")),
             }
         }
         Ok(prompt)
+    }
+}
+
+/// Whom an ID token of ours names that a client hands back (`id_token_hint`, Core 3.1.2.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) account: AccountId,
+    pub(crate) client: ClientId,
+    pub(crate) session: SessionId,
+}
+
+impl Hint {
+    /// Reads a hint. It may have expired; that we signed it, for this installation, is what counts.
+    pub(crate) fn read(token: &str, context: &Context<'_>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Claims {
+            iss: String,
+            sub: AccountId,
+            aud: ClientId,
+            sid: SessionId,
+        }
+        let broker = context.broker;
+        let payload = danger_id_token_of_any_time(token, &broker.keys.verifying()).ok()?;
+        let claims: Claims = serde_json::from_slice(&payload).ok()?;
+        (claims.iss == broker.settings.issuer()).then_some(Self {
+            account: claims.sub,
+            client: claims.aud,
+            session: claims.sid,
+        })
+    }
+}
+
+/// The account that the client means. Another client's ID token says nothing here.
+fn subject(
+    parameters: &Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+    fail: &Fail<'_>,
+) -> Result<Option<AccountId>, Failure> {
+    let Some(token) = parameters.one("id_token_hint") else {
+        return Ok(None);
+    };
+    match Hint::read(token, context).filter(|hint| hint.client == *client) {
+        Some(hint) => Ok(Some(hint.account)),
+        None => Err(fail.with(
+            "invalid_request",
+            "`id_token_hint` is not an ID token that we issued to this client",
+        )),
     }
 }
 

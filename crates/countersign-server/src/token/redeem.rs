@@ -6,8 +6,8 @@ use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{AttemptId, ClientId, GrantId, Occasion};
-use countersign_store::{Code, CodeDigest, Session, TakenCode};
+use countersign_core::{ClientId, Occasion};
+use countersign_store::{Code, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
 use super::mint::{self, Minting};
@@ -15,6 +15,8 @@ use super::refresh::{self, FirstToken};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
 use crate::error::{Failure, OAuthError};
+use crate::session;
+use crate::sign_in::code::parse;
 use crate::web::{Context, Parameters};
 
 /// Tokens for a code.
@@ -23,7 +25,7 @@ pub(super) async fn redeem(
     client: &ClientId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let (code, session, grant) = take(parameters, client, context).await?;
+    let (code, session) = take(parameters, client, context).await?;
     let wish = Wish {
         client,
         scopes: code.scopes.iter().cloned().collect(),
@@ -34,7 +36,7 @@ pub(super) async fn redeem(
     };
     let weighed = weigh(wish, &session, context).await?;
     let (account, permit) = weighed.keep(context).await?;
-    let first = refresh::open(grant, &code, (&session, &permit), context).await?;
+    let first = refresh::open(&code, (&session, &permit), context).await?;
     let minting = Minting {
         permit: &permit,
         session: &session,
@@ -52,19 +54,16 @@ async fn take(
     parameters: &Parameters,
     client: &ClientId,
     context: &Context<'_>,
-) -> Result<(Code, Session, GrantId), Failure> {
+) -> Result<(Code, Session), Failure> {
     let unknown = || OAuthError::invalid_grant("the code is unknown, expired or was used before");
-    let digest = parameters
-        .one("code")
-        .and_then(digest_of)
-        .ok_or_else(unknown)?;
+    let digest = parameters.one("code").and_then(parse).ok_or_else(unknown)?;
     let store = &context.broker.store;
     let taken = store.take_code(&digest, context.now).await;
     match taken.map_err(|error| unavailable(&error, context))? {
         TakenCode::Fresh { code, session } => match check(&code, client, parameters) {
-            Ok(()) => Ok((*code, *session, GrantId::of(&digest.owner))),
+            Ok(()) => Ok((*code, *session)),
             Err(failure) => {
-                let ended = store.end_session(&session.id).await;
+                let ended = session::end_one(&session.id, context).await;
                 ended.map_err(|error| unavailable(&error, context))?;
                 Err(failure)
             }
@@ -107,15 +106,4 @@ fn proves(verifier: &str, challenge: &str) -> bool {
     }
     let computed = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
     computed.as_bytes().ct_eq(challenge.as_bytes()).into()
-}
-
-/// A code is its owner's name and a secret; of the secret only the digest is known.
-fn digest_of(code: &str) -> Option<CodeDigest> {
-    let (owner, secret) = code.split_once('.')?;
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
-    Some(CodeDigest {
-        owner: AttemptId::new(owner).ok()?,
-        digest: bytes,
-    })
 }

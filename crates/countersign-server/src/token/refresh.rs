@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::mint::{self, Minting};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
+use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError};
 use crate::seal::{Place, Purpose};
 use crate::settings::GrantType;
@@ -78,7 +79,6 @@ impl FirstToken {
 
 /// Opens a grant where the client may refresh what its code bought.
 pub(super) async fn open(
-    id: GrantId,
     code: &Code,
     (session, permit): (&Session, &Permit),
     context: &Context<'_>,
@@ -86,6 +86,8 @@ pub(super) async fn open(
     if !may_refresh(&code.client, context) {
         return Ok(None);
     }
+    let id = GrantId::new(format!("grant_{}", context.broker.entropy.hex::<16>()));
+    let id = id.map_err(|_| OAuthError::unavailable())?;
     let grant = Grant {
         id: id.clone(),
         session: session.id.clone(),

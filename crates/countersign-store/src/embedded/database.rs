@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{account, grant, key, once, registry_account, sign_in};
+use super::{account, grant, key, logout_notice, once, registry_account, session, sign_in};
 use crate::StoreError;
 
 /// What may be lost with the power, since the person can sign in again.
@@ -17,7 +17,12 @@ pub(super) const STATE: Plan = Plan {
     secure_delete: false,
     // 16 MB of log between checkpoints, which sync twice: many logins share one.
     checkpoint_pages: 4000,
-    migrations: &[&[sign_in::TABLES], &[grant::TABLES], &[once::TABLES]],
+    migrations: &[
+        &[sign_in::TABLES],
+        &[grant::TABLES],
+        &[once::TABLES],
+        &[session::TABLES, logout_notice::TABLES],
+    ],
 };
 
 /// What may not be lost.

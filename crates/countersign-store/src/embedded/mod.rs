@@ -10,10 +10,12 @@ mod database;
 mod directory;
 mod grant;
 mod key;
+mod logout_notice;
 mod once;
 mod reader;
 mod registry_account;
 mod row;
+mod session;
 mod sign_in;
 #[cfg(test)]
 mod tests;
@@ -31,9 +33,9 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey,
-    TakenCode, Version,
+    Account, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, ProviderSession, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -133,10 +135,67 @@ impl Store for Embedded {
             .read(|connection| sign_in::session(connection, id, now))
     }
 
-    async fn end_session(&self, id: &SessionId) -> Result<(), StoreError> {
+    async fn hand_over(&self, further: FurtherCode, now: Timestamp) -> Result<bool, StoreError> {
+        self.state
+            .run(move |connection| session::hand_over(connection, &further, now))
+            .await
+    }
+
+    async fn sessions_of(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+    ) -> Result<Vec<LiveSession>, StoreError> {
+        let account = account.clone();
+        self.state_reader
+            .read_much(move |connection| session::of_account(connection, &account, now))
+            .await
+    }
+
+    async fn sessions_resting_on(
+        &self,
+        provider_session: &ProviderSession,
+        now: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        let of = provider_session.clone();
+        self.state_reader
+            .read_much(move |connection| session::resting_on(connection, &of, now))
+            .await
+    }
+
+    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError> {
         let id = id.clone();
         self.state
-            .run(move |connection| sign_in::end(connection, &id))
+            .run(move |connection| sign_in::end(connection, &id, now))
+            .await
+    }
+
+    async fn take_notices(
+        &self,
+        limit: usize,
+        again: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<LogoutNotice>, StoreError> {
+        self.state
+            .run(move |connection| logout_notice::take(connection, limit, again, now))
+            .await
+    }
+
+    async fn postpone_notice(
+        &self,
+        notice: &LogoutNotice,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let notice = notice.clone();
+        self.state
+            .run(move |connection| logout_notice::postpone(connection, &notice, until))
+            .await
+    }
+
+    async fn settle_notice(&self, notice: &LogoutNotice) -> Result<(), StoreError> {
+        let notice = notice.clone();
+        self.state
+            .run(move |connection| logout_notice::settle(connection, &notice))
             .await
     }
 
@@ -314,10 +373,14 @@ impl Store for Embedded {
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         let sweep = move |connection: &Connection| {
-            let sign_ins = sign_in::sweep(connection, now, SWEPT_AT_ONCE)?;
-            let grants = grant::sweep(connection, now, SWEPT_AT_ONCE)?;
-            let seen = once::sweep(connection, now, SWEPT_AT_ONCE)?;
-            Ok(sign_ins.max(grants).max(seen))
+            let swept = [
+                sign_in::sweep(connection, now, SWEPT_AT_ONCE)?,
+                session::sweep(connection, now, SWEPT_AT_ONCE)?,
+                grant::sweep(connection, now, SWEPT_AT_ONCE)?,
+                once::sweep(connection, now, SWEPT_AT_ONCE)?,
+                logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
+            ];
+            Ok(swept.into_iter().fold(0, usize::max))
         };
         while self.state.run(sweep).await? == SWEPT_AT_ONCE {}
         Ok(())

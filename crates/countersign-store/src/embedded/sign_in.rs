@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
+use super::logout_notice;
 use super::row::{Place, execute, from_json, micros, to_json};
-use crate::{Code, CodeDigest, Opening, Session, StoreError, TakenCode};
+use crate::{Code, CodeDigest, Opening, ProviderSession, Session, StoreError, TakenCode};
 
 /// Rows are appended in the order of `n`, so that the random ids scatter over a small index only.
 pub(super) const TABLES: &str = "
@@ -42,6 +43,9 @@ pub(super) struct Row {
     code: String,
     code_expires_at: i64,
     forget_at: i64,
+    account_id: String,
+    provider_session: Option<String>,
+    client_id: String,
 }
 
 impl Row {
@@ -66,6 +70,10 @@ impl Row {
             forget_at: micros(opening.attempt_remembered_until)
                 .max(session_ends_at)
                 .max(code_expires_at),
+            account_id: opening.session.account.to_string(),
+            provider_session: ProviderSession::behind(&opening.session.evidence)
+                .map(|one| one.to_string()),
+            client_id: opening.code.client.to_string(),
         })
     }
 }
@@ -73,7 +81,8 @@ impl Row {
 /// Spends the attempt, opens its session and keeps its code; nothing of that if the attempt is spent.
 pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO sign_in (session_id, session, session_expires_at, \
-        code_digest, code, code_expires_at, forget_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+        code_digest, code, code_expires_at, forget_at, account_id, provider_session, client_id) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
         ON CONFLICT (session_id) DO NOTHING";
     let written = execute(
         connection,
@@ -86,6 +95,9 @@ pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result
             row.code,
             row.code_expires_at,
             row.forget_at,
+            row.account_id,
+            row.provider_session,
+            row.client_id,
         ],
     )?;
     if written == 0 {
@@ -104,42 +116,58 @@ pub(super) fn take_code(
     now: Timestamp,
 ) -> Result<TakenCode, StoreError> {
     // A wrong digest finds no row and so neither spends the code nor ends the session: knowing the
-    // owner is not enough for either. Comparing in SQL may leak by its time how many leading bytes
+    // session is not enough for either. Comparing in SQL may leak by its time how many leading bytes
     // of the SHA-256 were right, which helps nobody to find what it is the digest of.
-    const FIND: &str = "SELECT n, code, code_expires_at, session, session_expires_at \
-        FROM sign_in WHERE session_id = ?1 AND code_digest = ?2";
-    let id = SessionId::of(&code.owner);
-    let now = micros(now);
+    const FIND: &str = "SELECT code, code_expires_at, session, session_expires_at \
+            FROM sign_in WHERE session_id = ?1 AND code_digest = ?2 \
+        UNION ALL \
+        SELECT further.code, further.code_expires_at, session, session_expires_at \
+            FROM further_code AS further JOIN sign_in USING (session_id) \
+            WHERE further.session_id = ?1 AND further.code_digest = ?2";
+    let id = &code.session;
     let mut statement = connection.prepare_cached(FIND)?;
     let mut rows = statement.query(params![id.as_str(), code.digest])?;
     let Some(row) = rows.next()? else {
         return Ok(TakenCode::Unknown);
     };
-    if row.get_ref(1)? == ValueRef::Null {
-        end(connection, &id)?;
+    if row.get_ref(0)? == ValueRef::Null {
+        end(connection, id, now)?;
         return Ok(TakenCode::Replayed);
     }
-    if now >= row.get::<_, i64>(2)? {
+    let now = micros(now);
+    if now >= row.get::<_, i64>(1)? {
         return Ok(TakenCode::Unknown);
     }
-    if row.get_ref(3)? == ValueRef::Null || now >= row.get::<_, i64>(4)? {
+    if row.get_ref(2)? == ValueRef::Null || now >= row.get::<_, i64>(3)? {
         return Ok(TakenCode::Unknown);
     }
-    let code: Code = from_json(place(&id), row.get_ref(1)?)?;
-    let session = read_session(&id, row.get_ref(3)?)?;
-    spend(connection, row.get(0)?)?;
+    let kept: Code = from_json(place(id), row.get_ref(0)?)?;
+    let session = read_session(id, row.get_ref(2)?)?;
+    spend(connection, code)?;
     Ok(TakenCode::Fresh {
-        code: Box::new(code),
+        code: Box::new(kept),
         session: Box::new(session),
     })
 }
 
-fn spend(connection: &Connection, n: i64) -> rusqlite::Result<usize> {
-    execute(
+/// It is in one of the two tables.
+fn spend(connection: &Connection, code: &CodeDigest) -> rusqlite::Result<()> {
+    const FIRST: &str = "UPDATE sign_in SET code = NULL WHERE session_id = ?1 AND code_digest = ?2";
+    const FURTHER: &str =
+        "UPDATE further_code SET code = NULL WHERE session_id = ?1 AND code_digest = ?2";
+    if execute(
         connection,
-        "UPDATE sign_in SET code = NULL WHERE n = ?1",
-        [n],
-    )
+        FIRST,
+        params![code.session.as_str(), code.digest],
+    )? == 0
+    {
+        execute(
+            connection,
+            FURTHER,
+            params![code.session.as_str(), code.digest],
+        )?;
+    }
+    Ok(())
 }
 
 /// A live session.
@@ -169,10 +197,17 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Ends a session, if it is there.
-pub(super) fn end(connection: &Connection, id: &SessionId) -> Result<(), StoreError> {
-    const END: &str = "UPDATE sign_in SET session = NULL WHERE session_id = ?1";
-    execute(connection, END, [id.as_str()])?;
+/// Ends a session, if it is there, and has its clients told.
+pub(super) fn end(
+    connection: &Connection,
+    id: &SessionId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    const END: &str =
+        "UPDATE sign_in SET session = NULL WHERE session_id = ?1 AND session IS NOT NULL";
+    if execute(connection, END, [id.as_str()])? > 0 {
+        logout_notice::leave(connection, id, now)?;
+    }
     Ok(())
 }
 
@@ -188,7 +223,7 @@ pub(super) fn sweep(
     Ok(execute(connection, FORGET, [micros(now), limit])?)
 }
 
-fn read_session(id: &SessionId, column: ValueRef<'_>) -> Result<Session, StoreError> {
+pub(super) fn read_session(id: &SessionId, column: ValueRef<'_>) -> Result<Session, StoreError> {
     let session: Session = from_json(place(id), column)?;
     if session.id == *id {
         Ok(session)

@@ -407,8 +407,10 @@ async fn sessions_of_the_first_schema_live_on_and_can_be_refreshed() {
     store.open_session(opening(1), at(0)).await.unwrap();
     drop(store);
     let database = Connection::open(data(&directory).join("state.db")).unwrap();
-    let back = "DROP TABLE client_grant; DROP TABLE revoked_token; DROP TABLE seen_once; \
-        PRAGMA user_version = 1";
+    let back = "DROP TABLE client_grant; DROP TABLE revoked_token; DROP TABLE seen_once; DROP TABLE further_code; \
+        DROP TABLE logout_notice; DROP INDEX sign_in_account_id; DROP INDEX sign_in_provider_session; \
+        ALTER TABLE sign_in DROP COLUMN account_id; ALTER TABLE sign_in DROP COLUMN provider_session; \
+        ALTER TABLE sign_in DROP COLUMN client_id; PRAGMA user_version = 1";
     database.execute_batch(back).unwrap();
     drop(database);
     let store = Embedded::open(&data(&directory)).unwrap();
@@ -663,7 +665,7 @@ fn assert_corrupt<T: std::fmt::Debug>(answer: Result<T, StoreError>, named: &str
 
 fn code_of(opening: &Opening) -> CodeDigest {
     CodeDigest {
-        owner: opening.attempt.clone(),
+        session: opening.session.id.clone(),
         digest: opening.code_digest,
     }
 }

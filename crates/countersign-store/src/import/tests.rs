@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::at;
 use crate::{
-    CodeDigest, Embedded, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, Once, Opening,
-    Rotated, Seen, Session, StoredKey, TakenCode,
+    CodeDigest, Embedded, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rotated, Seen, Session, StoredKey,
+    TakenCode,
 };
 
 const ANN: &str = "ann";
@@ -421,8 +422,45 @@ impl Store for Dying {
         unreachable!("an import reads no session")
     }
 
-    async fn end_session(&self, _: &SessionId) -> Result<(), StoreError> {
+    async fn hand_over(&self, _: FurtherCode, _: Timestamp) -> Result<bool, StoreError> {
+        unreachable!("an import hands no session over")
+    }
+
+    async fn sessions_of(
+        &self,
+        _: &AccountId,
+        _: Timestamp,
+    ) -> Result<Vec<LiveSession>, StoreError> {
+        unreachable!("an import looks for no session")
+    }
+
+    async fn sessions_resting_on(
+        &self,
+        _: &ProviderSession,
+        _: Timestamp,
+    ) -> Result<Vec<Session>, StoreError> {
+        unreachable!("an import looks for no session")
+    }
+
+    async fn end_session(&self, _: &SessionId, _: Timestamp) -> Result<(), StoreError> {
         unreachable!("an import ends no session")
+    }
+
+    async fn take_notices(
+        &self,
+        _: usize,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<Vec<LogoutNotice>, StoreError> {
+        unreachable!("an import tells nobody")
+    }
+
+    async fn postpone_notice(&self, _: &LogoutNotice, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!("an import tells nobody")
+    }
+
+    async fn settle_notice(&self, _: &LogoutNotice) -> Result<(), StoreError> {
+        unreachable!("an import tells nobody")
     }
 
     async fn open_grant(&self, _: Grant) -> Result<(), StoreError> {

@@ -44,10 +44,12 @@ impl Reader<'_> {
             self.named_resources.extend(resource.clone());
             let grants = table.optional("grant_types", grant_types);
             let may_vouch = vouches(table, authentication.as_ref());
+            let after_logout = table.optional("post_logout_redirect_uris", self::redirect_uris);
             let mut client = Client::new(name?, redirect_uris?, authentication?, resource?);
             client.id_token_algorithm = algorithm?;
             client.grants = grants?.unwrap_or(client.grants);
             client.may_vouch = may_vouch?;
+            client.post_logout_redirect_uris = after_logout?.unwrap_or_default();
             Some(client)
         });
         Some((id?, client?))

@@ -85,7 +85,7 @@ impl Uses {
         };
         let used = self.0.entry(name.clone()).or_default();
         match record.occasion {
-            Occasion::SignIn => used.sign_ins += 1,
+            Occasion::SignIn | Occasion::SingleSignOn => used.sign_ins += 1,
             Occasion::Token | Occasion::Refresh => used.tokens += 1,
         }
         used.accounts.insert(record.facts.account.id.clone());

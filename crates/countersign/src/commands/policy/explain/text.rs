@@ -32,6 +32,7 @@ impl Display for Then<'_> {
         let Self(logged, hash) = self;
         let occasion = match logged.occasion {
             Occasion::SignIn => "sign-in",
+            Occasion::SingleSignOn => "single sign-on",
             Occasion::Token => "token",
             Occasion::Refresh => "refresh",
         };

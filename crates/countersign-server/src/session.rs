@@ -1,0 +1,31 @@
+//! Sessions, as browsers and people have them: the cookie that leads to one, the page that lists them, and
+//! their end.
+
+mod browser;
+mod form;
+mod logout;
+mod page;
+
+use countersign_core::SessionId;
+use countersign_store::{Session, StoreError};
+
+use crate::web::Context;
+
+pub(crate) use browser::{earlier, of_browser, put};
+pub(crate) use logout::{logout, logout_by_form, logout_confirmed};
+pub(crate) use page::{end, show};
+
+/// Ends a session, and those that the same browser had before it.
+pub(crate) async fn end_all(session: &Session, context: &Context<'_>) -> Result<(), StoreError> {
+    for id in session.earlier.iter().chain([&session.id]) {
+        end_one(id, context).await?;
+    }
+    Ok(())
+}
+
+/// Ends one session.
+pub(crate) async fn end_one(id: &SessionId, context: &Context<'_>) -> Result<(), StoreError> {
+    context.broker.store.end_session(id, context.now).await?;
+    tracing::info!(code = "session-ended", request = %context.request_id, session = %id, "a session has been ended");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What a form of ours is to do, sealed for the session that it was made for: no other site can send it, and
+//! nobody can send another's.
+
+use countersign_core::SessionId;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Problem};
+use crate::seal::{Place, Purpose};
+use crate::web::{Context, Parameters};
+
+/// The field that carries it.
+pub(crate) const FIELD: &str = "form";
+/// How long a page may stand open before its buttons are pressed.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(60);
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<T> {
+    what: T,
+    until: Timestamp,
+}
+
+/// Which form it is: one never does what another does.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// A button of the page of sessions.
+    EndSession,
+    /// The yes to signing out.
+    SignOut,
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::EndSession => "end-session",
+            Self::SignOut => "sign-out",
+        }
+    }
+}
+
+/// The value of the field, for the session of the person who sees the page.
+pub(super) fn seal(
+    which: Form,
+    what: &impl Serialize,
+    session: &SessionId,
+    context: &Context<'_>,
+) -> Result<String, Failure> {
+    let broker = context.broker;
+    let until = context.now + LIFETIME;
+    let sealed = Sealed { what, until };
+    let sealed = broker
+        .sealer
+        .seal(&sealed, place(which, session), broker.entropy.as_ref());
+    sealed.ok_or(Failure::Page(Problem::Unavailable))
+}
+
+/// What a form that came in is to do, if it was made for this session.
+pub(super) fn open<T: DeserializeOwned>(
+    which: Form,
+    form: &[u8],
+    session: &SessionId,
+    context: &Context<'_>,
+) -> Result<T, Failure> {
+    let parameters = Parameters::read(form);
+    let opened: Option<Sealed<T>> = parameters
+        .one(FIELD)
+        .and_then(|sealed| context.broker.sealer.open(sealed, place(which, session)));
+    match opened.filter(|opened| context.now < opened.until) {
+        Some(opened) => Ok(opened.what),
+        None => Err(Failure::Page(Problem::FormExpired)),
+    }
+}
+
+fn place(which: Form, session: &SessionId) -> Place<'_> {
+    Place {
+        name: which.name(),
+        party: session.as_str(),
+        purpose: Purpose::Form,
+    }
+}

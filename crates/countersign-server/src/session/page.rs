@@ -1,0 +1,116 @@
+//! `/session`: where a person sees their sessions, on this device and on others, and ends them.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::SessionId;
+use countersign_store::{LiveSession, Session, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::form::Form;
+use super::{browser, end_all, form};
+use crate::Broker;
+use crate::error::{Failure, Problem};
+use crate::pages::{self, SessionRow, SessionsPage, SignedOutPage};
+use crate::web::{Context, see_other, with_cookies};
+
+/// What a button of the page does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Ending {
+    /// This session.
+    One(SessionId),
+    /// All but the one of this browser.
+    Others,
+}
+
+/// GET: the page.
+pub(crate) async fn show(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(page(&context).await)
+}
+
+/// POST: a button of it was pressed.
+pub(crate) async fn end(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(press(&form, &context).await)
+}
+
+async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let found = browser::of_browser(context).await;
+    let Some(here) = found.map_err(|error| unavailable(&error, context))? else {
+        return Ok(pages::ok(&SignedOutPage::nobody(context)));
+    };
+    let live = of_person(&here, context).await?;
+    let mut rows = Vec::new();
+    for one in live {
+        let sealed = form::seal(
+            Form::EndSession,
+            &Ending::One(one.session.id.clone()),
+            &here.id,
+            context,
+        )?;
+        rows.push(SessionRow::new(
+            &one,
+            one.session.id == here.id,
+            sealed,
+            context,
+        ));
+    }
+    // The one of this browser first; the others as they come, the latest first.
+    rows.sort_by_key(|row| !row.is_here);
+    let others = form::seal(Form::EndSession, &Ending::Others, &here.id, context)?;
+    Ok(pages::ok(&SessionsPage::new(&here, rows, others, context)))
+}
+
+async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let found = browser::of_browser(context).await;
+    let here = found.map_err(|error| unavailable(&error, context))?;
+    let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
+    let ending: Ending = form::open(Form::EndSession, form, &here.id, context)?;
+    for one in of_person(&here, context).await? {
+        let is_meant = match &ending {
+            Ending::One(id) => one.session.id == *id,
+            Ending::Others => one.session.id != here.id,
+        };
+        if is_meant {
+            let ended = end_all(&one.session, context).await;
+            ended.map_err(|error| unavailable(&error, context))?;
+        }
+    }
+    if ending == Ending::One(here.id.clone()) {
+        let page = pages::ok(&SignedOutPage::after(&here, None, context));
+        return with_cookies(page, [browser::remove()]);
+    }
+    Ok(see_other(&context.broker.settings.endpoint("/session")))
+}
+
+/// The live sessions of whoever has this one. Those that a browser had before stand for one with the one it has.
+async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSession>, Failure> {
+    let store = &context.broker.store;
+    let live = store.sessions_of(&here.account, context.now).await;
+    let live = live.map_err(|error| unavailable(&error, context))?;
+    let earlier: BTreeSet<SessionId> = live
+        .iter()
+        .flat_map(|one| one.session.earlier.iter().cloned())
+        .collect();
+    let (before, mut latest): (Vec<_>, Vec<_>) = live
+        .into_iter()
+        .partition(|one| earlier.contains(&one.session.id));
+    for one in before {
+        let taken_over = |by: &&mut LiveSession| by.session.earlier.contains(&one.session.id);
+        if let Some(by) = latest.iter_mut().find(taken_over) {
+            by.clients.extend(one.clients);
+        }
+    }
+    Ok(latest)
+}
+
+pub(super) fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
+    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+    Failure::Page(Problem::Unavailable)
+}

@@ -1,0 +1,205 @@
+//! Single sign-on: a request is answered from the session that this browser has, where the policy says that
+//! its evidence is good for it.
+//!
+//! The policy is asked as for a login that has just come back from the provider. Where it is not content,
+//! or would leave anything out, the person signs in, and a new session begins.
+
+use actix_web::HttpResponse;
+use countersign_core::{
+    Decision, Facts, Login, Occasion, Permit, ProviderId, Reason, Refusal, StepUp, Verdict, decide,
+};
+use countersign_store::{FurtherCode, Session, StoreError};
+
+use super::code::{self, NewCode};
+use super::request::{Checked, Fail, Interaction};
+use crate::error::Failure;
+use crate::session;
+use crate::web::{Context, Decided};
+
+/// What becomes of a request.
+pub(super) enum Turn {
+    /// The session answers it.
+    Answered(HttpResponse),
+    /// The person signs in.
+    SignIn(Option<Suggestion>),
+}
+
+/// Where the person's session is from, which is where they can show more.
+pub(super) struct Suggestion {
+    pub(super) provider: ProviderId,
+    pub(super) login_hint: Option<String>,
+}
+
+/// Answers a request from this browser's session, or says that the person is to sign in.
+///
+/// Under `prompt=none` the person can't: the client is told what they would be asked for (Core 3.1.2.6).
+pub(super) async fn answer(checked: &Checked, context: &Context<'_>) -> Result<Turn, Failure> {
+    if checked.interaction == Interaction::Demanded {
+        return Ok(Turn::SignIn(None));
+    }
+    let fail = Fail::of(&checked.request);
+    let found = usable(checked, context).await;
+    let found = found.map_err(|error| {
+        tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+        fail.with("temporarily_unavailable", "store-unavailable")
+    })?;
+    let Some((session, decided)) = found else {
+        return match checked.interaction {
+            Interaction::Forbidden => Err(fail.with("login_required", "nobody is signed in here")),
+            Interaction::AsNeeded | Interaction::Demanded => Ok(Turn::SignIn(None)),
+        };
+    };
+    match (decided.decision, checked.interaction) {
+        (Decision::Permit(permit), interaction)
+            if permit.unmet().is_empty() || interaction == Interaction::Forbidden =>
+        {
+            context.log_decision(decided.line);
+            hand_over(checked, &session, &permit, context).await
+        }
+        (
+            Decision::Refuse(Refusal { reasons, .. }) | Decision::StepUp(StepUp { reasons, .. }),
+            Interaction::Forbidden,
+        ) => {
+            context.log_decision(decided.line);
+            Err(unmet(&fail, &reasons))
+        }
+        (Decision::StepUp(_), _) => Ok(Turn::SignIn(Some(Suggestion {
+            provider: session.evidence.provider.clone(),
+            login_hint: session.evidence.profile.login_hint.clone(),
+        }))),
+        // The provider can't show more; another may.
+        (Decision::Permit(_) | Decision::Refuse(_), _) => Ok(Turn::SignIn(None)),
+    }
+}
+
+struct Weighed {
+    decision: Decision,
+    line: Decided,
+}
+
+/// This browser's session, if it may answer the request at all, and what the policy says.
+async fn usable(
+    checked: &Checked,
+    context: &Context<'_>,
+) -> Result<Option<(Session, Weighed)>, StoreError> {
+    let clients = &context.broker.settings.clients;
+    let request = &checked.request;
+    let is_assured = clients
+        .get(&request.client)
+        .is_some_and(|client| client.is_assured_at(&request.redirect_uri));
+    let session = session::of_browser(context).await?;
+    let Some(session) = session.filter(|session| is_assured && is_meant(checked, session)) else {
+        return Ok(None);
+    };
+    // A provider that is configured no more vouches for nothing.
+    let Some(provider) = context.broker.providers.get(&session.evidence.provider) else {
+        return Ok(None);
+    };
+    let Some((account, _)) = context.broker.store.account(&session.account).await? else {
+        return Ok(None);
+    };
+    let facts = Facts {
+        client: request.client.clone(),
+        scopes: request.scopes.clone(),
+        organization: request.organization.clone(),
+        demands: request.demands.clone(),
+        login: Login::from(&session.evidence),
+        identity_changed: false,
+        account: context.broker.calendar.facts(&account),
+        remedy: provider.remedy(),
+        session_expires_at: Some(session.expires_at),
+        stated: None,
+    };
+    let decision = decide(context.policy(), &facts, context.now);
+    let line = Decided {
+        on: Occasion::SingleSignOn,
+        at: context.now,
+        verdict: Verdict::from(&decision),
+        facts,
+    };
+    Ok(Some((session, Weighed { decision, line })))
+}
+
+/// Whether the request means this person at this provider, as far as it says.
+fn is_meant(checked: &Checked, session: &Session) -> bool {
+    let evidence = &session.evidence;
+    let provider = checked.provider.as_ref();
+    let tenant = checked.tenant.as_ref();
+    let subject = checked.request.subject.as_ref();
+    provider.is_none_or(|named| *named == evidence.provider)
+        && tenant.is_none_or(|named| Some(named) == evidence.tenant())
+        && subject.is_none_or(|named| *named == session.account)
+        && checked
+            .login_hint
+            .as_ref()
+            .is_none_or(|hint| is_hinted(hint, session))
+}
+
+fn is_hinted(hint: &str, session: &Session) -> bool {
+    let profile = &session.evidence.profile;
+    let address = profile.email.as_ref().map(|email| &email.address);
+    let mut names = address.into_iter().chain(&profile.login_hint);
+    names.any(|name| name.eq_ignore_ascii_case(hint))
+}
+
+/// What the client is told where the person may not be asked (Core 3.1.2.6).
+fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
+    let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
+    let error = match reason {
+        Reason::AuthTimeAbsent
+        | Reason::AuthTooOld
+        | Reason::EvidenceTooOld
+        | Reason::ReauthenticationNotShown => "login_required",
+        Reason::MfaAbsent
+        | Reason::MfaUnknown
+        | Reason::EvidenceMalformed
+        | Reason::EvidenceContradictory
+        | Reason::TenantContextUnnamed
+        | Reason::MethodNeverCounts
+        | Reason::PhishingResistantAbsent
+        | Reason::BasisNotAccepted
+        | Reason::AcrNotMet
+        | Reason::EmailNotVerified
+        | Reason::OrganizationNotShown
+        | Reason::IdentityChanged
+        | Reason::WeighedOtherwise
+        | Reason::NotInPolicy => "interaction_required",
+    };
+    fail.with(error, reason.code())
+}
+
+async fn hand_over(
+    checked: &Checked,
+    session: &Session,
+    permit: &Permit,
+    context: &Context<'_>,
+) -> Result<Turn, Failure> {
+    let (broker, request) = (context.broker, &checked.request);
+    let new = NewCode::of(&session.id, context);
+    let further = FurtherCode {
+        digest: new.digest(),
+        code: code::stands_for(request, context),
+        idle_until: context.now + context.policy().lifetimes().session_idle,
+    };
+    match broker.store.hand_over(further, context.now).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Turn::SignIn(None)), // it has ended since it was read
+        Err(error) => {
+            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+            return Err(Fail::of(request).with("temporarily_unavailable", "store-unavailable"));
+        }
+    }
+    broker.metrics.single_sign_on(&request.client);
+    tracing::info!(
+        code = "permitted",
+        request = %context.request_id,
+        client = %request.client,
+        provider = %session.evidence.provider,
+        acr = %permit.acr(),
+        unmet = permit.unmet().len(),
+        waiver = permit.waiver().map(tracing::field::display),
+        mfa_due = permit.mfa_due().map(tracing::field::display),
+        "answered from a session",
+    );
+    Ok(Turn::Answered(new.answer(request, context)))
+}

@@ -1,0 +1,149 @@
+//! What becomes of a session besides refreshing: it is handed to further clients, and found by whose it is.
+
+use std::collections::BTreeSet;
+
+use countersign_core::{AccountId, ClientId, SessionId};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::row::{Place, execute, micros, to_json};
+use super::sign_in;
+use crate::{FurtherCode, LiveSession, ProviderSession, Session, StoreError};
+
+/// A session of before these columns is found by its name only.
+pub(super) const TABLES: &str = "
+    ALTER TABLE sign_in ADD COLUMN account_id TEXT;
+    ALTER TABLE sign_in ADD COLUMN provider_session TEXT;  -- the provider's name and its `sid`
+    ALTER TABLE sign_in ADD COLUMN client_id TEXT;         -- of the first code
+    CREATE INDEX sign_in_account_id ON sign_in (account_id) WHERE account_id IS NOT NULL;
+    CREATE INDEX sign_in_provider_session ON sign_in (provider_session) WHERE provider_session IS NOT NULL;
+    CREATE TABLE further_code (
+        session_id      TEXT NOT NULL,
+        code_digest     BLOB NOT NULL,     -- this and the rest as in `sign_in`
+        code            TEXT,
+        code_expires_at INTEGER NOT NULL,
+        client_id       TEXT NOT NULL,
+        forget_at       INTEGER NOT NULL,  -- the end of its session: until then a replay is known for one
+        PRIMARY KEY (session_id, code_digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX further_code_forget_at ON further_code (forget_at);
+";
+
+/// How many sessions are listed at most.
+const MOST: i64 = 100;
+
+/// Keeps one more code of a live session.
+pub(super) fn hand_over(
+    connection: &Connection,
+    further: &FurtherCode,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const INSERT: &str = "INSERT INTO further_code \
+        (session_id, code_digest, code, code_expires_at, client_id, forget_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let FurtherCode {
+        digest,
+        code,
+        idle_until,
+    } = further;
+    let Some(session) = sign_in::session(connection, &digest.session, now)? else {
+        return Ok(false);
+    };
+    let parameters = params![
+        session.id.as_str(),
+        digest.digest,
+        to_json(code)?,
+        micros(code.expires_at),
+        code.client.as_str(),
+        micros(session.expires_at.max(code.expires_at)),
+    ];
+    execute(connection, INSERT, parameters)?;
+    sign_in::keep(
+        connection,
+        &session.id,
+        (*idle_until).min(session.expires_at),
+    )?;
+    Ok(true)
+}
+
+/// The live sessions of an account.
+pub(super) fn of_account(
+    connection: &Connection,
+    account: &AccountId,
+    now: Timestamp,
+) -> Result<Vec<LiveSession>, StoreError> {
+    const FIND: &str = "SELECT session_id, session, session_expires_at FROM sign_in \
+        WHERE account_id = ?1 AND session IS NOT NULL AND session_expires_at > ?2 \
+        ORDER BY n DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(params![account.as_str(), micros(now), MOST])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let session = read(row)?;
+        found.push(LiveSession {
+            clients: clients(connection, &session.id)?,
+            ends_at: Timestamp::from_microsecond(row.get(2)?).unwrap_or(session.expires_at),
+            session,
+        });
+    }
+    Ok(found)
+}
+
+/// The live sessions that rest on a provider's.
+pub(super) fn resting_on(
+    connection: &Connection,
+    provider_session: &ProviderSession,
+    now: Timestamp,
+) -> Result<Vec<Session>, StoreError> {
+    const FIND: &str = "SELECT session_id, session FROM sign_in \
+        WHERE provider_session = ?1 AND session IS NOT NULL AND session_expires_at > ?2 LIMIT ?3";
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query(params![provider_session.to_string(), micros(now), MOST])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// The clients that a session was handed to.
+pub(super) fn clients(
+    connection: &Connection,
+    session: &SessionId,
+) -> Result<BTreeSet<ClientId>, StoreError> {
+    const FIND: &str = "SELECT client_id FROM sign_in WHERE session_id = ?1 AND client_id IS NOT NULL \
+        UNION SELECT client_id FROM further_code WHERE session_id = ?1";
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query([session.as_str()])?;
+    let mut clients = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        let client = ClientId::new(row.get::<_, String>(0)?);
+        clients.insert(client.map_err(|error| place(session).corrupt(&error.to_string()))?);
+    }
+    Ok(clients)
+}
+
+/// Forgets at most `limit` further codes whose session is over, and counts them.
+pub(super) fn sweep(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    const FORGET: &str = "DELETE FROM further_code WHERE (session_id, code_digest) IN (SELECT session_id, \
+        code_digest FROM further_code WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(execute(connection, FORGET, [micros(now), limit])?)
+}
+
+fn read(row: &Row<'_>) -> Result<Session, StoreError> {
+    let id: String = row.get(0)?;
+    let id = SessionId::new(id).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    sign_in::read_session(&id, row.get_ref(1)?)
+}
+
+fn place(session: &SessionId) -> Place<'_> {
+    Place {
+        table: "further_code",
+        key: session.as_str(),
+    }
+}
