@@ -1,9 +1,19 @@
 //! Sessions in browsers: one sign-in for many clients, weighed anew for each; seen and ended by the person.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use countersign_core::ClientId;
-use countersign_server::{Client, ClientAuthentication, GrantType, SecretDigest};
+use countersign_dev_idp::entra::OptionalClaim;
+use countersign_dev_idp::{Edit, Signing};
+use countersign_server::{
+    Client, ClientAuthentication, Clock, GrantType, SecretDigest, SigningAlgorithm,
+};
+use countersign_store::Store;
 use countersign_tests::{BrokerSetup, Browser, Login, Page, Tokens, World, wire};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use url::Url;
 
 const SECRET: &str = "secret-of-the-other";
@@ -36,6 +46,88 @@ async fn world() -> World {
 
 fn ann() -> Login {
     Login::new("oidc", "ann-mfa")
+}
+
+/// A client's address for logout tokens: keeps what is posted, and answers with what it was given.
+struct Listener {
+    url: Url,
+    posted: mpsc::UnboundedReceiver<String>,
+}
+
+impl Listener {
+    fn start(mut answers: Vec<u16>) -> Self {
+        let listener = TcpListener::bind("127.0.0.3:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, posted) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let body = read_request(&mut stream);
+                let status = if answers.len() > 1 {
+                    answers.remove(0)
+                } else {
+                    answers[0]
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status} Told\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).expect("an answer");
+                if sender.send(body).is_err() {
+                    return;
+                }
+            }
+        });
+        let url = Url::parse(&format!("http://{address}/logout")).expect("an address");
+        Self { url, posted }
+    }
+
+    /// The next logout token that arrives.
+    async fn heard(&mut self) -> String {
+        let wait = std::time::Duration::from_secs(30);
+        let body = tokio::time::timeout(wait, self.posted.recv()).await;
+        let body = body.expect("a logout token in time").expect("a listener");
+        let mut fields = url::form_urlencoded::parse(body.as_bytes());
+        let (name, token) = fields.next().expect("a field");
+        assert_eq!((name.as_ref(), fields.next()), ("logout_token", None));
+        token.into_owned()
+    }
+}
+
+/// The body of a request that says how long it is.
+fn read_request(stream: &mut TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a line");
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("a body");
+    String::from_utf8(body).expect("a form")
+}
+
+/// The usual world in which both clients want to be told of the end of sessions.
+async fn world_that_tells(gallery: &Listener, other: &Listener) -> World {
+    World::with(|setup| {
+        setup.gallery().backchannel_logout_uri = Some(gallery.url.clone());
+        setup
+            .policy
+            .push_str("\n[client.other]\ntier = \"manage\"\n");
+        let secret = ClientAuthentication::Secret(SecretDigest::of(SECRET));
+        let redirect_uris = vec![BrokerSetup::REDIRECT_URI.into()];
+        let mut client = Client::new("Another", redirect_uris, secret, BrokerSetup::AUDIENCE);
+        client.id_token_algorithm = SigningAlgorithm::Es256;
+        client.backchannel_logout_uri = Some(other.url.clone());
+        let id = ClientId::new("other").expect("a client id");
+        setup.clients.insert(id, client);
+    })
+    .await
 }
 
 /// A request of the second client's that names no provider.
@@ -233,8 +325,6 @@ async fn what_a_session_lacks_is_asked_of_its_own_provider_and_a_new_session_beg
 }
 
 async fn lives(world: &World, sid: &str) -> bool {
-    use countersign_server::Clock;
-    use countersign_store::Store;
     let id = countersign_core::SessionId::new(sid).expect("a session id");
     let session = world
         .broker
@@ -690,4 +780,223 @@ async fn a_client_that_the_policy_has_dropped_gets_nothing_from_a_session() {
     world.broker.enforce(&without);
     let told = silently(&world, &mut browser, &at_other()).await;
     assert_eq!(told, "interaction_required");
+}
+
+#[actix_web::test]
+async fn every_client_of_a_session_is_told_of_its_end_by_a_token_that_is_no_id_token() {
+    let (mut gallery, mut other) = (Listener::start(vec![200]), Listener::start(vec![204]));
+    let world = world_that_tells(&gallery, &other).await;
+    let mut browser = Browser::new();
+    let tokens = signed_in(&world, &mut browser).await;
+    let page = asked(&world, &mut browser, &at_other()).await;
+    assert_eq!(redeemed_by_other(&world, &page).await.status, 200);
+    let page = at(&world, &mut browser, "/session").await;
+    press(&mut browser, &page, "Sign out here").await;
+
+    let keys = wire::get(&world.broker.issuer, "/jwks.json", &[]).await;
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&keys.body).expect("a key set");
+    let id = tokens.id();
+    for (listener, client) in [(&mut gallery, "gallery"), (&mut other, "other")] {
+        let token = listener.heard().await;
+        let header = jsonwebtoken::decode_header(&token).expect("a header");
+        assert_eq!(header.typ.as_deref(), Some("logout+jwt"));
+        let key = keys
+            .find(header.kid.as_deref().unwrap_or_default())
+            .expect("a published key");
+        let key = jsonwebtoken::DecodingKey::from_jwk(key).expect("a key");
+        let mut expected = jsonwebtoken::Validation::new(header.alg);
+        expected.set_audience(&[client]);
+        expected.set_issuer(&[&world.broker.issuer]);
+        let claims = jsonwebtoken::decode::<Value>(&token, &key, &expected)
+            .expect("a good token")
+            .claims;
+        assert_eq!((&claims["sub"], &claims["sid"]), (&id["sub"], &id["sid"]));
+        let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+        assert_eq!(claims["events"], events);
+        assert!(
+            claims["jti"].is_string() && claims.get("nonce").is_none(),
+            "{claims}"
+        );
+        let life = claims["exp"]
+            .as_i64()
+            .zip(claims["iat"].as_i64())
+            .map(|(exp, iat)| exp - iat);
+        assert_eq!(life, Some(120));
+        // In our own hands it is nothing.
+        let authorization = format!("Bearer {token}");
+        let page = wire::get(
+            &world.broker.issuer,
+            "/userinfo",
+            &[("authorization", &authorization)],
+        )
+        .await;
+        assert_eq!(page.status, 401);
+        let hinted = ann().with("id_token_hint", &token);
+        assert_eq!(
+            at_once(&asked(&world, &mut Browser::new(), &hinted).await),
+            "invalid_request"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn who_could_not_be_told_is_told_later_and_who_refuses_is_not_asked_again() {
+    let (mut gallery, mut other) = (Listener::start(vec![503, 200]), Listener::start(vec![400]));
+    let world = world_that_tells(&gallery, &other).await;
+    world.share_clock();
+    let mut browser = Browser::new();
+    let tokens = signed_in(&world, &mut browser).await;
+    let page = asked(&world, &mut browser, &at_other()).await;
+    redeemed_by_other(&world, &page).await;
+    let hint = tokens.text("id_token");
+    at(
+        &world,
+        &mut browser,
+        &logout_path(&[("id_token_hint", hint)]),
+    )
+    .await;
+    let (first, _) = (gallery.heard().await, other.heard().await);
+    world.broker.clock.advance_by(SignedDuration::from_secs(6));
+    let second = gallery.heard().await;
+    assert_ne!(first, second, "each try has a token of its own");
+    world.broker.clock.advance_by(SignedDuration::from_hours(2));
+    signed_in(&world, &mut browser).await;
+    let page = at(&world, &mut browser, "/session").await;
+    press(&mut browser, &page, "Sign out here").await;
+    gallery.heard().await;
+    assert!(
+        other.posted.try_recv().is_err(),
+        "a refusal was asked again"
+    );
+    assert!(gallery.posted.try_recv().is_err(), "told once more");
+}
+
+#[actix_web::test]
+async fn a_sign_out_at_entra_ends_what_rests_on_its_session() {
+    let (world, mut browser, mut elsewhere) = (world().await, Browser::new(), Browser::new());
+    world.entra.control().set(|b| {
+        b.entra.optional_claims.insert(OptionalClaim::Sid);
+    });
+    let entra = Login::new("entra", "ann-mfa");
+    let code = world.sign_in(&mut browser, &entra).await.code();
+    let tokens = world.redeem(&code).await;
+    assert_eq!(tokens.status, 200, "{}", tokens.body);
+    world.sign_in(&mut elsewhere, &entra).await.code();
+    let sid = tokens.id()["sid"].as_str().expect("a sid").to_owned();
+    let id = countersign_core::SessionId::new(&*sid).expect("a session id");
+    let now = world.broker.clock.now();
+    let session = world
+        .broker
+        .look()
+        .session(&id, now)
+        .await
+        .expect("an answer");
+    let at_entra = session
+        .and_then(|one| one.evidence.provider_session)
+        .expect("Entra's sid");
+    let path = |provider: &str, sid: &str| format!("/callback/{provider}/logout?iss=x&sid={sid}");
+    for (provider, sid, status) in [
+        ("oidc", at_entra.as_str(), 400),
+        ("microsoft", &at_entra, 200),
+        ("entra", "else", 200),
+    ] {
+        let page = wire::get(&world.broker.issuer, &path(provider, sid), &[]).await;
+        assert_eq!(page.status, status, "{provider}: {}", page.body);
+        assert!(lives(&world, &sid_of(&tokens)).await, "{provider}");
+    }
+    // As in a frame: without any cookie.
+    let page = wire::get(&world.broker.issuer, &path("entra", &at_entra), &[]).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert!(!lives(&world, &sid_of(&tokens)).await);
+    let again = entra.with("provider", "");
+    assert_eq!(
+        silently(&world, &mut browser, &again).await,
+        "login_required"
+    );
+}
+
+fn sid_of(tokens: &Tokens) -> String {
+    tokens.id()["sid"].as_str().expect("a sid").to_owned()
+}
+
+#[actix_web::test]
+async fn a_logout_token_of_a_provider_ends_the_session_or_the_person_that_it_names() {
+    let world = world().await;
+    world.share_clock();
+    let mut sessions = Vec::new();
+    for (account, sid) in [("ann-mfa", "s1"), ("ann-mfa", "s2"), ("stan-string", "s3")] {
+        world
+            .oidc
+            .control()
+            .set(|b| b.back.claims = vec![Edit::append("sid", sid)]);
+        let login = Login::new("oidc", account);
+        let code = world.sign_in(&mut Browser::new(), &login).await.code();
+        sessions.push(sid_of(&world.redeem(&code).await));
+    }
+    world.oidc.control().set(|b| b.back.claims = Vec::new());
+    let alive = async || {
+        let mut alive = Vec::new();
+        for sid in &sessions {
+            alive.push(lives(&world, sid).await);
+        }
+        alive
+    };
+    let claims = |changes: Value| {
+        let mut claims = json!({
+            "iss": world.oidc.base_url(), "aud": countersign_dev_idp::Client::DEVELOPMENT_ID,
+            "iat": world.oidc.control().now(), "jti": "1",
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        });
+        for (name, value) in changes.as_object().expect("an object") {
+            claims[name] = value.clone();
+        }
+        claims.as_object().expect("an object").clone()
+    };
+    let told = async |token: String| {
+        let form = [("logout_token".to_owned(), token)];
+        let page = Browser::new()
+            .post(&url(&world, "/callback/oidc/logout"), &form)
+            .await;
+        page.status
+    };
+    let signed = |changes: Value| world.oidc.control().logout_token(claims(changes));
+    for bad in [
+        json!({"sid": "s1", "nonce": "n"}),
+        json!({"sid": "s1", "aud": "another"}),
+        json!({"sid": "s1", "iss": "https://else.example"}),
+        json!({"sid": "s1", "events": {}}),
+        json!({"sid": "s1", "iat": 1}),
+        json!({}),
+    ] {
+        assert_eq!(told(signed(bad.clone())).await, 400, "{bad}");
+    }
+    for signing in [
+        Signing::AlgNone,
+        Signing::ForeignKey,
+        Signing::Corrupted,
+        Signing::Hs256PublicPem,
+    ] {
+        world.oidc.control().set(|b| b.back.signing = signing);
+        assert_eq!(told(signed(json!({"sid": "s1"}))).await, 400, "{signing:?}");
+    }
+    world
+        .oidc
+        .control()
+        .set(|b| b.back.signing = Signing::Proper);
+    assert_eq!(alive().await, [true, true, true]);
+    assert_eq!(
+        told(signed(json!({"sid": "s1", "sub": "somebody-else"}))).await,
+        200
+    );
+    assert_eq!(
+        alive().await,
+        [true, true, true],
+        "that session is another's"
+    );
+    assert_eq!(told(signed(json!({"sid": "s1"}))).await, 200);
+    assert_eq!(alive().await, [false, true, true]);
+    let stan = "sub-stan-string";
+    assert_eq!(told(signed(json!({"sub": stan}))).await, 200);
+    assert_eq!(alive().await, [false, true, false]);
 }

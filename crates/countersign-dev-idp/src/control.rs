@@ -215,6 +215,11 @@ impl Control {
         *lock(&self.inner.log) = Log::default();
     }
 
+    /// A signed logout token of these claims (the plain OpenID Connect stand-in).
+    pub fn logout_token(&self, claims: serde_json::Map<String, serde_json::Value>) -> String {
+        oidc::logout_token(claims, &self.behaviour())
+    }
+
     /// Unix seconds by the stand-in's clock, skew included.
     pub fn now(&self) -> i64 {
         let clock = lock(&self.inner.clock).clone();

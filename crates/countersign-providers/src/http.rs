@@ -132,6 +132,19 @@ impl Http {
             .map_err(|_| ProviderError::Answer("not the JSON document that was expected"))
     }
 
+    /// Posts a form to an address of the configuration and tells the status; the body is not of interest.
+    pub async fn post_form(&self, url: &Url, form: &[(&str, &str)]) -> Result<u16, ProviderError> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let request = http::Request::post(url.as_str())
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body.into_bytes())
+            .map_err(|_| ProviderError::Answer("an address that can't be asked"))?;
+        let answer = self.send(request, Reach::of(url)).await?;
+        Ok(answer.status().as_u16())
+    }
+
     /// Sends a request and reads the whole answer, within the caps.
     pub(crate) async fn send(
         &self,

@@ -21,7 +21,7 @@ mod token_endpoint;
 use std::collections::BTreeSet;
 
 use countersign_core::sign_in::{Flow, Visit};
-use countersign_core::{Ask, Evidence, ProviderId, Remedy, TenantId};
+use countersign_core::{Ask, Evidence, Identity, ProviderId, Remedy, TenantId};
 use jiff::Timestamp;
 use url::Url;
 
@@ -84,7 +84,52 @@ pub struct Answer {
     pub iss: Option<String>,
 }
 
+/// What a provider says has ended at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoggedOut {
+    /// A session, by the provider's name of it, and whose it was if the provider says so.
+    Session {
+        /// `sid`.
+        sid: String,
+        /// Whose.
+        subject: Option<Identity>,
+    },
+    /// Every session of a person.
+    Person(Identity),
+}
+
+/// Whether a provider loads an address of ours in a frame when somebody signs out there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrontChannel {
+    /// Entra does.
+    Served,
+    /// Others don't, or tell it better.
+    NotServed,
+}
+
 impl Provider {
+    /// Whether it tells of sign-outs by OpenID Connect Front-Channel Logout.
+    pub fn front_channel_logout(&self) -> FrontChannel {
+        match self {
+            Self::Microsoft(_) => FrontChannel::Served,
+            Self::GitHub(_) | Self::Oidc(_) => FrontChannel::NotServed,
+        }
+    }
+
+    /// Verifies a logout token (OpenID Connect Back-Channel Logout 2.6).
+    pub async fn logged_out(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<LoggedOut, ProviderError> {
+        match self {
+            Self::Oidc(one) => one.logged_out(token, now).await,
+            Self::Microsoft(_) | Self::GitHub(_) => Err(ProviderError::Answer(
+                "this kind of provider sends no logout tokens",
+            )),
+        }
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &ProviderId {
         match self {

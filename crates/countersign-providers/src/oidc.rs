@@ -1,6 +1,7 @@
 //! Any OpenID Connect provider, by discovery.
 
 pub(crate) mod evidence;
+mod logout;
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ use crate::key_set::KeySet;
 use crate::metadata::Metadata;
 use crate::strict_json::StrictObject;
 use crate::token_endpoint::{Exchange, Tokens};
-use crate::{AccountChoice, Answer, Credentials, Departure, ProviderError};
+use crate::{AccountChoice, Answer, Credentials, Departure, LoggedOut, ProviderError};
 
 /// What an installation says of an OpenID Connect provider.
 #[derive(Debug, Clone)]
@@ -192,6 +193,28 @@ impl Oidc {
         let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
         let check = |keys: &KeySet| Ok(Unverified::parse(raw)?.verify(&expected, keys)?);
         self.keys.verify(now, fetch, check).await
+    }
+
+    /// Verifies a logout token: the signature as of an ID token, but of its own type, and its claims.
+    pub(crate) async fn logged_out(
+        &self,
+        raw: &str,
+        now: Timestamp,
+    ) -> Result<LoggedOut, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let fetch = async || self.http.json(&metadata.jwks_uri, self.reach).await;
+        let check = |keys: &KeySet| {
+            // Back-Channel Logout 2.4: `logout+jwt` is recommended, and not all send it.
+            let types = ["logout+jwt", "JWT"];
+            let token = Unverified::parse(raw)?;
+            Ok(token.signed_by(&[self.settings.algorithm], keys, &types)?)
+        };
+        let claims = self.keys.verify(now, fetch, check).await?;
+        let parties = (
+            metadata.issuer.as_str(),
+            self.settings.credentials.client_id.as_str(),
+        );
+        Ok(logout::read(&claims, parties, now)?)
     }
 
     /// Name and e-mail address, from UserInfo where the ID token has none.

@@ -34,6 +34,7 @@ use countersign_core::ProviderId;
 use countersign_providers::{Http, PrivateHosts, Provider, ProviderError};
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
+use tokio::sync::Notify;
 
 pub use calendar::CalendarKey;
 pub use decision_log::{
@@ -137,6 +138,8 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     draining: Draining,
+    /// Woken where a session has ended, so that its clients are told at once.
+    ended: Arc<Notify>,
 }
 
 impl Broker {
@@ -187,6 +190,7 @@ impl Broker {
             clock: parts.clock,
             entropy: parts.entropy,
             draining: Draining::default(),
+            ended: Arc::default(),
         })
     }
 

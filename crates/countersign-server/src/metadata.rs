@@ -54,6 +54,8 @@ fn document(broker: &Broker) -> Value {
         "introspection_endpoint": settings.endpoint("/introspect"),
         "revocation_endpoint": settings.endpoint("/revoke"),
         "end_session_endpoint": settings.endpoint("/logout"),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "userinfo_endpoint": settings.endpoint("/userinfo"),
         "jwks_uri": settings.endpoint("/jwks.json"),
         "scopes_supported": scopes.collect::<Vec<_>>(),

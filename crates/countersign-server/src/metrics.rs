@@ -44,6 +44,7 @@ struct Counters {
     exceptions_used: Family<Waiver, Counter>,
     refresh_tokens_reused: Family<Issue, Counter>,
     single_sign_ons: Family<Issue, Counter>,
+    logout_notices: Family<Notice, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +73,11 @@ struct Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Issue {
     client: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Notice {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -174,6 +180,12 @@ impl Metrics {
             .inc();
     }
 
+    /// A client was told of the end of a session, or could not be.
+    pub(crate) fn logout_notice(&self, outcome: &'static str) {
+        let notice = Notice { outcome };
+        self.counters.logout_notices.get_or_create(&notice).inc();
+    }
+
     /// A decision rests on this exception of the policy.
     pub(crate) fn exception_used(&self, exception: &ExceptionName) {
         let exception = exception.to_string();
@@ -213,6 +225,7 @@ impl Counters {
             exceptions_used: Family::default(),
             refresh_tokens_reused: Family::default(),
             single_sign_ons: Family::default(),
+            logout_notices: Family::default(),
         }
     }
 
@@ -261,6 +274,11 @@ impl Counters {
             "single_sign_ons",
             "Codes from a session that was there already, by client",
             self.single_sign_ons.clone(),
+        );
+        registry.register(
+            "logout_notices",
+            "Tries to tell a client of the end of a session, by how they ended",
+            self.logout_notices.clone(),
         );
     }
 }

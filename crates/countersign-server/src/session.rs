@@ -4,7 +4,9 @@
 mod browser;
 mod form;
 mod logout;
+pub(crate) mod notices;
 mod page;
+mod provider;
 
 use countersign_core::SessionId;
 use countersign_store::{Session, StoreError};
@@ -14,6 +16,7 @@ use crate::web::Context;
 pub(crate) use browser::{earlier, of_browser, put};
 pub(crate) use logout::{logout, logout_by_form, logout_confirmed};
 pub(crate) use page::{end, show};
+pub(crate) use provider::{back_channel, front_channel};
 
 /// Ends a session, and those that the same browser had before it.
 pub(crate) async fn end_all(session: &Session, context: &Context<'_>) -> Result<(), StoreError> {
@@ -26,6 +29,7 @@ pub(crate) async fn end_all(session: &Session, context: &Context<'_>) -> Result<
 /// Ends one session.
 pub(crate) async fn end_one(id: &SessionId, context: &Context<'_>) -> Result<(), StoreError> {
     context.broker.store.end_session(id, context.now).await?;
+    context.broker.ended.notify_one();
     tracing::info!(code = "session-ended", request = %context.request_id, session = %id, "a session has been ended");
     Ok(())
 }

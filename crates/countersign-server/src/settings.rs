@@ -41,6 +41,8 @@ pub struct Client {
     /// Where people may be sent after they have signed out, each compared exactly
     /// (OpenID Connect RP-Initiated Logout 3.1).
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session has ended (OpenID Connect Back-Channel Logout 2.2).
+    pub backchannel_logout_uri: Option<Url>,
 }
 
 /// What tokens are given for (RFC 7591 2, `grant_types`).
@@ -222,6 +224,7 @@ impl Client {
             grants: BTreeSet::from([GrantType::AuthorizationCode]),
             may_vouch: false,
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
         }
     }
 
@@ -259,7 +262,7 @@ impl Client {
     }
 
     /// Whether `uri` is registered for the way back after a sign-out, to the letter.
-    pub(crate) fn allows_post_logout_redirect(&self, uri: &str) -> bool {
+    pub fn allows_post_logout_redirect(&self, uri: &str) -> bool {
         self.post_logout_redirect_uris
             .iter()
             .any(|registered| registered == uri)

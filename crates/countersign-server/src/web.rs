@@ -35,6 +35,8 @@ impl Broker {
     /// Serves on this listener until the server is stopped. `workers` threads.
     pub fn serve(self, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
         let broker = web::Data::new(self);
+        let telling = Arc::downgrade(&broker.clone().into_inner());
+        actix_web::rt::spawn(session::notices::run(telling, Arc::clone(&broker.ended)));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(broker.clone())
@@ -77,6 +79,8 @@ fn routes(config: &mut web::ServiceConfig) {
         // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))
         .route(CALLBACK, web::post().to(sign_in::callback_by_form))
+        .route(PROVIDER_LOGOUT, web::get().to(session::front_channel))
+        .route(PROVIDER_LOGOUT, web::post().to(session::back_channel))
         .route(CONTINUE, web::get().to(sign_in::resume))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
@@ -85,6 +89,7 @@ fn routes(config: &mut web::ServiceConfig) {
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 const CALLBACK: &str = "/callback/{provider}";
+const PROVIDER_LOGOUT: &str = "/callback/{provider}/logout";
 const CONTINUE: &str = "/callback/{provider}/continue";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";

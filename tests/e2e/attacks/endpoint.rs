@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 20] = [
+const ROUTES: [(&str, &[&str]); 21] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -16,6 +16,7 @@ const ROUTES: [(&str, &[&str]); 20] = [
     ("/authorize", &["GET", "POST"]),
     ("/callback/oidc", &["GET", "POST"]),
     ("/callback/oidc/continue", &["GET"]),
+    ("/callback/oidc/logout", &["GET", "POST"]),
     ("/callback/oidc/reminder", &["GET", "HEAD"]),
     ("/callback/oidc/reminder/continue", &["GET"]),
     ("/token", &["POST"]),
@@ -30,7 +31,7 @@ const ROUTES: [(&str, &[&str]); 20] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 9] = [
+const TAKING_FORMS: [&str; 10] = [
     "/token",
     "/userinfo",
     "/introspect",
@@ -40,6 +41,7 @@ const TAKING_FORMS: [&str; 9] = [
     "/logout",
     "/logout/confirm",
     "/session/end",
+    "/callback/oidc/logout",
 ];
 
 const METHODS: [&str; 9] = [

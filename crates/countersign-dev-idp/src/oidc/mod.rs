@@ -200,6 +200,20 @@ fn rs256_jwk(slot: Slot) -> Value {
     jwk
 }
 
+/// A logout token (Back-Channel Logout 2.4) of these claims, signed as ID tokens are, with the faults of the
+/// token endpoint's.
+pub(crate) fn logout_token(
+    claims: serde_json::Map<String, Value>,
+    behaviour: &crate::Behaviour,
+) -> String {
+    let signer = crate::jwt::Signer {
+        key: signing_key(behaviour),
+        client_secret: "",
+        base_url: "",
+    };
+    crate::jwt::write(claims, &signer, &behaviour.back)
+}
+
 /// The key that signs now.
 fn signing_key(behaviour: &crate::Behaviour) -> &'static SigningKey {
     match behaviour.oidc.algorithm {

@@ -45,10 +45,13 @@ impl Reader<'_> {
             let grants = table.optional("grant_types", grant_types);
             let may_vouch = vouches(table, authentication.as_ref());
             let after_logout = table.optional("post_logout_redirect_uris", self::redirect_uris);
+            let backchannel =
+                table.optional("backchannel_logout_uri", |value| value.parsed(address::web));
             let mut client = Client::new(name?, redirect_uris?, authentication?, resource?);
             client.id_token_algorithm = algorithm?;
             client.grants = grants?.unwrap_or(client.grants);
             client.may_vouch = may_vouch?;
+            client.backchannel_logout_uri = backchannel?;
             client.post_logout_redirect_uris = after_logout?.unwrap_or_default();
             Some(client)
         });

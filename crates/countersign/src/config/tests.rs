@@ -9,6 +9,8 @@ use countersign_server::{
     ClientAuthentication, DecisionFileSettings, DecisionLogSettings, Rotate, SigningAlgorithm,
 };
 
+use url::Url;
+
 use super::*;
 use crate::{Contents, Machine};
 
@@ -270,7 +272,33 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     let chosen = format!("{:?}", plain.settings)
         .replace("{AuthorizationCode}", "{AuthorizationCode, RefreshToken}")
         .replace("may_vouch: false", "may_vouch: true");
-    assert_eq!(chosen, format!("{:?}", written.settings));
+    let mut written = written.settings;
+    for client in written.clients.values_mut() {
+        client.post_logout_redirect_uris.clear();
+        client.backchannel_logout_uri = None;
+    }
+    assert_eq!(chosen, format!("{written:?}"));
+}
+
+#[test]
+fn a_client_says_where_people_go_after_a_sign_out_and_where_it_is_told() {
+    let with_addresses = |uri: &str, told: &str| {
+        let addresses = format!(
+            "post_logout_redirect_uris = [\"{uri}\"]\nbackchannel_logout_uri = \"{told}\"\nsecret = {{ file = \"gallery\" }}"
+        );
+        with("secret = { file = \"gallery\" }", &addresses)
+    };
+    let text = with_addresses("https://registry.example/", "https://registry.example/told");
+    let settings = good(&text).settings;
+    let gallery = &settings.clients[&ClientId::new("gallery").unwrap()];
+    assert!(gallery.allows_post_logout_redirect("https://registry.example/"));
+    let told = gallery.backchannel_logout_uri.as_ref().map(Url::as_str);
+    assert_eq!(told, Some("https://registry.example/told"));
+    let text = with_addresses("https://registry.example/*", "http://registry.example/told");
+    let problems = load_from(&around(&text)).expect_err("wrong addresses were read");
+    for told in ["compared to the letter", "plain http is for loopback"] {
+        assert!(problems.contains(told), "{problems}");
+    }
 }
 
 #[test]
@@ -343,7 +371,7 @@ fn everything_wrong_in_both_files_is_told_at_once() {
             "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
             "c.toml:7:9: `client.gallery.redirect_uris` is missing",
             "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
-            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `grant_types`, `vouches`)",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `grant_types`, `vouches`, `post_logout_redirect_uris`, `backchannel_logout_uri`)",
             "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
             "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
             "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",
