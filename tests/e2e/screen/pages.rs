@@ -285,6 +285,31 @@ async fn who_is_to_act_for_an_organization_and_did_not_can_read_so_on_every_scre
 }
 
 #[actix_web::test]
+async fn a_person_sees_and_ends_their_sessions_on_every_screen() {
+    let stage = Stage::new().await;
+    for _ in 0..2 {
+        stage.screen.forget_cookies().await;
+        assert_eq!(stage.sign_in("oidc", "ann-mfa").await, "registry: code");
+    }
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    stage.screen.goto(&at("/session")).await;
+    assert_eq!(stage.screen.count(".sessions li").await, 2);
+    check_looks(&stage.screen, "sessions").await;
+    stage.screen.goto(&at("/logout")).await;
+    assert_eq!(stage.screen.text("h1").await, "Sign out?");
+    check_looks(&stage.screen, "sign-out").await;
+    stage.screen.click("button.primary").await;
+    stage.screen.arrive_at(&[&at("/logout/confirm")]).await;
+    assert_eq!(stage.screen.text("h1").await, "You are signed out");
+    check_looks(&stage.screen, "signed-out").await;
+    assert_eq!(stage.sign_in("oidc", "ann-mfa").await, "registry: code");
+    stage.screen.goto(&at("/session")).await;
+    stage.screen.click(".sessions li button").await;
+    stage.screen.arrive_at(&[&at("/session/end")]).await;
+    assert_eq!(stage.screen.text("h1").await, "You are signed out");
+}
+
+#[actix_web::test]
 async fn a_sign_in_can_be_made_with_the_keyboard_alone() {
     let stage = Stage::new().await;
     stage.screen.goto(&stage.request(&[])).await;
