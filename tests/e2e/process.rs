@@ -4,6 +4,7 @@ mod accounts;
 mod command_line;
 mod decisions;
 mod deploy;
+mod doctor;
 mod keys;
 mod log;
 mod policy;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use url::Url;
 
+use crate::examine::{Asked, Step, answers};
 use crate::http::{Http, Reach};
 use crate::token_endpoint::{ClientAuthentication, Exchange, Tokens};
 use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
@@ -174,6 +175,21 @@ impl GitHub {
         };
         let host = &self.settings.site.host;
         evidence::evidence(&self.settings.name, host, &user, emails.as_deref(), now)
+    }
+
+    pub(crate) async fn examine(&self, now: &dyn Fn() -> Timestamp) -> Vec<Step> {
+        let site = &self.settings.site;
+        let asked = [
+            (Asked::SignIn, site.login("/authorize")),
+            (Asked::Api, site.api.clone()),
+        ];
+        let mut steps = Vec::new();
+        for (what, url) in asked {
+            let look = self.http.look_within(&url, self.reach, now).await;
+            let found = look.and_then(|look| answers(&look));
+            steps.push(Step { what, url, found });
+        }
+        steps
     }
 
     async fn read(&self, tokens: &Tokens, path: &str) -> Result<Vec<u8>, ProviderError> {

@@ -182,6 +182,16 @@ pub(crate) enum NoKey {
 
 impl KeySet {
     /// Whether no key of it can verify anything.
+    /// How many of its keys can have made a signature of this algorithm.
+    pub(crate) fn count(&self, algorithm: SigningAlgorithm) -> usize {
+        let fits = |key: &&Key| {
+            let is_for = key.algorithm.as_deref();
+            is_for.is_none_or(|one| one == algorithm.as_str())
+                && key.parsed_for(algorithm).is_some()
+        };
+        self.keys.iter().filter(fits).count()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

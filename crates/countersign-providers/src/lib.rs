@@ -7,6 +7,7 @@ mod cache;
 #[cfg(feature = "danger-unsigned")]
 pub mod danger;
 mod error;
+pub mod examine;
 pub mod github;
 pub mod http;
 mod id_token;

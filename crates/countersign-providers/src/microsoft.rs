@@ -20,10 +20,12 @@ use url::Url;
 pub use tenancy::Audience;
 
 use crate::cache::Cached;
+use crate::examine::{Described, Step};
 use crate::http::{Http, Reach};
 use crate::id_token::Binding;
 use crate::key_set::KeySet;
 use crate::metadata::Metadata;
+use crate::oidc::SigningAlgorithm;
 use crate::token_endpoint::{ClientAuthentication, Exchange};
 use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
 
@@ -197,15 +199,8 @@ impl Microsoft {
     async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {
         self.metadata
             .current(now, async || {
-                let url = self.address(&format!(
-                    "{}/v2.0/.well-known/openid-configuration",
-                    self.settings.audience.segment()
-                ))?;
-                let metadata: Metadata = self.http.json(&url, self.reach).await?;
-                let expected =
-                    self.address(&format!("{}/v2.0", self.settings.audience.issuer_segment()))?;
-                // A literal `{tenantid}` for common and organizations: compared as text.
-                if percent_braces(&metadata.issuer) == expected.as_str() {
+                let metadata: Metadata = self.http.json(&self.discovery_url()?, self.reach).await?;
+                if self.is_issuer(&metadata.issuer) {
                     Ok(metadata)
                 } else {
                     Err(ProviderError::Answer(
@@ -214,6 +209,34 @@ impl Microsoft {
                 }
             })
             .await
+    }
+
+    pub(crate) async fn examine(&self, now: &dyn Fn() -> Timestamp) -> Vec<Step> {
+        let Ok(url) = self.discovery_url() else {
+            return Vec::new();
+        };
+        let described = Described {
+            http: &self.http,
+            reach: self.reach,
+            url,
+            is_issuer: &|found| self.is_issuer(found),
+            // Microsoft signs ID tokens with nothing else.
+            algorithm: SigningAlgorithm::Rs256,
+        };
+        described.examine(now).await
+    }
+
+    fn discovery_url(&self) -> Result<Url, ProviderError> {
+        self.address(&format!(
+            "{}/v2.0/.well-known/openid-configuration",
+            self.settings.audience.segment()
+        ))
+    }
+
+    /// A literal `{tenantid}` for common and organizations: compared as text.
+    fn is_issuer(&self, found: &str) -> bool {
+        let expected = self.address(&format!("{}/v2.0", self.settings.audience.issuer_segment()));
+        expected.is_ok_and(|expected| percent_braces(found) == expected.as_str())
     }
 
     /// The tenant's own endpoint where the tenant is known (guests need it), else the audience's.

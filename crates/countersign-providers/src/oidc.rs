@@ -16,6 +16,7 @@ pub use evidence::EmailTrust;
 pub(crate) use evidence::{auth_time, session_name};
 
 use crate::cache::Cached;
+use crate::examine::{Described, Step};
 use crate::http::{Http, Reach};
 use crate::id_token::{Binding, Expected, IdToken, Unverified};
 use crate::key_set::KeySet;
@@ -268,6 +269,20 @@ impl Oidc {
                 }
             })
             .await
+    }
+
+    pub(crate) async fn examine(&self, now: &dyn Fn() -> Timestamp) -> Vec<Step> {
+        let Ok(url) = self.discovery_url() else {
+            return Vec::new();
+        };
+        let described = Described {
+            http: &self.http,
+            reach: self.reach,
+            url,
+            is_issuer: &|found| same_issuer(found, &self.settings.issuer),
+            algorithm: self.settings.algorithm,
+        };
+        described.examine(now).await
     }
 
     /// Discovery 4: the path is appended to the issuer's, whatever that ends with.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod check;
+mod doctor;
 mod keys;
 mod log;
 mod policy;
@@ -16,6 +17,7 @@ use countersign::config::{self, Installation};
 
 pub(crate) use accounts::{ImportArguments, ShowArguments, import, show};
 pub(crate) use check::run as check;
+pub(crate) use doctor::{DoctorArguments, run as doctor};
 pub(crate) use keys::{
     ListArguments, ResealArguments, RetireArguments, RotateArguments, list as list_keys,
     reseal as reseal_keys, retire as retire_key, rotate as rotate_keys,

@@ -26,6 +26,17 @@ enum Command {
     Serve(Configuration),
     /// Tell all that is wrong with the configuration and the policy, and what to register where
     Check(Configuration),
+    /// Look at all that the server stands on, and say what to mend
+    ///
+    /// It reaches the providers, the store and the public address, and compares clocks. It changes
+    /// nothing, beside a running server or without one. It ends with 1 where something failed.
+    #[command(verbatim_doc_comment)]
+    Doctor {
+        #[command(flatten)]
+        doctor: commands::DoctorArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
     /// Try a policy before it bites, and explain it after it has
     #[command(subcommand)]
     Policy(commands::PolicyCommand),
@@ -117,6 +128,7 @@ const EXAMPLES: &str = "\
 Examples:
   countersign check --config countersign.toml
   countersign serve --config countersign.toml
+  countersign doctor --config countersign.toml
   countersign accounts import accounts.csv --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve";
 
@@ -124,6 +136,7 @@ const HELP: &str = "\
 Examples:
   countersign check --config countersign.toml
   countersign serve --config countersign.toml
+  countersign doctor --config countersign.toml
   countersign accounts import accounts.csv --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve
 
@@ -140,6 +153,7 @@ fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(with) => commands::serve(&with.config),
         Command::Check(with) => commands::check(&with.config),
+        Command::Doctor { doctor, with } => commands::doctor(&doctor, &with.config),
         Command::Policy(command) => commands::policy(&command),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {

@@ -31,10 +31,10 @@ pub(crate) struct Kept {
 
 impl Vault {
     /// The keys in this store, under these secrets.
-    pub fn new(store: Arc<dyn Store>, secrets: MasterSecrets) -> Self {
+    pub fn new(store: Arc<dyn Store>, secrets: impl Into<Arc<MasterSecrets>>) -> Self {
         Self {
             store,
-            secrets: Arc::new(secrets),
+            secrets: secrets.into(),
         }
     }
 

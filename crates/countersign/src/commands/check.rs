@@ -109,7 +109,7 @@ impl Summary<'_> {
             "  register the redirect URI: {issuer}/callback/{}",
             provider.name()
         )?;
-        if self.may_be_hybrid(provider) {
+        if may_be_hybrid(self.installation, provider) {
             writeln!(
                 f,
                 "  switch on, in the app registration: Authentication > Implicit grant and hybrid \
@@ -125,22 +125,16 @@ impl Summary<'_> {
         }
         Ok(())
     }
+}
 
-    /// Whether an answer may come with an ID token in front: by the setting, else by the proof.
-    fn may_be_hybrid(&self, provider: &ProviderSettings) -> bool {
-        match provider {
-            ProviderSettings::Microsoft(one) => match one.flow {
-                Some(flow) => flow == Flow::Hybrid,
-                None => !self
-                    .installation
-                    .policy
-                    .policy
-                    .proof(&one.name)
-                    .acr
-                    .is_empty(),
-            },
-            ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
-        }
+/// Whether an answer may come with an ID token in front: by the setting, else by the proof.
+pub(super) fn may_be_hybrid(one: &Installation, provider: &ProviderSettings) -> bool {
+    match provider {
+        ProviderSettings::Microsoft(microsoft) => match microsoft.flow {
+            Some(flow) => flow == Flow::Hybrid,
+            None => !one.policy.policy.proof(&microsoft.name).acr.is_empty(),
+        },
+        ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
     }
 }
 
@@ -153,7 +147,7 @@ fn destination(log: &DecisionLogSettings) -> String {
 }
 
 /// As the portal calls them.
-fn account_types(audience: &Audience) -> &'static str {
+pub(super) fn account_types(audience: &Audience) -> &'static str {
     match audience {
         Audience::Tenant(_) => "accounts in this organizational directory only",
         Audience::Organizations => "accounts in any organizational directory",
