@@ -1,6 +1,8 @@
 //! Clients that hold a key: who they are, what they may have, and that nobody else can use it.
 
 mod assertion;
+mod push;
+mod service;
 
 use std::sync::Arc;
 

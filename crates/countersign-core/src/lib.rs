@@ -22,6 +22,7 @@ mod id;
 mod policy;
 mod reason;
 mod record;
+mod service;
 mod showing;
 pub mod sign_in;
 pub mod simulate;
@@ -46,3 +47,4 @@ pub use policy::{
 };
 pub use reason::Reason;
 pub use record::{LeftOut, LineVersion, Occasion, Outcome, Record, Verdict};
+pub use service::{NotItsOwn, ServicePermit, decide_for_service};

@@ -118,6 +118,14 @@ impl Policy {
         self.clients.get(client).map(|rule| &rule.tier)
     }
 
+    /// What a client may do as itself, without any person.
+    pub(crate) fn own_scopes(&self, client: &ClientId) -> &BTreeSet<Scope> {
+        static NONE: BTreeSet<Scope> = BTreeSet::new();
+        self.clients
+            .get(client)
+            .map_or(&NONE, |rule| &rule.own_scopes)
+    }
+
     /// From which day accounts must show a second factor; without a calendar all of them must now.
     pub fn calendar(&self) -> Option<&Calendar> {
         self.calendar.as_ref()
@@ -322,6 +330,8 @@ pub struct ClientRule {
     pub tier: TierName,
     /// What tiers need for this client: as strict as they are for everybody, or stricter.
     pub stricter: BTreeMap<TierName, Requirement>,
+    /// What it may do as itself, without any person.
+    pub own_scopes: BTreeSet<Scope>,
 }
 
 /// What the policy says of one organisation: `[organization.NAME]`.

@@ -60,9 +60,27 @@ pub struct Request {
     /// The account that the client means (`id_token_hint`): nobody else may answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<AccountId>,
+    /// The audience that its access tokens are to be for (RFC 8707), where it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The thumbprint of the key that its code is bound to (RFC 9449 10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
+    /// Where it was pushed (RFC 9126): what it can lead to only once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<Pushed>,
     /// What it demands beyond the policy.
     #[serde(default)]
     pub demands: Demands,
+}
+
+/// A request that its client has pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// Its name; a code is given for it once.
+    pub id: String,
+    /// Until when a person may begin with it.
+    pub until: Timestamp,
 }
 
 impl Request {

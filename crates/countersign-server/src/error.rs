@@ -34,6 +34,7 @@ pub(crate) enum Failure {
 pub(crate) enum Problem {
     UnknownClient,
     RedirectUri,
+    RequestUri,
     BadRequest(&'static str),
     NotFound,
     UnknownProvider,
@@ -123,7 +124,7 @@ impl OAuthError {
     pub(crate) fn unsupported_grant_type() -> Failure {
         Self::bad(
             "unsupported_grant_type",
-            "only `authorization_code` and `refresh_token` are served",
+            "this `grant_type` is not served; the metadata lists those that are",
         )
     }
 
@@ -131,10 +132,15 @@ impl OAuthError {
         Self::bad("invalid_scope", description)
     }
 
+    /// RFC 8707 2.
+    pub(crate) fn invalid_target(description: &'static str) -> Failure {
+        Self::bad("invalid_target", description)
+    }
+
     pub(crate) fn unauthorized_client() -> Failure {
         Self::bad(
             "unauthorized_client",
-            "this client has no `refresh_token` among its `grant_types`",
+            "this client has not this `grant_type` among its `grant_types`",
         )
     }
 
@@ -168,7 +174,7 @@ impl OAuthError {
         })
     }
 
-    fn bad(error: &'static str, description: &'static str) -> Failure {
+    pub(crate) fn bad(error: &'static str, description: &'static str) -> Failure {
         Failure::Json(Self {
             status: StatusCode::BAD_REQUEST,
             error,
@@ -341,6 +347,7 @@ impl Problem {
         match self {
             Self::UnknownClient => "unknown-client",
             Self::RedirectUri => "redirect-uri-not-registered",
+            Self::RequestUri => "request-uri-not-good",
             Self::BadRequest(_) => "invalid-request",
             Self::NotFound => "not-found",
             Self::UnknownProvider => "unknown-provider",
@@ -358,6 +365,7 @@ impl Problem {
         match self {
             Self::UnknownClient
             | Self::RedirectUri
+            | Self::RequestUri
             | Self::BadRequest(_)
             | Self::AttemptMissing
             | Self::AttemptExpired
@@ -533,6 +541,7 @@ mod tests {
         let problems = [
             Problem::UnknownClient,
             Problem::RedirectUri,
+            Problem::RequestUri,
             Problem::BadRequest(""),
             Problem::NotFound,
             Problem::UnknownProvider,

@@ -50,6 +50,8 @@ fn document(broker: &Broker) -> Value {
     json!({
         "issuer": settings.issuer(),
         "authorization_endpoint": settings.endpoint("/authorize"),
+        "pushed_authorization_request_endpoint": settings.endpoint("/par"),
+        "require_pushed_authorization_requests": settings.clients.values().all(|one| one.must_push),
         "token_endpoint": settings.endpoint("/token"),
         "introspection_endpoint": settings.endpoint("/introspect"),
         "revocation_endpoint": settings.endpoint("/revoke"),

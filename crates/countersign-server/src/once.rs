@@ -11,12 +11,18 @@ use crate::web::Context;
 pub(crate) enum Kind {
     /// The `jti` by which a client said who it is.
     ClientAssertion,
+    /// A pushed request, for which a code has been given.
+    PushedRequest,
+    /// A token without a session that was revoked.
+    RevokedToken,
 }
 
 impl Kind {
     fn as_str(self) -> &'static str {
         match self {
             Self::ClientAssertion => "client-assertion",
+            Self::PushedRequest => "pushed-request",
+            Self::RevokedToken => "revoked-token",
         }
     }
 }
@@ -33,6 +39,16 @@ pub(crate) async fn is_first(
         .remember(&key(kind, parts), until, context.now)
         .await?;
     Ok(seen == Seen::First)
+}
+
+/// Whether what these parts name has come, and its time has not passed.
+pub(crate) async fn has_come(
+    kind: Kind,
+    parts: &[&str],
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    let store = &context.broker.store;
+    store.is_remembered(&key(kind, parts), context.now).await
 }
 
 /// Each part with its length, so that none can run into the next.

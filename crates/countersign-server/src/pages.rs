@@ -97,7 +97,11 @@ impl ChooserPage {
     pub(crate) fn new(request: &Request, context: &Context<'_>) -> Self {
         let broker = context.broker;
         // The person's own query, so that hints which only providers read are kept.
-        let query = context.request.query_string();
+        let query = match &request.pushed {
+            // The client's address ends too soon for a person who thinks about it.
+            Some(_) => to_query(request, context),
+            None => context.request.query_string().to_owned(),
+        };
         let choice = |provider: &Provider| Choice {
             title: provider.title().to_owned(),
             kind: kind_of_account(provider),
@@ -229,7 +233,7 @@ pub(crate) struct RefusalPage {
 impl RefusalPage {
     pub(crate) fn new(failure: &SignInFailure, back: String, context: &Context<'_>) -> Self {
         let broker = context.broker;
-        let query = to_query(&failure.request);
+        let query = to_query(&failure.request, context);
         let provider = broker.providers.get(&failure.provider);
         let provider_title = provider.map_or_else(
             || failure.provider.to_string(),
@@ -359,6 +363,10 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Unknown return address",
             "The site that sent you here asked to bring you back to an address that is not registered for it, so we did not. If you came from a package registry, tell its operators.",
         ),
+        Problem::RequestUri => (
+            "Too late for this address",
+            "The address that brought you here is good for a minute or two, and for one sign-in. Go back to the registry that you came from, and start again.",
+        ),
         Problem::BadRequest(_) => (
             "Request not understood",
             "What brought you here is not a request that can be answered. Go back to the registry that you came from, and start again.",
@@ -415,6 +423,7 @@ fn for_registry(problem: Problem) -> Option<String> {
         Problem::BadRequest(detail) => Some(format!("What is wrong: {detail}.")),
         Problem::TooLarge => Some("“state” and “scope” are to be shorter.".to_owned()),
         Problem::NotFound
+        | Problem::RequestUri
         | Problem::UnknownProvider
         | Problem::AttemptMissing
         | Problem::AttemptExpired

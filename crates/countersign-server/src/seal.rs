@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     Form,
     /// A refresh token, in its client's hands.
     RefreshToken,
+    /// A pushed authorization request, in the address that stands for it.
+    PushedRequest,
 }
 
 impl Purpose {
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Form => "form",
             Self::RefreshToken => "refresh-token",
+            Self::PushedRequest => "pushed-request",
         }
     }
 }
@@ -163,9 +166,11 @@ impl Read {
 
     fn keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
-            Purpose::Attempt | Purpose::Evidence | Purpose::Session | Purpose::Form => {
-                &self.for_cookies
-            }
+            Purpose::Attempt
+            | Purpose::Evidence
+            | Purpose::Session
+            | Purpose::Form
+            | Purpose::PushedRequest => &self.for_cookies,
             Purpose::RefreshToken => &self.for_refresh_tokens,
         }
     }

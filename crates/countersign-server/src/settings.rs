@@ -34,8 +34,12 @@ pub struct Client {
     pub id_token_algorithm: SigningAlgorithm,
     /// The audience of its access tokens; one of [`Settings::resources`].
     pub resource: String,
+    /// Other audiences that it may ask for (RFC 8707); each one of [`Settings::resources`].
+    pub other_resources: BTreeSet<String>,
     /// What it may exchange for tokens.
     pub grants: BTreeSet<GrantType>,
+    /// Whether it must push its authorization requests (RFC 9126 6).
+    pub must_push: bool,
     /// Whether it may vouch for e-mail addresses. Never true of a public one.
     pub may_vouch: bool,
     /// Where people may be sent after they have signed out, each compared exactly
@@ -52,17 +56,24 @@ pub enum GrantType {
     AuthorizationCode,
     /// A refresh token.
     RefreshToken,
+    /// Nothing but who the client is: it acts as itself, without any person.
+    ClientCredentials,
 }
 
 impl GrantType {
     /// All that are served.
-    pub const ALL: [Self; 2] = [Self::AuthorizationCode, Self::RefreshToken];
+    pub const ALL: [Self; 3] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+    ];
 
     /// The `grant_type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
         }
     }
 }
@@ -157,6 +168,11 @@ pub enum SettingsError {
         /// The audience it names.
         resource: String,
     },
+    /// A client that gets tokens for itself, and that anybody can pass for, or whose id could be an account's.
+    #[error(
+        "client `{0}`: only a client that authenticates gets tokens for itself, and its id can't begin with `acct_`"
+    )]
+    Service(ClientId),
     /// A client that anybody can pass for, and that is to be believed.
     #[error(
         "client `{0}`: a public client can't vouch for e-mail addresses: anybody can pass for it"
@@ -195,8 +211,9 @@ impl Settings {
         }
         for (id, client) in &self.clients {
             client.check(id)?;
-            if !self.resources.contains_key(&client.resource) {
-                let resource = client.resource.clone();
+            let missing = |resource: &&String| !self.resources.contains_key(*resource);
+            if let Some(resource) = client.audiences().find(missing) {
+                let resource = resource.clone();
                 return Err(SettingsError::Resource {
                     client: id.clone(),
                     resource,
@@ -221,11 +238,18 @@ impl Client {
             authentication,
             id_token_algorithm: SigningAlgorithm::Rs256,
             resource: resource.into(),
+            other_resources: BTreeSet::new(),
             grants: BTreeSet::from([GrantType::AuthorizationCode]),
+            must_push: false,
             may_vouch: false,
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: None,
         }
+    }
+
+    /// The audiences that its access tokens may have.
+    pub fn audiences(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.resource).chain(&self.other_resources)
     }
 
     /// Whether it may exchange this for tokens.
@@ -236,6 +260,10 @@ impl Client {
     fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
         if self.may_vouch && self.authentication.is_public() {
             return Err(SettingsError::Voucher(id.clone()));
+        }
+        let is_unfit = self.authentication.is_public() || id.as_str().starts_with("acct_");
+        if self.may(GrantType::ClientCredentials) && is_unfit {
+            return Err(SettingsError::Service(id.clone()));
         }
         let is_good = |uri: &&String| {
             Url::parse(uri).is_ok_and(|url| is_safe(&url) && url.fragment().is_none())

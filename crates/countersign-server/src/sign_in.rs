@@ -11,10 +11,12 @@ mod callback;
 pub(crate) mod code;
 mod depart;
 mod finish;
+mod push;
 pub(crate) mod reminder;
 mod request;
 mod single_sign_on;
 
 pub(crate) use authorize::{authorize, authorize_by_form};
 pub(crate) use callback::{callback, callback_by_form, resume};
+pub(crate) use push::push;
 pub(crate) use request::{Hint, to_query};

@@ -2,6 +2,7 @@
 //! becomes UserInfo; and what any of them is good for is told, or ended.
 
 mod assertion;
+mod audience;
 mod client;
 mod introspect;
 mod issued;
@@ -9,6 +10,7 @@ mod mint;
 mod redeem;
 mod refresh;
 mod revoke;
+mod service;
 mod user_info;
 mod weigh;
 
@@ -41,21 +43,25 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     match parameters.one("grant_type") {
         Some("authorization_code") => redeem::redeem(&parameters, &client, context).await,
         Some("refresh_token") => refresh::refresh(&parameters, &client, context).await,
+        Some("client_credentials") => service::tokens(&parameters, &client, context),
         Some(_) => Err(OAuthError::unsupported_grant_type()),
         None => Err(OAuthError::invalid_request("`grant_type` is missing")),
     }
 }
 
 /// The parameters of a form, none of which may stand twice (RFC 6749 3.2).
-fn read(form: &[u8]) -> Result<Parameters, Failure> {
+pub(crate) fn read(form: &[u8]) -> Result<Parameters, Failure> {
     let parameters = Parameters::read(form);
+    if parameters.has_twice("resource") {
+        return Err(OAuthError::invalid_target("a token is for one `resource`"));
+    }
     if parameters.is_repeated() {
         return Err(OAuthError::invalid_request("a parameter stands twice"));
     }
     Ok(parameters)
 }
 
-fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
+pub(crate) fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
     tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
     OAuthError::unavailable()
 }

@@ -13,6 +13,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
+use countersign_core::sign_in::Pushed;
 use countersign_core::{Facts, LineVersion, Occasion, Policy, Record, Verdict};
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -65,6 +66,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/jwks.json", read().to(metadata::key_set))
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
+        .route("/par", web::post().to(sign_in::push))
         .route("/token", web::post().to(token::token))
         .route("/userinfo", web::get().to(token::user_info))
         .route("/userinfo", web::post().to(token::user_info_by_form))
@@ -309,6 +311,7 @@ pub(crate) struct Decided {
 pub(crate) struct Parameters {
     values: BTreeMap<String, String>,
     repeated: BTreeSet<String>,
+    pushed: Option<Pushed>,
 }
 
 impl Parameters {
@@ -335,6 +338,33 @@ impl Parameters {
     /// Whether a parameter stands twice, which none may (RFC 6749 3.1).
     pub(crate) fn is_repeated(&self) -> bool {
         !self.repeated.is_empty()
+    }
+
+    /// Whether this parameter stands twice.
+    pub(crate) fn has_twice(&self, name: &str) -> bool {
+        self.repeated.contains(name)
+    }
+
+    /// What they were pushed as, where they did not come by way of the browser.
+    pub(crate) fn pushed(&self) -> Option<&Pushed> {
+        self.pushed.as_ref()
+    }
+
+    /// The same, known to have been pushed.
+    pub(crate) fn known_as(self, pushed: Pushed) -> Self {
+        Self {
+            pushed: Some(pushed),
+            ..self
+        }
+    }
+
+    pub(crate) fn put(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let values = self.values.iter();
+        values.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(crate) fn one(&self, name: &str) -> Option<&str> {

@@ -420,6 +420,8 @@ pub fn grant(n: u8) -> Grant {
         scopes: vec![Scope::new("openid").expect("a scope")],
         organization: None,
         acr_values: Vec::new(),
+        resource: None,
+        dpop_jkt: None,
         stated: Stated {
             acr: Acr::Mfa,
             amr: vec!["mfa".into()],
@@ -1008,6 +1010,8 @@ fn code(n: u8) -> Code {
         nonce: Some("n-0S6_WzA2Mj".into()),
         scopes: vec![Scope::new("openid").expect("a scope")],
         acr_values: Vec::new(),
+        resource: None,
+        dpop_jkt: None,
         organization: None,
         expires_at: at(CODE),
     }

@@ -173,6 +173,12 @@ pub struct Code {
     /// The `acr_values` asked for, ours only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values: Vec<Acr>,
+    /// The audience that was asked for (RFC 8707), if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The thumbprint of the key that must be shown for it (RFC 9449 10), if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
     /// When it expires.
     pub expires_at: Timestamp,
 }
@@ -249,6 +255,12 @@ pub struct Grant {
     /// The `acr_values` that were asked for, ours only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values: Vec<Acr>,
+    /// The audience that was asked for (RFC 8707): all its access tokens are for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The thumbprint of the key that its first tokens were bound to (RFC 9449), if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_jkt: Option<String>,
     /// What its tokens state of the login.
     pub stated: Stated,
     /// The end of its session, whatever happens.

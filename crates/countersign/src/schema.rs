@@ -233,6 +233,16 @@ fn tiers() -> Value {
 }
 
 fn scopes() -> (&'static str, Value) {
+    (
+        "scopes",
+        described(
+            "The scopes of this tier. A scope is in one tier, and one that is in none can't be asked for.",
+            some_scopes(),
+        ),
+    )
+}
+
+fn some_scopes() -> Value {
     let scope = json!({
         "type": "string",
         "pattern": "^[!#-\\[\\]-~]{1,128}$",
@@ -240,13 +250,7 @@ fn scopes() -> (&'static str, Value) {
     });
     let mut scopes = list(scope);
     scopes["examples"] = json!([["packages:publish", "packages:unpublish"]]);
-    (
-        "scopes",
-        described(
-            "The scopes of this tier. A scope is in one tier, and one that is in none can't be asked for.",
-            scopes,
-        ),
-    )
+    scopes
 }
 
 /// What a tier needs, of everybody or of some.
@@ -316,6 +320,13 @@ fn clients() -> Value {
                     ),
                 ),
                 ("stricter", stricter()),
+                (
+                    "own_scopes",
+                    described(
+                        "What it may do as itself, without any person (grant `client_credentials`).",
+                        some_scopes(),
+                    ),
+                ),
             ],
         ),
     );

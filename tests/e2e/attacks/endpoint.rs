@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 22] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -19,6 +19,7 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("/callback/oidc/logout", &["GET", "POST"]),
     ("/callback/oidc/reminder", &["GET", "HEAD"]),
     ("/callback/oidc/reminder/continue", &["GET"]),
+    ("/par", &["POST"]),
     ("/token", &["POST"]),
     ("/userinfo", &["GET", "POST"]),
     ("/introspect", &["POST"]),
@@ -31,7 +32,8 @@ const ROUTES: [(&str, &[&str]); 21] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 10] = [
+const TAKING_FORMS: [&str; 11] = [
+    "/par",
     "/token",
     "/userinfo",
     "/introspect",
@@ -121,6 +123,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
         .collect();
     let attacked = [
         "/authorize",
+        "/par",
         "/token",
         "/userinfo",
         "/introspect",
@@ -133,8 +136,8 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
     let grants = &members["grant_types_supported"];
     assert_eq!(
         *grants,
-        serde_json::json!(["authorization_code", "refresh_token"]),
-        "a new grant needs its attacks in `code` or `tokens`"
+        serde_json::json!(["authorization_code", "refresh_token", "client_credentials"]),
+        "a new grant needs its attacks in `code`, `tokens` or `clients`"
     );
 }
 

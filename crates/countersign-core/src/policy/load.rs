@@ -169,12 +169,36 @@ impl<'t> Reader<'_, 't> {
         let rule = value.table(|table| {
             let tier = table.required("tier", |value| self.known_tier(value));
             let stricter = self.stricter(table, &Whose::Client(key.text().to_owned()));
+            let own_scopes = table.optional_or("own_scopes", BTreeSet::new(), |value| {
+                value.set(|item| self.own_scope(item))
+            });
             Some(ClientRule {
                 tier: tier?,
                 stricter: stricter?,
+                own_scopes: own_scopes?,
             })
         });
         Some((name?, rule?))
+    }
+
+    /// A scope that a client may have without any person. It must be one that a tier lists.
+    fn own_scope(&self, item: &Value<'t>) -> Option<Scope> {
+        let scope = item.parsed(Scope::new)?;
+        let holds = |(_, tier): &(&TierName, &Tier)| tier.scopes.contains(&scope);
+        let Some((name, tier)) = self.tiers.iter().find(holds) else {
+            // Where tiers are broken, scopes may be lost with them.
+            if item.is_sound() && !self.tiers.is_empty() {
+                item.report("no tier lists this scope");
+                return None;
+            }
+            return Some(scope);
+        };
+        if tier.requirement.level > Level::None {
+            item.warn(format_args!(
+                "people need a second factor for it (`tier.{name}`), and this client gets it without any person"
+            ));
+        }
+        Some(scope)
     }
 
     fn organization(

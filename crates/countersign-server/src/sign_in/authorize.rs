@@ -1,8 +1,8 @@
 //! `/authorize`: checks the request, lets the person choose a provider, and sends them there.
 
-use super::depart;
 use super::request::{self, Checked};
 use super::single_sign_on::{self, Suggestion, Turn};
+use super::{depart, push};
 use crate::Broker;
 use crate::error::Failure;
 use crate::pages::{self, ChooserPage};
@@ -28,7 +28,7 @@ pub(crate) async fn authorize_by_form(
 }
 
 async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let parameters = context.query();
+    let parameters = push::unpushed(context.query(), context).await?;
     let checked = request::check(&parameters, context)?;
     match single_sign_on::answer(&checked, context).await? {
         Turn::Answered(answer) => Ok(answer),

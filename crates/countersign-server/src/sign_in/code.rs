@@ -51,6 +51,8 @@ pub(super) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
         scopes: request.scopes.iter().cloned().collect(),
         organization: request.organization.clone(),
         acr_values: request.demands.acr_values.clone(),
+        resource: request.resource.clone(),
+        dpop_jkt: request.dpop_jkt.clone(),
         expires_at: context.now + context.policy().lifetimes().code,
     }
 }

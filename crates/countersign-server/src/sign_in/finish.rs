@@ -8,7 +8,7 @@ use countersign_store::{Opening, Session, StoreError};
 use super::account::Candidate;
 use super::code::{self, NewCode};
 use super::reminder::{self, Reminder};
-use super::{attempt_cookie, depart};
+use super::{attempt_cookie, depart, push};
 use crate::error::{Failure, SignInFailure, Why};
 use crate::session;
 use crate::web::{Context, Decided, with_cookies};
@@ -90,6 +90,11 @@ impl Ending {
         let broker = context.broker;
         let account = candidate.remember(permit, &evidence, context).await;
         let account = account.map_err(|error| self.fail(Why::Store(error)))?;
+        match push::spend(&self.request, context).await {
+            Ok(true) => {}
+            Ok(false) => return Err(self.fail(Why::AttemptSpent)),
+            Err(error) => return Err(self.fail(Why::Store(error))),
+        }
         let earlier = session::earlier(&account, context).await;
         let earlier = earlier.map_err(|error| self.fail(Why::Store(error)))?;
         let id = SessionId::of(&self.id);

@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use url::form_urlencoded;
 
+use super::push;
 use crate::error::{ClientError, Failure, Problem};
-use crate::settings::Client;
+use crate::settings::{Client, GrantType};
 use crate::web::{Context, Parameters};
 
 /// The longest `state` that is given back, in bytes; it travels in a cookie of 2 KiB.
@@ -55,9 +56,13 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         redirect_uri,
         state: parameters.one("state"),
     };
+    if parameters.has_twice("resource") {
+        return Err(fail.with("invalid_target", "a token is for one `resource`"));
+    }
     if parameters.is_repeated() {
         return Err(fail.with("invalid_request", "a parameter stands twice"));
     }
+    check_client_may(parameters, client, &fail)?;
     check_shape(parameters, &fail)?;
     let prompt = Prompt::read(parameters, &fail)?;
     let request = Request {
@@ -68,6 +73,9 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         nonce: text(parameters, "nonce", LONGEST_NONCE, &fail)?,
         code_challenge: code_challenge(parameters, client, &fail)?,
         subject: subject(parameters, &client_id, context, &fail)?,
+        resource: resource(parameters, client, &fail)?,
+        dpop_jkt: dpop_jkt(parameters, &fail)?,
+        pushed: parameters.pushed().cloned(),
         demands: demands(parameters, &prompt, context.now, &fail)?,
         client: client_id,
     };
@@ -81,8 +89,16 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
     })
 }
 
-/// The query that asks for the same again; for links on our own pages.
-pub(crate) fn to_query(request: &Request) -> String {
+/// The query that asks for the same again; for links on our own pages. What was pushed stays hidden.
+pub(crate) fn to_query(request: &Request, context: &Context<'_>) -> String {
+    let query = plain_query(request);
+    match &request.pushed {
+        Some(pushed) => push::carried(&request.client, pushed, &query, context),
+        None => query,
+    }
+}
+
+fn plain_query(request: &Request) -> String {
     let scopes: Vec<&str> = request.scopes.iter().map(Scope::as_str).collect();
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
@@ -94,6 +110,8 @@ pub(crate) fn to_query(request: &Request) -> String {
         ("state", &request.state),
         ("nonce", &request.nonce),
         ("code_challenge", &request.code_challenge),
+        ("resource", &request.resource),
+        ("dpop_jkt", &request.dpop_jkt),
     ];
     for (name, value) in optional {
         query.extend_pairs(value.as_ref().map(|value| (name, value)));
@@ -164,6 +182,47 @@ impl<'a> Fail<'a> {
             error,
             description,
         }))
+    }
+}
+
+/// What its configuration lets a client do here.
+fn check_client_may(
+    parameters: &Parameters,
+    client: &Client,
+    fail: &Fail<'_>,
+) -> Result<(), Failure> {
+    if !client.may(GrantType::AuthorizationCode) {
+        return Err(fail.with("unauthorized_client", "nobody signs in to this client"));
+    }
+    // RFC 9126 6: what the browser brings itself is not taken.
+    if client.must_push && parameters.pushed().is_none() {
+        return Err(fail.with("invalid_request", "this client must push its requests"));
+    }
+    Ok(())
+}
+
+/// RFC 8707 2: an audience that the client may ask for.
+fn resource(
+    parameters: &Parameters,
+    client: &Client,
+    fail: &Fail<'_>,
+) -> Result<Option<String>, Failure> {
+    let asked = parameters.one("resource");
+    match asked {
+        Some(asked) if !client.audiences().any(|one| one == asked) => {
+            Err(fail.with("invalid_target", "this client has no such `resource`"))
+        }
+        asked => Ok(asked.map(str::to_owned)),
+    }
+}
+
+/// RFC 9449 10: a SHA-256 thumbprint.
+fn dpop_jkt(parameters: &Parameters, fail: &Fail<'_>) -> Result<Option<String>, Failure> {
+    match parameters.one("dpop_jkt") {
+        Some(thumbprint) if !is_s256(thumbprint) => {
+            Err(fail.with("invalid_request", "`dpop_jkt` is no SHA-256 in base64url"))
+        }
+        thumbprint => Ok(thumbprint.map(str::to_owned)),
     }
 }
 

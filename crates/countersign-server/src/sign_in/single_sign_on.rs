@@ -11,8 +11,9 @@ use countersign_core::{
 use countersign_store::{FurtherCode, Session, StoreError};
 
 use super::code::{self, NewCode};
+use super::push;
 use super::request::{Checked, Fail, Interaction};
-use crate::error::Failure;
+use crate::error::{Failure, Problem};
 use crate::session;
 use crate::web::{Context, Decided};
 
@@ -181,6 +182,14 @@ async fn hand_over(
         code: code::stands_for(request, context),
         idle_until: context.now + context.policy().lifetimes().session_idle,
     };
+    match push::spend(request, context).await {
+        Ok(true) => {}
+        Ok(false) => return Err(Failure::Page(Problem::RequestUri)),
+        Err(error) => {
+            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+            return Err(Fail::of(request).with("temporarily_unavailable", "store-unavailable"));
+        }
+    }
     match broker.store.hand_over(further, context.now).await {
         Ok(true) => {}
         Ok(false) => return Ok(Turn::SignIn(None)), // it has ended since it was read

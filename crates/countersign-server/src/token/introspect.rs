@@ -9,7 +9,7 @@ use countersign_store::LiveGrant;
 use countersign_verifier::Claims;
 use serde_json::{Value, json};
 
-use super::issued::{session_of, verified};
+use super::issued::{is_live, verified};
 use super::refresh::{RefreshToken, may_refresh};
 use super::{client, read, unavailable};
 use crate::Broker;
@@ -60,11 +60,8 @@ async fn of_access_token(
     if !may_use(claims, caller, context) {
         return Ok(None);
     }
-    let session = session_of(claims, context).await;
-    if session
-        .map_err(|error| unavailable(&error, context))?
-        .is_none()
-    {
+    let is_live = is_live(claims, context).await;
+    if !is_live.map_err(|error| unavailable(&error, context))? {
         return Ok(None);
     }
     let mut told = json!(claims);

@@ -5,6 +5,8 @@ use countersign_store::{IssuedToken, Session, StoreError};
 use countersign_verifier::{AccessToken, Claims, Error, Expectations, verify};
 use jiff::Timestamp;
 
+use crate::once::{Kind, has_come, is_first};
+use crate::settings::GrantType;
 use crate::web::Context;
 
 /// An access token of ours that has not expired, whoever it is for.
@@ -24,8 +26,8 @@ pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessT
     }
 }
 
-/// The token as the store knows it. Every token that we sign has a session.
-pub(super) fn issued(claims: &Claims) -> Option<IssuedToken> {
+/// The token as the store knows it, where it has a session.
+fn issued(claims: &Claims) -> Option<IssuedToken> {
     let grant = claims
         .countersign
         .as_ref()
@@ -36,6 +38,38 @@ pub(super) fn issued(claims: &Claims) -> Option<IssuedToken> {
         grant: grant.map(GrantId::new).transpose().ok()?,
         expires_at: Timestamp::from_second(claims.exp).ok()?,
     })
+}
+
+/// Whether a verified token is good for anything still.
+pub(super) async fn is_live(claims: &Claims, context: &Context<'_>) -> Result<bool, StoreError> {
+    if !is_of_a_service(claims) {
+        return Ok(session_of(claims, context).await?.is_some());
+    }
+    if context.now.as_second() >= claims.exp {
+        return Ok(false);
+    }
+    let clients = &context.broker.settings.clients;
+    let client = clients.get(claims.client_id.as_str());
+    let may_still = client.is_some_and(|client| client.may(GrantType::ClientCredentials));
+    Ok(may_still && !has_come(Kind::RevokedToken, &[&claims.jti], context).await?)
+}
+
+/// Ends a verified token before its time.
+pub(super) async fn end(claims: &Claims, context: &Context<'_>) -> Result<(), StoreError> {
+    if is_of_a_service(claims) {
+        let until = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
+        is_first(Kind::RevokedToken, &[&claims.jti], until, context).await?;
+        return Ok(());
+    }
+    match issued(claims) {
+        Some(token) => context.broker.store.revoke_token(token).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether no person stands behind it: the client acts as itself.
+fn is_of_a_service(claims: &Claims) -> bool {
+    claims.sid.is_none() && claims.sub == claims.client_id
 }
 
 /// The live session behind a verified token, if nobody has ended it.

@@ -22,6 +22,8 @@ pub(super) struct Minting<'a> {
     pub(super) permit: &'a Permit,
     pub(super) session: &'a Session,
     pub(super) account: &'a Account,
+    /// Whom the access token is for.
+    pub(super) audience: &'a str,
     pub(super) nonce: Option<&'a str>,
     /// What they belong to, if it can be refreshed.
     pub(super) grant: Option<&'a GrantId>,
@@ -97,7 +99,7 @@ pub(super) fn answer(
     if times.exp <= times.iat {
         return Err(OAuthError::invalid_grant("evidence-too-old"));
     }
-    let access_token = access_token(minting, client, &times, context).map_err(not_signed)?;
+    let access_token = access_token(minting, &times, context).map_err(not_signed)?;
     let mut body = json!({
         "access_token": access_token,
         "token_type": "Bearer",
@@ -142,7 +144,6 @@ impl Times {
 /// RFC 9068.
 fn access_token(
     minting: &Minting<'_>,
-    client: &Client,
     times: &Times,
     context: &Context<'_>,
 ) -> Result<String, NotSigned> {
@@ -151,7 +152,7 @@ fn access_token(
     let claims = Claims {
         iss: broker.settings.issuer().to_owned(),
         sub: minting.session.account.to_string(),
-        aud: client.resource.clone(),
+        aud: minting.audience.to_owned(),
         client_id: permit.client().to_string(),
         scope: scope(permit).parse().map_err(|_| NotSigned)?,
         acr: Some(permit.acr().as_str().to_owned()),
@@ -177,12 +178,15 @@ fn access_token(
             grant: minting.grant.map(ToString::to_string),
         }),
     };
-    let resource = broker
-        .settings
-        .resources
-        .get(&client.resource)
-        .ok_or(NotSigned)?;
-    broker.keys.sign(resource.algorithm, "at+jwt", &claims)
+    sign(&claims, context)
+}
+
+/// Signs an access token, with what its resource verifies.
+pub(super) fn sign(claims: &Claims, context: &Context<'_>) -> Result<String, NotSigned> {
+    let broker = context.broker;
+    let resource = broker.settings.resources.get(&claims.aud);
+    let algorithm = resource.ok_or(NotSigned)?.algorithm;
+    broker.keys.sign(algorithm, "at+jwt", claims)
 }
 
 fn id_token(
@@ -241,7 +245,7 @@ fn unmet_scope(unmet: &Unmet) -> Value {
     told
 }
 
-fn not_signed(_: NotSigned) -> Failure {
+pub(super) fn not_signed(_: NotSigned) -> Failure {
     tracing::error!(code = "not-signed", "a token could not be signed");
     OAuthError::unavailable()
 }

@@ -10,12 +10,14 @@ use countersign_core::{ClientId, Occasion};
 use countersign_store::{Code, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
+use super::audience;
 use super::mint::{self, Minting};
 use super::refresh::{self, FirstToken};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
 use crate::error::{Failure, OAuthError};
 use crate::session;
+use crate::settings::GrantType;
 use crate::sign_in::code::parse;
 use crate::web::{Context, Parameters};
 
@@ -25,7 +27,11 @@ pub(super) async fn redeem(
     client: &ClientId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
+    if !may_redeem(client, context) {
+        return Err(OAuthError::unauthorized_client());
+    }
     let (code, session) = take(parameters, client, context).await?;
+    let audience = audience::of(client, code.resource.as_deref(), parameters, context)?;
     let wish = Wish {
         client,
         scopes: code.scopes.iter().cloned().collect(),
@@ -41,11 +47,17 @@ pub(super) async fn redeem(
         permit: &permit,
         session: &session,
         account: &account,
+        audience,
         nonce: code.nonce.as_deref(),
         grant: first.as_ref().map(|first| &first.grant),
     };
     let refresh_token = first.as_ref().map(FirstToken::text);
     mint::answer(&minting, refresh_token, context)
+}
+
+fn may_redeem(client: &ClientId, context: &Context<'_>) -> bool {
+    let client = context.broker.settings.clients.get(client);
+    client.is_some_and(|client| client.may(GrantType::AuthorizationCode))
 }
 
 /// Takes the code for this client. A code that was taken by mistake is spent all the same, and

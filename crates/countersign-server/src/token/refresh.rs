@@ -13,6 +13,7 @@ use countersign_store::{Code, Grace, Grant, LiveGrant, Rotated, Session};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::audience;
 use super::mint::{self, Minting};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
@@ -95,6 +96,8 @@ pub(super) async fn open(
         scopes: permit.scopes().iter().cloned().collect(),
         organization: code.organization.clone(),
         acr_values: code.acr_values.clone(),
+        resource: code.resource.clone(),
+        dpop_jkt: None,
         stated: Stated::by(permit),
         expires_at: session.expires_at,
     };
@@ -136,6 +139,7 @@ pub(super) async fn refresh(
         return Err(not_good());
     }
     let LiveGrant { grant, session, .. } = live;
+    let audience = audience::of(client, grant.resource.as_deref(), parameters, context)?;
     let wish = Wish {
         client,
         scopes: wanted(parameters, &grant)?,
@@ -151,6 +155,7 @@ pub(super) async fn refresh(
         permit: &permit,
         session: &session,
         account: &account,
+        audience,
         nonce: None,
         grant: Some(&grant.id),
     };

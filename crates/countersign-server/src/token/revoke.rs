@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::ClientId;
 use countersign_verifier::Claims;
 
-use super::issued::{issued, verified};
+use super::issued::{self, verified};
 use super::refresh::RefreshToken;
 use super::{authenticate, read, unavailable};
 use crate::Broker;
@@ -62,9 +62,6 @@ async fn end_access_token(
             "the token was issued to another client",
         ));
     }
-    let Some(token) = issued(claims) else {
-        return Ok(());
-    };
-    let revoked = context.broker.store.revoke_token(token).await;
-    revoked.map_err(|error| unavailable(&error, context))
+    let ended = issued::end(claims, context).await;
+    ended.map_err(|error| unavailable(&error, context))
 }

@@ -91,6 +91,12 @@ impl Summary<'_> {
         if client.grants.contains(&GrantType::RefreshToken) {
             writeln!(f, "  gets refresh tokens")?;
         }
+        if client.grants.contains(&GrantType::ClientCredentials) {
+            writeln!(f, "  gets tokens for itself")?;
+        }
+        if client.must_push {
+            writeln!(f, "  pushes its requests")?;
+        }
         if client.may_vouch {
             writeln!(f, "  vouches for e-mail addresses")?;
         }

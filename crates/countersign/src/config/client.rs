@@ -33,7 +33,7 @@ impl Reader<'_> {
         self.clients.extend(id.clone());
         let client = value.table(|table| {
             let name = table.required("name", text);
-            let redirect_uris = table.required("redirect_uris", redirect_uris);
+            let uris = table.optional("redirect_uris", redirect_uris);
             let authentication = self.authentication(table);
             let algorithm = algorithm(
                 table,
@@ -42,7 +42,17 @@ impl Reader<'_> {
             );
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
+            let others = table.optional("other_resources", |value| {
+                value.set(|item| item.parsed(address::audience))
+            });
+            self.named_resources
+                .extend(others.iter().flatten().flatten().cloned());
             let grants = table.optional("grant_types", grant_types);
+            let redirect_uris = match (uris, &grants) {
+                (Some(uris), Some(grants)) => redirect_uris_for(uris, grants.as_ref(), table),
+                (_, _) => None,
+            };
+            let must_push = table.optional("require_pushed_authorization_requests", only_true);
             let may_vouch = vouches(table, authentication.as_ref());
             let after_logout = table.optional("post_logout_redirect_uris", self::redirect_uris);
             let backchannel =
@@ -53,6 +63,8 @@ impl Reader<'_> {
             client.may_vouch = may_vouch?;
             client.backchannel_logout_uri = backchannel?;
             client.post_logout_redirect_uris = after_logout?.unwrap_or_default();
+            client.other_resources = others?.unwrap_or_default();
+            client.must_push = must_push?.is_some();
             Some(client)
         });
         Some((id?, client?))
@@ -149,7 +161,9 @@ fn algorithm(
 fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
     let named = GrantType::ALL.map(|grant| (grant.as_str(), grant));
     let grants = value.set(|item| item.one_of(&named))?;
-    if !grants.contains(&GrantType::AuthorizationCode) {
+    let has_people = grants.contains(&GrantType::AuthorizationCode);
+    let is_of_people = |grant: &GrantType| *grant != GrantType::ClientCredentials;
+    if !has_people && (grants.is_empty() || grants.iter().any(is_of_people)) {
         value.report("expected `authorization_code` among them: people sign in by it");
         return None;
     }
@@ -173,6 +187,27 @@ fn vouches(table: &mut Table<'_>, as_whom: Option<&ClientAuthentication>) -> Opt
         }
     });
     Some(vouches?.is_some())
+}
+
+/// Where people are sent back to. A client that nobody signs in to has no such place.
+fn redirect_uris_for(
+    uris: Option<Vec<String>>,
+    grants: Option<&BTreeSet<GrantType>>,
+    table: &Table<'_>,
+) -> Option<Vec<String>> {
+    let has_people = grants.is_none_or(|grants| grants.contains(&GrantType::AuthorizationCode));
+    match (uris, has_people) {
+        (Some(uris), true) => Some(uris),
+        (None, false) => Some(Vec::new()),
+        (None, true) => {
+            table.report_missing("redirect_uris", "");
+            None
+        }
+        (Some(_), false) => {
+            table.report("has `redirect_uris`, and nobody signs in to it by its `grant_types`");
+            None
+        }
+    }
 }
 
 fn redirect_uris(value: &Value<'_>) -> Option<Vec<String>> {

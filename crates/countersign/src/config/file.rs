@@ -210,9 +210,11 @@ impl Written {
     ) -> Result<Installation, Problems> {
         let mut resources = self.resources;
         for client in self.clients.values() {
-            resources
-                .entry(client.resource.clone())
-                .or_insert(client::RESOURCE);
+            for audience in client.audiences() {
+                resources
+                    .entry(audience.clone())
+                    .or_insert(client::RESOURCE);
+            }
         }
         let settings = Settings {
             issuer: self.server.issuer,

@@ -271,6 +271,7 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     // To believe a client and to give it refresh tokens are choices, shown as examples.
     let chosen = format!("{:?}", plain.settings)
         .replace("{AuthorizationCode}", "{AuthorizationCode, RefreshToken}")
+        .replace("must_push: false", "must_push: true")
         .replace("may_vouch: false", "may_vouch: true");
     let mut written = written.settings;
     for client in written.clients.values_mut() {
@@ -371,7 +372,7 @@ fn everything_wrong_in_both_files_is_told_at_once() {
             "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
             "c.toml:7:9: `client.gallery.redirect_uris` is missing",
             "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
-            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `grant_types`, `vouches`, `post_logout_redirect_uris`, `backchannel_logout_uri`)",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `other_resources`, `grant_types`, `require_pushed_authorization_requests`, `vouches`, `post_logout_redirect_uris`, `backchannel_logout_uri`)",
             "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
             "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
             "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",

@@ -36,6 +36,34 @@ fn check(text: &str, expected: &[&str]) {
     assert_eq!(problems.to_string(), expected.join("\n"), "{text}");
 }
 
+#[test]
+fn what_a_client_has_as_its_own_is_listed_and_told_where_people_need_more() {
+    let with = |scopes: &str| {
+        let own = format!("tier = \"browse\"\nown_scopes = [{scopes}]");
+        GOOD.replace("tier = \"browse\"", &own)
+    };
+    check(
+        &with("\"packages:read\", \"packages:reed\""),
+        &["15:32: `client.gallery.own_scopes`: no tier lists this scope"],
+    );
+    let loaded = Policy::load(
+        "policy.toml",
+        &with("\"packages:publish\""),
+        Installation::default(),
+    );
+    let warned: Vec<String> = loaded
+        .unwrap()
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = "people need a second factor for it (`tier.publish`), and this client gets it without any person";
+    assert!(
+        warned.iter().any(|one| one.ends_with(expected)),
+        "{warned:?}"
+    );
+}
+
 /// Checks the good policy with one part replaced.
 fn check_with(part: &str, replacement: &str, expected: &[&str]) {
     assert!(GOOD.contains(part), "`{part}` is not in the good policy");
@@ -242,7 +270,7 @@ needs = "none"
 "#
         ),
         &[
-            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`)",
+            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`, `own_scopes`)",
             "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `exception`, `api_keys`, `lifetimes`)",
             "20:1: `calendar.existing` is unknown (known here: `new_accounts_from`, `existing_accounts`, `before_due`, `ratchet`)",
             "21:1: `exception`: expected a table with a name, `[exception.NAME]`: tokens and the decision log carry it",
