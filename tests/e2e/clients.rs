@@ -1,6 +1,9 @@
 //! Clients that hold a key: who they are, what they may have, and that nobody else can use it.
 
 mod assertion;
+mod dpop;
+mod exchange;
+mod fapi2;
 mod push;
 mod service;
 

@@ -72,6 +72,8 @@ pub enum Occasion {
     Token,
     /// A client asked for tokens with a refresh token.
     Refresh,
+    /// A service asked for a token with a token that it was given.
+    Exchange,
 }
 
 /// What a [`Decision`] says, without what a token is made of.

@@ -49,14 +49,15 @@ pub use keys::{
 };
 pub use private::Private;
 pub use settings::{
-    Client, ClientAuthentication, GrantType, Resource, SecretDigest, Settings, SettingsError,
-    SigningAlgorithm,
+    Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
+    SettingsError, SigningAlgorithm,
 };
 
 use draining::Draining;
 use keys::Keys;
 use metrics::Metrics;
 use seal::Sealer;
+use token::Nonces;
 
 /// What goes wrong while the server is put together.
 #[derive(Debug, Error)]
@@ -132,6 +133,7 @@ pub struct Broker {
     decision_log: Arc<DecisionLog>,
     http: Http,
     keys: Arc<Keys>,
+    nonces: Nonces,
     sealer: Arc<Sealer>,
     upkeep: KeyUpkeep,
     calendar: CalendarKey,
@@ -154,6 +156,7 @@ impl Broker {
         for name in Keys::names(&parts.settings).chain(seal::NAMES) {
             vault.find_or_make(name, entropy, now).await?;
         }
+        let nonces = Nonces::load_or_make(&vault, entropy, now).await?;
         let calendar = CalendarKey::load_or_make(&vault, entropy, now).await?;
         vault.seal_plain(entropy).await?;
         let rings = vault.rings().await?;
@@ -183,6 +186,7 @@ impl Broker {
             store: parts.store,
             decision_log: parts.decision_log,
             http,
+            nonces,
             keys,
             sealer,
             upkeep,

@@ -4,6 +4,7 @@
 use actix_web::{HttpResponse, web};
 use countersign_core::{Acr, Scope};
 use countersign_providers::oidc::SigningAlgorithm;
+use countersign_verifier::DPOP_ALGORITHMS;
 use serde_json::{Value, json};
 
 use crate::token::ASSERTION_ALGORITHMS;
@@ -50,6 +51,7 @@ fn document(broker: &Broker) -> Value {
     json!({
         "issuer": settings.issuer(),
         "authorization_endpoint": settings.endpoint("/authorize"),
+        "dpop_signing_alg_values_supported": DPOP_ALGORITHMS,
         "pushed_authorization_request_endpoint": settings.endpoint("/par"),
         "require_pushed_authorization_requests": settings.clients.values().all(|one| one.must_push),
         "token_endpoint": settings.endpoint("/token"),

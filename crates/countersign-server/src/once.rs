@@ -11,6 +11,8 @@ use crate::web::Context;
 pub(crate) enum Kind {
     /// The `jti` by which a client said who it is.
     ClientAssertion,
+    /// A proof that somebody holds a key.
+    DpopProof,
     /// A pushed request, for which a code has been given.
     PushedRequest,
     /// A token without a session that was revoked.
@@ -21,6 +23,7 @@ impl Kind {
     fn as_str(self) -> &'static str {
         match self {
             Self::ClientAssertion => "client-assertion",
+            Self::DpopProof => "dpop-proof",
             Self::PushedRequest => "pushed-request",
             Self::RevokedToken => "revoked-token",
         }

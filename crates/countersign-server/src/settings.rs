@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use countersign_core::ClientId;
 use countersign_providers::PublishedKeys;
+use jiff::SignedDuration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::{Host, Url};
@@ -38,6 +39,10 @@ pub struct Client {
     pub other_resources: BTreeSet<String>,
     /// What it may exchange for tokens.
     pub grants: BTreeSet<GrantType>,
+    /// How strictly it is held to; see [`Client::of_profile`].
+    pub profile: Profile,
+    /// Whether its access tokens must be bound to a key that it shows (RFC 9449 5.2).
+    pub must_bind: bool,
     /// Whether it must push its authorization requests (RFC 9126 6).
     pub must_push: bool,
     /// Whether it may vouch for e-mail addresses. Never true of a public one.
@@ -49,6 +54,15 @@ pub struct Client {
     pub backchannel_logout_uri: Option<Url>,
 }
 
+/// How strictly a client is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// What the client itself says.
+    Plain,
+    /// The FAPI 2.0 security profile, with `private_key_jwt` and DPoP.
+    Fapi2,
+}
+
 /// What tokens are given for (RFC 7591 2, `grant_types`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantType {
@@ -58,14 +72,17 @@ pub enum GrantType {
     RefreshToken,
     /// Nothing but who the client is: it acts as itself, without any person.
     ClientCredentials,
+    /// An access token that a service was given (RFC 8693).
+    TokenExchange,
 }
 
 impl GrantType {
     /// All that are served.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::AuthorizationCode,
         Self::RefreshToken,
         Self::ClientCredentials,
+        Self::TokenExchange,
     ];
 
     /// The `grant_type`.
@@ -74,6 +91,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
     }
 }
@@ -170,9 +188,17 @@ pub enum SettingsError {
     },
     /// A client that gets tokens for itself, and that anybody can pass for, or whose id could be an account's.
     #[error(
-        "client `{0}`: only a client that authenticates gets tokens for itself, and its id can't begin with `acct_`"
+        "client `{0}`: only a client that authenticates gets tokens for itself or for a token, and its id can't begin with `acct_`"
     )]
     Service(ClientId),
+    /// A client that is not as its profile has it.
+    #[error("client `{client}`: `profile = \"fapi2\"`: {why}")]
+    Profile {
+        /// The client.
+        client: ClientId,
+        /// What is not.
+        why: &'static str,
+    },
     /// A client that anybody can pass for, and that is to be believed.
     #[error(
         "client `{0}`: a public client can't vouch for e-mail addresses: anybody can pass for it"
@@ -211,6 +237,10 @@ impl Settings {
         }
         for (id, client) in &self.clients {
             client.check(id)?;
+            if let Some(why) = client.breach(&self.resources) {
+                let client = id.clone();
+                return Err(SettingsError::Profile { client, why });
+            }
             let missing = |resource: &&String| !self.resources.contains_key(*resource);
             if let Some(resource) = client.audiences().find(missing) {
                 let resource = resource.clone();
@@ -240,10 +270,68 @@ impl Client {
             resource: resource.into(),
             other_resources: BTreeSet::new(),
             grants: BTreeSet::from([GrantType::AuthorizationCode]),
+            profile: Profile::Plain,
+            must_bind: false,
             must_push: false,
             may_vouch: false,
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: None,
+        }
+    }
+
+    /// The same client, held to this profile: what follows from it is switched on.
+    #[must_use]
+    pub fn of_profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        match profile {
+            Profile::Plain => {}
+            Profile::Fapi2 => {
+                self.must_push = true;
+                self.must_bind = true;
+                if self.id_token_algorithm == SigningAlgorithm::Rs256 {
+                    self.id_token_algorithm = SigningAlgorithm::Es256;
+                }
+            }
+        }
+        self
+    }
+
+    /// What of it is not as its profile has it.
+    fn breach(&self, resources: &BTreeMap<String, Resource>) -> Option<&'static str> {
+        if self.profile == Profile::Plain {
+            return None;
+        }
+        let by_rsa = |audience| {
+            let resource = resources.get(audience);
+            resource.is_some_and(|one| one.algorithm == SigningAlgorithm::Rs256)
+        };
+        let keyed = matches!(self.authentication, ClientAuthentication::PrivateKey(_));
+        [
+            // FAPI 2.0 5.3.2.1 (6), 5.3.2.2 (3), 5.3.2.1 (4), 5.4.1.
+            (
+                !keyed,
+                "its client must authenticate by a key (`jwks` or `jwks_uri`)",
+            ),
+            (!self.must_push, "its requests must be pushed"),
+            (!self.must_bind, "its tokens must be bound to a key"),
+            (
+                self.id_token_algorithm == SigningAlgorithm::Rs256,
+                "RS256 signs no ID token: choose ES256 or EdDSA",
+            ),
+            (
+                self.audiences().any(by_rsa),
+                "RS256 signs no access token: choose ES256 or EdDSA for its resources",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(is_broken, why)| is_broken.then_some(why))
+    }
+
+    /// How long a code of this client may live. FAPI 2.0 5.3.2.1 (11): 60 seconds at most.
+    pub(crate) fn code_lifetime(&self, by_policy: SignedDuration) -> SignedDuration {
+        match self.profile {
+            Profile::Plain => by_policy,
+            Profile::Fapi2 => by_policy.min(SignedDuration::from_secs(60)),
         }
     }
 
@@ -262,7 +350,8 @@ impl Client {
             return Err(SettingsError::Voucher(id.clone()));
         }
         let is_unfit = self.authentication.is_public() || id.as_str().starts_with("acct_");
-        if self.may(GrantType::ClientCredentials) && is_unfit {
+        let acts = self.may(GrantType::ClientCredentials) || self.may(GrantType::TokenExchange);
+        if acts && is_unfit {
             return Err(SettingsError::Service(id.clone()));
         }
         let is_good = |uri: &&String| {

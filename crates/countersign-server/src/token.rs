@@ -4,6 +4,8 @@
 mod assertion;
 mod audience;
 mod client;
+mod dpop;
+mod exchange;
 mod introspect;
 mod issued;
 mod mint;
@@ -23,6 +25,7 @@ use crate::web::{Context, Parameters};
 
 pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use client::authenticate;
+pub(crate) use dpop::{Nonces, proof_of, spend};
 pub(crate) use introspect::introspect;
 pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
@@ -43,7 +46,10 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     match parameters.one("grant_type") {
         Some("authorization_code") => redeem::redeem(&parameters, &client, context).await,
         Some("refresh_token") => refresh::refresh(&parameters, &client, context).await,
-        Some("client_credentials") => service::tokens(&parameters, &client, context),
+        Some("client_credentials") => service::tokens(&parameters, &client, context).await,
+        Some("urn:ietf:params:oauth:grant-type:token-exchange") => {
+            exchange::exchange(&parameters, &client, context).await
+        }
         Some(_) => Err(OAuthError::unsupported_grant_type()),
         None => Err(OAuthError::invalid_request("`grant_type` is missing")),
     }

@@ -223,7 +223,20 @@ impl<'a> Context<'a> {
 
     /// Answers with what a handler has come to.
     pub(crate) fn answer(&self, result: Result<HttpResponse, Failure>) -> HttpResponse {
-        result.unwrap_or_else(|failure| error::answer(failure, self))
+        let answer = result.unwrap_or_else(|failure| error::answer(failure, self));
+        self.with_nonce(answer)
+    }
+
+    /// RFC 9449 8.2: who sends a proof gets the nonce for the next one.
+    pub(crate) fn with_nonce(&self, mut answer: HttpResponse) -> HttpResponse {
+        if self.request.headers().contains_key("dpop") {
+            let nonce = self.broker.nonces.newest(self.now);
+            if let Ok(nonce) = HeaderValue::from_str(&nonce) {
+                let name = header::HeaderName::from_static("dpop-nonce");
+                answer.headers_mut().insert(name, nonce);
+            }
+        }
+        answer
     }
 
     /// Tells a browser that has posted a form to come again by GET, which carries every cookie.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Confirmation};
+use crate::dpop::DpopProof;
 use crate::error::Error;
 use crate::verify::DEFAULT_LEEWAY;
 
@@ -31,6 +32,28 @@ impl AccessToken {
     /// Takes the claims out.
     pub fn into_claims(self) -> Claims {
         self.claims
+    }
+
+    /// Requires that it is bound to no key: who has it may use it.
+    ///
+    /// RFC 9449, section 7.2: a token bound to a key must not be accepted as a bearer token.
+    /// <https://www.rfc-editor.org/rfc/rfc9449#section-7.2>
+    pub fn require_unbound(&self) -> Result<&Self, Error> {
+        match self.claims.cnf {
+            Some(_) => Err(Error::SenderConstrained),
+            None => Ok(self),
+        }
+    }
+
+    /// Requires that it is bound to the key of this proof (RFC 9449, section 7.1).
+    pub fn require_bound_to(&self, proof: &DpopProof) -> Result<&Self, Error> {
+        match &self.claims.cnf {
+            Some(bound) if *bound == Confirmation::of_key(proof.thumbprint()) => Ok(self),
+            Some(_) => Err(Error::BadProof(
+                "its key is not the one that the token is bound to",
+            )),
+            None => Err(Error::BadProof("the token is bound to no key")),
+        }
     }
 
     /// Requires a scope. This is the check that every service makes: the broker's policy has

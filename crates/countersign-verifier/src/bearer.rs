@@ -26,6 +26,49 @@ pub fn bearer(authorization: Option<&str>) -> Result<&str, Error> {
     }
 }
 
+/// How a request presents its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// `Authorization: Bearer …`: whoever has it may use it.
+    Bearer(&'a str),
+    /// `Authorization: DPoP …`, with a proof in the header `DPoP` (RFC 9449, section 7.1).
+    Dpop {
+        /// The token.
+        token: &'a str,
+        /// The proof.
+        proof: &'a str,
+    },
+}
+
+/// Takes the token out of the value of an `Authorization` header, and the proof that comes with it out of
+/// the values of the `DPoP` headers.
+///
+/// ```
+/// use countersign_verifier::{Presented, presented};
+/// assert_eq!(presented(Some("Bearer a.b.c"), &[]), Ok(Presented::Bearer("a.b.c")));
+/// let with_proof = Presented::Dpop { token: "a.b.c", proof: "d.e.f" };
+/// assert_eq!(presented(Some("DPoP a.b.c"), &["d.e.f"]), Ok(with_proof));
+/// assert!(presented(Some("DPoP a.b.c"), &[]).is_err());
+/// ```
+pub fn presented<'a>(
+    authorization: Option<&'a str>,
+    proofs: &[&'a str],
+) -> Result<Presented<'a>, Error> {
+    let value = authorization.ok_or(Error::NoCredentials)?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("dpop") => {
+            let token = token.trim_matches(' ');
+            match *proofs {
+                _ if !is_b64token(token) => Err(Error::MalformedRequest),
+                [proof] => Ok(Presented::Dpop { token, proof }),
+                [] => Err(Error::BadProof("the request has none")),
+                [..] => Err(Error::BadProof("there are two")),
+            }
+        }
+        Some(_) | None => bearer(authorization).map(Presented::Bearer),
+    }
+}
+
 /// RFC 6750, section 2.1: letters, digits and `-._~+/`, then `=` signs.
 /// <https://www.rfc-editor.org/rfc/rfc6750#section-2.1>
 fn is_b64token(token: &str) -> bool {

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use crate::dpop::DPOP_ALGORITHMS;
+
+const BEARER: &str = "Bearer";
 /// The realm of a challenge that has nothing else to say.
 const DEFAULT_REALM: &str = "registry";
 
@@ -20,6 +23,7 @@ const DEFAULT_REALM: &str = "registry";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     status: u16,
+    scheme: &'static str,
     parameters: Vec<(&'static str, String)>,
 }
 
@@ -42,6 +46,7 @@ impl Challenge {
     pub(crate) fn bare() -> Self {
         Self {
             status: 401,
+            scheme: BEARER,
             parameters: vec![("realm", DEFAULT_REALM.to_owned())],
         }
     }
@@ -56,6 +61,32 @@ impl Challenge {
 
     pub(crate) fn invalid_token(description: &str) -> Self {
         Self::new(401, "invalid_token", description)
+    }
+
+    /// RFC 9449, section 7.1: what is wrong with the proof is told by the scheme of proofs.
+    pub(crate) fn bad_proof() -> Self {
+        Self::new(
+            401,
+            "invalid_dpop_proof",
+            "The proof in the header DPoP is missing or not good",
+        )
+        .of_dpop()
+    }
+
+    /// RFC 9449, section 9. The nonce itself is in the header `DPoP-Nonce`.
+    pub(crate) fn nonce_needed() -> Self {
+        Self::new(
+            401,
+            "use_dpop_nonce",
+            "The proof must have the nonce of the header DPoP-Nonce",
+        )
+        .of_dpop()
+    }
+
+    /// RFC 9449, section 7.1: the same, and by which algorithms a key is shown.
+    pub(crate) fn of_dpop(mut self) -> Self {
+        self.scheme = "DPoP";
+        self.with("algs", DPOP_ALGORITHMS.join(" "))
     }
 
     pub(crate) fn insufficient_scope(scope: &str) -> Self {
@@ -84,6 +115,7 @@ impl Challenge {
     fn new(status: u16, error: &'static str, description: &str) -> Self {
         Self {
             status,
+            scheme: BEARER,
             parameters: vec![("error", error.to_owned())],
         }
         .with("error_description", description.to_owned())
@@ -97,7 +129,7 @@ impl Challenge {
 
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bearer")?;
+        f.write_str(self.scheme)?;
         for (place, (name, value)) in self.parameters.iter().enumerate() {
             let gap = if place == 0 { " " } else { ", " };
             write!(f, "{gap}{name}=\"{}\"", quotable(value))?;

@@ -59,6 +59,20 @@ pub struct Claims {
     pub iat: i64,
     /// Not to be accepted at or after this, in Unix seconds.
     pub exp: i64,
+    /// The key that the token is bound to (RFC 9449, section 6.1): who presents it must show that key.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub cnf: Option<Confirmation>,
+    /// Who acts for the person, where a service has exchanged a token for this one (RFC 8693, section 4.1).
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub act: Option<Actor>,
     /// What the broker knows about the evidence behind the login.
     #[serde(
         default,
@@ -66,6 +80,38 @@ pub struct Claims {
         skip_serializing_if = "Option::is_none"
     )]
     pub countersign: Option<CountersignClaim>,
+}
+
+/// The `cnf` claim (RFC 7800): by what the holder of a token is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The thumbprint of a key (RFC 7638) that proofs are made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
+    /// Another way, of which this crate knows nothing: such a token is refused.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Confirmation {
+    /// By the key with this thumbprint.
+    pub fn of_key(thumbprint: &str) -> Self {
+        Self {
+            jkt: Some(thumbprint.to_owned()),
+            other: serde_json::Map::new(),
+        }
+    }
+}
+
+/// The `act` claim (RFC 8693, section 4.1): a client, and whoever acted before it. For the log; nothing
+/// is allowed or refused for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The `client_id`.
+    pub sub: String,
+    /// Who acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Actor>>,
 }
 
 /// The `countersign` claim: where the assurance of the login comes from.
@@ -238,6 +284,8 @@ mod tests {
             amr: vec![],
             auth_time: None,
             sid: None,
+            cnf: None,
+            act: None,
             jti: "j1".into(),
             iat: 1,
             exp: 2,

@@ -54,6 +54,12 @@ pub enum Error {
     /// The token is bound to a key (`cnf`) and was presented as a mere bearer token.
     #[error("the token is bound to a key (`cnf`), which a bearer token cannot show")]
     SenderConstrained,
+    /// The proof of the key that the token is bound to is missing or not good (RFC 9449).
+    #[error("the proof of the token's key is not good: {0}")]
+    BadProof(&'static str),
+    /// The proof lacks a nonce of the server's (RFC 9449, section 9).
+    #[error("the proof has no `nonce` that is good now")]
+    NonceNeeded,
     /// The token is good, but lacks this scope.
     #[error("the token lacks the scope `{scope}`")]
     InsufficientScope {
@@ -113,11 +119,15 @@ impl Error {
             | Self::BadClaims(_)
             | Self::WrongIssuer
             | Self::WrongAudience
-            | Self::NotYetValid
-            | Self::SenderConstrained => Some(Challenge::invalid_token(
+            | Self::NotYetValid => Some(Challenge::invalid_token(
                 "The access token is not valid for this service",
             )),
             Self::Expired => Some(Challenge::invalid_token("The access token has expired")),
+            Self::SenderConstrained => {
+                Some(Challenge::invalid_token("The access token is bound to a key").of_dpop())
+            }
+            Self::BadProof(_) => Some(Challenge::bad_proof()),
+            Self::NonceNeeded => Some(Challenge::nonce_needed()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The issuer's public keys, parsed once.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
     RsaPublicKeyComponents,
 };
 use base64::Engine;
@@ -154,7 +154,11 @@ impl Jwk {
 
     fn public_key(&self, algorithm: Algorithm) -> Option<ParsedPublicKey> {
         match algorithm {
-            Algorithm::Rs256 => rsa(&octets(self.n.as_ref())?, &octets(self.e.as_ref())?),
+            Algorithm::Rs256 => rsa(
+                &octets(self.n.as_ref())?,
+                &octets(self.e.as_ref())?,
+                &RSA_PKCS1_2048_8192_SHA256,
+            ),
             Algorithm::Es256 => p256(&octets(self.x.as_ref())?, &octets(self.y.as_ref())?),
             Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, octets(self.x.as_ref())?).ok(),
         }
@@ -167,18 +171,18 @@ fn octets(member: Option<&String>) -> Option<Vec<u8>> {
 
 /// RFC 7518, section 3.3: RS256 keys have 2048 bits or more. The C library checks that only when
 /// it verifies; a set should not hold a key that never can.
-fn rsa(n: &[u8], e: &[u8]) -> Option<ParsedPublicKey> {
+pub(crate) fn rsa(n: &[u8], e: &[u8], padding: &'static RsaParameters) -> Option<ParsedPublicKey> {
     const MIN_MODULUS_BYTES: usize = 2048 / 8;
     if n.len() < MIN_MODULUS_BYTES {
         return None;
     }
     RsaPublicKeyComponents { n, e }
-        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+        .to_parsed_public_key(padding)
         .ok()
 }
 
 /// RFC 7518, section 6.2.1: both coordinates in full length. The point is checked to be on the curve.
-fn p256(x: &[u8], y: &[u8]) -> Option<ParsedPublicKey> {
+pub(crate) fn p256(x: &[u8], y: &[u8]) -> Option<ParsedPublicKey> {
     const COORDINATE_BYTES: usize = 32;
     const UNCOMPRESSED: [u8; 1] = [0x04];
     if x.len() != COORDINATE_BYTES || y.len() != COORDINATE_BYTES {

@@ -39,6 +39,7 @@ mod bearer;
 mod cache;
 mod challenge;
 mod claims;
+mod dpop;
 mod error;
 #[cfg(feature = "fetch")]
 mod fetch;
@@ -51,11 +52,14 @@ mod verifier;
 mod verify;
 
 pub use access_token::AccessToken;
-pub use bearer::bearer;
+pub use bearer::{Presented, bearer, presented};
 pub use challenge::Challenge;
-pub use claims::{Claims, CountersignClaim, Scope, ScopeError};
+pub use claims::{Actor, Claims, Confirmation, CountersignClaim, Scope, ScopeError};
+pub use dpop::{DPOP_ALGORITHMS, DpopProof, Target};
 pub use error::Error;
 pub use keys::KeySet;
 #[cfg(feature = "fetch")]
 pub use verifier::Verifier;
-pub use verify::{Expectations, danger_id_token_of_any_time, verify};
+pub use verify::{
+    Expectations, danger_id_token_of_any_time, danger_whoever_presents, verify, verify_with_proof,
+};

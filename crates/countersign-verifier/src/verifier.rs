@@ -7,11 +7,13 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use crate::access_token::AccessToken;
+use crate::bearer::Presented;
 use crate::cache::Cache;
+use crate::dpop::{DpopProof, Target};
 use crate::error::Error;
 use crate::fetch::Source;
 use crate::keys::KeySet;
-use crate::verify::{Expectations, verify};
+use crate::verify::{Expectations, verify, verify_with_proof};
 
 /// Verifies the access tokens of one issuer for one service.
 ///
@@ -80,6 +82,33 @@ impl Verifier {
                     &self.inner.expected,
                     now,
                 )
+            }
+            answer => answer,
+        }
+    }
+
+    /// Verifies the token of a request, with the proof of its key where it is bound to one (RFC 9449).
+    ///
+    /// A proof could be sent again within a minute, for the same request with the same token. A service
+    /// for which that matters takes the parts ([`DpopProof::verify`](crate::DpopProof::verify),
+    /// [`verify_with_proof`](crate::verify_with_proof)) and remembers what it saw.
+    pub async fn verify_request(
+        &self,
+        presented: Presented<'_>,
+        target: Target<'_>,
+    ) -> Result<AccessToken, Error> {
+        let (token, proof) = match presented {
+            Presented::Bearer(token) => return self.verify(token).await,
+            Presented::Dpop { token, proof } => (token, proof),
+        };
+        let now = (self.inner.clock)();
+        let proof = DpopProof::verify(proof, target, Some(token), now)?;
+        let expected = &self.inner.expected;
+        match verify_with_proof(token, &proof, &*self.keys(now).await?, expected, now) {
+            Err(Error::UnknownKey) => {
+                self.fetch_if_due(now).await;
+                let keys = self.inner.state().cache.keys(now)?;
+                verify_with_proof(token, &proof, &keys, expected, now)
             }
             answer => answer,
         }

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 
 use crate::access_token::AccessToken;
 use crate::claims::Claims;
+use crate::dpop::DpopProof;
 use crate::error::Error;
 use crate::json::{object, present};
 use crate::keys::{Algorithm, KeySet};
@@ -28,8 +29,42 @@ pub(crate) const DEFAULT_LEEWAY: u8 = 30;
 
 /// Verifies an access token (RFC 9068, section 4) at the time `now_unix`, in Unix seconds.
 ///
+/// A token that is bound to a key is refused: see [`verify_with_proof`].
+///
 /// <https://www.rfc-editor.org/rfc/rfc9068#section-4>
 pub fn verify(
+    token: &str,
+    keys: &KeySet,
+    expected: &Expectations,
+    now_unix: i64,
+) -> Result<AccessToken, Error> {
+    let token = danger_whoever_presents(token, keys, expected, now_unix)?;
+    token.require_unbound()?;
+    Ok(token)
+}
+
+/// Verifies an access token that is presented with a proof, and that it is bound to the proof's key.
+///
+/// The proof must name the token: give it to [`DpopProof::verify`]. That the proof has not come before is
+/// the caller's to know.
+///
+/// <https://www.rfc-editor.org/rfc/rfc9449#section-7.1>
+pub fn verify_with_proof(
+    token: &str,
+    proof: &DpopProof,
+    keys: &KeySet,
+    expected: &Expectations,
+    now_unix: i64,
+) -> Result<AccessToken, Error> {
+    let token = danger_whoever_presents(token, keys, expected, now_unix)?;
+    token.require_bound_to(proof)?;
+    Ok(token)
+}
+
+/// Verifies an access token and **not** that who presents it holds the key that it may be bound to.
+///
+/// For the issuer itself, where a token is told of and not used (RFC 7662).
+pub fn danger_whoever_presents(
     token: &str,
     keys: &KeySet,
     expected: &Expectations,
@@ -41,7 +76,6 @@ pub fn verify(
     check_identifiers(&claims)?;
     expected.check_parties(&claims)?;
     expected.check_times(&claims, &conditions, now_unix)?;
-    conditions.check_binding()?;
     Ok(AccessToken::new(claims, now_unix))
 }
 
@@ -167,20 +201,6 @@ fn check_identifiers(claims: &Claims) -> Result<(), Error> {
 struct Conditions {
     #[serde(default, deserialize_with = "present")]
     nbf: Option<i64>,
-    #[serde(default, deserialize_with = "present")]
-    cnf: Option<IgnoredAny>,
-}
-
-impl Conditions {
-    /// RFC 9449, section 7.2: a token bound to a key must not be accepted as a bearer token.
-    /// <https://www.rfc-editor.org/rfc/rfc9449#section-7.2>
-    fn check_binding(&self) -> Result<(), Error> {
-        if self.cnf.is_some() {
-            Err(Error::SenderConstrained)
-        } else {
-            Ok(())
-        }
-    }
 }
 
 /// The three segments of a compact JWS (RFC 7515, section 7.1), not decoded yet.

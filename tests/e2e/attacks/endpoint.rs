@@ -136,7 +136,12 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
     let grants = &members["grant_types_supported"];
     assert_eq!(
         *grants,
-        serde_json::json!(["authorization_code", "refresh_token", "client_credentials"]),
+        serde_json::json!([
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange"
+        ]),
         "a new grant needs its attacks in `code`, `tokens` or `clients`"
     );
 }

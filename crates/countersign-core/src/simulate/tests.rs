@@ -582,7 +582,8 @@ fn any_occasion() -> impl Strategy<Value = Occasion> {
         Just(Occasion::SignIn),
         Just(Occasion::SingleSignOn),
         Just(Occasion::Token),
-        Just(Occasion::Refresh)
+        Just(Occasion::Refresh),
+        Just(Occasion::Exchange)
     ]
 }
 
@@ -592,7 +593,9 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
         match occasion {
             Occasion::SignIn | Occasion::SingleSignOn => {}
             // Nobody is there to be sent anywhere.
-            Occasion::Token | Occasion::Refresh => facts.remedy = Remedy::Nothing,
+            Occasion::Token | Occasion::Refresh | Occasion::Exchange => {
+                facts.remedy = Remedy::Nothing;
+            }
         }
         record(&policy, occasion, facts)
     });

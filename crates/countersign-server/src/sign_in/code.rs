@@ -5,6 +5,7 @@ use aws_lc_rs::digest;
 use countersign_core::sign_in::Request;
 use countersign_core::{AttemptId, SessionId};
 use countersign_store::{Code, CodeDigest};
+use jiff::SignedDuration;
 
 use crate::edge::RandomText;
 use crate::web::{Context, client_redirect, see_other};
@@ -53,8 +54,15 @@ pub(super) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
         acr_values: request.demands.acr_values.clone(),
         resource: request.resource.clone(),
         dpop_jkt: request.dpop_jkt.clone(),
-        expires_at: context.now + context.policy().lifetimes().code,
+        expires_at: context.now + lifetime(request, context),
     }
+}
+
+fn lifetime(request: &Request, context: &Context<'_>) -> SignedDuration {
+    let by_policy = context.policy().lifetimes().code;
+    let clients = &context.broker.settings.clients;
+    let client = clients.get(&request.client);
+    client.map_or(by_policy, |client| client.code_lifetime(by_policy))
 }
 
 /// A code as it came back: the name of its session and a secret, of which only the digest is known.

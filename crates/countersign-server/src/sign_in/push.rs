@@ -59,6 +59,7 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
         return Err(OAuthError::invalid_request("`request_uri` can't be pushed"));
     }
     parameters.put("client_id", client.as_str());
+    bind(&mut parameters, &client, context).await?;
     let pushed = Pushed {
         id: context.broker.entropy.hex::<16>(),
         until: context.now + ATTEMPT_LIFETIME,
@@ -77,6 +78,36 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
         "request_uri": uri,
         "expires_in": LIFETIME.as_secs(),
     })))
+}
+
+/// RFC 9449 10.1: a proof that comes with a push binds the code as `dpop_jkt` would.
+async fn bind(
+    parameters: &mut Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    if !context.request.headers().contains_key("dpop") {
+        return Ok(());
+    }
+    let Some(proof) = token::proof_of(client, context)? else {
+        return Ok(());
+    };
+    let named = parameters.one("dpop_jkt");
+    if named.is_some_and(|named| named != proof.thumbprint()) {
+        return Err(OAuthError::invalid_request(
+            "`dpop_jkt` is not the key of the proof",
+        ));
+    }
+    parameters.put("dpop_jkt", proof.thumbprint());
+    // Remembered for clients that are known: what anybody may push keeps nothing.
+    let clients = &context.broker.settings.clients;
+    if clients
+        .get(client)
+        .is_some_and(|client| !client.authentication.is_public())
+    {
+        token::spend(Some(proof), context).await?;
+    }
+    Ok(())
 }
 
 /// The parameters that a `request_uri` of ours stands for; those of the browser where there is none.

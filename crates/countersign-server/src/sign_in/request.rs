@@ -17,7 +17,7 @@ use url::form_urlencoded;
 
 use super::push;
 use crate::error::{ClientError, Failure, Problem};
-use crate::settings::{Client, GrantType};
+use crate::settings::{Client, GrantType, Profile};
 use crate::web::{Context, Parameters};
 
 /// The longest `state` that is given back, in bytes; it travels in a cookie of 2 KiB.
@@ -291,7 +291,7 @@ fn is_served(scope: &Scope, context: &Context<'_>) -> bool {
     scope.as_str() == "openid" || context.policy().tier_of(scope).is_some()
 }
 
-/// RFC 7636 4.4.1: S256 and nothing else; required of public clients.
+/// RFC 7636 4.4.1: S256 and nothing else; required of public clients, and by FAPI 2.0 5.3.2.2 (5).
 fn code_challenge(
     parameters: &Parameters,
     client: &Client,
@@ -303,7 +303,11 @@ fn code_challenge(
         method,
         &client.authentication,
     ) {
-        (None, None, authentication) if !authentication.is_public() => Ok(None),
+        (None, None, authentication)
+            if !authentication.is_public() && client.profile == Profile::Plain =>
+        {
+            Ok(None)
+        }
         (None, _, _) => Err(fail.with("invalid_request", "`code_challenge` is required")),
         // RFC 7636 4.3: without a method the challenge would be `plain`.
         (Some(challenge), Some("S256"), _) if is_s256(challenge) => Ok(Some(challenge.to_owned())),

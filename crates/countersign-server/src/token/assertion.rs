@@ -12,10 +12,14 @@ use serde_json::{Map, Value};
 use super::unavailable;
 use crate::error::{Failure, OAuthError};
 use crate::once::{Kind, is_first};
+use crate::settings::Profile;
 use crate::web::Context;
 
 /// The `client_assertion_type` of RFC 7523 2.2.
 pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What a client of the FAPI 2.0 profile may sign with (5.4.1).
+const FAPI2_ALGORITHMS: &[SigningAlgorithm] = ALGORITHMS.split_at(3).0;
 
 /// What a client may sign with. No HMAC: what both sides know is a `secret`.
 pub(crate) const ALGORITHMS: [SigningAlgorithm; 4] = [
@@ -46,7 +50,7 @@ pub(super) async fn check(
     context: &Context<'_>,
 ) -> Result<(), Failure> {
     let claims = verified(assertion, client, keys, context).await?;
-    let audiences = audiences(context);
+    let audiences = audiences(client, context);
     let read = Claims::read(&claims, client, &audiences, context.now);
     let claims = read.map_err(|why| refused(client, why, context))?;
     let names = [client.as_str(), claims.id];
@@ -67,7 +71,11 @@ async fn verified(
     let jwt = SignedJwt::parse(assertion);
     let jwt = jwt.map_err(|_| refused(client, "it is no JWT", context))?;
     let http = &context.broker.http;
-    let verified = keys.verify(&jwt, &ALGORITHMS, http, context.now).await;
+    let algorithms = match profile(client, context) {
+        Profile::Plain => &ALGORITHMS[..],
+        Profile::Fapi2 => FAPI2_ALGORITHMS,
+    };
+    let verified = keys.verify(&jwt, algorithms, http, context.now).await;
     verified.map_err(|error| {
         if error.is_of_the_network() {
             tracing::warn!(code = "client-keys-unavailable", request = %context.request_id, %client, cause = %error, "a client's keys can't be had");
@@ -78,14 +86,47 @@ async fn verified(
     })
 }
 
-/// RFC 7523 3 (3): ourselves. RFC 9126 2 has clients name the endpoint, and libraries do.
-fn audiences(context: &Context<'_>) -> [String; 3] {
+fn profile(client: &ClientId, context: &Context<'_>) -> Profile {
+    let clients = &context.broker.settings.clients;
+    clients
+        .get(client)
+        .map_or(Profile::Fapi2, |client| client.profile)
+}
+
+/// By which names an assertion may say that it is for us.
+enum Audiences {
+    /// The issuer, as a text (FAPI 2.0 5.3.2.1 (8)): what is for one endpoint could be sent on to another.
+    Issuer(String),
+    /// RFC 7523 3 (3): ourselves. RFC 9126 2 has clients name the endpoint, and libraries do.
+    Any([String; 3]),
+}
+
+fn audiences(client: &ClientId, context: &Context<'_>) -> Audiences {
     let settings = &context.broker.settings;
-    [
-        settings.issuer().to_owned(),
-        settings.endpoint("/token"),
-        settings.endpoint(context.request.path()),
-    ]
+    let issuer = settings.issuer().to_owned();
+    match profile(client, context) {
+        Profile::Fapi2 => Audiences::Issuer(issuer),
+        Profile::Plain => Audiences::Any([
+            issuer,
+            settings.endpoint("/token"),
+            settings.endpoint(context.request.path()),
+        ]),
+    }
+}
+
+impl Audiences {
+    /// One audience, and it is one of these: with a second, whoever that is could use it here.
+    fn hold(&self, audience: Option<&Value>) -> bool {
+        match (self, audience) {
+            (Self::Issuer(issuer), Some(Value::String(one))) => one == issuer,
+            (Self::Any(names), Some(Value::String(one))) => names.contains(one),
+            (Self::Any(names), Some(Value::Array(many))) => match many.as_slice() {
+                [Value::String(one)] => names.contains(one),
+                _ => false,
+            },
+            (Self::Issuer(_) | Self::Any(_), _) => false,
+        }
+    }
 }
 
 /// What of an assertion is needed further.
@@ -100,7 +141,7 @@ impl<'a> Claims<'a> {
     fn read(
         claims: &'a Map<String, Value>,
         client: &ClientId,
-        audiences: &[String],
+        audiences: &Audiences,
         now: Timestamp,
     ) -> Result<Self, &'static str> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -112,7 +153,7 @@ impl<'a> Claims<'a> {
                 return Err(why);
             }
         }
-        if !is_for(claims.get("aud"), audiences) {
+        if !audiences.hold(claims.get("aud")) {
             return Err("its `aud` is not this server, or not only");
         }
         let expires_at = expiry(claims, now)?;
@@ -140,19 +181,6 @@ fn expiry(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, &'st
     Ok(expires_at)
 }
 
-/// One audience, and it is one of these: with a second, whoever that is could use it here.
-fn is_for(audience: Option<&Value>, audiences: &[String]) -> bool {
-    let is_ours = |text: &str| audiences.iter().any(|one| one == text);
-    match audience {
-        Some(Value::String(one)) => is_ours(one),
-        Some(Value::Array(many)) => match many.as_slice() {
-            [Value::String(one)] => is_ours(one),
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
 /// A `NumericDate` (RFC 7519 2), in whole seconds or with a fraction.
 fn instant(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
     let value = claims.get(name)?;
@@ -178,11 +206,15 @@ mod tests {
 
     fn read(claims: &Value) -> Result<i64, &'static str> {
         let client = ClientId::new("gallery").unwrap();
-        let audiences = ["https://login.example", "https://login.example/token"];
+        let names = [
+            "https://login.example",
+            "https://login.example/token",
+            "https://login.example/par",
+        ];
+        let audiences = Audiences::Any(names.map(str::to_owned));
         let now = Timestamp::from_second(NOW).unwrap();
         let claims = claims.as_object().unwrap();
-        Claims::read(claims, &client, &audiences.map(str::to_owned), now)
-            .map(|claims| claims.expires_at.as_second())
+        Claims::read(claims, &client, &audiences, now).map(|claims| claims.expires_at.as_second())
     }
 
     fn good() -> Value {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::issued::{is_live, verified};
 use super::refresh::{RefreshToken, may_refresh};
-use super::{client, read, unavailable};
+use super::{client, mint, read, unavailable};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
 use crate::web::{Context, Parameters};
@@ -66,12 +66,12 @@ async fn of_access_token(
     }
     let mut told = json!(claims);
     told["active"] = true.into();
-    told["token_type"] = "Bearer".into();
+    told["token_type"] = mint::token_type(claims.cnf.as_ref()).into();
     Ok(Some(told))
 }
 
 /// RFC 7662 4: the token can be used at this caller, or is its own.
-fn may_use(claims: &Claims, caller: &ClientId, context: &Context<'_>) -> bool {
+pub(super) fn may_use(claims: &Claims, caller: &ClientId, context: &Context<'_>) -> bool {
     let clients = &context.broker.settings.clients;
     let is_for = clients
         .get(caller)

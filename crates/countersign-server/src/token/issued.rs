@@ -2,25 +2,25 @@
 
 use countersign_core::{GrantId, SessionId};
 use countersign_store::{IssuedToken, Session, StoreError};
-use countersign_verifier::{AccessToken, Claims, Error, Expectations, verify};
+use countersign_verifier::{AccessToken, Claims, Error, Expectations, danger_whoever_presents};
 use jiff::Timestamp;
 
 use crate::once::{Kind, has_come, is_first};
 use crate::settings::GrantType;
 use crate::web::Context;
 
-/// An access token of ours that has not expired, whoever it is for.
+/// An access token of ours that has not expired, whoever it is for, and whoever presents it.
 pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
     let broker = context.broker;
     let expected = Expectations::for_any_audience(broker.settings.issuer());
     let now = context.now.as_second();
-    match verify(raw, &broker.keys.verifying(), &expected, now) {
+    match danger_whoever_presents(raw, &broker.keys.verifying(), &expected, now) {
         // Another replica may have a key that was not here when the keys were read last.
         Err(Error::UnknownKey) => {
             if let Err(error) = broker.upkeep.look_up().await {
                 tracing::warn!(code = "keys-unread", request = %context.request_id, cause = %error, "the keys can't be read");
             }
-            verify(raw, &broker.keys.verifying(), &expected, now)
+            danger_whoever_presents(raw, &broker.keys.verifying(), &expected, now)
         }
         answer => answer,
     }

@@ -6,10 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{Email, GrantId, Permit, Scope, Unmet};
 use countersign_store::{Account, Session};
-use countersign_verifier::{Claims, CountersignClaim};
+use countersign_verifier::{Claims, Confirmation, CountersignClaim};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::dpop::ShownKey;
+use super::exchange;
 use crate::SigningAlgorithm;
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError};
@@ -24,6 +26,10 @@ pub(super) struct Minting<'a> {
     pub(super) account: &'a Account,
     /// Whom the access token is for.
     pub(super) audience: &'a str,
+    /// The key that the access token is bound to.
+    pub(super) bound_to: Option<&'a ShownKey>,
+    /// The access token that it is given for, where it is.
+    pub(super) exchanged: Option<&'a Claims>,
     pub(super) nonce: Option<&'a str>,
     /// What they belong to, if it can be refreshed.
     pub(super) grant: Option<&'a GrantId>,
@@ -95,16 +101,14 @@ pub(super) fn answer(
     let Some(client) = context.broker.settings.clients.get(minting.permit.client()) else {
         return Err(OAuthError::invalid_client());
     };
-    let times = Times::of(minting, context);
-    if times.exp <= times.iat {
-        return Err(OAuthError::invalid_grant("evidence-too-old"));
-    }
-    let access_token = access_token(minting, &times, context).map_err(not_signed)?;
+    let times = Times::of(minting, context)?;
+    let minted = mint(minting, &times, context)?;
+    let access_token = minted.token;
     let mut body = json!({
         "access_token": access_token,
-        "token_type": "Bearer",
-        "expires_in": times.exp - times.iat,
-        "scope": scope(minting.permit),
+        "token_type": minted.token_type,
+        "expires_in": minted.lifetime,
+        "scope": minted.scope,
     });
     if let Some(refresh_token) = refresh_token {
         body["refresh_token"] = refresh_token.into();
@@ -121,29 +125,69 @@ pub(super) fn answer(
         .json(body))
 }
 
+/// An access token, and what is told with it.
+pub(super) struct Minted {
+    pub(super) token: String,
+    pub(super) token_type: &'static str,
+    pub(super) lifetime: i64,
+    pub(super) scope: String,
+}
+
+/// An access token and nothing else.
+pub(super) fn access_token_of(
+    minting: &Minting<'_>,
+    context: &Context<'_>,
+) -> Result<Minted, Failure> {
+    let minted = mint(minting, &Times::of(minting, context)?, context)?;
+    context.broker.metrics.token_issued(minting.permit.client());
+    Ok(minted)
+}
+
+fn mint(minting: &Minting<'_>, times: &Times, context: &Context<'_>) -> Result<Minted, Failure> {
+    let cnf = minting.bound_to.map(ShownKey::confirmation);
+    Ok(Minted {
+        token_type: token_type(cnf.as_ref()),
+        token: access_token(minting, cnf, times, context).map_err(not_signed)?,
+        lifetime: times.exp - times.iat,
+        scope: scope(minting.permit),
+    })
+}
+
+/// RFC 9449 5: how a token is presented.
+pub(super) fn token_type(bound: Option<&Confirmation>) -> &'static str {
+    match bound {
+        Some(_) => "DPoP",
+        None => "Bearer",
+    }
+}
+
 struct Times {
     iat: i64,
     exp: i64,
 }
 
 impl Times {
-    /// No token outlives its permit.
-    fn of(minting: &Minting<'_>, context: &Context<'_>) -> Self {
+    /// No token outlives its permit, nor the token that it is given for.
+    fn of(minting: &Minting<'_>, context: &Context<'_>) -> Result<Self, Failure> {
         let by_lifetime = context.now + context.policy().lifetimes().token;
         let exp = minting
             .permit
             .not_after()
             .map_or(by_lifetime, |end| end.min(by_lifetime));
-        Self {
-            iat: context.now.as_second(),
-            exp: exp.as_second(),
+        let iat = context.now.as_second();
+        let exchanged = minting.exchanged.map_or(i64::MAX, |token| token.exp);
+        let exp = exp.as_second().min(exchanged);
+        if exp <= iat {
+            return Err(OAuthError::invalid_grant("evidence-too-old"));
         }
+        Ok(Self { iat, exp })
     }
 }
 
 /// RFC 9068.
 fn access_token(
     minting: &Minting<'_>,
+    cnf: Option<Confirmation>,
     times: &Times,
     context: &Context<'_>,
 ) -> Result<String, NotSigned> {
@@ -159,6 +203,10 @@ fn access_token(
         amr: permit.amr().to_vec(),
         auth_time: permit.auth_time().map(jiff::Timestamp::as_second),
         sid: Some(minting.session.id.to_string()),
+        cnf,
+        act: minting
+            .exchanged
+            .map(|subject| exchange::actor(subject, permit.client())),
         jti: broker.entropy.hex::<16>(),
         iat: times.iat,
         exp: times.exp,

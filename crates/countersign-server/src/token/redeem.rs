@@ -11,6 +11,7 @@ use countersign_store::{Code, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
 use super::audience;
+use super::dpop::{self, Proof};
 use super::mint::{self, Minting};
 use super::refresh::{self, FirstToken};
 use super::unavailable;
@@ -30,7 +31,9 @@ pub(super) async fn redeem(
     if !may_redeem(client, context) {
         return Err(OAuthError::unauthorized_client());
     }
-    let (code, session) = take(parameters, client, context).await?;
+    let proof = dpop::proof_of(client, context)?;
+    let (code, session) = take(parameters, (client, proof.as_ref()), context).await?;
+    let shown = dpop::spend(proof, context).await?;
     let audience = audience::of(client, code.resource.as_deref(), parameters, context)?;
     let wish = Wish {
         client,
@@ -42,12 +45,14 @@ pub(super) async fn redeem(
     };
     let weighed = weigh(wish, &session, context).await?;
     let (account, permit) = weighed.keep(context).await?;
-    let first = refresh::open(&code, (&session, &permit), context).await?;
+    let first = refresh::open(&code, (&session, &permit, shown.as_ref()), context).await?;
     let minting = Minting {
         permit: &permit,
         session: &session,
         account: &account,
         audience,
+        bound_to: shown.as_ref(),
+        exchanged: None,
         nonce: code.nonce.as_deref(),
         grant: first.as_ref().map(|first| &first.grant),
     };
@@ -64,7 +69,7 @@ fn may_redeem(client: &ClientId, context: &Context<'_>) -> bool {
 /// the session it stood for is ended.
 async fn take(
     parameters: &Parameters,
-    client: &ClientId,
+    (client, proof): (&ClientId, Option<&Proof>),
     context: &Context<'_>,
 ) -> Result<(Code, Session), Failure> {
     let unknown = || OAuthError::invalid_grant("the code is unknown, expired or was used before");
@@ -72,7 +77,7 @@ async fn take(
     let store = &context.broker.store;
     let taken = store.take_code(&digest, context.now).await;
     match taken.map_err(|error| unavailable(&error, context))? {
-        TakenCode::Fresh { code, session } => match check(&code, client, parameters) {
+        TakenCode::Fresh { code, session } => match check(&code, (client, proof), parameters) {
             Ok(()) => Ok((*code, *session)),
             Err(failure) => {
                 let ended = session::end_one(&session.id, context).await;
@@ -89,7 +94,11 @@ async fn take(
 }
 
 /// RFC 6749 4.1.3: the code is this client's, for this redirect URI; RFC 7636 4.6: and the verifier fits.
-fn check(code: &Code, client: &ClientId, parameters: &Parameters) -> Result<(), Failure> {
+fn check(
+    code: &Code,
+    (client, proof): (&ClientId, Option<&Proof>),
+    parameters: &Parameters,
+) -> Result<(), Failure> {
     if code.client != *client {
         return Err(OAuthError::invalid_grant(
             "the code was issued to another client",
@@ -98,6 +107,12 @@ fn check(code: &Code, client: &ClientId, parameters: &Parameters) -> Result<(), 
     if parameters.one("redirect_uri") != Some(code.redirect_uri.as_str()) {
         return Err(OAuthError::invalid_grant(
             "`redirect_uri` is not that of the request",
+        ));
+    }
+    // RFC 9449 10: a code that was asked for with a key is for who holds it.
+    if code.dpop_jkt.is_some() && code.dpop_jkt.as_deref() != proof.map(Proof::thumbprint) {
+        return Err(OAuthError::invalid_grant(
+            "the code is bound to a key that the request does not show",
         ));
     }
     match (&code.code_challenge, parameters.one("code_verifier")) {

@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::audience;
+use super::dpop::{self, Proof, ShownKey};
 use super::mint::{self, Minting};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
@@ -81,7 +82,7 @@ impl FirstToken {
 /// Opens a grant where the client may refresh what its code bought.
 pub(super) async fn open(
     code: &Code,
-    (session, permit): (&Session, &Permit),
+    (session, permit, shown): (&Session, &Permit, Option<&ShownKey>),
     context: &Context<'_>,
 ) -> Result<Option<FirstToken>, Failure> {
     if !may_refresh(&code.client, context) {
@@ -97,7 +98,7 @@ pub(super) async fn open(
         organization: code.organization.clone(),
         acr_values: code.acr_values.clone(),
         resource: code.resource.clone(),
-        dpop_jkt: None,
+        dpop_jkt: shown.map(|key| key.thumbprint().to_owned()),
         stated: Stated::by(permit),
         expires_at: session.expires_at,
     };
@@ -132,7 +133,9 @@ pub(super) async fn refresh(
         .one("refresh_token")
         .ok_or_else(|| OAuthError::invalid_request("`refresh_token` is missing"))?;
     let token = RefreshToken::open(text, client, context).ok_or_else(not_good)?;
+    let proof = dpop::proof_of(client, context)?;
     let live = find(&token, client, context).await?;
+    check_key(&live.grant, proof.as_ref(), context)?;
     if live.is_spent(token.number) {
         // Before the policy is asked: whoever presents it is to be found out, and told nothing.
         rotate(token, client, context).await?;
@@ -149,6 +152,7 @@ pub(super) async fn refresh(
         stated: Some(&grant.stated),
     };
     let weighed = weigh(wish, &session, context).await?;
+    let shown = dpop::spend(proof, context).await?;
     let next = rotate(token, client, context).await?;
     let (account, permit) = weighed.keep(context).await?;
     let minting = Minting {
@@ -156,10 +160,27 @@ pub(super) async fn refresh(
         session: &session,
         account: &account,
         audience,
+        bound_to: shown.as_ref(),
+        exchanged: None,
         nonce: None,
         grant: Some(&grant.id),
     };
     mint::answer(&minting, Some(&next), context)
+}
+
+/// RFC 9449 5: what began with a key goes on with one. A client that anybody could pass for must show the
+/// same; another has said who it is, and may have changed its key.
+fn check_key(grant: &Grant, proof: Option<&Proof>, context: &Context<'_>) -> Result<(), Failure> {
+    let clients = &context.broker.settings.clients;
+    let client = clients.get(&grant.client);
+    let is_public = client.is_none_or(|client| client.authentication.is_public());
+    match (grant.dpop_jkt.as_deref(), proof.map(Proof::thumbprint)) {
+        (None, _) => Ok(()),
+        (Some(bound), Some(shown)) if bound == shown || !is_public => Ok(()),
+        (Some(_), _) => Err(OAuthError::invalid_grant(
+            "the refresh token is bound to a key that the request does not show",
+        )),
+    }
 }
 
 /// The live grant behind a token, and its session.

@@ -10,6 +10,7 @@ use countersign_core::{ClientId, Scope, ServicePermit, decide_for_service};
 use countersign_verifier::Claims;
 use serde_json::json;
 
+use super::dpop::{self, ShownKey};
 use super::{audience, mint};
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError};
@@ -17,7 +18,7 @@ use crate::settings::GrantType;
 use crate::web::{Context, Parameters};
 
 /// A token for the client itself.
-pub(super) fn tokens(
+pub(super) async fn tokens(
     parameters: &Parameters,
     client: &ClientId,
     context: &Context<'_>,
@@ -36,12 +37,14 @@ pub(super) fn tokens(
             "the policy gives this client no such scope as its own (`own_scopes`)",
         )
     })?;
-    answer(&permit, audience, context)
+    let shown = dpop::spend(dpop::proof_of(client, context)?, context).await?;
+    answer(&permit, audience, shown.as_ref(), context)
 }
 
 fn answer(
     permit: &ServicePermit,
     audience: &str,
+    shown: Option<&ShownKey>,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let scopes: Vec<&str> = permit.scopes().iter().map(Scope::as_str).collect();
@@ -59,6 +62,8 @@ fn answer(
         amr: Vec::new(),
         auth_time: None,
         sid: None,
+        cnf: shown.map(ShownKey::confirmation),
+        act: None,
         jti: context.broker.entropy.hex::<16>(),
         iat,
         exp,
@@ -71,7 +76,7 @@ fn answer(
         .insert_header(("pragma", "no-cache"))
         .json(json!({
             "access_token": access_token,
-            "token_type": "Bearer",
+            "token_type": mint::token_type(claims.cnf.as_ref()),
             "expires_in": exp - iat,
             "scope": scopes,
         })))

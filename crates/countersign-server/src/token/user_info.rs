@@ -3,9 +3,10 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_store::{Account, StoreError};
-use countersign_verifier::{Claims, Error, bearer};
+use countersign_verifier::{Claims, Error, Presented};
 use serde::Serialize;
 
+use super::dpop;
 use super::issued::{session_of, verified};
 use super::mint::Person;
 use crate::Broker;
@@ -43,10 +44,10 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
         Ok(account_and_claims) => {
             let (account, claims) = account_and_claims;
             let person = Person::of(&account, |scope| claims.scope.contains(scope));
-            HttpResponse::Ok().json(UserInfo {
+            context.with_nonce(HttpResponse::Ok().json(UserInfo {
                 sub: &claims.sub,
                 person,
-            })
+            }))
         }
         Err(error) => refused(&error, context),
     }
@@ -55,8 +56,10 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
 /// The account behind a token that verifies and whose session is alive.
 async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
     let broker = context.broker;
-    let raw = presented(in_form, context)?;
-    let token = verified(raw, context).await?;
+    let token = match presented(in_form, context)? {
+        Presented::Bearer(raw) => verified(raw, context).await?.require_unbound()?.clone(),
+        Presented::Dpop { token, .. } => dpop::verified(token, context).await?,
+    };
     token.require_scope("openid")?;
     let claims = token.into_claims();
     let session = session_of(&claims, context).await;
@@ -72,13 +75,19 @@ async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, 
 }
 
 /// RFC 6750 2: one token, in one place.
-fn presented<'a>(in_form: Option<&'a str>, context: &'a Context<'_>) -> Result<&'a str, Error> {
+fn presented<'a>(
+    in_form: Option<&'a str>,
+    context: &'a Context<'_>,
+) -> Result<Presented<'a>, Error> {
     let mut headers = context.request.headers().get_all("authorization");
     match (headers.next(), headers.next(), in_form) {
         (Some(header), None, None) => {
-            bearer(Some(header.to_str().map_err(|_| Error::MalformedRequest)?))
+            let authorization = header.to_str().map_err(|_| Error::MalformedRequest)?;
+            let proofs = context.request.headers().get_all("dpop");
+            let proofs: Vec<&str> = proofs.map(|one| one.to_str().unwrap_or_default()).collect();
+            countersign_verifier::presented(Some(authorization), &proofs)
         }
-        (None, _, Some(token)) => Ok(token),
+        (None, _, Some(token)) => Ok(Presented::Bearer(token)),
         (None, _, None) => Err(Error::NoCredentials),
         (Some(_), _, _) => Err(Error::MalformedRequest),
     }
@@ -95,5 +104,5 @@ fn refused(error: &Error, context: &Context<'_>) -> HttpResponse {
     if let Some(challenge) = error.challenge() {
         response.insert_header(("www-authenticate", challenge.to_string()));
     }
-    response.finish()
+    context.with_nonce(response.finish())
 }

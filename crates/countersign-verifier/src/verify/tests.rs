@@ -26,10 +26,13 @@ fn refused(token: &str, words: &str) {
     );
     assert_eq!(error.status(), 401);
     let challenge = error.challenge().unwrap().to_string();
-    assert!(
-        challenge.starts_with(r#"Bearer error="invalid_token""#),
-        "{challenge}"
-    );
+    // Who has a bound token is told by which scheme it is shown (RFC 9449, section 7.1).
+    let scheme = match error {
+        Error::SenderConstrained => "DPoP",
+        _ => "Bearer",
+    };
+    let expected = format!(r#"{scheme} error="invalid_token""#);
+    assert!(challenge.starts_with(&expected), "{challenge}");
 }
 
 fn with(member: &str, value: Value) -> Value {
@@ -258,9 +261,13 @@ fn a_token_from_the_future_is_refused_and_half_a_minute_is_forgiven() {
 fn a_token_bound_to_a_key_is_not_a_bearer_token() {
     for cnf in [
         json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
-        json!(null),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({}),
     ] {
         refused(&ES256.token(&with("cnf", cnf)), "bound to a key");
+    }
+    for cnf in [json!(null), json!("jkt"), json!({"jkt": 1}), json!([])] {
+        refused(&ES256.token(&with("cnf", cnf)), "not as agreed");
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use countersign::config::{Installation, ProviderSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
-use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType};
+use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile};
 
 use super::{load, tell};
 
@@ -93,6 +93,15 @@ impl Summary<'_> {
         }
         if client.grants.contains(&GrantType::ClientCredentials) {
             writeln!(f, "  gets tokens for itself")?;
+        }
+        if client.grants.contains(&GrantType::TokenExchange) {
+            writeln!(f, "  exchanges tokens that it was given")?;
+        }
+        if client.profile == Profile::Fapi2 {
+            writeln!(f, "  is held to the FAPI 2.0 security profile")?;
+        }
+        if client.must_bind {
+            writeln!(f, "  shows a key for its tokens (DPoP)")?;
         }
         if client.must_push {
             writeln!(f, "  pushes its requests")?;

@@ -7,7 +7,7 @@ use countersign_core::ClientId;
 use countersign_core::document::{Key, Table, Value};
 use countersign_providers::PublishedKeys;
 use countersign_server::{
-    Client, ClientAuthentication, GrantType, Resource, SecretDigest, SigningAlgorithm,
+    Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, SigningAlgorithm,
 };
 use secrecy::ExposeSecret;
 
@@ -35,11 +35,9 @@ impl Reader<'_> {
             let name = table.required("name", text);
             let uris = table.optional("redirect_uris", redirect_uris);
             let authentication = self.authentication(table);
-            let algorithm = algorithm(
-                table,
-                "id_token_signed_response_alg",
-                SigningAlgorithm::Rs256,
-            );
+            let algorithm = table.optional("id_token_signed_response_alg", |value| {
+                Some((value.one_of(&ALGORITHMS)?, value.clone()))
+            });
             let resource = table.required("resource", |value| value.parsed(address::audience));
             self.named_resources.extend(resource.clone());
             let others = table.optional("other_resources", |value| {
@@ -53,19 +51,31 @@ impl Reader<'_> {
                 (_, _) => None,
             };
             let must_push = table.optional("require_pushed_authorization_requests", only_true);
+            let must_bind = table.optional("dpop_bound_access_tokens", only_true);
+            let profile = profile(table, authentication.as_ref());
             let may_vouch = vouches(table, authentication.as_ref());
             let after_logout = table.optional("post_logout_redirect_uris", self::redirect_uris);
             let backchannel =
                 table.optional("backchannel_logout_uri", |value| value.parsed(address::web));
             let mut client = Client::new(name?, redirect_uris?, authentication?, resource?);
-            client.id_token_algorithm = algorithm?;
+            let profile = profile?;
+            if let Some((algorithm, place)) = algorithm? {
+                if profile == Profile::Fapi2 && algorithm == SigningAlgorithm::Rs256 {
+                    place.report(
+                        "`profile = \"fapi2\"` takes no RS256; expected \"ES256\" or \"EdDSA\"",
+                    );
+                    return None;
+                }
+                client.id_token_algorithm = algorithm;
+            }
             client.grants = grants?.unwrap_or(client.grants);
             client.may_vouch = may_vouch?;
             client.backchannel_logout_uri = backchannel?;
             client.post_logout_redirect_uris = after_logout?.unwrap_or_default();
             client.other_resources = others?.unwrap_or_default();
+            client.must_bind = must_bind?.is_some();
             client.must_push = must_push?.is_some();
-            Some(client)
+            Some(client.of_profile(profile))
         });
         Some((id?, client?))
     }
@@ -157,12 +167,35 @@ fn algorithm(
     table.optional_or(key, default, |value| value.one_of(&ALGORITHMS))
 }
 
+/// What follows from a profile is switched on by it; what contradicts it is told here.
+fn profile(
+    table: &mut Table<'_>,
+    authentication: Option<&ClientAuthentication>,
+) -> Option<Profile> {
+    let profile = table.optional_or("profile", Profile::Plain, |value| {
+        value.one_of(&[("fapi2", Profile::Fapi2)])
+    })?;
+    match (profile, authentication) {
+        (Profile::Fapi2, Some(ClientAuthentication::Public | ClientAuthentication::Secret(_))) => {
+            table.report(
+                "has `profile = \"fapi2\"`, which needs `jwks` or `jwks_uri` (mutual TLS is not served)",
+            );
+            None
+        }
+        (Profile::Fapi2, Some(ClientAuthentication::PrivateKey(_)) | None)
+        | (Profile::Plain, _) => Some(profile),
+    }
+}
+
 /// The grants that a client may use, by their names in RFC 7591 2.
 fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
     let named = GrantType::ALL.map(|grant| (grant.as_str(), grant));
     let grants = value.set(|item| item.one_of(&named))?;
     let has_people = grants.contains(&GrantType::AuthorizationCode);
-    let is_of_people = |grant: &GrantType| *grant != GrantType::ClientCredentials;
+    let is_of_people = |grant: &GrantType| match grant {
+        GrantType::AuthorizationCode | GrantType::RefreshToken => true,
+        GrantType::ClientCredentials | GrantType::TokenExchange => false,
+    };
     if !has_people && (grants.is_empty() || grants.iter().any(is_of_people)) {
         value.report("expected `authorization_code` among them: people sign in by it");
         return None;

@@ -185,6 +185,37 @@ fn a_client_may_have_public_keys_in_place_of_a_secret() {
     );
 }
 
+#[test]
+fn a_client_of_the_fapi_profile_has_all_that_the_profile_asks_for() {
+    const KEY: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let with_lines = |lines: &str| {
+        let keys = "jwks = { file = \"keys.json\" }\nprofile = \"fapi2\"";
+        around(&with(
+            "secret = { file = \"gallery\" }",
+            &format!("{keys}{lines}"),
+        ))
+        .with_file("/etc/c/keys.json", &format!("{{\"keys\":[{KEY}]}}"))
+    };
+    let loaded = load_from(&with_lines("")).unwrap();
+    let gallery = &loaded.settings.clients["gallery"];
+    assert!(gallery.must_push && gallery.must_bind);
+    assert_eq!(gallery.id_token_algorithm, SigningAlgorithm::Es256);
+    check_around(
+        &with_lines("\nid_token_signed_response_alg = \"RS256\""),
+        &[
+            "c.toml:12:32: `client.gallery.id_token_signed_response_alg`: `profile = \"fapi2\"` takes no RS256; expected \"ES256\" or \"EdDSA\"",
+        ],
+    );
+    check_with(
+        "secret = { file = \"gallery\" }",
+        "secret = { file = \"gallery\" }\nprofile = \"fapi2\"",
+        &[
+            "c.toml:7:9: `client.gallery`: has `profile = \"fapi2\"`, which needs `jwks` or `jwks_uri` (mutual TLS is not served)",
+        ],
+    );
+}
+
 /// Checks what the good configuration with one part replaced is warned of.
 fn check_warnings(part: &str, replacement: &str, expected: &[&str]) {
     let warnings = good(&with(part, replacement)).warnings.to_string();
@@ -272,6 +303,7 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     let chosen = format!("{:?}", plain.settings)
         .replace("{AuthorizationCode}", "{AuthorizationCode, RefreshToken}")
         .replace("must_push: false", "must_push: true")
+        .replace("must_bind: false", "must_bind: true")
         .replace("may_vouch: false", "may_vouch: true");
     let mut written = written.settings;
     for client in written.clients.values_mut() {
@@ -372,7 +404,7 @@ fn everything_wrong_in_both_files_is_told_at_once() {
             "c.toml:3:10: `server.issuer`: plain http is for loopback addresses only; expected `https://…`",
             "c.toml:7:9: `client.gallery.redirect_uris` is missing",
             "c.toml:8:8: `client.gallery.name`: expected a text of 1 to 64 characters on one line",
-            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `other_resources`, `grant_types`, `require_pushed_authorization_requests`, `vouches`, `post_logout_redirect_uris`, `backchannel_logout_uri`)",
+            "c.toml:9:1: `client.gallery.redirect_uri` is unknown; did you mean `redirect_uris`? (known here: `name`, `redirect_uris`, `secret`, `public`, `jwks`, `jwks_uri`, `id_token_signed_response_alg`, `resource`, `other_resources`, `grant_types`, `require_pushed_authorization_requests`, `dpop_bound_access_tokens`, `profile`, `vouches`, `post_logout_redirect_uris`, `backchannel_logout_uri`)",
             "c.toml:10:19: `client.gallery.secret.file`: can't read `gallery`: no such file",
             "c.toml:16:10: `provider.entra.work.tenant`: expected a tenant id (a GUID in lower case), `organizations` (any work or school tenant) or `common` (these and personal accounts)",
             "c.toml:18:26: `provider.entra.work.client_secret.file`: can't read `/run/entra`: no such file",

@@ -35,6 +35,7 @@ impl Display for Then<'_> {
             Occasion::SingleSignOn => "single sign-on",
             Occasion::Token => "token",
             Occasion::Refresh => "refresh",
+            Occasion::Exchange => "exchange",
         };
         writeln!(f, "  request {}, {occasion}", logged.request_id)?;
         let is_other = logged.policy != *hash;
