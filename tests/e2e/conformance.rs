@@ -6,9 +6,11 @@
 //! before a release.
 //! <https://gitlab.com/openid/conformance-suite>
 
+mod backchannel_logout;
 mod op_basic;
 mod op_config;
 mod rp_basic;
+mod rp_initiated_logout;
 
 const DOCUMENTED: &str = include_str!("../../docs/conformance.md");
 
