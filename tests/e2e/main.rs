@@ -7,6 +7,7 @@ mod clients;
 mod conformance;
 mod downstream;
 mod keys;
+mod limits;
 mod process;
 mod reminder;
 mod screen;

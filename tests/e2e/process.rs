@@ -6,6 +6,7 @@ mod decisions;
 mod deploy;
 mod doctor;
 mod keys;
+mod limits;
 mod log;
 mod policy;
 mod private;

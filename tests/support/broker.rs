@@ -8,8 +8,8 @@ use actix_web::dev::ServerHandle;
 use countersign_core::{ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Clock, KeyUpkeep, MasterSecrets, Parts, PolicyHandle,
-    PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
+    Broker, Client, ClientAuthentication, Clock, KeyUpkeep, LimitSettings, MasterSecrets, Parts,
+    PolicyHandle, PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
 };
 use countersign_store::Embedded;
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ pub struct BrokerSetup {
     pub clients: BTreeMap<ClientId, Client>,
     /// The registry services.
     pub resources: BTreeMap<String, Resource>,
+    /// How much anybody may ask for.
+    pub limits: LimitSettings,
     listener: TcpListener,
 }
 
@@ -52,6 +54,7 @@ impl BrokerSetup {
             policy: policy.into(),
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
+            limits: LimitSettings::default(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }
@@ -79,6 +82,7 @@ impl BrokerSetup {
         let store = Embedded::open(&directory.path().join("data")).expect("a store");
         let shared = Shared {
             settings: self.settings(),
+            limits: self.limits.clone(),
             policy_text: self.policy,
             clock: TestClock::default(),
             store: Arc::new(store),
@@ -100,6 +104,7 @@ impl BrokerSetup {
 #[derive(Debug, Clone)]
 struct Shared {
     settings: Settings,
+    limits: LimitSettings,
     policy_text: String,
     clock: TestClock,
     store: Arc<Embedded>,
@@ -118,6 +123,7 @@ impl Shared {
         let providers = providers(&http);
         let parts = Parts {
             http: Some(http),
+            limits: self.limits.clone(),
             clock: Arc::new(self.clock.clone()),
             ..Parts::new(self.settings.clone(), policy, providers, self.store.clone())
         };

@@ -10,12 +10,20 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct TestClock {
     offset_ms: Arc<AtomicI64>,
+    /// When it was stopped, in milliseconds since 1970; 0: it runs.
+    stopped_at_ms: Arc<AtomicI64>,
 }
 
 impl TestClock {
     /// Moves the broker's time forward, or back.
     pub fn advance(&self, seconds: i64) {
         self.advance_by(SignedDuration::from_secs(seconds));
+    }
+
+    /// From now on the broker's time passes only where a test says so.
+    pub fn stop(&self) {
+        let now = machine_ms();
+        self.stopped_at_ms.store(now, Ordering::SeqCst);
     }
 
     /// Moves the broker's time by this, to the millisecond.
@@ -26,9 +34,17 @@ impl TestClock {
 }
 
 impl Clock for TestClock {
-    #[expect(clippy::disallowed_methods, reason = "the tests' one clock")]
     fn now(&self) -> Timestamp {
         let offset = self.offset_ms.load(Ordering::SeqCst);
-        Timestamp::now() + SignedDuration::from_millis(offset)
+        let now = match self.stopped_at_ms.load(Ordering::SeqCst) {
+            0 => machine_ms(),
+            stopped_at => stopped_at,
+        };
+        Timestamp::from_millisecond(now + offset).expect("a test's time")
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests' one clock")]
+fn machine_ms() -> i64 {
+    Timestamp::now().as_millisecond()
 }

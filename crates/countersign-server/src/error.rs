@@ -4,13 +4,14 @@
 //! cause, once. No text of a provider's and no secret is in either.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use countersign_core::calendar::Due;
 use countersign_core::sign_in::Request;
 use countersign_core::{Cause, ProviderId, Reason, Refusal};
 use countersign_providers::ProviderError;
 use countersign_store::StoreError;
 
+use crate::limits::TooMany;
 use crate::pages::{self, ErrorPage, RefusalPage};
 use crate::web::{self, Context};
 
@@ -44,6 +45,7 @@ pub(crate) enum Problem {
     PostLogoutRedirectUri,
     FormExpired,
     SignedOut,
+    TooMany(TooMany),
     Unavailable,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct OAuthError {
     pub(crate) status: StatusCode,
     pub(crate) error: &'static str,
     pub(crate) description: &'static str,
+    /// In how many seconds to try again, if that is known.
+    pub(crate) retry_after: Option<u32>,
 }
 
 /// An error of the API.
@@ -104,6 +108,8 @@ pub(crate) enum ApiError {
     Body(&'static str),
     /// The body is too long.
     TooLarge,
+    /// The client could not show who it is too often.
+    TooMany(TooMany),
     /// Nothing at this address.
     NotFound,
     /// Something is there, for these methods.
@@ -152,6 +158,7 @@ impl OAuthError {
             status: StatusCode::TOO_MANY_REQUESTS,
             error: "temporarily_unavailable",
             description: "another request has just used this refresh token: use the one that it got",
+            retry_after: None,
         })
     }
 
@@ -161,6 +168,7 @@ impl OAuthError {
             status,
             error: "invalid_client",
             description: "client authentication failed",
+            retry_after: None,
         })
     }
 
@@ -171,6 +179,22 @@ impl OAuthError {
             status,
             error: "temporarily_unavailable",
             description,
+            retry_after: Some(5),
+        })
+    }
+
+    /// Whether a client could not show who it is.
+    pub(crate) fn is_of_client(failure: &Failure) -> bool {
+        matches!(failure, Failure::Json(error) if error.status == StatusCode::UNAUTHORIZED)
+    }
+
+    /// Nothing was looked at but who asks.
+    pub(crate) fn too_many(TooMany { retry_after }: TooMany) -> Failure {
+        Failure::Json(Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error: "temporarily_unavailable",
+            description: "too many requests: try again when `Retry-After` says",
+            retry_after: Some(retry_after),
         })
     }
 
@@ -179,6 +203,7 @@ impl OAuthError {
             status: StatusCode::BAD_REQUEST,
             error,
             description,
+            retry_after: None,
         })
     }
 }
@@ -192,6 +217,24 @@ impl ApiError {
         }
     }
 
+    /// What is told to a client that did not authenticate.
+    pub(crate) fn of_authentication(failure: &Failure) -> Self {
+        match failure {
+            Failure::Json(OAuthError {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                retry_after: Some(retry_after),
+                ..
+            }) => Self::TooMany(TooMany {
+                retry_after: *retry_after,
+            }),
+            Failure::Json(_)
+            | Failure::Page(_)
+            | Failure::SignIn(_)
+            | Failure::Client(_)
+            | Failure::Api(_) => Self::Client,
+        }
+    }
+
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Client => "client-not-authenticated",
@@ -199,6 +242,7 @@ impl ApiError {
             Self::UnknownAccount => "unknown-account",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
+            Self::TooMany(_) => "too-many-requests",
             Self::NotFound => "not-found",
             Self::Method(_) => "method-not-allowed",
             Self::Store(_) => "store-unavailable",
@@ -212,6 +256,7 @@ impl ApiError {
             Self::UnknownAccount | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -226,6 +271,7 @@ impl ApiError {
             Self::Forbidden(message) | Self::Body(message) => message,
             Self::UnknownAccount => "there is no such account",
             Self::TooLarge => "the body is too long",
+            Self::TooMany(_) => "too many requests: try again when `Retry-After` says",
             Self::NotFound => "nothing is served at this address",
             Self::Method(_) => "this method is not served at this address",
             Self::Store(_) => "try again in a moment",
@@ -357,6 +403,7 @@ impl Problem {
             Self::PostLogoutRedirectUri => "post-logout-redirect-uri-not-registered",
             Self::FormExpired => "form-expired",
             Self::SignedOut => "signed-out",
+            Self::TooMany(_) => "too-many-requests",
             Self::Unavailable => "store-unavailable",
         }
     }
@@ -374,6 +421,7 @@ impl Problem {
             | Self::SignedOut => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -393,7 +441,12 @@ pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
 fn problem_page(problem: Problem, context: &Context<'_>) -> HttpResponse {
     context.broker.metrics.request_refused(problem.code());
     tracing::info!(code = problem.code(), request = %context.request_id, cause = ?problem, "request refused");
-    pages::respond(problem.status(), &ErrorPage::new(problem, context))
+    let mut page = pages::respond(problem.status(), &ErrorPage::new(problem, context));
+    if let Problem::TooMany(TooMany { retry_after }) = problem {
+        page.headers_mut()
+            .insert(header::RETRY_AFTER, retry_after.into());
+    }
+    page
 }
 
 /// A request that asked for more than the login can show is answered to the client, which asked;
@@ -491,8 +544,8 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
         response.insert_header(("www-authenticate", BASIC));
     }
     // In seconds (RFC 9110 10.2.3, RFC 7009 2.2.1).
-    if error.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header(("retry-after", "5"));
+    if let Some(seconds) = error.retry_after {
+        response.insert_header(("retry-after", seconds));
     }
     response.json(serde_json::json!({
         "error": error.error,
@@ -513,6 +566,9 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         // RFC 9110 11.6.1 and 15.5.6: which scheme, which methods.
         ApiError::Client => response.insert_header(("www-authenticate", BASIC)),
         ApiError::Method(allowed) => response.insert_header(("allow", *allowed)),
+        ApiError::TooMany(TooMany { retry_after }) => {
+            response.insert_header(("retry-after", *retry_after))
+        }
         ApiError::Forbidden(_)
         | ApiError::UnknownAccount
         | ApiError::Body(_)
@@ -551,6 +607,7 @@ mod tests {
             Problem::PostLogoutRedirectUri,
             Problem::FormExpired,
             Problem::SignedOut,
+            Problem::TooMany(TooMany { retry_after: 1 }),
             Problem::Unavailable,
         ];
         let providers = [
@@ -572,6 +629,7 @@ mod tests {
             ApiError::UnknownAccount,
             ApiError::Body(""),
             ApiError::TooLarge,
+            ApiError::TooMany(TooMany { retry_after: 1 }),
             ApiError::NotFound,
             ApiError::Method(""),
             ApiError::Store(StoreError::Conflict),

@@ -13,6 +13,7 @@ pub mod edge;
 mod error;
 mod in_force;
 mod keys;
+mod limits;
 mod metadata;
 mod metrics;
 mod once;
@@ -47,6 +48,7 @@ pub use keys::{
     Form, KeyError, KeySettings, KeyState, KeyTold, KeyUpkeep, MasterId, MasterSecret,
     MasterSecrets, Retired, Rotated, SHORTEST_ROTATION_DAYS, TooShort, Vault,
 };
+pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
 pub use private::Private;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
@@ -55,6 +57,7 @@ pub use settings::{
 
 use draining::Draining;
 use keys::Keys;
+use limits::Limits;
 use metrics::Metrics;
 use seal::Sealer;
 use token::Nonces;
@@ -92,6 +95,8 @@ pub struct Parts {
     pub http: Option<Http>,
     /// How keys are kept, and how often they are replaced.
     pub keys: KeySettings,
+    /// How much anybody may ask for.
+    pub limits: LimitSettings,
     /// Where decisions are written down; nowhere unless told otherwise.
     pub decision_log: Arc<DecisionLog>,
     /// The one clock; the machine's unless told otherwise.
@@ -115,6 +120,7 @@ impl Parts {
             store,
             http: None,
             keys: KeySettings::default(),
+            limits: LimitSettings::default(),
             decision_log: Arc::new(DecisionLog::off()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -136,6 +142,7 @@ pub struct Broker {
     nonces: Nonces,
     sealer: Arc<Sealer>,
     upkeep: KeyUpkeep,
+    limits: Limits,
     calendar: CalendarKey,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -158,6 +165,7 @@ impl Broker {
         }
         let nonces = Nonces::load_or_make(&vault, entropy, now).await?;
         let calendar = CalendarKey::load_or_make(&vault, entropy, now).await?;
+        let limit_key = secret::load_or_make(limits::KEY_NAME, &vault, entropy, now).await?;
         vault.seal_plain(entropy).await?;
         let rings = vault.rings().await?;
         let keys = Arc::new(Keys::new(&parts.settings, &rings, now)?);
@@ -178,9 +186,12 @@ impl Broker {
             None => Http::new(PrivateHosts::default())?,
         };
         let policy = PolicyHandle::new(parts.policy, now);
+        let metrics = Arc::new(Metrics::new(policy.clone(), parts.decision_log.clone()));
+        let counted = (Arc::clone(&parts.store), Arc::clone(&metrics));
+        let limits = Limits::new(parts.limits, &limit_key, counted);
         Ok(Self {
             settings: parts.settings,
-            metrics: Arc::new(Metrics::new(policy.clone(), parts.decision_log.clone())),
+            metrics,
             policy,
             providers,
             store: parts.store,
@@ -190,6 +201,7 @@ impl Broker {
             keys,
             sealer,
             upkeep,
+            limits,
             calendar,
             clock: parts.clock,
             entropy: parts.entropy,

@@ -45,6 +45,7 @@ struct Counters {
     refresh_tokens_reused: Family<Issue, Counter>,
     single_sign_ons: Family<Issue, Counter>,
     logout_notices: Family<Notice, Counter>,
+    requests_limited: Family<Limited, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,6 +69,11 @@ struct SignIn {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refusal {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Limited {
+    limit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -142,6 +148,12 @@ impl Metrics {
     pub(crate) fn request_refused(&self, code: &'static str) {
         let reason = Refusal { reason: code };
         self.counters.requests_refused.get_or_create(&reason).inc();
+    }
+
+    /// A request was refused because there were too many.
+    pub(crate) fn limited(&self, limit: &'static str) {
+        let limit = Limited { limit };
+        self.counters.requests_limited.get_or_create(&limit).inc();
     }
 
     /// A client got an access token.
@@ -226,6 +238,7 @@ impl Counters {
             refresh_tokens_reused: Family::default(),
             single_sign_ons: Family::default(),
             logout_notices: Family::default(),
+            requests_limited: Family::default(),
         }
     }
 
@@ -264,6 +277,11 @@ impl Counters {
             "exceptions_used",
             "Decisions that rest on an exception of the policy",
             self.exceptions_used.clone(),
+        );
+        registry.register(
+            "requests_limited",
+            "Requests that were refused because there were too many (429), by limit",
+            self.requests_limited.clone(),
         );
         registry.register(
             "refresh_tokens_reused",

@@ -403,6 +403,10 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "You are not signed in",
             "Your session has ended already. Sign in at a registry to begin a new one.",
         ),
+        Problem::TooMany(_) => (
+            "Too many requests",
+            "There were more requests from where you are, or for your account, than there should be. Wait a minute, and try again.",
+        ),
         Problem::Unavailable => (
             "Not available",
             "The sign-in service can't work at the moment. Try again in a minute.",
@@ -429,6 +433,7 @@ fn for_registry(problem: Problem) -> Option<String> {
         | Problem::AttemptExpired
         | Problem::FormExpired
         | Problem::SignedOut
+        | Problem::TooMany(_)
         | Problem::Unavailable => None,
     }
 }

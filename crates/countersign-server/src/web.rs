@@ -143,10 +143,23 @@ async fn within_limits<B: MessageBody + 'static>(
     if request.uri().to_string().len() > LONGEST_TARGET {
         return Err(HttpResponse::new(StatusCode::URI_TOO_LONG));
     }
+    if let Some(too_many) = refusal(&request) {
+        return Err(too_many);
+    }
     match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
         Ok(answer) => answer.map_err(|error| error.error_response()),
         Err(_) => Err(HttpResponse::new(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// The answer to a request of an address that has asked for too much.
+fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
+    let broker = request.app_data::<web::Data<Broker>>()?;
+    let admitted = broker.limits.admit(request.request(), broker.clock.now());
+    let too_many = admitted.err()?;
+    let context = Context::new(request.request(), broker);
+    let failure = Failure::Page(Problem::TooMany(too_many));
+    Some(error::answer(failure, &context))
 }
 
 /// Nothing runs, nothing frames us, nothing is cached, no address is passed on.

@@ -16,9 +16,10 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Code, CodeDigest, EmailAddress, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial,
-    LogoutNotice, Once, Opening, ProviderSession, RegistryAccount, RegistryAccountName, Rotated,
-    Seen, Session, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Bucket, Code, CodeDigest, EmailAddress, FurtherCode, Grace, Grant, IssuedToken,
+    KeyMaterial, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
+    Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -61,6 +62,9 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     what_may_come_once_is_first_once(make().await).await;
     of_many_who_come_at_once_one_is_first(make().await).await;
     what_came_is_remembered_until_its_time_and_no_longer(make().await).await;
+    so_much_fits_into_a_bucket_and_time_pays_it_back(make().await).await;
+    of_many_who_spend_at_once_as_many_as_fit_may(make().await).await;
+    a_clock_that_is_set_back_shuts_nobody_out_for_long(make().await).await;
     of_many_who_claim_an_identity_one_wins(make().await).await;
     identities_of_different_kinds_do_not_meet(make().await).await;
     an_account_is_found_by_id_and_by_identity(make().await).await;
@@ -629,6 +633,48 @@ async fn what_came_is_remembered_until_its_time_and_no_longer(store: Arc<dyn Sto
     assert!(is_known(59).await && !is_known(60).await);
     assert_eq!(remember(&store, 1, 120, 60).await, Seen::First);
     assert_eq!(remember(&store, 1, 120, 61).await, Seen::Before);
+}
+
+const RATE: Rate = Rate::new(10, SignedDuration::from_mins(1));
+
+/// How often it could be spent at that second, of twenty times.
+async fn spent(store: &Arc<dyn Store>, bucket: u8, second: i64) -> usize {
+    let mut within = 0;
+    for _ in 0..20 {
+        let spent = store.spend(&Bucket([bucket; 16]), RATE, at(second)).await;
+        within += usize::from(spent.unwrap() == Spent::Within);
+    }
+    within
+}
+
+async fn so_much_fits_into_a_bucket_and_time_pays_it_back(store: Arc<dyn Store>) {
+    assert_eq!(spent(&store, 1, 0).await, 10);
+    assert_eq!(spent(&store, 2, 0).await, 10, "another pays for itself");
+    let over = store.spend(&Bucket([1; 16]), RATE, at(0)).await.unwrap();
+    assert_eq!(over, Spent::Over { until: at(6) });
+    store.sweep(at(5)).await.unwrap();
+    assert_eq!(spent(&store, 1, 5).await, 0);
+    assert_eq!(spent(&store, 1, 6).await, 1);
+    assert_eq!(spent(&store, 1, 36).await, 5);
+    store.sweep(at(1000)).await.unwrap();
+    assert_eq!(spent(&store, 1, 1000).await, 10);
+}
+
+async fn of_many_who_spend_at_once_as_many_as_fit_may(store: Arc<dyn Store>) {
+    let spent = race(&store, |store, _| async move {
+        store.spend(&Bucket([1; 16]), RATE, at(0)).await.unwrap()
+    })
+    .await;
+    let within = spent.iter().filter(|one| **one == Spent::Within).count();
+    assert_eq!(within, 10);
+}
+
+async fn a_clock_that_is_set_back_shuts_nobody_out_for_long(store: Arc<dyn Store>) {
+    assert_eq!(spent(&store, 1, 100_000).await, 10);
+    assert_eq!(spent(&store, 1, 0).await, 10);
+    assert_eq!(spent(&store, 2, 100).await, 10);
+    assert_eq!(spent(&store, 2, 70).await, 0, "another replica's clock");
+    assert_eq!(spent(&store, 2, 106).await, 1);
 }
 
 async fn of_many_who_claim_an_identity_one_wins(store: Arc<dyn Store>) {

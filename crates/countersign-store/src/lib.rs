@@ -23,9 +23,9 @@ pub use change::change_account;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
-    Account, Code, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rotated, Seen, Session, StoredKey,
-    TakenCode, Version, VouchedEmail,
+    Account, Bucket, Code, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial,
+    LiveGrant, LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, Seen,
+    Session, Spent, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 
@@ -140,6 +140,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Whether a key is remembered.
     async fn is_remembered(&self, key: &Once, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Counts one more in a bucket, if the rate has room for it. A bucket is forgotten once all is paid back.
+    async fn spend(&self, bucket: &Bucket, rate: Rate, now: Timestamp)
+    -> Result<Spent, StoreError>;
 
     /// The account that an identity leads to, claiming the identity for `fresh` if it leads nowhere yet.
     ///

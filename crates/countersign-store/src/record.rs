@@ -313,6 +313,68 @@ pub enum Rotated {
     Unknown,
 }
 
+/// How often something may happen: so many times at once, and as many again in this time, evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    times: u32,
+    per: SignedDuration,
+}
+
+impl Rate {
+    /// So many times, at least one, in this time.
+    pub const fn new(times: u32, per: SignedDuration) -> Self {
+        Self { times, per }
+    }
+
+    /// Counts one more, at a time in microseconds since 1970, and answers when all that was spent is paid
+    /// back: the one number that is to be kept. `Err` with the time when there is room again, if there is none.
+    ///
+    /// This is the generic cell rate algorithm (ITU-T I.371, annex A).
+    pub fn spend(self, paid_at: i64, now: i64) -> Result<i64, i64> {
+        let (span, each) = self.span_and_each();
+        // What lies so far ahead was counted by a clock that has been set back since. Less than that may be
+        // the difference between two replicas' clocks.
+        let is_nonsense = paid_at > now.saturating_add(span.saturating_mul(2));
+        let paid_at = if is_nonsense { now } else { paid_at.max(now) };
+        let next = paid_at.saturating_add(each);
+        if next > now.saturating_add(span) {
+            Err(next.saturating_sub(span))
+        } else {
+            Ok(next)
+        }
+    }
+
+    /// What is to be kept so that there is no room until then.
+    pub fn full_until(self, then: i64) -> i64 {
+        let (span, each) = self.span_and_each();
+        then.saturating_add(span - each)
+    }
+
+    fn span_and_each(self) -> (i64, i64) {
+        let span = i64::try_from(self.per.as_micros())
+            .unwrap_or(i64::MAX)
+            .max(1);
+        let each = span / i64::from(self.times.max(1));
+        (span, each.max(1))
+    }
+}
+
+/// What is counted together: a digest, so that the store knows nobody's address or name by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket(pub [u8; 16]);
+
+/// Whether there was room for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// It is counted.
+    Within,
+    /// There was none, and nothing was counted.
+    Over {
+        /// When there is room again.
+        until: Timestamp,
+    },
+}
+
 /// An access token, as far as it can be ended before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedToken {

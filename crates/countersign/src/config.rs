@@ -8,6 +8,7 @@ mod client;
 mod decision_log;
 mod file;
 mod keys;
+mod limits;
 mod policy;
 mod provider;
 mod secret;
@@ -26,7 +27,9 @@ use countersign_providers::github::GitHubSettings;
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
 use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
-use countersign_server::{DecisionLogSettings, KeySettings, PolicyInForce, Settings};
+use countersign_server::{
+    DecisionLogSettings, KeySettings, LimitSettings, PolicyInForce, Settings,
+};
 use thiserror::Error;
 
 use self::file::{PolicyText, Reader};
@@ -99,6 +102,8 @@ pub struct Installation {
     pub data_dir: PathBuf,
     /// How keys are kept, and how often they are replaced.
     pub keys: KeySettings,
+    /// How much anybody may ask for, and whose word on addresses counts.
+    pub limits: LimitSettings,
     /// How many threads serve; nothing set: one for each core.
     pub workers: Option<usize>,
     /// How long requests are still taken after the signal to stop, so that balancers of load see it first.

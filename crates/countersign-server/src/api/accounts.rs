@@ -58,7 +58,7 @@ pub(super) async fn take_back(
 async fn voucher(context: &Context<'_>) -> Result<ClientId, Failure> {
     // A body is JSON here: credentials in a form are none.
     let client = authenticate(&Parameters::default(), context).await;
-    let client = client.map_err(|_| ApiError::Client)?;
+    let client = client.map_err(|failure| ApiError::of_authentication(&failure))?;
     let settings = context.broker.settings.clients.get(&client);
     if settings.is_some_and(|one| one.may_vouch) {
         Ok(client)

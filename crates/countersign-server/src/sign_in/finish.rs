@@ -9,7 +9,7 @@ use super::account::Candidate;
 use super::code::{self, NewCode};
 use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart, push};
-use crate::error::{Failure, SignInFailure, Why};
+use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::session;
 use crate::web::{Context, Decided, with_cookies};
 
@@ -21,6 +21,7 @@ pub(crate) async fn finish(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let ending = Ending::of(&attempt);
+    let identity = evidence.identity.clone();
     let remedy = depart::upstream(&attempt.provider, context)?.remedy();
     let found = Candidate::find(&evidence, context).await;
     let candidate = found.map_err(|error| ending.fail(Why::Store(error)))?;
@@ -47,7 +48,13 @@ pub(crate) async fn finish(
     match step.next {
         Next::Issue(permit) => ending.issue(&permit, candidate, evidence, context).await,
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,
-        Next::Refuse(refusal) => Err(ending.fail(Why::Refused(refusal))),
+        Next::Refuse(refusal) => {
+            let counted = context.broker.limits.login_refused(&identity, context.now);
+            counted
+                .await
+                .map_err(|too_many| Failure::Page(Problem::TooMany(too_many)))?;
+            Err(ending.fail(Why::Refused(refusal)))
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use url::form_urlencoded;
 
 use super::assertion;
 use crate::error::{Failure, OAuthError};
-use crate::settings::ClientAuthentication;
+use crate::limits::PassedFor;
+use crate::settings::{Client, ClientAuthentication};
 use crate::web::{Context, Parameters};
 
 /// Authenticates a client that nobody else can pass for (RFC 7662 2.1): what others ask, anybody could.
@@ -28,13 +29,41 @@ pub(crate) async fn authenticate(
     parameters: &Parameters,
     context: &Context<'_>,
 ) -> Result<ClientId, Failure> {
-    let Presented { id, credential } = Presented::read(parameters, context)?;
-    let client = context
-        .broker
-        .settings
-        .clients
-        .get(&id)
-        .ok_or_else(OAuthError::invalid_client)?;
+    let presented = Presented::read(parameters, context)?;
+    let Context {
+        broker,
+        request,
+        now,
+        ..
+    } = context;
+    let known = broker.settings.clients.get_key_value(&presented.id);
+    let known_id = known.map(|(id, _)| id);
+    let limits = &broker.limits;
+    let free = limits.may_authenticate(known_id, request, *now);
+    free.map_err(OAuthError::too_many)?;
+    let shown = match known {
+        Some((_, client)) => shows(presented, client, context).await,
+        None => Err(OAuthError::invalid_client()),
+    };
+    if shown.as_ref().is_err_and(OAuthError::is_of_client) {
+        limits.failed(known_id, request, *now).await;
+    }
+    let id = shown?;
+    let passed_for = match known {
+        Some((_, client)) if !client.authentication.is_public() => PassedFor::Nobody,
+        Some(_) | None => PassedFor::Anybody,
+    };
+    let asked = limits.may_ask(&id, passed_for, request, *now);
+    asked.map_err(OAuthError::too_many)?;
+    Ok(id)
+}
+
+/// Whether a client is who it says, by what it presents.
+async fn shows(
+    Presented { id, credential }: Presented<'_>,
+    client: &Client,
+    context: &Context<'_>,
+) -> Result<ClientId, Failure> {
     match (&client.authentication, credential) {
         (ClientAuthentication::Public, Credential::Nothing) => Ok(id),
         (ClientAuthentication::Secret(digest), Credential::Secret(secret))

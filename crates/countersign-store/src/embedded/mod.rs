@@ -6,6 +6,7 @@
 //! made where they are asked for ([`reader`]).
 
 mod account;
+mod bucket;
 mod database;
 mod directory;
 mod grant;
@@ -33,9 +34,10 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
+    Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -269,6 +271,18 @@ impl Store for Embedded {
             .read(|connection| once::is_remembered(connection, key, now))
     }
 
+    async fn spend(
+        &self,
+        bucket: &Bucket,
+        rate: Rate,
+        now: Timestamp,
+    ) -> Result<Spent, StoreError> {
+        let bucket = *bucket;
+        self.state
+            .run(move |connection| bucket::spend(connection, &bucket, rate, now))
+            .await
+    }
+
     async fn claim_identity(
         &self,
         identity: &Identity,
@@ -378,6 +392,7 @@ impl Store for Embedded {
                 session::sweep(connection, now, SWEPT_AT_ONCE)?,
                 grant::sweep(connection, now, SWEPT_AT_ONCE)?,
                 once::sweep(connection, now, SWEPT_AT_ONCE)?,
+                bucket::sweep(connection, now, SWEPT_AT_ONCE)?,
                 logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
             ];
             Ok(swept.into_iter().fold(0, usize::max))

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::at;
 use crate::{
-    CodeDigest, Embedded, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rotated, Seen, Session, StoredKey,
-    TakenCode,
+    Bucket, CodeDigest, Embedded, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, Seen, Session, Spent,
+    StoredKey, TakenCode,
 };
 
 const ANN: &str = "ann";
@@ -509,6 +509,10 @@ impl Store for Dying {
 
     async fn is_remembered(&self, _: &Once, _: Timestamp) -> Result<bool, StoreError> {
         unreachable!("an import takes nothing that may come once")
+    }
+
+    async fn spend(&self, _: &Bucket, _: Rate, _: Timestamp) -> Result<Spent, StoreError> {
+        unreachable!("an import counts nothing")
     }
 
     async fn claim_identity(&self, of: &Identity, to: AccountId) -> Result<AccountId, StoreError> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use countersign::config::{Installation, ProviderSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
-use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile};
+use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile, Proxies};
 
 use super::{load, tell};
 
@@ -60,6 +60,7 @@ impl Display for Summary<'_> {
                 "for operators: http://{private} (/healthz, /readyz, /metrics)"
             )?;
         }
+        writeln!(f, "addresses: {}", addresses(&one.limits.proxies))?;
         writeln!(f, "data: {}", one.data_dir.display())?;
         writeln!(f, "decisions: {}", destination(&one.decision_log))?;
         for (id, client) in &one.settings.clients {
@@ -150,6 +151,20 @@ pub(super) fn may_be_hybrid(one: &Installation, provider: &ProviderSettings) -> 
             None => !one.policy.policy.proof(&microsoft.name).acr.is_empty(),
         },
         ProviderSettings::GitHub(_) | ProviderSettings::Oidc(_) => false,
+    }
+}
+
+/// Where the addresses of people and clients come from.
+fn addresses(proxies: &Proxies) -> String {
+    match &proxies.trusted {
+        None => "not known where a proxy stands in front (`server.trusted_proxies` is not set): \
+                 nothing is limited by address then"
+            .to_owned(),
+        Some(none) if none.is_empty() => "those of the connections".to_owned(),
+        Some(trusted) => {
+            let trusted: Vec<String> = trusted.iter().map(ToString::to_string).collect();
+            format!("as {} tell", trusted.join(", "))
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct ListArguments {
 /// What is written after `countersign keys rotate`.
 #[derive(Debug, Args)]
 pub(crate) struct RotateArguments {
-    /// What the keys are for, as `countersign keys list` names it; without any: all but `calendar`
+    /// What the keys are for, as `countersign keys list` names it; without any: all that are ever replaced
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

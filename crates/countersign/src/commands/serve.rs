@@ -137,13 +137,16 @@ async fn serve_from(
         policy,
         policy_file,
         keys,
+        limits,
         ..
     } = installation;
+    let knows_addresses = limits.proxies.trusted.is_some();
     let issuer = settings.issuer().to_owned();
     let hash = policy.hash;
     let parts = Parts {
         http: Some(http),
         keys,
+        limits,
         decision_log,
         ..Parts::new(settings, policy, providers, store)
     };
@@ -168,6 +171,12 @@ async fn serve_from(
         rt::spawn(upkeep),
     ];
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");
+    if !knows_addresses {
+        tracing::warn!(
+            code = "addresses-unknown",
+            "`server.trusted_proxies` is not set: where a proxy stands in front, nothing is limited by address"
+        );
+    }
     let ended = until_stopped(server, signals, (&private.told, delay)).await;
     beside.iter().for_each(rt::task::JoinHandle::abort);
     private.stop().await;

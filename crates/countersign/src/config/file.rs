@@ -8,13 +8,15 @@ use std::time::Duration;
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
 use countersign_core::{ClientId, ProviderId, ProviderKind};
 use countersign_providers::PrivateHosts;
-use countersign_server::{Client, KeySettings, PolicyInForce, Resource, Settings};
+use countersign_server::{
+    Client, KeySettings, LimitSettings, PolicyInForce, Proxies, Resource, Settings,
+};
 use jiff::SignedDuration;
 use url::Url;
 
 use super::decision_log::DecisionLog;
 use super::{
-    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, address, client,
+    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, address, client, limits,
 };
 use crate::Surroundings;
 
@@ -62,6 +64,7 @@ pub(super) struct Written {
     log: Log,
     decision_log: DecisionLog,
     keys: KeySettings,
+    limits: LimitSettings,
     clients: BTreeMap<ClientId, Client>,
     resources: BTreeMap<String, Resource>,
     pub(super) providers: Vec<ProviderSettings>,
@@ -74,6 +77,7 @@ struct Server {
     private_listen: Option<SocketAddr>,
     data_dir: PathBuf,
     workers: Option<usize>,
+    proxies: Proxies,
     drain_delay: Duration,
 }
 
@@ -107,6 +111,9 @@ impl<'o> Reader<'o> {
         let keys = file.optional("keys", |value| {
             value.table(|table| self.key_settings(table))
         });
+        let limits = file.optional_or("limits", LimitSettings::default(), |value| {
+            value.table(limits::limits)
+        });
         let clients = file.required("client", |value| self.clients(value));
         let resources =
             file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
@@ -118,6 +125,7 @@ impl<'o> Reader<'o> {
             log: log?,
             decision_log: decision_log?,
             keys: keys?.unwrap_or_default(),
+            limits: limits?,
             clients: clients?,
             resources: resources?,
             providers: providers?,
@@ -135,6 +143,7 @@ impl<'o> Reader<'o> {
         let policy = table.required("policy", |value| self.read_policy(value));
         let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
         let drain_delay = table.optional_or("drain_delay", Duration::ZERO, drain_delay);
+        let proxies = limits::proxies(table);
         let (issuer, issuer_place) = issuer?;
         policy?;
         Some(Server {
@@ -144,6 +153,7 @@ impl<'o> Reader<'o> {
             private_listen: private_listen?,
             data_dir: data_dir?,
             workers: workers?,
+            proxies: proxies?,
             drain_delay: drain_delay?,
         })
     }
@@ -238,6 +248,10 @@ impl Written {
             private_listen: self.server.private_listen,
             data_dir: self.server.data_dir,
             keys: self.keys,
+            limits: LimitSettings {
+                proxies: self.server.proxies,
+                ..self.limits
+            },
             workers: self.server.workers,
             drain_delay: self.server.drain_delay,
             log: self.log,

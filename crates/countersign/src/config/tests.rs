@@ -6,8 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use countersign_core::ClientId;
 use countersign_core::sign_in::Flow;
 use countersign_server::{
-    ClientAuthentication, DecisionFileSettings, DecisionLogSettings, Rotate, SigningAlgorithm,
+    ClientAuthentication, DecisionFileSettings, DecisionLogSettings, ForwardedHeader,
+    LimitSettings, Rotate, SigningAlgorithm,
 };
+use countersign_store::Rate;
+use jiff::SignedDuration;
 
 use url::Url;
 
@@ -487,6 +490,63 @@ fn nonsense_about_keys_is_refused() {
         "LINE:1: `keys.master_secret`: the secret is shorter than 32 characters, and could be guessed by \
          whoever has a copy of the store; `openssl rand -base64 32` makes one",
     );
+}
+
+/// The good configuration with these lines in its `[server]`, and these `[limits]`.
+fn limited(server: &str, limits: &str) -> String {
+    let server = format!("[server]\n{server}");
+    format!(
+        "{}[limits]\n{limits}\n",
+        GOOD.replacen("[server]", &server, 1)
+    )
+}
+
+#[test]
+fn limits_and_proxies_become_values() {
+    let plain = good(GOOD).limits;
+    assert_eq!(plain, LimitSettings::default());
+    assert_eq!(plain.proxies.trusted, None, "nobody is believed");
+    let server = "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\nforwarded_header = \"forwarded\"";
+    let limits = good(&limited(server, "bad_secrets_per_minute = 3")).limits;
+    let trusted = limits.proxies.trusted.expect("proxies");
+    let trusted: Vec<String> = trusted.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(limits.proxies.header, ForwardedHeader::Forwarded);
+    assert_eq!(
+        limits.bad_secrets,
+        Rate::new(3, SignedDuration::from_mins(1))
+    );
+    let none = good(&limited("trusted_proxies = []", "")).limits;
+    assert_eq!(none.proxies.trusted, Some(Vec::new()));
+}
+
+#[test]
+fn nonsense_about_limits_and_proxies_is_refused() {
+    let check = |server: &str, expected: &str| {
+        check_around(&around(&limited(server, "")), &[expected]);
+    };
+    check(
+        "trusted_proxies = [\"0.0.0.0/0\"]",
+        "c.toml:3:20: `server.trusted_proxies`: is everybody: then whoever connects could say that they are anybody else",
+    );
+    check(
+        "trusted_proxies = [\"10.0.0.1/8\"]",
+        "c.toml:3:20: `server.trusted_proxies`: has bits beyond its prefix; expected `10.0.0.0/8`, or the one address without a prefix",
+    );
+    check(
+        "trusted_proxies = [\"proxy.internal\"]",
+        "c.toml:3:20: `server.trusted_proxies`: expected an address or a range such as `10.0.0.0/8` or `2001:db8::/32`",
+    );
+    check(
+        "forwarded_header = \"forwarded\"",
+        "c.toml:3:20: `server.forwarded_header`: is believed from trusted proxies only; name them in `trusted_proxies`",
+    );
+    let line = GOOD.lines().count() + 3;
+    let told = format!(
+        "c.toml:{line}:31: `limits.browser_requests_per_minute`: expected a whole number from 30 to 10000000, found 1"
+    );
+    let few = limited("trusted_proxies = []", "browser_requests_per_minute = 1");
+    check_around(&around(&few), &[&told]);
 }
 
 #[test]

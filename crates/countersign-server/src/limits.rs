@@ -1,0 +1,270 @@
+//! How much anybody may ask for: by address, by client, by person.
+//!
+//! What is refused costs less than what would follow. Requests are counted here, in a memory that never grows,
+//! so that of several replicas each counts for itself. What must add up over all of them (bad secrets, refused
+//! logins) is counted in the store besides, and only where something has gone wrong already.
+
+mod address;
+mod network;
+mod sieve;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use actix_web::HttpRequest;
+use aws_lc_rs::hmac;
+use countersign_core::{ClientId, Identity};
+use countersign_store::{Bucket, Rate, Spent, Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::metrics::Metrics;
+use crate::secret::SecretKey;
+
+pub use address::{ForwardedHeader, Proxies};
+pub use network::{Network, NotANetwork};
+
+pub(crate) use address::Address;
+
+use sieve::Sieve;
+
+/// The name of the key in the store: addresses and identities are counted there under a keyed digest.
+pub(crate) const KEY_NAME: &str = "limits";
+
+/// How many failures each replica writes to the store: beyond, it goes by what it has seen itself.
+const FAILURES_WRITTEN: Rate = Rate::new(6000, SignedDuration::from_mins(1));
+/// A flood is told once in a while; the metrics count it.
+const TOLD_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+/// How much anybody may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Whose word on addresses counts.
+    pub proxies: Proxies,
+    /// Requests of browsers, for each address.
+    pub browser_requests: Rate,
+    /// Requests of a client, once it has shown who it is; for each address, where it can't.
+    pub client_requests: Rate,
+    /// Failed authentications, for each client and address.
+    pub bad_secrets: Rate,
+    /// Logins that end in a refusal, for each person at their provider.
+    pub refused_logins: Rate,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let minute = SignedDuration::from_mins(1);
+        Self {
+            proxies: Proxies::default(),
+            browser_requests: Rate::new(600, minute),
+            client_requests: Rate::new(1_000_000, minute),
+            bad_secrets: Rate::new(10, minute),
+            refused_logins: Rate::new(30, SignedDuration::from_hours(1)),
+        }
+    }
+}
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    BrowserRequests,
+    ClientRequests,
+    BadSecrets,
+    RefusedLogins,
+}
+
+impl Limit {
+    /// As it stands in the log, in the metrics, and in the configuration.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::BrowserRequests => "browser-requests",
+            Self::ClientRequests => "client-requests",
+            Self::BadSecrets => "bad-secrets",
+            Self::RefusedLogins => "refused-logins",
+        }
+    }
+
+    /// The limit of all requests to a path, before anything of them is read.
+    fn of_path(path: &str) -> Option<Self> {
+        let is_below = |prefix: &str| path.starts_with(prefix);
+        match path {
+            "/authorize" => Some(Self::BrowserRequests),
+            _ if is_below("/callback/") => Some(Self::BrowserRequests),
+            _ => None,
+        }
+    }
+}
+
+/// Too many, for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMany {
+    /// In how many seconds to try again.
+    pub(crate) retry_after: u32,
+}
+
+/// Counts what is asked for.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    settings: LimitSettings,
+    key: hmac::Key,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    browser_requests: Sieve,
+    client_requests: Sieve,
+    bad_secrets: Sieve,
+    written: Sieve,
+    told_at: [AtomicI64; 4],
+}
+
+impl Limits {
+    pub(crate) fn new(
+        settings: LimitSettings,
+        key: &SecretKey,
+        (store, metrics): (Arc<dyn Store>, Arc<Metrics>),
+    ) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            store,
+            metrics,
+            browser_requests: Sieve::new(settings.browser_requests),
+            client_requests: Sieve::new(settings.client_requests),
+            bad_secrets: Sieve::new(settings.bad_secrets),
+            written: Sieve::new(FAILURES_WRITTEN),
+            told_at: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
+            settings,
+        }
+    }
+
+    /// Before anything of a request is read: whether its address has asked for too much.
+    pub(crate) fn admit(&self, request: &HttpRequest, now: Timestamp) -> Result<(), TooMany> {
+        let Some(limit) = Limit::of_path(request.path()) else {
+            return Ok(());
+        };
+        let Some(address) = self.address(request) else {
+            return Ok(());
+        };
+        let taken = self.browser_requests.take(&address, now);
+        taken.map_err(|until| self.refuse(limit, until, now))
+    }
+
+    /// Before a client's secret is looked at: whether it has been wrong too often from this address.
+    ///
+    /// By client *and* address: who guesses elsewhere never locks the client out where it is.
+    pub(crate) fn may_authenticate(
+        &self,
+        client: Option<&ClientId>,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let Some(address) = self.address(request) else {
+            return Ok(());
+        };
+        let free = self.bad_secrets.peek(&(client, address), now);
+        free.map_err(|until| self.refuse(Limit::BadSecrets, until, now))
+    }
+
+    /// A client could not show who it is.
+    pub(crate) async fn failed(
+        &self,
+        client: Option<&ClientId>,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) {
+        let Some(address) = self.address(request) else {
+            return;
+        };
+        let key = (client, address);
+        // What is over its limit here, or among too many, costs the store nothing.
+        if self.bad_secrets.take(&key, now).is_err() || self.written.take(&(), now).is_err() {
+            return;
+        }
+        let named = format!(
+            "bad-secret\n{}\n{address}",
+            client.map_or("", ClientId::as_str)
+        );
+        let spent = self.spend(&named, self.settings.bad_secrets, now).await;
+        if let Ok(Spent::Over { until }) = spent {
+            self.bad_secrets.fill(&key, until);
+        }
+    }
+
+    /// A client has shown who it is, and asks for something. One that can't show it is counted by address:
+    /// anybody could ask in its name.
+    pub(crate) fn may_ask(
+        &self,
+        client: &ClientId,
+        passed_for: PassedFor,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let taken = match (passed_for, self.address(request)) {
+            (PassedFor::Nobody, _) => self.client_requests.take(client, now),
+            (PassedFor::Anybody, Some(address)) => {
+                self.client_requests.take(&(client, address), now)
+            }
+            (PassedFor::Anybody, None) => Ok(()),
+        };
+        taken.map_err(|until| self.refuse(Limit::ClientRequests, until, now))
+    }
+
+    /// A login ends in a refusal. Only refusals are counted and only they are held up: who has somebody's
+    /// password and no second factor must not keep the person out.
+    pub(crate) async fn login_refused(
+        &self,
+        person: &Identity,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let named = format!("refused-login\n{person}");
+        match self.spend(&named, self.settings.refused_logins, now).await {
+            Ok(Spent::Over { until }) => Err(self.refuse(Limit::RefusedLogins, until, now)),
+            // Where the store does not answer nobody is let in; the refusal says what it has to say.
+            Ok(Spent::Within) | Err(_) => Ok(()),
+        }
+    }
+
+    fn address(&self, request: &HttpRequest) -> Option<Address> {
+        let peer = request.peer_addr()?;
+        self.settings.proxies.client(peer.ip(), request.headers())
+    }
+
+    async fn spend(&self, named: &str, rate: Rate, now: Timestamp) -> Result<Spent, StoreError> {
+        let tag = hmac::sign(&self.key, named.as_bytes());
+        let mut bucket = [0; 16];
+        bucket.copy_from_slice(&tag.as_ref()[..16]);
+        let spent = self.store.spend(&Bucket(bucket), rate, now).await;
+        spent.inspect_err(|error| {
+            tracing::warn!(code = "limit-not-counted", cause = %error, "the store does not count");
+        })
+    }
+
+    fn refuse(&self, limit: Limit, until: Timestamp, now: Timestamp) -> TooMany {
+        self.metrics.limited(limit.as_str());
+        self.tell(limit, now);
+        // In whole seconds (RFC 9110 10.2.3), and not too early.
+        let wait = until.duration_since(now).as_millis().max(0);
+        let retry_after = u32::try_from(wait.div_euclid(1000) + 1).unwrap_or(u32::MAX);
+        TooMany { retry_after }
+    }
+
+    fn tell(&self, limit: Limit, now: Timestamp) {
+        let told_at = &self.told_at[limit as usize];
+        let (now, every) = (now.as_microsecond(), TOLD_EVERY.as_micros());
+        let is_due = |last: i64| i128::from(now).abs_diff(i128::from(last)) >= every.unsigned_abs();
+        let told = told_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+            is_due(last).then_some(now)
+        });
+        if told.is_ok() {
+            tracing::warn!(
+                code = "limit-reached",
+                limit = limit.as_str(),
+                "requests are refused because there are too many; not told again for a minute"
+            );
+        }
+    }
+}
+
+/// Who else could pass for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PassedFor {
+    Nobody,
+    Anybody,
+}
