@@ -307,7 +307,8 @@ async fn only_refused_logins_are_counted_and_only_they_are_held_up() {
         .policy_text
         .replace("tier = \"manage\"", "tier = \"browse\"");
     world.broker.enforce(&open);
-    world.sign_in(&mut Browser::new(), &bob).await.code();
+    let let_in = world.sign_in_with_step_up(&mut Browser::new(), &bob).await;
+    let_in.code();
     world.broker.enforce(&world.broker.policy_text);
     assert_limited(&refused().await);
     world.broker.clock.advance(1201);

@@ -408,16 +408,16 @@ async fn a_token_request_says_each_thing_once_and_by_one_method() {
     )
     .await;
     assert_eq!(in_query.status, 401, "in the query: {}", in_query.body);
-    for grant in [
-        "password",
-        "client_credentials",
-        "implicit",
-        "AUTHORIZATION_CODE",
+    for (grant, error) in [
+        ("password", "unsupported_grant_type"),
+        ("client_credentials", "unauthorized_client"),
+        ("implicit", "unsupported_grant_type"),
+        ("AUTHORIZATION_CODE", "unsupported_grant_type"),
     ] {
         let tokens = world
             .redeem_with(&[("grant_type", grant), ("code", &good)])
             .await;
-        assert_refused(&tokens, (400, "unsupported_grant_type"), grant);
+        assert_refused(&tokens, (400, error), grant);
     }
     let good = post(&[("authorization", basic)], form).await;
     assert_eq!(

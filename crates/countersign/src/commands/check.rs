@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use countersign::config::{Installation, ProviderSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
-use countersign_server::{Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile, Proxies};
+use countersign_server::{
+    Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile, Proxies,
+};
 
 use super::{load, tell};
 
