@@ -9,6 +9,7 @@ mod downstream;
 mod keys;
 mod limits;
 mod process;
+mod redis;
 mod reminder;
 mod screen;
 mod sessions;

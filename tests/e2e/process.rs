@@ -19,19 +19,19 @@ use countersign_tests::{BrokerSetup, Browser, Installation, Page, Tokens};
 use serde_json::{Value, json};
 use url::Url;
 
-const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
 const CHALLENGE: &str = "NKCjUJzLZHmn1-iUAFlcmQlzdeGSY_VATTrrKnzG7hI";
 
 /// Stand-ins, and the files of a program that knows them.
-struct Site {
+pub(crate) struct Site {
     oidc: DevIdp,
     microsoft: DevIdp,
     github: DevIdp,
-    installation: Installation,
+    pub(crate) installation: Installation,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let oidc = DevIdp::oidc("127.0.0.2:0").await.expect("a stand-in");
         let microsoft = DevIdp::entra("127.0.0.2:0").await.expect("a stand-in");
         let github = DevIdp::github("127.0.0.2:0").await.expect("a stand-in");
@@ -44,7 +44,7 @@ impl Site {
         }
     }
 
-    fn authorize_url(&self, provider: &str) -> Url {
+    pub(crate) fn authorize_url(&self, provider: &str) -> Url {
         let mut url =
             Url::parse(&format!("{}/authorize", self.installation.issuer)).expect("an address");
         url.query_pairs_mut().extend_pairs([
@@ -62,7 +62,7 @@ impl Site {
     }
 
     /// Signs in, up to the client or a page; every page on the way is handed to `seen`.
-    async fn sign_in(
+    pub(crate) async fn sign_in(
         &self,
         provider: &str,
         account: &str,
@@ -89,7 +89,7 @@ impl Site {
     }
 
     /// A code of somebody who signs in with a second factor.
-    async fn code(&self) -> String {
+    pub(crate) async fn code(&self) -> String {
         let page = self.sign_in("oidc", "ann-mfa", |_, _| {}).await;
         page.sent_with("code")
             .unwrap_or_else(|| panic!("{}", page.body))

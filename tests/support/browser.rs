@@ -13,6 +13,8 @@ pub struct Browser {
     pub cookies: BTreeMap<String, BTreeMap<String, String>>,
     /// What it says besides, that no browser would say.
     pub forged: Vec<(&'static str, &'static str)>,
+    /// What begins like the first is asked of the second.
+    led_to: Option<(String, String)>,
 }
 
 /// What an address answered.
@@ -56,7 +58,15 @@ impl Browser {
             client,
             cookies: BTreeMap::new(),
             forged: Vec::new(),
+            led_to: None,
         }
+    }
+
+    /// Asks this replica for whatever is under the issuer's address, as a proxy in front would.
+    #[must_use]
+    pub fn led_to(mut self, issuer: &str, replica: &str) -> Self {
+        self.led_to = Some((issuer.to_owned(), replica.to_owned()));
+        self
     }
 
     /// Asks for an address.
@@ -85,8 +95,37 @@ impl Browser {
     }
 
     async fn send(&mut self, method: Method, url: &Url, body: Option<String>) -> Page {
+        self.try_to_send(method, url, body)
+            .await
+            .expect("an answer")
+    }
+
+    /// Asks for an address, or posts a form there; an error where there is no answer.
+    pub async fn attempt(
+        &mut self,
+        url: &Url,
+        form: Option<&[(String, String)]>,
+    ) -> reqwest::Result<Page> {
+        let method = if form.is_some() {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let body = form.map(|form| {
+            let mut body = url::form_urlencoded::Serializer::new(String::new());
+            body.extend_pairs(form).finish()
+        });
+        self.try_to_send(method, url, body).await
+    }
+
+    async fn try_to_send(
+        &mut self,
+        method: Method,
+        url: &Url,
+        body: Option<String>,
+    ) -> reqwest::Result<Page> {
         let host = url.host_str().unwrap_or_default().to_owned();
-        let mut request = self.client.request(method, url.clone());
+        let mut request = self.client.request(method, self.asked_at(url));
         if let Some(jar) = self.cookies.get(&host).filter(|jar| !jar.is_empty()) {
             let line: Vec<String> = jar
                 .iter()
@@ -102,10 +141,18 @@ impl Browser {
                 .header("content-type", "application/x-www-form-urlencoded")
                 .body(body);
         }
-        let response = request.send().await.expect("an answer");
-        let page = Page::read(url.clone(), response).await;
+        let response = request.send().await?;
+        let page = Page::read(url.clone(), response).await?;
         self.keep(&host, &page.set_cookies);
-        page
+        Ok(page)
+    }
+
+    fn asked_at(&self, url: &Url) -> Url {
+        let led = self.led_to.as_ref().and_then(|(from, to)| {
+            let rest = url.as_str().strip_prefix(from.as_str())?;
+            Url::parse(&format!("{to}{rest}")).ok()
+        });
+        led.unwrap_or_else(|| url.clone())
     }
 
     fn keep(&mut self, host: &str, set_cookies: &[String]) {
@@ -129,7 +176,7 @@ impl Page {
         self.headers.get(name).map(String::as_str)
     }
 
-    async fn read(url: Url, response: reqwest::Response) -> Self {
+    async fn read(url: Url, response: reqwest::Response) -> reqwest::Result<Self> {
         let status = response.status().as_u16();
         let text = |value: &reqwest::header::HeaderValue| {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
@@ -148,15 +195,15 @@ impl Page {
         let location = headers
             .get("location")
             .map(|to| url.join(to).expect("an address"));
-        let body = response.text().await.expect("a body");
-        Self {
+        let body = response.text().await?;
+        Ok(Self {
             url,
             status,
             location,
             headers,
             set_cookies,
             body,
-        }
+        })
     }
 
     /// A parameter of the address that the browser is sent to.

@@ -14,6 +14,7 @@ mod gallery;
 mod landing;
 pub mod peers;
 mod program;
+pub mod redis;
 mod signer;
 mod tokens;
 pub mod wire;

@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -185,29 +186,82 @@ url = "{github}"
         self.start_with(file.into())
     }
 
-    fn start_with(&self, stdout: Stdio) -> Program {
-        let file = self.path("countersign.toml");
-        let mut command = self.command(&["serve", "--config", &file.display().to_string()]);
-        let mut child = command
-            .stderr(Stdio::piped())
-            .stdout(stdout)
-            .spawn()
-            .expect("the program starts");
-        let log = Arc::new(Mutex::new(String::new()));
-        let ready = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
-        let program = Program {
-            issuer: self.issuer.clone(),
-            private: self.private.clone(),
-            child,
-            log,
-        };
-        assert!(
-            ready.recv_timeout(START).is_ok(),
-            "it is not ready: {}",
-            program.log()
-        );
-        program
+    /// Keeps accounts, sessions and keys as these lines of `[store.redis]` say.
+    pub fn keep_in_redis(&self, lines: &str) {
+        let section = format!("[store.redis]\n{lines}\n[log]");
+        self.replace("countersign.toml", "[log]", &section);
     }
+
+    /// Serves once more beside the others, from the same configuration with addresses and a data directory of its own, as a
+    /// process of this group (for which the right to choose is needed) or of ours.
+    pub fn start_replica(&self, group: Option<u32>) -> Program {
+        let free = || {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("an address").to_string()
+        };
+        let (public, private) = (free(), free());
+        let text = fs::read_to_string(self.path("countersign.toml")).expect("the file");
+        let own = text
+            .replace(
+                &format!(
+                    "private_listen = \"{}\"",
+                    self.private.trim_start_matches("http://")
+                ),
+                &format!("private_listen = \"{private}\""),
+            )
+            .replace(
+                &format!(
+                    "\nlisten = \"{}\"",
+                    self.issuer.trim_start_matches("http://")
+                ),
+                &format!("\nlisten = \"{public}\""),
+            )
+            .replace(
+                "data_dir = \"data\"",
+                &format!(
+                    "data_dir = \"data-{}\"",
+                    public.rsplit(':').next().unwrap_or_default()
+                ),
+            );
+        let name = format!("replica-{public}.toml");
+        self.write(&name, &own);
+        let file = self.path(&name).display().to_string();
+        let mut command = self.command(&["serve", "--config", &file]);
+        if let Some(group) = group {
+            command.gid(group);
+        }
+        let addresses = (format!("http://{public}"), format!("http://{private}"));
+        serve(command, Stdio::null(), addresses)
+    }
+
+    fn start_with(&self, stdout: Stdio) -> Program {
+        let file = self.path("countersign.toml").display().to_string();
+        let command = self.command(&["serve", "--config", &file]);
+        serve(command, stdout, (self.issuer.clone(), self.private.clone()))
+    }
+}
+
+/// Serves; answers once the program has said that it is ready.
+fn serve(mut command: Command, stdout: Stdio, (issuer, private): (String, String)) -> Program {
+    let mut child = command
+        .stderr(Stdio::piped())
+        .stdout(stdout)
+        .spawn()
+        .expect("the program starts");
+    let log = Arc::new(Mutex::new(String::new()));
+    let ready = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
+    let program = Program {
+        issuer,
+        private,
+        child,
+        log,
+    };
+    assert!(
+        ready.recv_timeout(START).is_ok(),
+        "it is not ready: {}",
+        program.log()
+    );
+    program
 }
 
 /// Keeps all that the program logs, and tells when it is ready.
@@ -231,7 +285,7 @@ fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -
 /// The serving program; killed when it is dropped.
 #[derive(Debug)]
 pub struct Program {
-    /// Its issuer, which is its base URL.
+    /// Its base URL: its issuer, unless it is one replica of several.
     pub issuer: String,
     /// The base URL of its private listener.
     pub private: String,

@@ -1,7 +1,7 @@
 //! What Countersign remembers, and how it is kept.
 //!
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
-//! machine. `conformance` (a feature) is the suite that every backend passes. The operations are named
+//! machine, [`Redis`] in a Redis or Valkey that many machines share. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
 //! and the code it led to; an identity; an account; a registry account; what may come once), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
@@ -12,6 +12,7 @@ pub mod conformance;
 mod embedded;
 mod import;
 mod record;
+mod redis;
 mod registry;
 
 use async_trait::async_trait;
@@ -26,6 +27,10 @@ pub use record::{
     Account, Bucket, Code, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial,
     LiveGrant, LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, Seen,
     Session, Spent, StoredKey, TakenCode, Version, VouchedEmail,
+};
+pub use redis::{
+    KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
+    RedisServers, RedisSettings, RedisTls,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 

@@ -7,6 +7,7 @@ mod keys;
 mod log;
 mod policy;
 mod serve;
+mod store;
 
 use std::fmt;
 use std::io::{self, Write};

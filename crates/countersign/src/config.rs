@@ -12,6 +12,7 @@ mod limits;
 mod policy;
 mod provider;
 mod secret;
+mod store;
 #[cfg(test)]
 mod tests;
 mod warning;
@@ -34,6 +35,7 @@ use thiserror::Error;
 
 use self::file::{PolicyText, Reader};
 pub use self::policy::{PolicyFile, ReadPolicy};
+pub use self::store::StoreSettings;
 use crate::Surroundings;
 
 /// Reads the configuration at `path`, the policy that it names, and every secret.
@@ -98,12 +100,14 @@ pub struct Installation {
     pub listen: SocketAddr,
     /// Where operators ask how it is; nothing set: nowhere.
     pub private_listen: Option<SocketAddr>,
-    /// Where the embedded store is.
+    /// Where files are kept.
     pub data_dir: PathBuf,
     /// How keys are kept, and how often they are replaced.
     pub keys: KeySettings,
     /// How much anybody may ask for, and whose word on addresses counts.
     pub limits: LimitSettings,
+    /// Where accounts, sessions and keys are.
+    pub store: StoreSettings,
     /// How many threads serve; nothing set: one for each core.
     pub workers: Option<usize>,
     /// How long requests are still taken after the signal to stop, so that balancers of load see it first.

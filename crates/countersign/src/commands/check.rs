@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use countersign::config::{Installation, ProviderSettings};
+use countersign::config::{Installation, ProviderSettings, StoreSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
 use countersign_server::{
@@ -64,6 +64,15 @@ impl Display for Summary<'_> {
         }
         writeln!(f, "addresses: {}", addresses(&one.limits.proxies))?;
         writeln!(f, "data: {}", one.data_dir.display())?;
+        if let StoreSettings::Redis(redis) = &one.store {
+            writeln!(
+                f,
+                "accounts, sessions and keys: {}, of {}, waiting for {} replicas",
+                redis.servers,
+                redis.login.user.as_deref().unwrap_or("the default user"),
+                redis.replicas
+            )?;
+        }
         writeln!(f, "decisions: {}", destination(&one.decision_log))?;
         for (id, client) in &one.settings.clients {
             writeln!(f, "\nclient {id}: {}", client.name)?;

@@ -4,16 +4,14 @@ mod listing;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use countersign::config::Installation;
 use countersign_server::{Clock, KeyState, KeyTold, Rotated, SystemClock, SystemEntropy, Vault};
-use countersign_store::Embedded;
 
 use self::listing::Listing;
-use super::{load, say, tell};
+use super::{load, say, store, tell};
 
 /// What is written after `countersign keys list`.
 #[derive(Debug, Args)]
@@ -170,7 +168,7 @@ fn open(
     installation: Installation,
     work: impl AsyncFnOnce(Vault, Seals) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
-    let store = Arc::new(Embedded::open_for_keys(&installation.data_dir)?);
+    let store = store::for_keys(&installation)?;
     let seals = match installation.keys.secrets.current {
         Some(_) => Seals::Keys,
         None => Seals::Nothing,

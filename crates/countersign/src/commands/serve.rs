@@ -20,11 +20,11 @@ use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, ProviderSettings};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{Broker, Clock, DecisionLog, Parts, Private, SystemClock};
-use countersign_store::{Embedded, Store};
+use countersign_store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::reload::{Configuration, Reload};
-use super::{load, log};
+use super::{load, log, store};
 
 /// How often the store forgets what has expired. Nothing but disk space depends on it.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -91,22 +91,16 @@ impl Listeners {
 }
 
 /// Opens the store while the machine's trust store is loaded: each takes its time at a start.
-fn open(installation: &Installation, path: &Path) -> Result<(Arc<Embedded>, Http, Vec<Provider>)> {
+fn open(installation: &Installation, path: &Path) -> Result<(Arc<dyn Store>, Http, Vec<Provider>)> {
     let hosts = installation.private_hosts.clone();
     let settings = installation.providers.clone();
     let providers = thread::spawn(|| build(hosts, settings));
-    let store = Embedded::open(&installation.data_dir).map_err(|error| {
-        anyhow!(
-            "{error}; it must be a directory that this user can write to and nobody else can use: \
-             `server.data_dir` in `{}` names it",
-            path.display()
-        )
-    })?;
+    let store = store::to_serve(installation, path)?;
     let providers = providers
         .join()
         .map_err(|_| anyhow!("the HTTP client can't be built"))??;
     let (http, providers) = providers;
-    Ok((Arc::new(store), http, providers))
+    Ok((store, http, providers))
 }
 
 fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<(Http, Vec<Provider>)> {
@@ -119,7 +113,7 @@ fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<(Http, 
 }
 
 /// What a server is built from besides the configuration.
-type Opened = (Arc<Embedded>, (Http, Vec<Provider>), Arc<DecisionLog>);
+type Opened = (Arc<dyn Store>, (Http, Vec<Provider>), Arc<DecisionLog>);
 
 async fn serve_from(
     installation: Installation,
@@ -283,7 +277,7 @@ impl Signals {
     }
 }
 
-async fn sweep(store: Weak<Embedded>) {
+async fn sweep(store: Weak<dyn Store>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(store) = store.upgrade() else { return };
@@ -294,7 +288,7 @@ async fn sweep(store: Weak<Embedded>) {
 }
 
 /// The worker threads end a moment after the server; the one that lets go of the store last closes it.
-fn close(store: Arc<Embedded>) {
+fn close(store: Arc<dyn Store>) {
     for _ in 0..CLOSING_STEPS {
         if Arc::strong_count(&store) == 1 {
             break;

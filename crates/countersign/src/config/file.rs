@@ -16,7 +16,8 @@ use url::Url;
 
 use super::decision_log::DecisionLog;
 use super::{
-    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, address, client, limits,
+    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, StoreSettings, address,
+    client, limits,
 };
 use crate::Surroundings;
 
@@ -61,6 +62,7 @@ pub(super) struct PolicyText {
 pub(super) struct Written {
     server: Server,
     private_hosts: PrivateHosts,
+    store: StoreSettings,
     log: Log,
     decision_log: DecisionLog,
     keys: KeySettings,
@@ -104,6 +106,9 @@ impl<'o> Reader<'o> {
         let private_hosts = file.optional_or("network", PrivateHosts::default(), |value| {
             value.table(private_hosts)
         });
+        let store = file.optional_or("store", StoreSettings::DataDirectory, |value| {
+            value.table(|table| self.store(table))
+        });
         let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
         let decision_log = file.optional_or("decision_log", DecisionLog::DEFAULT, |value| {
             value.table(|table| self.decision_log(table))
@@ -122,6 +127,7 @@ impl<'o> Reader<'o> {
         Some(Written {
             server: server?,
             private_hosts: private_hosts?,
+            store: store?,
             log: log?,
             decision_log: decision_log?,
             keys: keys?.unwrap_or_default(),
@@ -252,6 +258,7 @@ impl Written {
                 proxies: self.server.proxies,
                 ..self.limits
             },
+            store: self.store,
             workers: self.server.workers,
             drain_delay: self.server.drain_delay,
             log: self.log,

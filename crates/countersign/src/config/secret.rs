@@ -73,7 +73,8 @@ impl Reader<'_> {
         }
     }
 
-    fn warn_if_readable(&mut self, path: &Path, mode: u32, value: &Value<'_>) {
+    /// Warns where others can read what a file holds.
+    pub(super) fn warn_if_readable(&mut self, path: &Path, mode: u32, value: &Value<'_>) {
         if mode & READABLE_BY_OTHERS != 0 {
             let path = path.display();
             let message = format!(

@@ -14,6 +14,8 @@ use jiff::SignedDuration;
 
 use url::Url;
 
+use countersign_store::RedisSettings;
+
 use super::*;
 use crate::{Contents, Machine};
 
@@ -249,6 +251,7 @@ fn shipped_around(text: &str) -> Fake {
             "/etc/c/secrets/master.old",
             "the one before, of 32 characters, or more",
         )
+        .with_file("/etc/c/secrets/redis", "6\n")
         .with_variable("KEYCLOAK_CLIENT_SECRET", "5")
 }
 
@@ -295,6 +298,14 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     let all = SHIPPED.replace("#: ", "");
     let written = load_from(&shipped_around(&all)).unwrap();
     let differing = "flow: None";
+    let StoreSettings::Redis(redis) = &written.store else {
+        panic!("{:?}", written.store);
+    };
+    let usual = RedisSettings {
+        login: redis.login.clone(),
+        ..RedisSettings::new(redis.servers.clone())
+    };
+    assert_eq!(format!("{redis:?}"), format!("{usual:?}"));
     for (plain, written) in plain.providers.iter().zip(&written.providers) {
         let written = format!("{written:?}");
         assert_eq!(
@@ -817,6 +828,88 @@ fn the_policy_and_the_configuration_name_each_other() {
             "policy.toml:9:29: `proof.keycloak.two_factor_authentication`: only providers of the kind `github` have this flag",
             "policy.toml:14:2: `client`: `gallery` is configured and not named here; say what signing in to it needs: `[client.gallery]` with its `tier`",
             "policy.toml:14:9: `client.gallerie`: no client of this name is configured; did you mean `gallery`? (configured: `gallery`)",
+        ],
+    );
+}
+
+/// `GOOD` with these lines of `[store.redis]`.
+fn in_redis(lines: &str) -> String {
+    GOOD.replace(
+        "[client.gallery]",
+        &format!("[store.redis]\n{lines}\n[client.gallery]"),
+    )
+}
+
+fn redis_of(lines: &str) -> RedisSettings {
+    let files = around(&in_redis(lines))
+        .with_file("/etc/c/redis.password", "secret\n")
+        .with_file("/etc/c/ca.pem", "-----BEGIN CERTIFICATE-----\n")
+        .with_file("/etc/c/own.key", "-----BEGIN PRIVATE KEY-----\n");
+    match load_from(&files).unwrap().store {
+        StoreSettings::Redis(redis) => *redis,
+        StoreSettings::DataDirectory => panic!("not in Redis"),
+    }
+}
+
+#[test]
+fn a_store_in_redis_is_one_address_sentinels_or_a_cluster() {
+    let one = redis_of("address = \"redis.internal:6379\"");
+    assert_eq!(
+        (one.servers.to_string().as_str(), one.replicas),
+        ("Redis at `redis.internal:6379`", 0)
+    );
+    let sentinels = redis_of("sentinels = [\"s-1:26379\", \"s-2:26379\"]\nprimary = \"accounts\"");
+    let expected = "the Redis that Sentinel calls `accounts` (at `s-1:26379`, `s-2:26379`)";
+    assert_eq!(
+        (sentinels.servers.to_string().as_str(), sentinels.replicas),
+        (expected, 1)
+    );
+    let cluster = redis_of(
+        "cluster = [\"[::1]:7000\"]\nreplicas = 2\ntimeout = \"900ms\"\nuser = \"c\"\npassword = { file = \"redis.password\" }\n\
+         [store.redis.tls]\nca = \"ca.pem\"\ncertificate = \"ca.pem\"\nkey = \"own.key\"",
+    );
+    assert_eq!(
+        (cluster.servers.to_string().as_str(), cluster.replicas),
+        ("the Redis Cluster at `[::1]:7000`", 2)
+    );
+    assert_eq!(cluster.timeout.as_millis(), 900);
+    let printed = format!("{cluster:?}");
+    assert!(
+        !printed.contains("\"secret") && !printed.contains("BEGIN"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_is_wrong_about_redis_is_told_at_its_place() {
+    let check = |lines: &str, expected: &[&str]| check_around(&around(&in_redis(lines)), expected);
+    check(
+        "",
+        &[
+            "c.toml:7:8: `store.redis`: expected one of `address`, `cluster`, and `sentinels` together with `primary`",
+        ],
+    );
+    check(
+        "address = \"a:1\"\ncluster = [\"b:1\"]",
+        &[
+            "c.toml:7:8: `store.redis`: expected one of `address`, `cluster`, and `sentinels` together with `primary`",
+        ],
+    );
+    check(
+        "address = \"redis://a\"\ntimeout = \"2h\"\nuser = \"a b\"\nkey_prefix = \"{x}\"\npassword = \"secret\"\nreplicas = 99",
+        &[
+            "c.toml:8:11: `store.redis.address`: expected a host and a port, such as `redis.internal:6379` or `[::1]:6379`",
+            "c.toml:9:11: `store.redis.timeout`: expected a time from \"10ms\" to \"1m\"",
+            "c.toml:10:8: `store.redis.user`: expected the name of an ACL user: 1 to 128 characters without white space",
+            "c.toml:11:14: `store.redis.key_prefix`: expected 1 to 64 letters, digits and `:`, `.`, `-`, `_`",
+            "c.toml:12:12: `store.redis.password`: a secret does not stand in this file: put it into a file of its own and write `{ file = \"PATH\" }`, or into the environment and write `{ env = \"NAME\" }`",
+            "c.toml:13:12: `store.redis.replicas`: expected a whole number from 0 to 16, found 99",
+        ],
+    );
+    check(
+        "address = \"a:1\"\n[store.redis.tls]\nkey = \"gallery\"",
+        &[
+            "c.toml:10:7: `store.redis.tls.key`: expected a private key as PEM in `gallery`, found none",
         ],
     );
 }

@@ -7,17 +7,19 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use countersign::config::Installation;
+use countersign::config::{Installation, StoreSettings};
 use countersign_core::AccountId;
 use countersign_server::{Clock, Entropy, SystemClock, SystemEntropy};
-use countersign_store::{Contradiction, Embedded, Imported, RegistryRow};
+use countersign_store::{Contradiction, Embedded, Imported, RegistryRow, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::store::{self, Importing};
 use super::super::{load, say, tell};
 use super::duplicates::Seen;
 use super::identity::Providers;
@@ -88,11 +90,11 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
             return Ok(ExitCode::FAILURE);
         }
     };
-    let store = open(import, &installation.data_dir)?;
-    let way = match (&store, import.dry_run) {
-        (Some(store), true) => Way::Look(store),
-        (Some(store), false) => Way::Write(store),
-        (None, _) => Way::IntoNothing,
+    let store = open(import, installation)?;
+    let way = match &store {
+        Some(Opened::ToLook(store)) => Way::Look(store.as_ref()),
+        Some(Opened::ToWrite(importing)) => Way::Write(importing),
+        None => Way::IntoNothing,
     };
     let pass = Pass {
         way,
@@ -105,15 +107,22 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
 }
 
 /// The store, or none where nothing is to be made: a dry run before the first start.
-fn open(import: &ImportArguments, data_dir: &Path) -> Result<Option<Embedded>> {
-    if !import.dry_run {
-        return Ok(Some(Embedded::open_for_import(data_dir)?));
+fn open(import: &ImportArguments, installation: &Installation) -> Result<Option<Opened>> {
+    let is_there = match installation.store {
+        StoreSettings::DataDirectory => Embedded::is_there(&installation.data_dir)?,
+        StoreSettings::Redis(_) => true,
+    };
+    match (import.dry_run, is_there) {
+        (true, false) => Ok(None),
+        (true, true) => Ok(Some(Opened::ToLook(store::to_look(installation)?))),
+        (false, _) => Ok(Some(Opened::ToWrite(Importing::open(installation)?))),
     }
-    if Embedded::is_there(data_dir)? {
-        Ok(Some(Embedded::open_to_look(data_dir)?))
-    } else {
-        Ok(None)
-    }
+}
+
+/// The store, opened for what is to be done.
+enum Opened {
+    ToLook(Arc<dyn Store>),
+    ToWrite(Importing),
 }
 
 /// The first pass: how many rows there are, or all that is wrong with them.
@@ -196,10 +205,10 @@ impl Check {
 }
 
 /// What the second pass does with a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Way<'a> {
-    Write(&'a Embedded),
-    Look(&'a Embedded),
+    Write(&'a Importing),
+    Look(&'a dyn Store),
     /// Nothing is there yet, so all of it is new.
     IntoNothing,
 }
@@ -214,7 +223,8 @@ impl Way<'_> {
 
     async fn take(self, row: &RegistryRow, now: Timestamp) -> Result<Imported> {
         Ok(match self {
-            Self::Write(store) => {
+            Self::Write(importing) => {
+                let store = importing.store();
                 countersign_store::import(store, row, fresh_account()?, now).await?
             }
             Self::Look(store) => countersign_store::weigh(store, row).await?,
@@ -286,13 +296,13 @@ impl Pass<'_> {
 
     /// Pauses now and then, where a server would like to write too.
     fn give_way(&mut self) -> Result<()> {
-        let Way::Write(store) = self.way else {
+        let Way::Write(importing) = self.way else {
             return Ok(());
         };
         if SystemClock.now().duration_since(self.turn) < TURN {
             return Ok(());
         }
-        if store.is_served()? {
+        if importing.must_give_way()? {
             std::thread::sleep(PAUSE);
         }
         self.turn = SystemClock.now();

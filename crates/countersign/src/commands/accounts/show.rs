@@ -4,7 +4,6 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -12,14 +11,12 @@ use countersign::config::Installation;
 use countersign_core::calendar::Due;
 use countersign_core::{AccountId, Level, Policy};
 use countersign_server::{CalendarKey, Clock, SystemClock, Vault};
-use countersign_store::{
-    Account, EmailAddress, Embedded, RegistryAccount, RegistryAccountName, Store,
-};
+use countersign_store::{Account, EmailAddress, RegistryAccount, RegistryAccountName, Store};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::super::{load, say, tell};
+use super::super::{load, say, store, tell};
 
 /// What is written after `countersign accounts show`.
 #[derive(Debug, Args)]
@@ -46,7 +43,7 @@ pub(crate) fn run(show: &ShowArguments, configuration: &Path) -> ExitCode {
 }
 
 fn shown(show: &ShowArguments, installation: Installation) -> Result<()> {
-    let store = Arc::new(Embedded::open_to_look(&installation.data_dir)?);
+    let store = store::to_look(&installation)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (account, registry) = runtime
         .block_on(find(store.as_ref(), &show.account))?

@@ -1,0 +1,195 @@
+//! What the keys are called. What stands in braces decides on the slot, so each owner has one.
+//!
+//! Accounts are listed in the order of their ids. One index of them all would be one huge key, so there are several, each
+//! for a range of ids and in one slot with the accounts of that range: an account and its place in the index are written in one step.
+
+use std::fmt::Write;
+
+use countersign_core::{AccountId, GrantId, Identity, SessionId};
+
+use super::settings::KeyPrefix;
+use crate::{Bucket, Once, ProviderSession, RegistryAccountName};
+
+/// The names of our keys.
+#[derive(Debug)]
+pub(super) struct Names(String);
+
+impl Names {
+    pub(super) fn new(prefix: &KeyPrefix) -> Self {
+        Self(prefix.as_str().to_owned())
+    }
+
+    /// A session, its attempt and its code.
+    pub(super) fn session(&self, id: &SessionId) -> String {
+        format!("{}session:{{{id}}}", self.0)
+    }
+
+    /// The sessions of an account, by their end.
+    pub(super) fn sessions_of(&self, account: &AccountId) -> String {
+        format!("{}sessions-of:{account}", self.0)
+    }
+
+    /// The sessions that rest on a provider's session, by their end. It is one key, as an identity's is.
+    pub(super) fn sessions_resting_on(&self, provider_session: &ProviderSession) -> String {
+        format!("{}sessions-resting-on:{provider_session}", self.0)
+    }
+
+    /// Whom the end of a session is to be told, by when that is due.
+    pub(super) fn notices(&self) -> String {
+        format!("{}{{notices}}:due", self.0)
+    }
+
+    /// How often that was tried.
+    pub(super) fn notice_tries(&self) -> String {
+        format!("{}{{notices}}:tries", self.0)
+    }
+
+    /// A grant of a session.
+    pub(super) fn grant(&self, session: &SessionId, id: &GrantId) -> String {
+        format!("{}grant:{{{session}}}:{id}", self.0)
+    }
+
+    /// An access token of a session that was revoked.
+    pub(super) fn revoked(&self, session: &SessionId, jti: &str) -> String {
+        format!("{}revoked:{{{session}}}:{jti}", self.0)
+    }
+
+    /// What may come once.
+    pub(super) fn once(&self, key: &Once) -> String {
+        format!("{}once:{}", self.0, hex(&key.0))
+    }
+
+    /// What is counted.
+    pub(super) fn bucket(&self, bucket: &Bucket) -> String {
+        format!("{}bucket:{}", self.0, hex(&bucket.0))
+    }
+
+    /// Where an identity leads. It is one key, so whatever its braces say is as good as anything.
+    pub(super) fn identity(&self, identity: &Identity) -> String {
+        format!("{}identity:{identity}", self.0)
+    }
+
+    /// An account.
+    pub(super) fn account(&self, id: &AccountId) -> String {
+        format!("{}account:{{{:04}}}:{id}", self.0, Range::of(id).0)
+    }
+
+    /// The index of the accounts of a range.
+    pub(super) fn accounts(&self, range: Range) -> String {
+        format!("{}accounts:{{{:04}}}", self.0, range.0)
+    }
+
+    /// A registry account.
+    pub(super) fn registry_account(&self, name: &RegistryAccountName) -> String {
+        format!("{}registry-account:{name}", self.0)
+    }
+
+    /// The keys of the installation.
+    pub(super) fn keys(&self) -> String {
+        format!("{}keys", self.0)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A range of account ids: those that go on in the same way after `acct_`.
+///
+/// Ids that we make go on in hexadecimal, and so are in one of 256. What lies between those are ranges too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Range(u16);
+
+impl Range {
+    /// How a character sorts among the digits: 16 of those, and the 17 gaps before, between and after them.
+    const CLASSES: u16 = 33;
+
+    /// The range of an id.
+    pub(super) fn of(id: &AccountId) -> Self {
+        let tail = id.as_str().strip_prefix("acct_").unwrap_or_default();
+        let mut classes = tail.bytes().map(class);
+        let first = classes.next().unwrap_or(0);
+        Self::from_classes(first, classes.next().unwrap_or(0))
+    }
+
+    /// All ranges, in the order of the ids in them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..Self::CLASSES).flat_map(|first| {
+            let seconds = if is_digit(first) { Self::CLASSES } else { 1 };
+            (0..seconds).map(move |second| Self::from_classes(first, second))
+        })
+    }
+
+    fn from_classes(first: u16, second: u16) -> Self {
+        let second = if is_digit(first) { second } else { 0 };
+        Self(first * Self::CLASSES + second)
+    }
+}
+
+/// 2 n + 1 for the nth hexadecimal digit, and the even number in between for what sorts there.
+fn class(byte: u8) -> u16 {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let place = |place| u16::try_from(place).unwrap_or(u16::MAX);
+    match DIGITS.binary_search(&byte) {
+        Ok(digit) => 2 * place(digit) + 1,
+        Err(gap) => 2 * place(gap),
+    }
+}
+
+fn is_digit(class: u16) -> bool {
+    class % 2 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use countersign_core::AttemptId;
+
+    use super::super::slot::slot;
+    use super::*;
+
+    #[test]
+    fn ranges_are_in_the_order_of_the_ids_in_them() {
+        let tails = [
+            "0", "00", "0Z", "0a", "0ag", "0g", "0z", "1", "9f", "A0", "Z", "a", "a0", "aG", "af",
+            "b", "f9", "ff", "fz", "g", "g0", "zz",
+        ];
+        let mut ids: Vec<AccountId> = tails
+            .into_iter()
+            .map(|tail| AccountId::new(format!("acct_{tail}")).unwrap())
+            .collect();
+        ids.sort();
+        let ranges: Vec<Range> = ids.iter().map(Range::of).collect();
+        assert!(ranges.is_sorted(), "{ranges:?}");
+        let all: Vec<Range> = Range::all().collect();
+        assert!(all.is_sorted());
+        assert!(ranges.iter().all(|range| all.contains(range)));
+    }
+
+    #[test]
+    fn the_ids_that_we_make_are_spread_over_256_ranges() {
+        let id = |n: u32| AccountId::new(format!("acct_{n:02x}77")).unwrap();
+        let ranges: BTreeSet<Range> = (0..256).map(|n| Range::of(&id(n))).collect();
+        assert_eq!(ranges.len(), 256);
+    }
+
+    #[test]
+    fn what_one_operation_touches_is_in_one_slot() {
+        let names = Names::new(&KeyPrefix::default());
+        let attempt = AttemptId::new("0123456789abcdef0123456789abcdef").unwrap();
+        let session = SessionId::of(&attempt);
+        let grant = GrantId::new("grant_7").unwrap();
+        let expected = slot(&names.session(&session));
+        assert_eq!(slot(&names.grant(&session, &grant)), expected);
+        assert_eq!(slot(&names.revoked(&session, "tok_{x}")), expected);
+        assert_eq!(slot(&names.notices()), slot(&names.notice_tries()));
+        let account = AccountId::new("acct_7f").unwrap();
+        let index = names.accounts(Range::of(&account));
+        assert_eq!(slot(&names.account(&account)), slot(&index));
+    }
+}
