@@ -1,6 +1,6 @@
 //! The playground's broker: built from values, with the embedded store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use countersign_core::{AccountId, ClientId};
 use countersign_providers::Provider;
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Clock, PolicyInForce, Resource, SecretDigest, Settings,
-    SigningAlgorithm, SystemClock,
+    Broker, Client, ClientAuthentication, Clock, GrantType, PolicyInForce, Resource, SecretDigest,
+    Settings, SigningAlgorithm, SystemClock,
 };
 use countersign_store::{Embedded, RegistryRow};
 use url::Url;
@@ -19,6 +19,8 @@ use crate::site::Site;
 
 /// The registry's id at the broker.
 pub(crate) const CLIENT_ID: &str = "gallery";
+/// The id of a command-line tool that people sign in to on another device.
+const TOOL_ID: &str = "tool";
 /// What stands for the registry's API in access tokens.
 pub(crate) const AUDIENCE: &str = "https://registry.example";
 
@@ -69,12 +71,22 @@ pub(crate) fn settings(
         authentication,
         AUDIENCE,
     );
+    let mut tool = Client::new(
+        "Sample command-line tool",
+        vec![],
+        ClientAuthentication::Public,
+        AUDIENCE,
+    );
+    tool.grants = BTreeSet::from([GrantType::DeviceCode, GrantType::RefreshToken]);
     let resource = Resource {
         algorithm: SigningAlgorithm::Es256,
     };
     Ok(Settings {
         issuer,
-        clients: BTreeMap::from([(ClientId::new(CLIENT_ID)?, client)]),
+        clients: BTreeMap::from([
+            (ClientId::new(CLIENT_ID)?, client),
+            (ClientId::new(TOOL_ID)?, tool),
+        ]),
         resources: BTreeMap::from([(AUDIENCE.to_owned(), resource)]),
     })
 }

@@ -1,6 +1,7 @@
 //! Clients that hold a key: who they are, what they may have, and that nobody else can use it.
 
 mod assertion;
+mod device;
 mod dpop;
 mod exchange;
 mod fapi2;

@@ -168,6 +168,31 @@ async fn openid_client_refreshes_introspects_and_revokes() {
 }
 
 #[actix_web::test]
+async fn openid_client_signs_a_device_in() {
+    let world = world().await;
+    for registration in REGISTRATIONS {
+        let issuer = &world.broker.issuer;
+        let mut client = RelyingParty::start(Library::OpenIdClient, registration, issuer);
+        let mut browser = Browser::new();
+        let page = browser.get(&client.begin_on_device()).await;
+        let way = page.link_to(&format!("{issuer}/device/continue?provider=oidc"));
+        let page = browser.get(&way.expect("a way on")).await;
+        let login = Login::new("oidc", "ann-mfa");
+        let page = world.go_on(&mut browser, page, &login).await.into_page();
+        assert!(
+            page.body.contains("Your device is signed in"),
+            "{}",
+            page.body
+        );
+        let answer = client.finish_on_device();
+        let claims = &answer["claims"];
+        assert_eq!(claims["aud"], json!(registration.id), "{answer}");
+        assert_eq!(claims["acr"], json!("urn:countersign:mfa"));
+        assert_eq!(answer["user_info"]["sub"], claims["sub"]);
+    }
+}
+
+#[actix_web::test]
 async fn openid_client_hears_why_a_login_was_refused() {
     check_hears_of_a_refused_login(Library::OpenIdClient).await;
     check_hears_of_an_unmet_request(Library::OpenIdClient).await;

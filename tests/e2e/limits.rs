@@ -4,7 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign_core::ClientId;
-use countersign_server::{Client, ClientAuthentication, LimitSettings, Proxies, SecretDigest};
+use countersign_server::{
+    Client, ClientAuthentication, GrantType, LimitSettings, Proxies, SecretDigest,
+};
 use countersign_store::Rate;
 use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, TestBroker, World, wire};
 use jiff::SignedDuration;
@@ -20,6 +22,14 @@ async fn behind_a_proxy(change: impl FnOnce(&mut LimitSettings)) -> World {
 }
 
 async fn with_proxies(trusted: Option<&[&str]>, change: impl FnOnce(&mut LimitSettings)) -> World {
+    with_proxies_and(trusted, change, |_| {}).await
+}
+
+async fn with_proxies_and(
+    trusted: Option<&[&str]>,
+    change: impl FnOnce(&mut LimitSettings),
+    more: impl FnOnce(&mut BrokerSetup),
+) -> World {
     let network = |text: &&str| text.parse().expect("a network");
     let trusted = trusted.map(|all| all.iter().map(network).collect());
     let world = World::with(|setup| {
@@ -28,6 +38,7 @@ async fn with_proxies(trusted: Option<&[&str]>, change: impl FnOnce(&mut LimitSe
             ..Proxies::default()
         };
         change(&mut setup.limits);
+        more(setup);
         let other = Client::new(
             "Another",
             vec![BrokerSetup::REDIRECT_URI.into()],
@@ -124,6 +135,70 @@ async fn who_floods_is_told_to_wait_and_nobody_else_notices() {
     for n in 0..30 {
         assert_eq!(authorize(broker, &[ANN]).await.status, 303, "{n}");
     }
+}
+
+/// A public client, whose devices anybody could be.
+fn tool() -> Client {
+    let public = ClientAuthentication::Public;
+    let mut client = Client::new("Tool", vec![], public, BrokerSetup::AUDIENCE);
+    client.grants = [GrantType::DeviceCode].into();
+    client
+}
+
+#[actix_web::test]
+async fn who_guesses_the_codes_of_devices_is_stopped_and_nobody_else() {
+    let world = behind_a_proxy(|_| {}).await;
+    let broker = &world.broker;
+    let guess = async |n: usize, from: &str| {
+        let letters = countersign_core::UserCode::LETTERS;
+        let (one, two) = (letters[n % 20] as char, letters[n / 20] as char);
+        let path = format!("/device?user_code=BCDF-GH{one}{two}");
+        wire::get(&broker.address, &path, &[("x-forwarded-for", from)]).await
+    };
+    for n in 0..10 {
+        assert_eq!(guess(n, ANN).await.status, 404, "{n}");
+    }
+    assert!(assert_limited(&guess(10, ANN).await) <= 7);
+    assert_eq!(guess(11, BOB).await.status, 404);
+    // What can be no code at all costs nothing, and is no guess.
+    let from = [("x-forwarded-for", BOB)];
+    for _ in 0..20 {
+        let page = wire::get(&broker.address, "/device?user_code=A", &from).await;
+        assert_eq!(page.status, 400);
+    }
+    broker.clock.advance(6);
+    assert_eq!(guess(12, ANN).await.status, 404);
+}
+
+#[actix_web::test]
+async fn who_asks_for_the_codes_of_too_many_devices_is_told_to_wait() {
+    let world = with_proxies_and(
+        Some(&["127.0.0.1"]),
+        |_| {},
+        |setup| {
+            let id = ClientId::new("tool").expect("an id");
+            setup
+                .policy
+                .push_str("\n[client.tool]\ntier = \"manage\"\n");
+            setup.clients.insert(id, tool());
+        },
+    )
+    .await;
+    let ask = async |from: &str, scope: &str| {
+        let headers = [("x-forwarded-for", from)];
+        let form = format!("client_id=tool&scope={scope}");
+        let path = "/device_authorization";
+        wire::send("POST", &world.broker.address, path, &headers, &form).await
+    };
+    for n in 0..60 {
+        assert_eq!(ask(ANN, "packages:manage").await.status, 200, "{n}");
+        // What is refused keeps nothing, and does not count.
+        assert_eq!(ask(ANN, "nothing").await.status, 400, "{n}");
+    }
+    let page = ask(ANN, "packages:manage").await;
+    assert!(assert_limited(&page) <= 2);
+    assert_eq!(error(&page), "temporarily_unavailable");
+    assert_eq!(ask(BOB, "packages:manage").await.status, 200);
 }
 
 #[actix_web::test]

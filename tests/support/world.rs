@@ -185,6 +185,18 @@ impl Outcome {
         }
     }
 
+    /// The page that the browser was left with, to keep.
+    pub fn into_page(self) -> Page {
+        match self {
+            Self::Code(page)
+            | Self::ClientError(page)
+            | Self::StepUp(page)
+            | Self::Reminder(page)
+            | Self::Refused(page)
+            | Self::AtProvider(page) => page,
+        }
+    }
+
     /// One word and what it is about: `code`, `step-up: mfa-absent`, `reminder`, `refused: provider-timeout`,
     /// `client: access_denied`, `at-provider`.
     pub fn summary(&self) -> String {

@@ -26,6 +26,7 @@ mod service;
 mod showing;
 pub mod sign_in;
 pub mod simulate;
+mod user_code;
 
 pub use acr::Acr;
 pub use assurance::{Assurance, Attestation, Basis, Level, assess};
@@ -48,3 +49,4 @@ pub use policy::{
 pub use reason::Reason;
 pub use record::{LeftOut, LineVersion, Occasion, Outcome, Record, Verdict};
 pub use service::{NotItsOwn, ServicePermit, decide_for_service};
+pub use user_code::{NotAUserCode, UserCode};

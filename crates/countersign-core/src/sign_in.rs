@@ -13,7 +13,7 @@ use crate::calendar::Due;
 use crate::{
     AccountFacts, AccountId, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts,
     Identity, Login, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy, Scope,
-    StepUp, TenantId, Verdict, decide,
+    StepUp, TenantId, UserCode, Verdict, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -41,8 +41,9 @@ pub struct Attempt {
 pub struct Request {
     /// The client.
     pub client: ClientId,
-    /// One of the client's registered redirect URIs.
-    pub redirect_uri: String,
+    /// Where what comes of it goes.
+    #[serde(flatten)]
+    pub destination: Destination,
     /// The scopes asked for.
     pub scopes: BTreeSet<Scope>,
     /// The organisation that the person is to act for.
@@ -74,6 +75,17 @@ pub struct Request {
     pub demands: Demands,
 }
 
+/// Where what comes of a sign-in goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Destination {
+    /// One of the client's registered redirect URIs: the person is sent there.
+    #[serde(rename = "redirect_uri")]
+    RedirectUri(String),
+    /// A device that shows this user code, and asks for its tokens itself (RFC 8628): the person stays here.
+    #[serde(rename = "device")]
+    Device(UserCode),
+}
+
 /// A request that its client has pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
@@ -84,6 +96,14 @@ pub struct Pushed {
 }
 
 impl Request {
+    /// Where the person is sent with what comes of it, if they are sent anywhere.
+    pub fn redirect_uri(&self) -> Option<&str> {
+        match &self.destination {
+            Destination::RedirectUri(uri) => Some(uri),
+            Destination::Device(_) => None,
+        }
+    }
+
     /// What of it the policy has a say in.
     pub fn asked(&self) -> Asked<'_> {
         Asked {

@@ -45,6 +45,7 @@ pub(crate) enum Problem {
     PostLogoutRedirectUri,
     FormExpired,
     SignedOut,
+    DeviceCodeEnded,
     TooMany(TooMany),
     Unavailable,
 }
@@ -147,6 +148,22 @@ impl OAuthError {
         Self::bad(
             "unauthorized_client",
             "this client has not this `grant_type` among its `grant_types`",
+        )
+    }
+
+    /// RFC 8628 3.5: nobody has answered yet.
+    pub(crate) fn authorization_pending() -> Failure {
+        Self::bad(
+            "authorization_pending",
+            "nobody has answered yet: ask again in a few seconds",
+        )
+    }
+
+    /// RFC 8628 3.5: from now on five seconds more between two requests.
+    pub(crate) fn slow_down() -> Failure {
+        Self::bad(
+            "slow_down",
+            "this is asked too often: wait five seconds longer each time",
         )
     }
 
@@ -403,6 +420,7 @@ impl Problem {
             Self::PostLogoutRedirectUri => "post-logout-redirect-uri-not-registered",
             Self::FormExpired => "form-expired",
             Self::SignedOut => "signed-out",
+            Self::DeviceCodeEnded => "device-code-ended",
             Self::TooMany(_) => "too-many-requests",
             Self::Unavailable => "store-unavailable",
         }
@@ -418,7 +436,8 @@ impl Problem {
             | Self::AttemptExpired
             | Self::PostLogoutRedirectUri
             | Self::FormExpired
-            | Self::SignedOut => StatusCode::BAD_REQUEST,
+            | Self::SignedOut
+            | Self::DeviceCodeEnded => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -466,42 +485,47 @@ fn sign_in_answer(failure: &SignInFailure, context: &Context<'_>) -> HttpRespons
         cause = why.cause(),
         "sign-in refused",
     );
+    let back = ClientError::of(&failure.request, why).map(|error| error.location(context));
     match why {
         Why::Refused(Refusal {
             cause: Cause::Request,
             ..
         })
         | Why::Provider(ProviderError::Unmet)
-        | Why::OtherAccount => web::see_other(&back_to_client(failure, context)),
+        | Why::OtherAccount
+            if let Some(back) = &back =>
+        {
+            web::see_other(back)
+        }
         Why::Refused(_)
         | Why::Provider(_)
         | Why::AttemptSpent
         | Why::LegPassed
         | Why::StepUpDeclined
+        | Why::OtherAccount
         | Why::Store(_) => {
-            let page = RefusalPage::new(failure, back_to_client(failure, context), context);
+            let page = RefusalPage::new(failure, back, context);
             pages::respond(why.status(), &page)
         }
     }
 }
 
-fn back_to_client(failure: &SignInFailure, context: &Context<'_>) -> String {
-    ClientError::of(&failure.request, &failure.why).location(context)
-}
-
 /// The way back to the client for a person who does not take the step-up.
-pub(crate) fn declined(request: &Request, context: &Context<'_>) -> String {
-    ClientError::of(request, &Why::StepUpDeclined).location(context)
+pub(crate) fn declined(request: &Request, context: &Context<'_>) -> Option<String> {
+    let error = ClientError::of(request, &Why::StepUpDeclined)?;
+    Some(error.location(context))
 }
 
 impl ClientError {
-    fn of(request: &Request, why: &Why) -> Self {
-        Self {
-            redirect_uri: request.redirect_uri.clone(),
+    /// None where there is no way back by the browser: a device is told when somebody says no, or by the end of
+    /// its code.
+    fn of(request: &Request, why: &Why) -> Option<Self> {
+        Some(Self {
+            redirect_uri: request.redirect_uri()?.to_owned(),
             state: request.state.clone(),
             error: why.oauth_error(),
             description: why.code(),
-        }
+        })
     }
 
     /// RFC 6749 4.1.2.1, with `iss` (RFC 9207 2: in error responses too).
@@ -532,12 +556,14 @@ fn client_answer(error: &ClientError, context: &Context<'_>) -> HttpResponse {
 
 fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
     context.broker.metrics.token_refused(error.error);
-    tracing::info!(
-        code = error.error,
-        request = %context.request_id,
-        cause = error.description,
-        "token request refused",
-    );
+    if error.error != "authorization_pending" {
+        tracing::info!(
+            code = error.error,
+            request = %context.request_id,
+            cause = error.description,
+            "token request refused",
+        );
+    }
     let mut response = HttpResponse::build(error.status);
     // RFC 6749 5.2: a failed client authentication names the scheme.
     if error.status == StatusCode::UNAUTHORIZED {
@@ -607,6 +633,7 @@ mod tests {
             Problem::PostLogoutRedirectUri,
             Problem::FormExpired,
             Problem::SignedOut,
+            Problem::DeviceCodeEnded,
             Problem::TooMany(TooMany { retry_after: 1 }),
             Problem::Unavailable,
         ];

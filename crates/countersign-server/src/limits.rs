@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use actix_web::HttpRequest;
 use aws_lc_rs::hmac;
-use countersign_core::{ClientId, Identity};
+use countersign_core::{ClientId, Identity, UserCode};
 use countersign_store::{Bucket, Rate, Spent, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::metrics::Metrics;
 use crate::secret::SecretKey;
+use crate::settings::ClientAuthentication;
 
 pub use address::{ForwardedHeader, Proxies};
 pub use network::{Network, NotANetwork};
@@ -32,6 +33,13 @@ pub(crate) const KEY_NAME: &str = "limits";
 
 /// How many failures each replica writes to the store: beyond, it goes by what it has seen itself.
 const FAILURES_WRITTEN: Rate = Rate::new(6000, SignedDuration::from_mins(1));
+/// How many devices may wait at each replica, whoever asks: their requests are kept.
+const DEVICES_WAITING: Rate = Rate::new(20_000, SignedDuration::from_mins(10));
+/// How many codes that are none may come to each replica, from wherever: of the
+/// 20^8 that there are, 6,000 in the ten minutes that a device waits.
+const ALL_WRONG_DEVICE_CODES: Rate = Rate::new(600, SignedDuration::from_mins(1));
+/// How often a device may ask whether somebody has signed in (RFC 8628 3.5): every five seconds, and once besides.
+const DEVICE_POLLS: Rate = Rate::new(2, SignedDuration::from_secs(10));
 /// A flood is told once in a while; the metrics count it.
 const TOLD_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -48,6 +56,10 @@ pub struct LimitSettings {
     pub bad_secrets: Rate,
     /// Logins that end in a refusal, for each person at their provider.
     pub refused_logins: Rate,
+    /// Devices that ask for a code, for each address, where their client can't show who it is.
+    pub device_requests: Rate,
+    /// Codes of devices that are none, for each address of a browser.
+    pub wrong_device_codes: Rate,
 }
 
 impl Default for LimitSettings {
@@ -59,6 +71,8 @@ impl Default for LimitSettings {
             client_requests: Rate::new(1_000_000, minute),
             bad_secrets: Rate::new(10, minute),
             refused_logins: Rate::new(30, SignedDuration::from_hours(1)),
+            device_requests: Rate::new(60, minute),
+            wrong_device_codes: Rate::new(10, minute),
         }
     }
 }
@@ -70,6 +84,8 @@ pub(crate) enum Limit {
     ClientRequests,
     BadSecrets,
     RefusedLogins,
+    DeviceRequests,
+    WrongDeviceCodes,
 }
 
 impl Limit {
@@ -80,6 +96,8 @@ impl Limit {
             Self::ClientRequests => "client-requests",
             Self::BadSecrets => "bad-secrets",
             Self::RefusedLogins => "refused-logins",
+            Self::DeviceRequests => "device-requests",
+            Self::WrongDeviceCodes => "wrong-device-codes",
         }
     }
 
@@ -87,7 +105,8 @@ impl Limit {
     fn of_path(path: &str) -> Option<Self> {
         let is_below = |prefix: &str| path.starts_with(prefix);
         match path {
-            "/authorize" => Some(Self::BrowserRequests),
+            "/authorize" | "/device" | "/device/continue" | "/device/deny" | "/session"
+            | "/session/end" | "/logout" | "/logout/confirm" => Some(Self::BrowserRequests),
             _ if is_below("/callback/") => Some(Self::BrowserRequests),
             _ => None,
         }
@@ -112,7 +131,12 @@ pub(crate) struct Limits {
     client_requests: Sieve,
     bad_secrets: Sieve,
     written: Sieve,
-    told_at: [AtomicI64; 4],
+    device_requests: Sieve,
+    devices_waiting: Sieve,
+    device_polls: Sieve,
+    wrong_device_codes: Sieve,
+    all_wrong_device_codes: Sieve,
+    told_at: [AtomicI64; 6],
 }
 
 impl Limits {
@@ -128,7 +152,12 @@ impl Limits {
             browser_requests: Sieve::new(settings.browser_requests),
             client_requests: Sieve::new(settings.client_requests),
             bad_secrets: Sieve::new(settings.bad_secrets),
-            written: Sieve::new(FAILURES_WRITTEN),
+            written: Sieve::of_all(FAILURES_WRITTEN),
+            device_requests: Sieve::new(settings.device_requests),
+            devices_waiting: Sieve::of_all(DEVICES_WAITING),
+            device_polls: Sieve::new(DEVICE_POLLS),
+            wrong_device_codes: Sieve::new(settings.wrong_device_codes),
+            all_wrong_device_codes: Sieve::of_all(ALL_WRONG_DEVICE_CODES),
             told_at: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
             settings,
         }
@@ -187,6 +216,54 @@ impl Limits {
         }
     }
 
+    /// A device asks for a code, of which something is kept.
+    pub(crate) fn may_wait(
+        &self,
+        passed_for: PassedFor,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let address = self.address(request);
+        let of_address = match (passed_for, address) {
+            (PassedFor::Anybody, Some(address)) => self.device_requests.take(&address, now),
+            (PassedFor::Nobody, _) | (PassedFor::Anybody, None) => Ok(()),
+        };
+        let taken = of_address.and_then(|()| self.devices_waiting.take(&(), now));
+        taken.map_err(|until| self.refuse(Limit::DeviceRequests, until, now))
+    }
+
+    /// A device asks whether somebody has signed in. Each replica counts for itself.
+    pub(crate) fn may_poll(&self, device: &UserCode, now: Timestamp) -> Result<(), Timestamp> {
+        self.device_polls.take(&device.as_str(), now)
+    }
+
+    /// Before a device's code is looked for: whether too many that were none came from this address (RFC 8628 5.1).
+    pub(crate) fn may_guess(&self, request: &HttpRequest, now: Timestamp) -> Result<(), TooMany> {
+        let address = self.address(request);
+        let of_address = address.map_or(Ok(()), |one| self.wrong_device_codes.peek(&one, now));
+        let free = of_address.and_then(|()| self.all_wrong_device_codes.peek(&(), now));
+        free.map_err(|until| self.refuse(Limit::WrongDeviceCodes, until, now))
+    }
+
+    /// A code was none of any device's.
+    pub(crate) async fn guessed(&self, request: &HttpRequest, now: Timestamp) {
+        let in_all = self.all_wrong_device_codes.take(&(), now);
+        let Some(address) = self.address(request) else {
+            return;
+        };
+        if in_all.is_err()
+            || self.wrong_device_codes.take(&address, now).is_err()
+            || self.written.take(&(), now).is_err()
+        {
+            return;
+        }
+        let named = format!("wrong-device-code\n{address}");
+        let rate = self.settings.wrong_device_codes;
+        if let Ok(Spent::Over { until }) = self.spend(&named, rate, now).await {
+            self.wrong_device_codes.fill(&address, until);
+        }
+    }
+
     /// A client has shown who it is, and asks for something. One that can't show it is counted by address:
     /// anybody could ask in its name.
     pub(crate) fn may_ask(
@@ -221,7 +298,8 @@ impl Limits {
         }
     }
 
-    fn address(&self, request: &HttpRequest) -> Option<Address> {
+    /// Where a request is from, if that is known.
+    pub(crate) fn address(&self, request: &HttpRequest) -> Option<Address> {
         let peer = request.peer_addr()?;
         self.settings.proxies.client(peer.ip(), request.headers())
     }
@@ -267,4 +345,15 @@ impl Limits {
 pub(crate) enum PassedFor {
     Nobody,
     Anybody,
+}
+
+impl PassedFor {
+    /// Who could pass for a client that authenticates like this.
+    pub(crate) fn of(authentication: &ClientAuthentication) -> Self {
+        if authentication.is_public() {
+            Self::Anybody
+        } else {
+            Self::Nobody
+        }
+    }
 }

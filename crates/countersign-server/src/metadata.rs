@@ -54,6 +54,7 @@ fn document(broker: &Broker) -> Value {
         "dpop_signing_alg_values_supported": DPOP_ALGORITHMS,
         "pushed_authorization_request_endpoint": settings.endpoint("/par"),
         "require_pushed_authorization_requests": settings.clients.values().all(|one| one.must_push),
+        "device_authorization_endpoint": settings.endpoint("/device_authorization"),
         "token_endpoint": settings.endpoint("/token"),
         "introspection_endpoint": settings.endpoint("/introspect"),
         "revocation_endpoint": settings.endpoint("/revoke"),

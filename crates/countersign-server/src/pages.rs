@@ -2,6 +2,7 @@
 
 mod advice;
 mod day;
+mod device;
 mod sessions;
 
 use actix_web::http::StatusCode;
@@ -9,18 +10,19 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use countersign_core::calendar::Due;
 use countersign_core::sign_in::{Attempt, Request};
-use countersign_core::{Reason, TenantId};
+use countersign_core::{ProviderId, Reason, TenantId};
 use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
 
 use advice::{Advice, for_operator};
 use day::{Day, since};
+pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
 pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 
 use crate::Broker;
 use crate::error::{self, Problem, SignInFailure, Why};
-use crate::sign_in::to_query;
+use crate::sign_in::again;
 use crate::web::Context;
 
 /// Where the style sheet is. The version keeps browsers from showing an old one with a new page.
@@ -96,24 +98,35 @@ struct Choice {
 impl ChooserPage {
     pub(crate) fn new(request: &Request, context: &Context<'_>) -> Self {
         let broker = context.broker;
-        // The person's own query, so that hints which only providers read are kept.
-        let query = match &request.pushed {
-            // The client's address ends too soon for a person who thinks about it.
-            Some(_) => to_query(request, context),
-            None => context.request.query_string().to_owned(),
+        let href = |provider: &ProviderId| {
+            if request.pushed.is_some() {
+                // The client's address ends too soon for a person who thinks about it.
+                return again(request, &[("provider", provider.as_str())], context);
+            }
+            // The person's own query, so that hints which only providers read are kept.
+            let query = context.request.query_string();
+            format!("/authorize?{query}&provider={provider}")
         };
-        let choice = |provider: &Provider| Choice {
-            title: provider.title().to_owned(),
-            kind: kind_of_account(provider),
-            href: format!("/authorize?{query}&provider={}", provider.name()),
-        };
-        let mut choices: Vec<Choice> = broker.providers.values().map(choice).collect();
-        choices.sort_by(|one, two| one.title.cmp(&two.title));
         Self {
             client: client_name(request, context),
             host: host(broker),
-            choices,
+            choices: Choice::all(href, context),
         }
+    }
+}
+
+impl Choice {
+    /// All providers, by their titles.
+    fn all(href: impl Fn(&ProviderId) -> String, context: &Context<'_>) -> Vec<Self> {
+        let providers = context.broker.providers.values();
+        let choice = |provider: &Provider| Self {
+            title: provider.title().to_owned(),
+            kind: kind_of_account(provider),
+            href: href(provider.name()),
+        };
+        let mut choices: Vec<Self> = providers.map(choice).collect();
+        choices.sort_by(|one, two| one.title.cmp(&two.title));
+        choices
     }
 }
 
@@ -137,7 +150,7 @@ pub(crate) struct StepUpPage {
     since: Option<String>,
     what_follows: &'static str,
     href: String,
-    back: String,
+    back: Option<String>,
     advice: Option<Advice>,
     request_id: String,
 }
@@ -226,14 +239,17 @@ pub(crate) struct RefusalPage {
     best: Best,
     retry: String,
     others: Option<String>,
-    back: String,
+    back: Option<String>,
     request_id: String,
 }
 
 impl RefusalPage {
-    pub(crate) fn new(failure: &SignInFailure, back: String, context: &Context<'_>) -> Self {
+    pub(crate) fn new(
+        failure: &SignInFailure,
+        back: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
         let broker = context.broker;
-        let query = to_query(&failure.request, context);
         let provider = broker.providers.get(&failure.provider);
         let provider_title = provider.map_or_else(
             || failure.provider.to_string(),
@@ -255,8 +271,8 @@ impl RefusalPage {
             best: Best::after(&failure.why, advice.as_ref()),
             advice,
             operator: provider.and_then(|provider| for_operator(failure, provider)),
-            retry: retry(failure, &query, context),
-            others: (broker.providers.len() > 1).then(|| format!("/authorize?{query}")),
+            retry: retry(failure, context),
+            others: others(failure, context),
             back,
             request_id: context.request_id.clone(),
         }
@@ -265,8 +281,8 @@ impl RefusalPage {
 
 /// The way back to the same provider. Where another account is needed, it offers the choice, at the
 /// organisation's own tenant if there is one.
-fn retry(failure: &SignInFailure, query: &str, context: &Context<'_>) -> String {
-    let mut retry = format!("/authorize?{query}&provider={}", failure.provider);
+fn retry(failure: &SignInFailure, context: &Context<'_>) -> String {
+    let mut more = vec![("provider", failure.provider.as_str())];
     let request = &failure.request;
     let needs_another = matches!(
         failure.why.reason(),
@@ -274,13 +290,18 @@ fn retry(failure: &SignInFailure, query: &str, context: &Context<'_>) -> String 
     );
     // A request for `prompt=login` has its own `prompt`, and none may stand twice.
     if needs_another && request.demands.authenticated_since.is_none() {
-        retry.push_str("&prompt=select_account");
+        more.push(("prompt", "select_account"));
     }
-    if let Some(tenant) = only_tenant(failure, context) {
-        retry.push_str("&tenant=");
-        retry.push_str(tenant.as_str());
-    }
-    retry
+    let tenant = only_tenant(failure, context);
+    more.extend(tenant.map(|tenant| ("tenant", tenant.as_str())));
+    again(request, &more, context)
+}
+
+/// The way to the other providers, if there are any. Whoever signs in for a device is asked for one anyway.
+fn others(failure: &SignInFailure, context: &Context<'_>) -> Option<String> {
+    let request = &failure.request;
+    let is_way = request.redirect_uri().is_some() && context.broker.providers.len() > 1;
+    is_way.then(|| again(request, &[], context))
 }
 
 /// The one tenant of the organisation that is asked for, where the provider has tenants.
@@ -403,6 +424,10 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "You are not signed in",
             "Your session has ended already. Sign in at a registry to begin a new one.",
         ),
+        Problem::DeviceCodeEnded => (
+            "This code has ended",
+            "The code of your device has been used already, or its time is over, so nobody was signed in. Ask your device for a new one.",
+        ),
         Problem::TooMany(_) => (
             "Too many requests",
             "There were more requests from where you are, or for your account, than there should be. Wait a minute, and try again.",
@@ -433,6 +458,7 @@ fn for_registry(problem: Problem) -> Option<String> {
         | Problem::AttemptExpired
         | Problem::FormExpired
         | Problem::SignedOut
+        | Problem::DeviceCodeEnded
         | Problem::TooMany(_)
         | Problem::Unavailable => None,
     }

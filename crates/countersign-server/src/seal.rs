@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     RefreshToken,
     /// A pushed authorization request, in the address that stands for it.
     PushedRequest,
+    /// What a device shows when it asks whether somebody has signed in for it.
+    DeviceCode,
 }
 
 impl Purpose {
@@ -50,6 +52,7 @@ impl Purpose {
             Self::Form => "form",
             Self::RefreshToken => "refresh-token",
             Self::PushedRequest => "pushed-request",
+            Self::DeviceCode => "device-code",
         }
     }
 }
@@ -170,7 +173,8 @@ impl Read {
             | Purpose::Evidence
             | Purpose::Session
             | Purpose::Form
-            | Purpose::PushedRequest => &self.for_cookies,
+            | Purpose::PushedRequest
+            | Purpose::DeviceCode => &self.for_cookies,
             Purpose::RefreshToken => &self.for_refresh_tokens,
         }
     }

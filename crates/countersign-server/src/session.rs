@@ -2,7 +2,6 @@
 //! their end.
 
 mod browser;
-mod form;
 mod logout;
 pub(crate) mod notices;
 mod page;

@@ -74,15 +74,18 @@ pub enum GrantType {
     ClientCredentials,
     /// An access token that a service was given (RFC 8693).
     TokenExchange,
+    /// A device code: somebody signs in for a device on another one (RFC 8628).
+    DeviceCode,
 }
 
 impl GrantType {
     /// All that are served.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::AuthorizationCode,
         Self::RefreshToken,
         Self::ClientCredentials,
         Self::TokenExchange,
+        Self::DeviceCode,
     ];
 
     /// The `grant_type`.
@@ -92,6 +95,7 @@ impl GrantType {
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
             Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         }
     }
 }
@@ -313,6 +317,11 @@ impl Client {
                 "its client must authenticate by a key (`jwks` or `jwks_uri`)",
             ),
             (!self.must_push, "its requests must be pushed"),
+            // FAPI 2.0 knows codes that come back to the browser that began, and no others.
+            (
+                self.may(GrantType::DeviceCode),
+                "nobody signs in to it on a device",
+            ),
             (!self.must_bind, "its tokens must be bound to a key"),
             (
                 self.id_token_algorithm == SigningAlgorithm::Rs256,

@@ -46,6 +46,9 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     match parameters.one("grant_type") {
         Some("authorization_code") => redeem::redeem(&parameters, &client, context).await,
         Some("refresh_token") => refresh::refresh(&parameters, &client, context).await,
+        Some("urn:ietf:params:oauth:grant-type:device_code") => {
+            redeem::redeem_of_device(&parameters, &client, context).await
+        }
         Some("client_credentials") => service::tokens(&parameters, &client, context).await,
         Some("urn:ietf:params:oauth:grant-type:token-exchange") => {
             exchange::exchange(&parameters, &client, context).await

@@ -22,7 +22,7 @@ use url::form_urlencoded;
 use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
-use crate::{Broker, PolicyInForce, api, metadata, pages, session, sign_in, token};
+use crate::{Broker, PolicyInForce, api, device, metadata, pages, session, sign_in, token};
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -67,6 +67,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/authorize", web::get().to(sign_in::authorize))
         .route("/authorize", web::post().to(sign_in::authorize_by_form))
         .route("/par", web::post().to(sign_in::push))
+        .route("/device_authorization", web::post().to(device::authorize))
+        .route("/device", read().to(device::show))
+        .route("/device/continue", web::get().to(device::go_on))
+        .route("/device/deny", web::post().to(device::deny))
         .route("/token", web::post().to(token::token))
         .route("/userinfo", web::get().to(token::user_info))
         .route("/userinfo", web::post().to(token::user_info_by_form))

@@ -16,10 +16,10 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Bucket, Code, CodeDigest, EmailAddress, FurtherCode, Grace, Grant, IssuedToken,
-    KeyMaterial, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
-    Version, VouchedEmail,
+    Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EmailAddress,
+    FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
+    Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -62,6 +62,9 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     what_may_come_once_is_first_once(make().await).await;
     of_many_who_come_at_once_one_is_first(make().await).await;
     what_came_is_remembered_until_its_time_and_no_longer(make().await).await;
+    what_a_device_asks_for_is_answered_once(make().await).await;
+    of_many_who_answer_a_device_one_is_heard(make().await).await;
+    what_a_device_asks_for_ends_with_its_time(make().await).await;
     so_much_fits_into_a_bucket_and_time_pays_it_back(make().await).await;
     of_many_who_spend_at_once_as_many_as_fit_may(make().await).await;
     a_clock_that_is_set_back_shuts_nobody_out_for_long(make().await).await;
@@ -635,6 +638,84 @@ async fn what_came_is_remembered_until_its_time_and_no_longer(store: Arc<dyn Sto
     assert_eq!(remember(&store, 1, 120, 61).await, Seen::Before);
 }
 
+/// What the `n`th device asks for at second 0, until second 600.
+fn device_request(n: u8) -> DeviceRequest {
+    DeviceRequest {
+        code_digest: digest(n),
+        code: Code {
+            redirect_uri: None,
+            ..code(n)
+        },
+        address: Some("192.0.2.7".into()),
+        program: None,
+        asked_at: at(0),
+        expires_at: at(600),
+    }
+}
+
+async fn ask(store: &Arc<dyn Store>, n: u8, second: i64) -> Result<(), StoreError> {
+    let id = DeviceRequestId(digest(n));
+    let request = DeviceRequest {
+        expires_at: at(second + 600),
+        ..device_request(n)
+    };
+    store.open_device_request(&id, request, at(second)).await
+}
+
+async fn answered(store: &Arc<dyn Store>, n: u8, answer: DeviceAnswer, second: i64) -> bool {
+    let id = DeviceRequestId(digest(n));
+    let answered = store.answer_device_request(&id, answer, at(second)).await;
+    answered.unwrap()
+}
+
+async fn what_a_device_asks_for_is_answered_once(store: Arc<dyn Store>) {
+    let found = async |n| {
+        let id = DeviceRequestId(digest(n));
+        store.device_request(&id, at(1)).await.unwrap()
+    };
+    assert_eq!(found(1).await, None);
+    ask(&store, 1, 0).await.unwrap();
+    ask(&store, 2, 0).await.unwrap();
+    assert_eq!(found(1).await, Some((device_request(1), None)));
+    let again = ask(&store, 1, 1).await;
+    assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+    let yes = DeviceAnswer::Session(session_id(7));
+    assert!(answered(&store, 1, yes.clone(), 1).await);
+    assert!(!answered(&store, 1, DeviceAnswer::Denied, 1).await);
+    assert_eq!(found(1).await, Some((device_request(1), Some(yes))));
+    assert!(answered(&store, 2, DeviceAnswer::Denied, 1).await);
+    assert_eq!(
+        found(2).await,
+        Some((device_request(2), Some(DeviceAnswer::Denied)))
+    );
+    assert!(!answered(&store, 3, DeviceAnswer::Denied, 1).await);
+}
+
+async fn of_many_who_answer_a_device_one_is_heard(store: Arc<dyn Store>) {
+    ask(&store, 1, 0).await.unwrap();
+    let heard = race(&store, |store, n| async move {
+        answered(&store, 1, DeviceAnswer::Session(session_id(n)), 1).await
+    })
+    .await;
+    assert_eq!(heard.iter().filter(|heard| **heard).count(), 1);
+}
+
+async fn what_a_device_asks_for_ends_with_its_time(store: Arc<dyn Store>) {
+    let is_there = async |second| {
+        let id = DeviceRequestId(digest(1));
+        let found = store.device_request(&id, at(second)).await;
+        found.unwrap().is_some()
+    };
+    ask(&store, 1, 0).await.unwrap();
+    store.sweep(at(599)).await.unwrap();
+    assert!(is_there(599).await && !is_there(600).await);
+    assert!(!answered(&store, 1, DeviceAnswer::Denied, 600).await);
+    // Its user code is free again, and nothing of the first is left.
+    assert!(answered(&store, 1, DeviceAnswer::Denied, 599).await);
+    ask(&store, 1, 600).await.unwrap();
+    assert!(answered(&store, 1, DeviceAnswer::Denied, 601).await);
+}
+
 const RATE: Rate = Rate::new(10, SignedDuration::from_mins(1));
 
 /// How often it could be spent at that second, of twenty times.
@@ -1051,7 +1132,7 @@ fn session(n: u8) -> Session {
 fn code(n: u8) -> Code {
     Code {
         client: client_id("registry"),
-        redirect_uri: format!("https://registry.example/callback?n={n}"),
+        redirect_uri: Some(format!("https://registry.example/callback?n={n}")),
         code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".into()),
         nonce: Some("n-0S6_WzA2Mj".into()),
         scopes: vec![Scope::new("openid").expect("a scope")],

@@ -3,7 +3,7 @@
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
 //! machine, [`Redis`] in a Redis or Valkey that many machines share. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
-//! and the code it led to; an identity; an account; a registry account; what may come once), so that a cluster keeps
+//! and the code it led to; a device's request; an identity; an account; a registry account; what may come once), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
 mod change;
@@ -24,9 +24,10 @@ pub use change::change_account;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
-    Account, Bucket, Code, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial,
-    LiveGrant, LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, Seen,
-    Session, Spent, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
+    Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode, Version,
+    VouchedEmail,
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
@@ -132,6 +133,31 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         token: &IssuedToken,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError>;
+
+    /// Keeps what a device asks for. [`StoreError::Conflict`] if a request of this id is there, and nothing is
+    /// written then: make another user code.
+    async fn open_device_request(
+        &self,
+        id: &DeviceRequestId,
+        request: DeviceRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// What a device asks for, and what was said to it; `None` if it never was or has expired.
+    async fn device_request(
+        &self,
+        id: &DeviceRequestId,
+        now: Timestamp,
+    ) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, StoreError>;
+
+    /// Answers a device's request. `false`, and nothing is written, if it was answered before, never was, or has
+    /// expired: of many callers one gets `true`.
+    async fn answer_device_request(
+        &self,
+        id: &DeviceRequestId,
+        answer: DeviceAnswer,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Remembers a key until a time: of many callers exactly one gets [`Seen::First`], on whichever replica.
     ///

@@ -157,8 +157,10 @@ pub struct LogoutNotice {
 pub struct Code {
     /// The client it was issued to, and to no other (RFC 6749 4.1.3).
     pub client: ClientId,
-    /// The redirect URI of the request, which the token request must repeat.
-    pub redirect_uri: String,
+    /// The redirect URI of the request, which the token request must repeat. None where a device asks for
+    /// its tokens itself (RFC 8628): it is never handed to a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_uri: Option<String>,
     /// The S256 challenge of the request (RFC 7636), if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code_challenge: Option<String>,
@@ -207,6 +209,39 @@ pub struct Opening {
     pub code_digest: [u8; 32],
     /// What the code stands for.
     pub code: Code,
+}
+
+/// What a device asks for, until somebody has said yes or no elsewhere (RFC 8628).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRequest {
+    /// SHA-256 of the secret in its device code.
+    pub code_digest: [u8; 32],
+    /// What it will get: it takes this code itself.
+    pub code: Code,
+    /// The address that it asked from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What it calls itself, if it does: nobody has checked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// When it asked.
+    pub asked_at: Timestamp,
+    /// Until when it may be answered.
+    pub expires_at: Timestamp,
+}
+
+/// A device's request as the store knows it: by a digest of its user code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceRequestId(pub [u8; 32]);
+
+/// What was said to a device's request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceAnswer {
+    /// Somebody signed in for it: its code is one of this session.
+    Session(SessionId),
+    /// Somebody said no.
+    Denied,
 }
 
 /// One more code of a session that is there already: it hands the session to one more client.

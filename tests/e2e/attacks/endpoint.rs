@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 22] = [
+const ROUTES: [(&str, &[&str]); 26] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -20,6 +20,10 @@ const ROUTES: [(&str, &[&str]); 22] = [
     ("/callback/oidc/reminder", &["GET", "HEAD"]),
     ("/callback/oidc/reminder/continue", &["GET"]),
     ("/par", &["POST"]),
+    ("/device_authorization", &["POST"]),
+    ("/device", &["GET", "HEAD"]),
+    ("/device/continue", &["GET"]),
+    ("/device/deny", &["POST"]),
     ("/token", &["POST"]),
     ("/userinfo", &["GET", "POST"]),
     ("/introspect", &["POST"]),
@@ -32,8 +36,10 @@ const ROUTES: [(&str, &[&str]); 22] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 11] = [
+const TAKING_FORMS: [&str; 13] = [
     "/par",
+    "/device_authorization",
+    "/device/deny",
     "/token",
     "/userinfo",
     "/introspect",
@@ -124,6 +130,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
     let attacked = [
         "/authorize",
         "/par",
+        "/device_authorization",
         "/token",
         "/userinfo",
         "/introspect",
@@ -140,7 +147,8 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
             "authorization_code",
             "refresh_token",
             "client_credentials",
-            "urn:ietf:params:oauth:grant-type:token-exchange"
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+            "urn:ietf:params:oauth:grant-type:device_code"
         ]),
         "a new grant needs its attacks in `code`, `tokens` or `clients`"
     );

@@ -1,8 +1,10 @@
 //! Every page of the broker's: readable, reachable by keyboard, on a phone, in the dark; and
 //! nothing runs in them. Pictures of all are left in `target/screenshots/`: `PAGE-DEVICE-SCHEME.png`.
 
+use countersign_core::ClientId;
 use countersign_dev_idp::Signing;
-use countersign_tests::{BrokerSetup, Look, Screen, ScreenSettings};
+use countersign_server::{Client, ClientAuthentication, GrantType};
+use countersign_tests::{BrokerSetup, Look, Screen, ScreenSettings, wire};
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
@@ -307,6 +309,49 @@ async fn a_person_sees_and_ends_their_sessions_on_every_screen() {
     stage.screen.click(".sessions li button").await;
     stage.screen.arrive_at(&[&at("/session/end")]).await;
     assert_eq!(stage.screen.text("h1").await, "You are signed out");
+}
+
+#[actix_web::test]
+async fn a_person_signs_a_device_in_on_every_screen() {
+    let public = ClientAuthentication::Public;
+    let mut client = Client::new("Package tool", vec![], public, BrokerSetup::AUDIENCE);
+    client.grants = [GrantType::DeviceCode].into();
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        setup.policy.push_str("\n[client.cli]\ntier = \"manage\"\n");
+        let id = ClientId::new("cli").expect("a client id");
+        setup.clients.insert(id, client);
+    })
+    .await;
+    let form = "client_id=cli&scope=openid%20packages:manage";
+    let program = [("user-agent", "pkg/1.2 (linux; x86_64)")];
+    let page = wire::send(
+        "POST",
+        stage.broker(),
+        "/device_authorization",
+        &program,
+        form,
+    )
+    .await;
+    let codes: Value = serde_json::from_str(&page.body).expect("JSON");
+    let user_code = codes["user_code"].as_str().expect("a code");
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    stage.screen.goto(&at("/device")).await;
+    check_looks(&stage.screen, "device-code").await;
+    // Typed as a person types it, without the hyphen.
+    let typed = user_code.replace('-', "").to_lowercase();
+    stage.screen.type_into("#user_code", &typed).await;
+    stage.screen.press("Enter").await;
+    stage.screen.arrive_at(&[&at("/device?user_code=")]).await;
+    assert_eq!(stage.screen.text(".user-code").await, user_code);
+    check_looks(&stage.screen, "device").await;
+    press_on(&stage, "Continue with Example ID").await;
+    stage.pick("ann-mfa").await;
+    stage.screen.arrive_at(&[stage.broker()]).await;
+    assert_eq!(stage.screen.text("h1").await, "Your device is signed in");
+    check_looks(&stage.screen, "device-signed-in").await;
+    stage.screen.goto(&at("/device?user_code=BBBB-BBBB")).await;
+    assert_eq!(stage.screen.count(".wrong").await, 1);
+    check_looks(&stage.screen, "device-code-unknown").await;
 }
 
 #[actix_web::test]

@@ -7,6 +7,8 @@
 //   {"finish": "https://…/callback?…"} → {"claims": {…}, "user_info": {…}} or {"error": "access_denied", …}
 //   {"refresh": true}                  → {"claims": {…}, "before": {…}, "after": {…}}: introspected before and after the
 //                                        revocation of the refresh token
+//   {"device": "begin"}                → {"verification_uri_complete": "https://…", …}
+//   {"device": "finish"}               → what `finish` answers, once somebody has signed in for the device
 
 import * as readline from "node:readline";
 import * as client from "openid-client";
@@ -28,6 +30,7 @@ client.enableNonRepudiationChecks(configuration);
 
 let expected;
 let refresh_token;
+let device;
 
 async function begin(parameters) {
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
@@ -44,9 +47,17 @@ async function begin(parameters) {
   return { authorize: url.href };
 }
 
-async function finish(callback) {
+const finish = (callback) => signedIn(() => client.authorizationCodeGrant(configuration, new URL(callback), expected));
+
+async function onDevice(step) {
+  if (step === "finish") return signedIn(() => client.pollDeviceAuthorizationGrant(configuration, device));
+  device = await client.initiateDeviceAuthorization(configuration, { scope });
+  return device;
+}
+
+async function signedIn(grant) {
   try {
-    const tokens = await client.authorizationCodeGrant(configuration, new URL(callback), expected);
+    const tokens = await grant();
     const claims = tokens.claims();
     refresh_token = tokens.refresh_token;
     const user_info = await client.fetchUserInfo(configuration, tokens.access_token, claims.sub);
@@ -66,6 +77,7 @@ async function refresh() {
 
 async function answer(command) {
   if (command.begin) return begin(command.begin);
+  if (command.device) return onDevice(command.device);
   return command.refresh ? refresh() : finish(command.finish);
 }
 

@@ -65,7 +65,9 @@ impl Registration {
         let uris = vec![BrokerSetup::REDIRECT_URI.into()];
         let mut client = Client::new(self.id, uris, authentication, BrokerSetup::AUDIENCE);
         client.id_token_algorithm = self.algorithm;
-        client.grants.insert(GrantType::RefreshToken);
+        client
+            .grants
+            .extend([GrantType::RefreshToken, GrantType::DeviceCode]);
         client
     }
 }
@@ -100,6 +102,18 @@ impl RelyingParty {
         let answer = self.peer.ask(&json!({ "begin": parameters }));
         let url = answer["authorize"].as_str().expect("an address");
         Url::parse(url).expect("an address")
+    }
+
+    /// Asks for the codes of a device: where a person says yes or no to it.
+    pub fn begin_on_device(&mut self) -> Url {
+        let answer = self.peer.ask(&json!({ "device": "begin" }));
+        let url = answer["verification_uri_complete"].as_str();
+        Url::parse(url.unwrap_or_else(|| panic!("no address: {answer}"))).expect("an address")
+    }
+
+    /// Asks until somebody has signed in for the device; answers as [`RelyingParty::finish`] does.
+    pub fn finish_on_device(&mut self) -> Value {
+        self.peer.ask(&json!({ "device": "finish" }))
     }
 
     /// Refreshes what it got, asks what the new access token is good for, revokes the refresh token, and

@@ -4,7 +4,7 @@
 //! that is not a trusted proxy's is the client's, and whatever stands before it anybody may have written.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use actix_web::http::header::HeaderMap;
 
@@ -156,7 +156,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(v4) => write!(f, "{v4}"),
-            Self::V6(prefix) => write!(f, "{prefix:016x}/64"),
+            Self::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from(u128::from(*prefix) << 64)),
         }
     }
 }

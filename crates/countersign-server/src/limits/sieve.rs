@@ -28,10 +28,20 @@ struct Row {
 }
 
 impl Sieve {
+    /// For everybody, each by themselves.
     pub(super) fn new(rate: Rate) -> Self {
+        Self::with_places(PLACES, rate)
+    }
+
+    /// For what is counted together, whoever asks.
+    pub(super) fn of_all(rate: Rate) -> Self {
+        Self::with_places(1, rate)
+    }
+
+    fn with_places(places: usize, rate: Rate) -> Self {
         let row = |_| Row {
             hash: RandomState::new(),
-            places: (0..PLACES).map(|_| AtomicI64::new(0)).collect(),
+            places: (0..places).map(|_| AtomicI64::new(0)).collect(),
         };
         Self {
             rate,

@@ -153,7 +153,7 @@ fn person(session: &Session) -> String {
     }
 }
 
-fn client_name(client: &ClientId, context: &Context<'_>) -> String {
+pub(super) fn client_name(client: &ClientId, context: &Context<'_>) -> String {
     let known = context.broker.settings.clients.get(client);
     known.map_or_else(|| client.to_string(), |client| client.name.clone())
 }
@@ -164,10 +164,10 @@ fn provider_title(provider: &ProviderId, context: &Context<'_>) -> String {
 }
 
 /// A moment as people read it: `8 May 2027, 14:05`.
-struct Moment(Timestamp);
+pub(super) struct Moment(pub(super) Timestamp);
 
 impl Moment {
-    fn for_machines(&self) -> String {
+    pub(super) fn for_machines(&self) -> String {
         self.0.strftime("%Y-%m-%dT%H:%MZ").to_string()
     }
 }

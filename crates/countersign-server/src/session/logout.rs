@@ -10,11 +10,11 @@ use countersign_store::Session;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::form::Form;
 use super::page::unavailable;
-use super::{browser, end_all, form};
+use super::{browser, end_all};
 use crate::Broker;
 use crate::error::{Failure, Problem};
+use crate::form::{self, Form};
 use crate::pages::{self, SignOutPage, SignedOutPage};
 use crate::sign_in::Hint;
 use crate::web::{Context, Parameters, see_other, with_cookies};
@@ -91,7 +91,7 @@ fn ask(request: &Request, here: &Session, context: &Context<'_>) -> Result<HttpR
         client: request.client.clone(),
         back: request.back.clone(),
     };
-    let sealed = form::seal(Form::SignOut, &yes, &here.id, context)?;
+    let sealed = form::seal(Form::SignOut, &yes, here.id.as_str(), context)?;
     let page = SignOutPage::new(here, request.client.as_ref(), sealed, context);
     Ok(pages::ok(&page))
 }
@@ -100,7 +100,12 @@ async fn confirmed(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, F
     let found = browser::of_browser(context).await;
     let here = found.map_err(|error| unavailable(&error, context))?;
     let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
-    let yes: Confirmed = form::open(Form::SignOut, form, &here.id, context)?;
+    let yes: Confirmed = form::open(
+        Form::SignOut,
+        &Parameters::read(form),
+        here.id.as_str(),
+        context,
+    )?;
     let ended = end_all(&here, context).await;
     ended.map_err(|error| unavailable(&error, context))?;
     // A link and no redirect: browsers hold a form to `form-action` on every redirect that follows it.

@@ -7,12 +7,12 @@ use countersign_core::SessionId;
 use countersign_store::{LiveSession, Session, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::form::Form;
-use super::{browser, end_all, form};
+use super::{browser, end_all};
 use crate::Broker;
 use crate::error::{Failure, Problem};
+use crate::form::{self, Form};
 use crate::pages::{self, SessionRow, SessionsPage, SignedOutPage};
-use crate::web::{Context, see_other, with_cookies};
+use crate::web::{Context, Parameters, see_other, with_cookies};
 
 /// What a button of the page does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
         let sealed = form::seal(
             Form::EndSession,
             &Ending::One(one.session.id.clone()),
-            &here.id,
+            here.id.as_str(),
             context,
         )?;
         rows.push(SessionRow::new(
@@ -63,7 +63,7 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     }
     // The one of this browser first; the others as they come, the latest first.
     rows.sort_by_key(|row| !row.is_here);
-    let others = form::seal(Form::EndSession, &Ending::Others, &here.id, context)?;
+    let others = form::seal(Form::EndSession, &Ending::Others, here.id.as_str(), context)?;
     Ok(pages::ok(&SessionsPage::new(&here, rows, others, context)))
 }
 
@@ -71,7 +71,12 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
     let found = browser::of_browser(context).await;
     let here = found.map_err(|error| unavailable(&error, context))?;
     let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
-    let ending: Ending = form::open(Form::EndSession, form, &here.id, context)?;
+    let ending: Ending = form::open(
+        Form::EndSession,
+        &Parameters::read(form),
+        here.id.as_str(),
+        context,
+    )?;
     for one in of_person(&here, context).await? {
         let is_meant = match &ending {
             Ending::One(id) => one.session.id == *id,

@@ -2,25 +2,61 @@
 
 use actix_web::HttpResponse;
 use aws_lc_rs::digest;
-use countersign_core::sign_in::Request;
-use countersign_core::{AttemptId, SessionId};
+use countersign_core::sign_in::{Destination, Request};
+use countersign_core::{AttemptId, SessionId, UserCode};
 use countersign_store::{Code, CodeDigest};
 use jiff::SignedDuration;
 
+use crate::device;
 use crate::edge::RandomText;
+use crate::error::Failure;
 use crate::web::{Context, client_redirect, see_other};
 
-/// A code that is about to be kept and sent.
+/// A code that is about to be kept, and then sent to the client or left for its device.
 pub(super) struct NewCode {
     session: SessionId,
-    secret: String,
+    digest: [u8; 32],
+    code: Code,
+    way: Way,
+}
+
+/// How it gets to who is to have it.
+enum Way {
+    /// By the browser (RFC 6749 4.1.2).
+    Redirect { uri: String, secret: String },
+    /// It has it already, and needs to know the session.
+    Device(UserCode),
 }
 
 impl NewCode {
-    pub(super) fn of(session: &SessionId, context: &Context<'_>) -> Self {
-        Self {
-            session: session.clone(),
-            secret: context.broker.entropy.secret(),
+    /// A code for whoever asks. A device may have given up meanwhile: the person is told then.
+    pub(super) async fn of(
+        session: &SessionId,
+        request: &Request,
+        context: &Context<'_>,
+    ) -> Result<Self, Failure> {
+        match &request.destination {
+            Destination::RedirectUri(uri) => {
+                let secret = context.broker.entropy.secret();
+                Ok(Self {
+                    session: session.clone(),
+                    digest: digest_of(&secret),
+                    code: stands_for(request, context),
+                    way: Way::Redirect {
+                        uri: uri.clone(),
+                        secret,
+                    },
+                })
+            }
+            Destination::Device(user_code) => {
+                let waiting = device::waiting(user_code, context).await?;
+                Ok(Self {
+                    session: session.clone(),
+                    digest: waiting.code_digest,
+                    code: waiting.code,
+                    way: Way::Device(user_code.clone()),
+                })
+            }
         }
     }
 
@@ -28,25 +64,50 @@ impl NewCode {
     pub(super) fn digest(&self) -> CodeDigest {
         CodeDigest {
             session: self.session.clone(),
-            digest: sha256(&self.secret),
+            digest: self.digest,
         }
     }
 
-    /// Sends it to the client (RFC 6749 4.1.2).
-    pub(super) fn answer(&self, request: &Request, context: &Context<'_>) -> HttpResponse {
-        let code = format!("{}.{}", self.session.code_prefix(), self.secret);
-        let mut parameters = vec![("code", code.as_str())];
-        parameters.extend(request.state.as_deref().map(|state| ("state", state)));
-        let issuer = context.broker.settings.issuer();
-        see_other(&client_redirect(&request.redirect_uri, &parameters, issuer))
+    /// What it stands for.
+    pub(super) fn code(&self) -> &Code {
+        &self.code
+    }
+
+    /// Whether the browser that signed in has the session, too. A device has one of its own.
+    pub(super) fn is_for_browser(&self) -> bool {
+        match self.way {
+            Way::Redirect { .. } => true,
+            Way::Device(_) => false,
+        }
+    }
+
+    /// Sends it to the client, or tells its device where it is.
+    pub(super) async fn hand_over(
+        self,
+        request: &Request,
+        context: &Context<'_>,
+    ) -> Result<HttpResponse, Failure> {
+        match self.way {
+            Way::Redirect { uri, secret } => {
+                let code = format!("{}.{secret}", self.session.code_prefix());
+                let mut parameters = vec![("code", code.as_str())];
+                parameters.extend(request.state.as_deref().map(|state| ("state", state)));
+                let issuer = context.broker.settings.issuer();
+                Ok(see_other(&client_redirect(&uri, &parameters, issuer)))
+            }
+            Way::Device(user_code) => {
+                let device = (&user_code, &self.code.client);
+                device::signed_in(device, self.session, context).await
+            }
+        }
     }
 }
 
 /// What a code stands for.
-pub(super) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
+pub(crate) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
     Code {
         client: request.client.clone(),
-        redirect_uri: request.redirect_uri.clone(),
+        redirect_uri: request.redirect_uri().map(str::to_owned),
         code_challenge: request.code_challenge.clone(),
         nonce: request.nonce.clone(),
         scopes: request.scopes.iter().cloned().collect(),
@@ -59,6 +120,9 @@ pub(super) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
 }
 
 fn lifetime(request: &Request, context: &Context<'_>) -> SignedDuration {
+    if let Destination::Device(_) = request.destination {
+        return device::LIFETIME;
+    }
     let by_policy = context.policy().lifetimes().code;
     let clients = &context.broker.settings.clients;
     let client = clients.get(&request.client);
@@ -70,11 +134,12 @@ pub(crate) fn parse(code: &str) -> Option<CodeDigest> {
     let (attempt, secret) = code.split_once('.')?;
     Some(CodeDigest {
         session: SessionId::of(&AttemptId::new(attempt).ok()?),
-        digest: sha256(secret),
+        digest: digest_of(secret),
     })
 }
 
-fn sha256(secret: &str) -> [u8; 32] {
+/// What is kept of a code's secret part: its SHA-256.
+pub(crate) fn digest_of(secret: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
     bytes

@@ -6,7 +6,7 @@ use countersign_core::{AttemptId, Evidence, Occasion, Permit, ProviderId, Sessio
 use countersign_store::{Opening, Session, StoreError};
 
 use super::account::Candidate;
-use super::code::{self, NewCode};
+use super::code::NewCode;
 use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart, push};
 use crate::error::{Failure, Problem, SignInFailure, Why};
@@ -102,10 +102,14 @@ impl Ending {
             Ok(false) => return Err(self.fail(Why::AttemptSpent)),
             Err(error) => return Err(self.fail(Why::Store(error))),
         }
-        let earlier = session::earlier(&account, context).await;
-        let earlier = earlier.map_err(|error| self.fail(Why::Store(error)))?;
         let id = SessionId::of(&self.id);
-        let new = NewCode::of(&id, context);
+        let new = NewCode::of(&id, &self.request, context).await?;
+        let earlier = if new.is_for_browser() {
+            let earlier = session::earlier(&account, context).await;
+            earlier.map_err(|error| self.fail(Why::Store(error)))?
+        } else {
+            Vec::new()
+        };
         let session = Session {
             id,
             account,
@@ -114,7 +118,10 @@ impl Ending {
             expires_at: context.now + context.policy().lifetimes().session,
             earlier,
         };
-        let cookie = session::put(&session.id, context)?;
+        let cookie = new
+            .is_for_browser()
+            .then(|| session::put(&session.id, context))
+            .transpose()?;
         let opening = self.opening(session, &new, context);
         match broker.store.open_session(opening, context.now).await {
             Ok(()) => {}
@@ -133,8 +140,8 @@ impl Ending {
             mfa_due = permit.mfa_due().map(tracing::field::display),
             "sign-in finished",
         );
-        let answer = new.answer(&self.request, context);
-        let cookies = attempt_cookie::remove(&self.id).into_iter().chain([cookie]);
+        let answer = new.hand_over(&self.request, context).await?;
+        let cookies = attempt_cookie::remove(&self.id).into_iter().chain(cookie);
         with_cookies(answer, cookies)
     }
 
@@ -145,7 +152,7 @@ impl Ending {
             session,
             idle_until: context.now + context.policy().lifetimes().session_idle,
             code_digest: new.digest().digest,
-            code: code::stands_for(&self.request, context),
+            code: new.code().clone(),
         }
     }
 }

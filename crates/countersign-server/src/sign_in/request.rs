@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::sign_in::Request;
+use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{
     AccountId, Acr, ClientId, Demands, OrganizationId, ProviderId, Scope, SessionId, TenantId,
+    UserCode,
 };
 use countersign_providers::AccountChoice;
 use countersign_verifier::danger_id_token_of_any_time;
@@ -16,7 +17,8 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::push;
-use crate::error::{ClientError, Failure, Problem};
+use crate::device;
+use crate::error::{ClientError, Failure, OAuthError, Problem};
 use crate::settings::{Client, GrantType, Profile};
 use crate::web::{Context, Parameters};
 
@@ -52,7 +54,7 @@ pub(crate) enum Interaction {
 /// Checks a request.
 pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Checked, Failure> {
     let (client_id, client, redirect_uri) = check_client(parameters, context)?;
-    let fail = Fail {
+    let fail = Fail::Browser {
         redirect_uri,
         state: parameters.one("state"),
     };
@@ -66,7 +68,7 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
     check_shape(parameters, &fail)?;
     let prompt = Prompt::read(parameters, &fail)?;
     let request = Request {
-        redirect_uri: redirect_uri.to_owned(),
+        destination: Destination::RedirectUri(redirect_uri.to_owned()),
         scopes: scopes(parameters, context, &fail)?,
         organization: organization(parameters, &fail)?,
         state: text(parameters, "state", LONGEST_STATE, &fail)?,
@@ -89,22 +91,65 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
     })
 }
 
-/// The query that asks for the same again; for links on our own pages. What was pushed stays hidden.
-pub(crate) fn to_query(request: &Request, context: &Context<'_>) -> String {
-    let query = plain_query(request);
-    match &request.pushed {
-        Some(pushed) => push::carried(&request.client, pushed, &query, context),
-        None => query,
-    }
+/// Checks what a device asks for (RFC 8628 3.1). What concerns a browser is no part of it.
+pub(crate) fn check_of_device(
+    parameters: &Parameters,
+    client_id: ClientId,
+    user_code: &UserCode,
+    context: &Context<'_>,
+) -> Result<Request, Failure> {
+    let clients = &context.broker.settings.clients;
+    let client = clients
+        .get(&client_id)
+        .filter(|client| client.may(GrantType::DeviceCode))
+        .ok_or_else(OAuthError::unauthorized_client)?;
+    let fail = Fail::Client;
+    Ok(Request {
+        destination: Destination::Device(user_code.clone()),
+        scopes: scopes(parameters, context, &fail)?,
+        organization: organization(parameters, &fail)?,
+        state: None,
+        nonce: None,
+        code_challenge: None,
+        subject: None,
+        resource: resource(parameters, client, &fail)?,
+        dpop_jkt: None,
+        pushed: None,
+        demands: Demands {
+            acr_values: acr_values(parameters),
+            ..Demands::default()
+        },
+        client: client_id,
+    })
 }
 
-fn plain_query(request: &Request) -> String {
+/// The address that asks for the same again, with more parameters; for links on our own pages. What was pushed
+/// stays hidden.
+pub(crate) fn again(request: &Request, more: &[(&str, &str)], context: &Context<'_>) -> String {
+    let (path, mut query) = match (&request.destination, &request.pushed) {
+        // Whom to sign in with is asked there.
+        (Destination::Device(user_code), _) => return device::address(user_code),
+        (Destination::RedirectUri(uri), None) => ("/authorize", query(request, uri)),
+        (Destination::RedirectUri(uri), Some(pushed)) => {
+            let query = query(request, uri);
+            let carried = push::carried(&request.client, pushed, &query, context);
+            ("/authorize", carried)
+        }
+    };
+    if !more.is_empty() {
+        let mut all = form_urlencoded::Serializer::new(query);
+        query = all.extend_pairs(more).finish();
+    }
+    format!("{path}?{query}")
+}
+
+fn query(request: &Request, redirect_uri: &str) -> String {
     let scopes: Vec<&str> = request.scopes.iter().map(Scope::as_str).collect();
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
         .append_pair("response_type", "code")
         .append_pair("client_id", request.client.as_str())
-        .append_pair("redirect_uri", &request.redirect_uri)
+        .append_pair("redirect_uri", redirect_uri)
         .append_pair("scope", &scopes.join(" "));
     let optional = [
         ("state", &request.state),
@@ -159,25 +204,40 @@ fn check_client<'a>(
 }
 
 /// Makes errors that go back to the client.
-pub(super) struct Fail<'a> {
-    redirect_uri: &'a str,
-    state: Option<&'a str>,
+pub(super) enum Fail<'a> {
+    /// By its redirect URI.
+    Browser {
+        redirect_uri: &'a str,
+        state: Option<&'a str>,
+    },
+    /// It has asked itself.
+    Client,
 }
 
 impl<'a> Fail<'a> {
     /// For what is found out later of a checked request.
     pub(super) fn of(request: &'a Request) -> Self {
-        Self {
-            redirect_uri: &request.redirect_uri,
-            state: request.state.as_deref(),
+        match &request.destination {
+            Destination::RedirectUri(redirect_uri) => Self::Browser {
+                redirect_uri,
+                state: request.state.as_deref(),
+            },
+            Destination::Device(_) => Self::Client,
         }
     }
 
     pub(super) fn with(&self, error: &'static str, description: &'static str) -> Failure {
+        let (redirect_uri, state) = match *self {
+            Self::Browser {
+                redirect_uri,
+                state,
+            } => (redirect_uri, state),
+            Self::Client => return OAuthError::bad(error, description),
+        };
         // A `state` that is longer than any we give back is not given back.
-        let state = self.state.filter(|state| state.len() <= LONGEST_STATE);
+        let state = state.filter(|state| state.len() <= LONGEST_STATE);
         Failure::Client(Box::new(ClientError {
-            redirect_uri: self.redirect_uri.to_owned(),
+            redirect_uri: redirect_uri.to_owned(),
             state: state.map(str::to_owned),
             error,
             description,
@@ -421,6 +481,15 @@ fn demands(
     now: Timestamp,
     fail: &Fail<'_>,
 ) -> Result<Demands, Failure> {
+    Ok(Demands {
+        acr_values: acr_values(parameters),
+        max_age: max_age(parameters, fail)?,
+        authenticated_since: prompt.login.then(|| now - CLOCK_TOLERANCE),
+    })
+}
+
+/// Those that we know, in the order in which they are preferred (Core 3.1.2.1).
+fn acr_values(parameters: &Parameters) -> Vec<Acr> {
     let values = parameters
         .one("acr_values")
         .unwrap_or_default()
@@ -431,11 +500,7 @@ fn demands(
             acr_values.push(acr);
         }
     }
-    Ok(Demands {
-        acr_values,
-        max_age: max_age(parameters, fail)?,
-        authenticated_since: prompt.login.then(|| now - CLOCK_TOLERANCE),
-    })
+    acr_values
 }
 
 fn max_age(parameters: &Parameters, fail: &Fail<'_>) -> Result<Option<SignedDuration>, Failure> {

@@ -10,7 +10,7 @@ use countersign_core::{
 };
 use countersign_store::{FurtherCode, Session, StoreError};
 
-use super::code::{self, NewCode};
+use super::code::NewCode;
 use super::push;
 use super::request::{Checked, Fail, Interaction};
 use crate::error::{Failure, Problem};
@@ -87,7 +87,8 @@ async fn usable(
     let request = &checked.request;
     let is_assured = clients
         .get(&request.client)
-        .is_some_and(|client| client.is_assured_at(&request.redirect_uri));
+        .zip(request.redirect_uri())
+        .is_some_and(|(client, uri)| client.is_assured_at(uri));
     let session = session::of_browser(context).await?;
     let Some(session) = session.filter(|session| is_assured && is_meant(checked, session)) else {
         return Ok(None);
@@ -176,10 +177,10 @@ async fn hand_over(
     context: &Context<'_>,
 ) -> Result<Turn, Failure> {
     let (broker, request) = (context.broker, &checked.request);
-    let new = NewCode::of(&session.id, context);
+    let new = NewCode::of(&session.id, request, context).await?;
     let further = FurtherCode {
         digest: new.digest(),
-        code: code::stands_for(request, context),
+        code: new.code().clone(),
         idle_until: context.now + context.policy().lifetimes().session_idle,
     };
     match push::spend(request, context).await {
@@ -210,5 +211,5 @@ async fn hand_over(
         mfa_due = permit.mfa_due().map(tracing::field::display),
         "answered from a session",
     );
-    Ok(Turn::Answered(new.answer(request, context)))
+    Ok(Turn::Answered(new.hand_over(request, context).await?))
 }

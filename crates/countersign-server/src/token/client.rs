@@ -49,10 +49,9 @@ pub(crate) async fn authenticate(
         limits.failed(known_id, request, *now).await;
     }
     let id = shown?;
-    let passed_for = match known {
-        Some((_, client)) if !client.authentication.is_public() => PassedFor::Nobody,
-        Some(_) | None => PassedFor::Anybody,
-    };
+    let passed_for = known.map_or(PassedFor::Anybody, |(_, client)| {
+        PassedFor::of(&client.authentication)
+    });
     let asked = limits.may_ask(&id, passed_for, request, *now);
     asked.map_err(OAuthError::too_many)?;
     Ok(id)

@@ -1,4 +1,5 @@
-//! `/token`, grant `authorization_code` (RFC 6749 4.1.3, RFC 7636 4.6).
+//! `/token`, grants `authorization_code` (RFC 6749 4.1.3, RFC 7636 4.6) and `device_code` (RFC 8628 3.4): a code, by
+//! whichever way it came to the client, becomes tokens.
 //!
 //! The policy is asked anew: the code is a promise of a session, not of a scope.
 
@@ -7,7 +8,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{ClientId, Occasion};
-use countersign_store::{Code, Session, TakenCode};
+use countersign_store::{Code, CodeDigest, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
 use super::audience;
@@ -16,6 +17,7 @@ use super::mint::{self, Minting};
 use super::refresh::{self, FirstToken};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
+use crate::device;
 use crate::error::{Failure, OAuthError};
 use crate::session;
 use crate::settings::GrantType;
@@ -28,11 +30,35 @@ pub(super) async fn redeem(
     client: &ClientId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    if !may_redeem(client, context) {
-        return Err(OAuthError::unauthorized_client());
-    }
+    check_may(client, GrantType::AuthorizationCode, context)?;
     let proof = dpop::proof_of(client, context)?;
-    let (code, session) = take(parameters, (client, proof.as_ref()), context).await?;
+    let code = parameters.one("code").and_then(parse).ok_or_else(unknown)?;
+    let fits = |code: &Code| check(code, (client, proof.as_ref()), parameters);
+    let taken = take(&code, client, fits, context).await?;
+    tokens(taken, (client, proof), parameters, context).await
+}
+
+/// Tokens for a device code, once somebody has signed in (RFC 8628 3.5).
+pub(super) async fn redeem_of_device(
+    parameters: &Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    check_may(client, GrantType::DeviceCode, context)?;
+    let proof = dpop::proof_of(client, context)?;
+    let code = device::poll(parameters, client, context).await?;
+    let fits = |code: &Code| check_of_device(code, client);
+    let taken = take(&code, client, fits, context).await?;
+    tokens(taken, (client, proof), parameters, context).await
+}
+
+/// Tokens for what a code stood for, as far as the policy permits.
+async fn tokens(
+    (code, session): (Code, Session),
+    (client, proof): (&ClientId, Option<Proof>),
+    parameters: &Parameters,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
     let shown = dpop::spend(proof, context).await?;
     let audience = audience::of(client, code.resource.as_deref(), parameters, context)?;
     let wish = Wish {
@@ -60,24 +86,30 @@ pub(super) async fn redeem(
     mint::answer(&minting, refresh_token, context)
 }
 
-fn may_redeem(client: &ClientId, context: &Context<'_>) -> bool {
+fn check_may(client: &ClientId, grant: GrantType, context: &Context<'_>) -> Result<(), Failure> {
     let client = context.broker.settings.clients.get(client);
-    client.is_some_and(|client| client.may(GrantType::AuthorizationCode))
+    match client {
+        Some(client) if client.may(grant) => Ok(()),
+        Some(_) | None => Err(OAuthError::unauthorized_client()),
+    }
+}
+
+fn unknown() -> Failure {
+    OAuthError::invalid_grant("the code is unknown, expired or was used before")
 }
 
 /// Takes the code for this client. A code that was taken by mistake is spent all the same, and
 /// the session it stood for is ended.
 async fn take(
-    parameters: &Parameters,
-    (client, proof): (&ClientId, Option<&Proof>),
+    digest: &CodeDigest,
+    client: &ClientId,
+    fits: impl FnOnce(&Code) -> Result<(), Failure>,
     context: &Context<'_>,
 ) -> Result<(Code, Session), Failure> {
-    let unknown = || OAuthError::invalid_grant("the code is unknown, expired or was used before");
-    let digest = parameters.one("code").and_then(parse).ok_or_else(unknown)?;
     let store = &context.broker.store;
-    let taken = store.take_code(&digest, context.now).await;
+    let taken = store.take_code(digest, context.now).await;
     match taken.map_err(|error| unavailable(&error, context))? {
-        TakenCode::Fresh { code, session } => match check(&code, (client, proof), parameters) {
+        TakenCode::Fresh { code, session } => match fits(&code) {
             Ok(()) => Ok((*code, *session)),
             Err(failure) => {
                 let ended = session::end_one(&session.id, context).await;
@@ -93,6 +125,16 @@ async fn take(
     }
 }
 
+/// The code is this client's, and no browser was sent away with it.
+fn check_of_device(code: &Code, client: &ClientId) -> Result<(), Failure> {
+    match code.redirect_uri {
+        None if code.client == *client => Ok(()),
+        None | Some(_) => Err(OAuthError::invalid_grant(
+            "the code was issued to another client",
+        )),
+    }
+}
+
 /// RFC 6749 4.1.3: the code is this client's, for this redirect URI; RFC 7636 4.6: and the verifier fits.
 fn check(
     code: &Code,
@@ -104,7 +146,8 @@ fn check(
             "the code was issued to another client",
         ));
     }
-    if parameters.one("redirect_uri") != Some(code.redirect_uri.as_str()) {
+    if code.redirect_uri.is_none() || parameters.one("redirect_uri") != code.redirect_uri.as_deref()
+    {
         return Err(OAuthError::invalid_grant(
             "`redirect_uri` is not that of the request",
         ));

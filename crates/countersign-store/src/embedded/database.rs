@@ -6,7 +6,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{account, bucket, grant, key, logout_notice, once, registry_account, session, sign_in};
+use super::{
+    account, bucket, device, grant, key, logout_notice, once, registry_account, session, sign_in,
+};
 use crate::StoreError;
 
 /// What may be lost with the power, since the person can sign in again.
@@ -23,6 +25,7 @@ pub(super) const STATE: Plan = Plan {
         &[once::TABLES],
         &[session::TABLES, logout_notice::TABLES],
         &[bucket::TABLES],
+        &[device::TABLES],
     ],
 };
 

@@ -8,6 +8,7 @@
 mod account;
 mod bucket;
 mod database;
+mod device;
 mod directory;
 mod grant;
 mod key;
@@ -34,10 +35,10 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, Bucket, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
-    Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
+    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
+    Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -254,6 +255,39 @@ impl Store for Embedded {
             .read(|connection| grant::session_of(connection, token, now))
     }
 
+    async fn open_device_request(
+        &self,
+        id: &DeviceRequestId,
+        request: DeviceRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = *id;
+        self.state
+            .run(move |connection| device::open(connection, &id, &request, now))
+            .await
+    }
+
+    async fn device_request(
+        &self,
+        id: &DeviceRequestId,
+        now: Timestamp,
+    ) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, StoreError> {
+        self.state_reader
+            .read(|connection| device::find(connection, id, now))
+    }
+
+    async fn answer_device_request(
+        &self,
+        id: &DeviceRequestId,
+        answer: DeviceAnswer,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = *id;
+        self.state
+            .run(move |connection| device::answer(connection, &id, &answer, now))
+            .await
+    }
+
     async fn remember(
         &self,
         key: &Once,
@@ -393,6 +427,7 @@ impl Store for Embedded {
                 grant::sweep(connection, now, SWEPT_AT_ONCE)?,
                 once::sweep(connection, now, SWEPT_AT_ONCE)?,
                 bucket::sweep(connection, now, SWEPT_AT_ONCE)?,
+                device::sweep(connection, now, SWEPT_AT_ONCE)?,
                 logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
             ];
             Ok(swept.into_iter().fold(0, usize::max))

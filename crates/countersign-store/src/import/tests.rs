@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::conformance::at;
 use crate::{
-    Bucket, CodeDigest, Embedded, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, Seen, Session, Spent,
-    StoredKey, TakenCode,
+    Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, Embedded, FurtherCode, Grace,
+    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode,
 };
 
 const ANN: &str = "ann";
@@ -465,6 +465,32 @@ impl Store for Dying {
 
     async fn open_grant(&self, _: Grant) -> Result<(), StoreError> {
         unreachable!("an import opens no grant")
+    }
+
+    async fn open_device_request(
+        &self,
+        _: &DeviceRequestId,
+        _: DeviceRequest,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
+        unreachable!("an import asks for no device")
+    }
+
+    async fn device_request(
+        &self,
+        _: &DeviceRequestId,
+        _: Timestamp,
+    ) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, StoreError> {
+        unreachable!("an import looks for no device")
+    }
+
+    async fn answer_device_request(
+        &self,
+        _: &DeviceRequestId,
+        _: DeviceAnswer,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unreachable!("an import answers no device")
     }
 
     async fn grant(

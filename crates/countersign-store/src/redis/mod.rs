@@ -22,6 +22,8 @@
 //! - `rotate`: the token may be spent. It is forgiven as a lost answer is ([`Grace`]): too soon at first, and then good once more.
 //! - `remember`: the second finds that it came before, so the one who presents it makes a new one.
 //! - `hand_over`: the code was given to nobody.
+//! - `open_device_request`: the user code was told to nobody. `answer_device_request`: the device may have its answer; the second
+//!   finds the request answered.
 //! - `take_notices`: they are due again after their lease.
 //! - `open_grant`, `replace_…`: the second finds a conflict, and the caller reads what is there.
 //! - All others answer as the first would have, and are tried again here.
@@ -36,6 +38,7 @@
 mod account;
 mod bucket;
 mod connect;
+mod device;
 mod grant;
 mod key;
 mod link;
@@ -63,10 +66,10 @@ pub use self::settings::{
 };
 pub use self::survey::RedisNode;
 use crate::{
-    Account, Bucket, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
-    Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
+    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
+    Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -194,6 +197,32 @@ impl Store for Redis {
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         grant::session_of(&self.link, &self.names, token, now).await
+    }
+
+    async fn open_device_request(
+        &self,
+        id: &DeviceRequestId,
+        request: DeviceRequest,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        device::open(&self.link, &self.names, id, &request, now).await
+    }
+
+    async fn device_request(
+        &self,
+        id: &DeviceRequestId,
+        now: Timestamp,
+    ) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, StoreError> {
+        device::find(&self.link, &self.names, id, now).await
+    }
+
+    async fn answer_device_request(
+        &self,
+        id: &DeviceRequestId,
+        answer: DeviceAnswer,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        device::answer(&self.link, &self.names, id, &answer, now).await
     }
 
     async fn remember(

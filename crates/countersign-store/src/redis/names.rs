@@ -8,7 +8,7 @@ use std::fmt::Write;
 use countersign_core::{AccountId, GrantId, Identity, SessionId};
 
 use super::settings::KeyPrefix;
-use crate::{Bucket, Once, ProviderSession, RegistryAccountName};
+use crate::{Bucket, DeviceRequestId, Once, ProviderSession, RegistryAccountName};
 
 /// The names of our keys.
 #[derive(Debug)]
@@ -52,6 +52,11 @@ impl Names {
     /// An access token of a session that was revoked.
     pub(super) fn revoked(&self, session: &SessionId, jti: &str) -> String {
         format!("{}revoked:{{{session}}}:{jti}", self.0)
+    }
+
+    /// What a device asks for.
+    pub(super) fn device_request(&self, id: &DeviceRequestId) -> String {
+        format!("{}device:{}", self.0, hex(&id.0))
     }
 
     /// What may come once.

@@ -28,6 +28,8 @@ pub(super) enum Script {
     Rotate,
     EndGrant,
     RevokeToken,
+    OpenDeviceRequest,
+    AnswerDeviceRequest,
     Remember,
     Swap,
     Claim,
@@ -38,7 +40,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
@@ -51,6 +53,8 @@ impl Script {
         Self::Rotate,
         Self::EndGrant,
         Self::RevokeToken,
+        Self::OpenDeviceRequest,
+        Self::AnswerDeviceRequest,
         Self::Remember,
         Self::Swap,
         Self::Claim,
@@ -75,6 +79,8 @@ impl Script {
             Self::Rotate => ROTATE,
             Self::EndGrant => END_GRANT,
             Self::RevokeToken => REVOKE_TOKEN,
+            Self::OpenDeviceRequest => OPEN_DEVICE_REQUEST,
+            Self::AnswerDeviceRequest => ANSWER_DEVICE_REQUEST,
             Self::Remember => REMEMBER,
             Self::Swap => SWAP,
             Self::Claim => CLAIM,
@@ -95,6 +101,8 @@ impl Script {
             | Self::TakeNotices
             | Self::OpenGrant
             | Self::Rotate
+            | Self::OpenDeviceRequest
+            | Self::AnswerDeviceRequest
             | Self::Remember
             | Self::Swap
             | Self::ReplaceRecord
@@ -243,6 +251,22 @@ const REVOKE_TOKEN: &str = "
 local left = redis.call('PTTL', KEYS[1])
 if left > 0 then redis.call('SET', KEYS[2], '1', 'PX', left) end
 return {'revoked'}";
+
+/// KEYS: a device's request. ARGV: the request, its end, now, milliseconds to keep it.
+const OPEN_DEVICE_REQUEST: &str = "
+local ends = redis.call('HGET', KEYS[1], 'until')
+if ends and tonumber(ends) > tonumber(ARGV[3]) then return {'there'} end
+redis.call('HDEL', KEYS[1], 'answer')
+redis.call('HSET', KEYS[1], 'request', ARGV[1], 'until', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return {'opened'}";
+
+/// KEYS: a device's request. ARGV: the answer, now.
+const ANSWER_DEVICE_REQUEST: &str = "
+local row = redis.call('HMGET', KEYS[1], 'until', 'answer')
+if not row[1] or row[2] or tonumber(row[1]) <= tonumber(ARGV[2]) then return {'not'} end
+redis.call('HSET', KEYS[1], 'answer', ARGV[1])
+return {'answered'}";
 
 /// KEYS: what may come once. ARGV: until when it is remembered, now, milliseconds to keep it.
 const REMEMBER: &str = "

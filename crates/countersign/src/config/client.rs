@@ -191,13 +191,16 @@ fn profile(
 fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
     let named = GrantType::ALL.map(|grant| (grant.as_str(), grant));
     let grants = value.set(|item| item.one_of(&named))?;
-    let has_people = grants.contains(&GrantType::AuthorizationCode);
-    let is_of_people = |grant: &GrantType| match grant {
-        GrantType::AuthorizationCode | GrantType::RefreshToken => true,
-        GrantType::ClientCredentials | GrantType::TokenExchange => false,
+    let brings_people = |grant: &GrantType| match grant {
+        GrantType::AuthorizationCode | GrantType::DeviceCode => true,
+        GrantType::RefreshToken | GrantType::ClientCredentials | GrantType::TokenExchange => false,
     };
-    if !has_people && (grants.is_empty() || grants.iter().any(is_of_people)) {
-        value.report("expected `authorization_code` among them: people sign in by it");
+    let has_people = grants.iter().any(brings_people);
+    if !has_people && (grants.is_empty() || grants.contains(&GrantType::RefreshToken)) {
+        value.report(
+            "expected `authorization_code` or `urn:ietf:params:oauth:grant-type:device_code` among them: people \
+             sign in by these",
+        );
         return None;
     }
     Some(grants)
@@ -237,7 +240,7 @@ fn redirect_uris_for(
             None
         }
         (Some(_), false) => {
-            table.report("has `redirect_uris`, and nobody signs in to it by its `grant_types`");
+            table.report("has `redirect_uris`, and nobody is sent back to it by its `grant_types`");
             None
         }
     }

@@ -19,6 +19,11 @@ const BAD_SECRETS: RangeInclusive<u32> = 1..=600;
 /// A person who has no second factor yet tries more than once.
 const REFUSED_LOGINS: RangeInclusive<u32> = 3..=10_000;
 
+/// A person who logs in a tool asks once.
+const DEVICE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
+/// A person mistypes a code now and then; more is guessing.
+const WRONG_DEVICE_CODES: RangeInclusive<u32> = 3..=600;
+
 const HEADERS: [(&str, ForwardedHeader); 2] = [
     ("x-forwarded-for", ForwardedHeader::XForwardedFor),
     ("forwarded", ForwardedHeader::Forwarded),
@@ -56,12 +61,26 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<LimitSettings> {
         REFUSED_LOGINS,
         HOUR,
     );
+    let device_requests = rate(
+        "device_requests_per_minute",
+        default.device_requests,
+        DEVICE_REQUESTS,
+        MINUTE,
+    );
+    let wrong_device_codes = rate(
+        "wrong_device_codes_per_minute",
+        default.wrong_device_codes,
+        WRONG_DEVICE_CODES,
+        MINUTE,
+    );
     Some(LimitSettings {
         proxies: default.proxies,
         browser_requests: browser_requests?,
         client_requests: client_requests?,
         bad_secrets: bad_secrets?,
         refused_logins: refused_logins?,
+        device_requests: device_requests?,
+        wrong_device_codes: wrong_device_codes?,
     })
 }
 

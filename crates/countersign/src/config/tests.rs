@@ -747,6 +747,36 @@ fn a_redirect_uri_stands_there_as_it_will_be_sent() {
 }
 
 #[test]
+fn people_sign_in_to_a_client_by_a_redirect_or_on_a_device() {
+    const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+    let uris = "redirect_uris = [\"https://registry.example/callback\"]";
+    let granted = |uris_kept: &str, grants: &str| {
+        with(uris, &format!("{uris_kept}\ngrant_types = [{grants}]"))
+    };
+    let both = format!("\"{DEVICE}\", \"authorization_code\", \"refresh_token\"");
+    good(&granted(uris, &both));
+    let only = format!("\"{DEVICE}\", \"refresh_token\"");
+    good(&granted("", &only));
+    check_around(
+        &around(&granted("", "\"refresh_token\"")),
+        &[&format!(
+            "c.toml:10:15: `client.gallery.grant_types`: expected `authorization_code` or `{DEVICE}` among them: \
+             people sign in by these"
+        )],
+    );
+    check_around(
+        &around(&granted(uris, &only)),
+        &[
+            "c.toml:7:9: `client.gallery`: has `redirect_uris`, and nobody is sent back to it by its `grant_types`",
+        ],
+    );
+    check_around(
+        &around(&granted("", &both)),
+        &["c.toml:7:9: `client.gallery.redirect_uris` is missing"],
+    );
+}
+
+#[test]
 fn a_provider_has_a_name_of_its_own() {
     check_with(
         "[provider.github.github]",

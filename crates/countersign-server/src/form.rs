@@ -1,7 +1,6 @@
-//! What a form of ours is to do, sealed for the session that it was made for: no other site can send it, and
-//! nobody can send another's.
+//! What a form of ours is to do, sealed for whoever sees it (a session; a browser, by a cookie): no other site can
+//! send it, and nobody can send another's.
 
-use countersign_core::SessionId;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,11 +22,15 @@ struct Sealed<T> {
 
 /// Which form it is: one never does what another does.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// A button of the page of sessions.
     EndSession,
     /// The yes to signing out.
     SignOut,
+    /// The yes to a device.
+    AllowDevice,
+    /// The no to it.
+    DenyDevice,
 }
 
 impl Form {
@@ -35,15 +38,17 @@ impl Form {
         match self {
             Self::EndSession => "end-session",
             Self::SignOut => "sign-out",
+            Self::AllowDevice => "allow-device",
+            Self::DenyDevice => "deny-device",
         }
     }
 }
 
-/// The value of the field, for the session of the person who sees the page.
-pub(super) fn seal(
+/// The value of the field, for whoever sees the page.
+pub(crate) fn seal(
     which: Form,
     what: &impl Serialize,
-    session: &SessionId,
+    holder: &str,
     context: &Context<'_>,
 ) -> Result<String, Failure> {
     let broker = context.broker;
@@ -51,31 +56,30 @@ pub(super) fn seal(
     let sealed = Sealed { what, until };
     let sealed = broker
         .sealer
-        .seal(&sealed, place(which, session), broker.entropy.as_ref());
+        .seal(&sealed, place(which, holder), broker.entropy.as_ref());
     sealed.ok_or(Failure::Page(Problem::Unavailable))
 }
 
-/// What a form that came in is to do, if it was made for this session.
-pub(super) fn open<T: DeserializeOwned>(
+/// What a form that came in is to do, if it was made for this holder.
+pub(crate) fn open<T: DeserializeOwned>(
     which: Form,
-    form: &[u8],
-    session: &SessionId,
+    parameters: &Parameters,
+    holder: &str,
     context: &Context<'_>,
 ) -> Result<T, Failure> {
-    let parameters = Parameters::read(form);
     let opened: Option<Sealed<T>> = parameters
         .one(FIELD)
-        .and_then(|sealed| context.broker.sealer.open(sealed, place(which, session)));
+        .and_then(|sealed| context.broker.sealer.open(sealed, place(which, holder)));
     match opened.filter(|opened| context.now < opened.until) {
         Some(opened) => Ok(opened.what),
         None => Err(Failure::Page(Problem::FormExpired)),
     }
 }
 
-fn place(which: Form, session: &SessionId) -> Place<'_> {
+fn place(which: Form, holder: &str) -> Place<'_> {
     Place {
         name: which.name(),
-        party: session.as_str(),
+        party: holder,
         purpose: Purpose::Form,
     }
 }

@@ -1,0 +1,112 @@
+//! `/device_authorization` (RFC 8628 3.1): a device asks for its two codes.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::ClientId;
+use countersign_store::{DeviceRequest, StoreError};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::code::{DeviceCode, id_of};
+use super::{LAST_POLL, LIFETIME, address};
+use crate::Broker;
+use crate::error::{Failure, OAuthError};
+use crate::limits::{PassedFor, TooMany};
+use crate::sign_in::{check_of_device, code::stands_for};
+use crate::token;
+use crate::web::{Context, Parameters};
+
+/// How many seconds a device waits between two questions (RFC 8628 3.2).
+const INTERVAL: u32 = 5;
+/// How often another user code is made where one is in use: with as many devices as are let in, one in a million is.
+const TRIES: usize = 4;
+/// How much of a program's name for itself is shown, in bytes.
+const LONGEST_PROGRAM: usize = 60;
+
+/// POST `/device_authorization`.
+pub(crate) async fn authorize(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(answer(&form, &context).await)
+}
+
+async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let parameters = token::read(form)?;
+    let client = token::authenticate(&parameters, context).await?;
+    let until = context.now + LIFETIME - LAST_POLL;
+    let code = open(&parameters, &client, until, context).await?;
+    let settings = &context.broker.settings;
+    tracing::info!(
+        code = "device-code-issued",
+        request = %context.request_id,
+        %client,
+        "a device waits for somebody to sign in",
+    );
+    Ok(HttpResponse::Ok().json(json!({
+        "device_code": code.seal(&client, context)?,
+        "user_code": code.user_code,
+        "verification_uri": settings.endpoint("/device"),
+        "verification_uri_complete": settings.endpoint(&address(&code.user_code)),
+        "expires_in": until.duration_since(context.now).as_secs(),
+        "interval": INTERVAL,
+    })))
+}
+
+/// Keeps what the device asks for, under a user code that no other has.
+async fn open(
+    parameters: &Parameters,
+    client: &ClientId,
+    until: Timestamp,
+    context: &Context<'_>,
+) -> Result<DeviceCode, Failure> {
+    let broker = context.broker;
+    let mut device_code = DeviceCode::new(until, context)?;
+    let wanted = check_of_device(parameters, client.clone(), &device_code.user_code, context)?;
+    let admitted = admit(client, context);
+    admitted.map_err(OAuthError::too_many)?;
+    let request = DeviceRequest {
+        code_digest: device_code.digest(),
+        code: stands_for(&wanted, context),
+        address: broker
+            .limits
+            .address(context.request)
+            .map(|address| address.to_string()),
+        program: program(context),
+        asked_at: context.now,
+        expires_at: context.now + LIFETIME,
+    };
+    for _ in 0..TRIES {
+        let id = id_of(&device_code.user_code);
+        let opened = broker
+            .store
+            .open_device_request(&id, request.clone(), context.now);
+        match opened.await {
+            Ok(()) => return Ok(device_code),
+            Err(StoreError::Conflict) => device_code.renumber(context)?,
+            Err(error) => return Err(token::unavailable(&error, context)),
+        }
+    }
+    Err(OAuthError::unavailable())
+}
+
+fn admit(client: &ClientId, context: &Context<'_>) -> Result<(), TooMany> {
+    let Broker {
+        settings, limits, ..
+    } = context.broker;
+    let passed_for = settings
+        .clients
+        .get(client)
+        .map_or(PassedFor::Anybody, |client| {
+            PassedFor::of(&client.authentication)
+        });
+    limits.may_wait(passed_for, context.request, context.now)
+}
+
+/// What the device calls itself.
+fn program(context: &Context<'_>) -> Option<String> {
+    let header = context.request.headers().get("user-agent")?.to_str().ok()?;
+    let shown = header.chars().take(LONGEST_PROGRAM).collect::<String>();
+    Some(shown.trim().to_owned()).filter(|shown| !shown.is_empty())
+}

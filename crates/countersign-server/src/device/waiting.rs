@@ -1,0 +1,75 @@
+//! Devices that wait for an answer, and the answer.
+
+use actix_web::HttpResponse;
+use countersign_core::{ClientId, SessionId, UserCode};
+use countersign_store::{DeviceAnswer, DeviceRequest, StoreError};
+
+use super::LAST_POLL;
+use super::code::id_of;
+use crate::error::{Failure, Problem};
+use crate::pages::{self, DeviceDonePage};
+use crate::web::Context;
+
+/// What the device that shows this code asks for, if it waits.
+pub(super) async fn find(
+    user_code: &UserCode,
+    context: &Context<'_>,
+) -> Result<Option<DeviceRequest>, Failure> {
+    let store = &context.broker.store;
+    let found = store.device_request(&id_of(user_code), context.now).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    Ok(found.and_then(|(request, answer)| {
+        let waits = answer.is_none() && context.now < request.expires_at - LAST_POLL;
+        waits.then_some(request)
+    }))
+}
+
+/// The same of a device that waited when the person began.
+pub(crate) async fn waiting(
+    user_code: &UserCode,
+    context: &Context<'_>,
+) -> Result<DeviceRequest, Failure> {
+    let found = find(user_code, context).await?;
+    found.ok_or(Failure::Page(Problem::DeviceCodeEnded))
+}
+
+/// Somebody has signed in: the device may take the code of this session.
+pub(crate) async fn signed_in(
+    (user_code, client): (&UserCode, &ClientId),
+    session: SessionId,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    answer(user_code, DeviceAnswer::Session(session), context).await?;
+    tracing::info!(code = "device-signed-in", request = %context.request_id, %client, "a device has its answer");
+    Ok(pages::ok(&DeviceDonePage::signed_in(client, context)))
+}
+
+/// Somebody has said no.
+pub(super) async fn denied(
+    (user_code, client): (&UserCode, &ClientId),
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    answer(user_code, DeviceAnswer::Denied, context).await?;
+    tracing::info!(code = "device-denied", request = %context.request_id, %client, "a device has its answer");
+    Ok(pages::ok(&DeviceDonePage::denied(context)))
+}
+
+async fn answer(
+    user_code: &UserCode,
+    answer: DeviceAnswer,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let store = &context.broker.store;
+    let answered = store
+        .answer_device_request(&id_of(user_code), answer, context.now)
+        .await;
+    let is_first = answered.map_err(|error| unavailable(&error, context))?;
+    is_first
+        .then_some(())
+        .ok_or(Failure::Page(Problem::DeviceCodeEnded))
+}
+
+fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
+    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+    Failure::Page(Problem::Unavailable)
+}
