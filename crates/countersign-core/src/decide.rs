@@ -28,6 +28,10 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
         let rule = Rule::client(&facts.client);
         return Decision::Refuse(Refusal::by(rule, Reason::NotInPolicy));
     };
+    if !policy.admits(&facts.client, &facts.login.provider) {
+        let rule = Rule::providers_of(&facts.client);
+        return Decision::Refuse(Refusal::by(rule, Reason::ProviderNotAdmitted));
+    }
     let organization = match shown_organization(policy, facts) {
         Ok(organization) => organization,
         Err(refusal) => return Decision::Refuse(refusal),

@@ -118,6 +118,13 @@ impl Policy {
         self.clients.get(client).map(|rule| &rule.tier)
     }
 
+    /// Whether people may sign in to a client with this provider.
+    pub fn admits(&self, client: &ClientId, provider: &ProviderId) -> bool {
+        let rule = self.clients.get(client);
+        let providers = rule.and_then(|rule| rule.providers.as_ref());
+        providers.is_none_or(|providers| providers.contains(provider))
+    }
+
     /// What a client may do as itself, without any person.
     pub(crate) fn own_scopes(&self, client: &ClientId) -> &BTreeSet<Scope> {
         static NONE: BTreeSet<Scope> = BTreeSet::new();
@@ -330,6 +337,8 @@ pub struct ClientRule {
     pub tier: TierName,
     /// What tiers need for this client: as strict as they are for everybody, or stricter.
     pub stricter: BTreeMap<TierName, Requirement>,
+    /// Whose logins count for it; without any, all do.
+    pub providers: Option<BTreeSet<ProviderId>>,
     /// What it may do as itself, without any person.
     pub own_scopes: BTreeSet<Scope>,
 }

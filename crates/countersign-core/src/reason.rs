@@ -39,6 +39,8 @@ pub enum Reason {
     EmailNotVerified,
     /// The login does not come from a tenant of the organisation that was asked for.
     OrganizationNotShown,
+    /// The client does not admit logins at this provider.
+    ProviderNotAdmitted,
     /// The step-up was answered by another person than the one who began.
     IdentityChanged,
     /// Earlier tokens stated something else of this very login: what counts as what has changed since.
@@ -49,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -65,6 +67,7 @@ impl Reason {
         Self::AcrNotMet,
         Self::EmailNotVerified,
         Self::OrganizationNotShown,
+        Self::ProviderNotAdmitted,
         Self::IdentityChanged,
         Self::WeighedOtherwise,
         Self::NotInPolicy,
@@ -88,6 +91,7 @@ impl Reason {
             Self::AcrNotMet => "acr-not-met",
             Self::EmailNotVerified => "email-not-verified",
             Self::OrganizationNotShown => "organization-not-shown",
+            Self::ProviderNotAdmitted => "provider-not-admitted",
             Self::IdentityChanged => "identity-changed",
             Self::WeighedOtherwise => "weighed-otherwise",
             Self::NotInPolicy => "not-in-policy",
@@ -134,6 +138,7 @@ impl Reason {
             Self::OrganizationNotShown => {
                 "You did not sign in through the organization that you want to act for."
             }
+            Self::ProviderNotAdmitted => "This registry does not take sign-ins with this provider.",
             Self::IdentityChanged => {
                 "The second sign-in was made with another account than the first."
             }

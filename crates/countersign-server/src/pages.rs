@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use countersign_core::calendar::Due;
 use countersign_core::sign_in::{Attempt, Request};
-use countersign_core::{ProviderId, Reason, TenantId};
+use countersign_core::{ClientId, ProviderId, Reason, TenantId};
 use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
@@ -110,15 +110,19 @@ impl ChooserPage {
         Self {
             client: client_name(request, context),
             host: host(broker),
-            choices: Choice::all(href, context),
+            choices: Choice::all(&request.client, href, context),
         }
     }
 }
 
 impl Choice {
-    /// All providers, by their titles.
-    fn all(href: impl Fn(&ProviderId) -> String, context: &Context<'_>) -> Vec<Self> {
-        let providers = context.broker.providers.values();
+    /// All providers that people sign in to this client with, by their titles.
+    fn all(
+        client: &ClientId,
+        href: impl Fn(&ProviderId) -> String,
+        context: &Context<'_>,
+    ) -> Vec<Self> {
+        let providers = context.providers_of(client);
         let choice = |provider: &Provider| Self {
             title: provider.title().to_owned(),
             kind: kind_of_account(provider),
@@ -300,7 +304,10 @@ fn retry(failure: &SignInFailure, context: &Context<'_>) -> String {
 /// The way to the other providers, if there are any. Whoever signs in for a device is asked for one anyway.
 fn others(failure: &SignInFailure, context: &Context<'_>) -> Option<String> {
     let request = &failure.request;
-    let is_way = request.redirect_uri().is_some() && context.broker.providers.len() > 1;
+    let others = context
+        .providers_of(&request.client)
+        .filter(|one| *one.name() != failure.provider);
+    let is_way = request.redirect_uri().is_some() && others.count() > 0;
     is_way.then(|| again(request, &[], context))
 }
 

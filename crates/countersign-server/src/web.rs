@@ -14,7 +14,8 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
 use countersign_core::sign_in::Pushed;
-use countersign_core::{Facts, LineVersion, Occasion, Policy, Record, Verdict};
+use countersign_core::{ClientId, Facts, LineVersion, Occasion, Policy, Record, Verdict};
+use countersign_providers::Provider;
 use jiff::Timestamp;
 use tracing::Instrument;
 use url::form_urlencoded;
@@ -219,6 +220,13 @@ impl<'a> Context<'a> {
     /// The policy that decides this request.
     pub(crate) fn policy(&self) -> &Policy {
         &self.in_force.policy
+    }
+
+    /// The providers that people sign in to this client with: those that are configured, as far as the policy
+    /// admits them.
+    pub(crate) fn providers_of(&self, client: &ClientId) -> impl Iterator<Item = &'a Provider> {
+        let providers = self.broker.providers.values();
+        providers.filter(|provider| self.policy().admits(client, provider.name()))
     }
 
     /// Writes down what was decided, and every fact that it rests on.

@@ -242,6 +242,12 @@ fn scopes() -> (&'static str, Value) {
     )
 }
 
+fn some_providers() -> Value {
+    let mut providers = list(json!({"type": "string", "pattern": NAME}));
+    providers["examples"] = json!([["entra", "github"]]);
+    providers
+}
+
 fn some_scopes() -> Value {
     let scope = json!({
         "type": "string",
@@ -320,6 +326,13 @@ fn clients() -> Value {
                     ),
                 ),
                 ("stricter", stricter()),
+                (
+                    "providers",
+                    described(
+                        "Whose logins count for it, by their names in countersign.toml; without this line all do.",
+                        some_providers(),
+                    ),
+                ),
                 (
                     "own_scopes",
                     described(

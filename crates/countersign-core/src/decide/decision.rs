@@ -59,6 +59,10 @@ impl Rule {
         Self(format!("client.{client}"))
     }
 
+    pub(super) fn providers_of(client: &ClientId) -> Self {
+        Self(format!("client.{client}.providers"))
+    }
+
     pub(super) fn of_client(client: &ClientId, tier: &TierName) -> Self {
         Self(format!("client.{client}.stricter.{tier}"))
     }

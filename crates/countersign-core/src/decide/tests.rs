@@ -776,6 +776,7 @@ fn policy_of(requirement: Requirement) -> Policy {
             crate::ClientRule {
                 tier: "publish".to_owned(),
                 stricter: BTreeMap::new(),
+                providers: None,
                 own_scopes: BTreeSet::new(),
             },
         )]),

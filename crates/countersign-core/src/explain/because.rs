@@ -59,6 +59,12 @@ fn obstacles(policy: &Policy, facts: &Facts) -> Vec<String> {
     if policy.client_tier(&facts.client).is_none() {
         sentences.push(format!("The policy has no `client.{}`.", facts.client));
     }
+    let (client, provider) = (&facts.client, &facts.login.provider);
+    if !policy.admits(client, provider) {
+        sentences.push(format!(
+            "`client.{client}.providers` does not list `{provider}`."
+        ));
+    }
     sentences.extend(organization(policy, facts));
     sentences
 }
@@ -132,6 +138,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::AcrNotMet
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
+        | Reason::ProviderNotAdmitted
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => format!(
@@ -311,6 +318,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         Reason::ReauthenticationNotShown
         | Reason::AcrNotMet
         | Reason::OrganizationNotShown
+        | Reason::ProviderNotAdmitted
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => reason.sentence().trim_end_matches('.').to_owned(),

@@ -169,16 +169,39 @@ impl<'t> Reader<'_, 't> {
         let rule = value.table(|table| {
             let tier = table.required("tier", |value| self.known_tier(value));
             let stricter = self.stricter(table, &Whose::Client(key.text().to_owned()));
+            let providers = table.optional("providers", |value| {
+                let providers = value.set(|item| self.known_provider(item))?;
+                not_empty(value, providers)
+            });
             let own_scopes = table.optional_or("own_scopes", BTreeSet::new(), |value| {
                 value.set(|item| self.own_scope(item))
             });
             Some(ClientRule {
                 tier: tier?,
                 stricter: stricter?,
+                providers: providers?,
                 own_scopes: own_scopes?,
             })
         });
         Some((name?, rule?))
+    }
+
+    /// A provider whose logins count for a client. It must be configured, where that is known.
+    fn known_provider(&self, item: &Value<'t>) -> Option<ProviderId> {
+        let name = item.parsed(ProviderId::new)?;
+        let Some(configured) = self.installation.providers else {
+            return Some(name);
+        };
+        if configured.contains_key(&name) {
+            return Some(name);
+        }
+        let known: BTreeSet<&str> = configured.keys().map(ProviderId::as_str).collect();
+        let hint = did_you_mean(name.as_str(), known.iter().copied());
+        let known = quoted(&known);
+        item.report(format_args!(
+            "no provider of this name is configured{hint} (configured: {known})"
+        ));
+        None
     }
 
     /// A scope that a client may have without any person. It must be one that a tier lists.

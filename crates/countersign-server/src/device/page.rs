@@ -8,7 +8,7 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{Demands, ProviderId, UserCode};
-use countersign_providers::AccountChoice;
+use countersign_providers::{AccountChoice, Provider};
 use countersign_store::{Code, DeviceRequest};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
@@ -100,18 +100,20 @@ fn ask(
 async fn sign_in(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = context.query();
     let about = opened(Form::AllowDevice, &parameters, context)?;
-    let provider = parameters
-        .one("provider")
-        .and_then(|name| ProviderId::new(name).ok())
-        .ok_or(Failure::Page(Problem::UnknownProvider))?;
     let waiting = waiting(&about.user_code, context).await?;
+    let chosen = parameters.one("provider").unwrap_or_default();
+    let provider = context
+        .providers_of(&waiting.code.client)
+        .map(Provider::name)
+        .find(|name| name.as_str() == chosen)
+        .ok_or(Failure::Page(Problem::UnknownProvider))?;
     let first = depart::First {
         request: request_of(waiting.code, about.user_code),
         tenant: None,
         login_hint: None,
         account_choice: AccountChoice::ProviderDecides,
     };
-    depart::first(first, &provider, context).await
+    depart::first(first, provider, context).await
 }
 
 async fn refuse(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -42,6 +42,9 @@ impl Advice {
             None if matches!(failure.why, Why::StepUpDeclined) => Some(Self::of_mfa(provider)),
             Some(reason) if is_mended_by_enrolling(reason) => Some(Self::of_mfa(provider)),
             Some(Reason::EmailNotVerified) => Some(Self::of_email(failure, provider, context)),
+            Some(Reason::ProviderNotAdmitted) => {
+                Some(Self::new("Sign in with another provider.").best_is_others())
+            }
             Some(Reason::OrganizationNotShown) => Some(Self::of_organization(provider)),
             Some(_) | None => None,
         }
@@ -175,6 +178,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::ReauthenticationNotShown
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
+        | Reason::ProviderNotAdmitted
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => false,

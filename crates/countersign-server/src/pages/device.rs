@@ -89,7 +89,7 @@ impl DevicePage {
             asked_at: Moment(request.asked_at),
             scopes: scopes.join(", "),
             organization: code.organization.as_ref().map(ToString::to_string),
-            choices: Choice::all(way_to, context),
+            choices: Choice::all(&code.client, way_to, context),
             no,
         }
     }

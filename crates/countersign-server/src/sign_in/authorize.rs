@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::pages::{self, ChooserPage};
 use crate::web::Context;
 use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::{ClientId, ProviderId};
 
 /// GET: the request is in the query.
 pub(crate) async fn authorize(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
@@ -43,10 +44,9 @@ async fn sign_in(
     suggested: Option<Suggestion>,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let providers = &context.broker.providers;
-    let only = providers.keys().next().filter(|_| providers.len() == 1);
-    let of_session = suggested.as_ref().map(|one| &one.provider);
-    let Some(provider) = checked.provider.as_ref().or(only).or(of_session).cloned() else {
+    let only = only_provider(&checked.request.client, context);
+    let of_session = suggested.as_ref().map(|one| one.provider.clone());
+    let Some(provider) = checked.provider.or(only).or(of_session) else {
         return Ok(pages::ok(&ChooserPage::new(&checked.request, context)));
     };
     let person = suggested.filter(|one| one.provider == provider);
@@ -57,4 +57,10 @@ async fn sign_in(
         account_choice: checked.account_choice,
     };
     depart::first(first, &provider, context).await
+}
+
+fn only_provider(client: &ClientId, context: &Context<'_>) -> Option<ProviderId> {
+    let mut providers = context.providers_of(client);
+    let only = providers.next()?;
+    providers.next().is_none().then(|| only.name().clone())
 }

@@ -82,12 +82,12 @@ pub(crate) fn check(parameters: &Parameters, context: &Context<'_>) -> Result<Ch
         client: client_id,
     };
     Ok(Checked {
-        request,
-        provider: provider(parameters, context, &fail)?,
+        provider: provider(parameters, &request.client, context, &fail)?,
         tenant: tenant(parameters, &fail)?,
         login_hint: text(parameters, "login_hint", 256, &fail)?,
         account_choice: prompt.account_choice,
         interaction: prompt.interaction,
+        request,
     })
 }
 
@@ -513,9 +513,10 @@ fn max_age(parameters: &Parameters, fail: &Fail<'_>) -> Result<Option<SignedDura
     }
 }
 
-/// Our `provider` hint: the name of a configured provider.
+/// Our `provider` hint: the name of a provider that people sign in to this client with.
 fn provider(
     parameters: &Parameters,
+    client: &ClientId,
     context: &Context<'_>,
     fail: &Fail<'_>,
 ) -> Result<Option<ProviderId>, Failure> {
@@ -524,10 +525,13 @@ fn provider(
     };
     let known = ProviderId::new(text)
         .ok()
-        .filter(|id| context.broker.providers.contains_key(id));
+        .filter(|id| context.providers_of(client).any(|one| one.name() == id));
     match known {
         Some(id) => Ok(Some(id)),
-        None => Err(fail.with("invalid_request", "`provider` is not a configured provider")),
+        None => Err(fail.with(
+            "invalid_request",
+            "`provider` is not one that is configured and that this client admits",
+        )),
     }
 }
 

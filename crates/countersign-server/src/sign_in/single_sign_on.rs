@@ -151,7 +151,8 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
         Reason::AuthTimeAbsent
         | Reason::AuthTooOld
         | Reason::EvidenceTooOld
-        | Reason::ReauthenticationNotShown => "login_required",
+        | Reason::ReauthenticationNotShown
+        | Reason::ProviderNotAdmitted => "login_required",
         Reason::MfaAbsent
         | Reason::MfaUnknown
         | Reason::EvidenceMalformed

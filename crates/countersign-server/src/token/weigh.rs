@@ -42,6 +42,14 @@ pub(super) async fn weigh(
     session: &Session,
     context: &Context<'_>,
 ) -> Result<Weighed, Failure> {
+    if !context
+        .broker
+        .providers
+        .contains_key(&session.evidence.provider)
+    {
+        // Who is configured no more vouches for nothing.
+        return Err(OAuthError::invalid_grant("provider-not-configured"));
+    }
     let (account, version) = account(session, context).await?;
     let facts = Facts {
         client: wish.client.clone(),

@@ -270,7 +270,7 @@ needs = "none"
 "#
         ),
         &[
-            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`, `own_scopes`)",
+            "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`, `providers`, `own_scopes`)",
             "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `exception`, `api_keys`, `lifetimes`)",
             "20:1: `calendar.existing` is unknown (known here: `new_accounts_from`, `existing_accounts`, `before_due`, `ratchet`)",
             "21:1: `exception`: expected a table with a name, `[exception.NAME]`: tokens and the decision log carry it",
