@@ -21,6 +21,9 @@ pub const MAX_ANSWER: usize = 256 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a request may take in all; a person is waiting.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a connection that nobody uses is kept: not as long as any usual server keeps it (5 s). What is sent on one that the
+/// server is just ending is lost, and a code can't be sent again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The one HTTP client. Cheap to clone: connections are shared.
 #[derive(Debug, Clone)]
@@ -107,6 +110,7 @@ impl Http {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .dns_resolver(guard)
             .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
             .build()
