@@ -6,6 +6,7 @@ mod cases;
 mod clients;
 mod conformance;
 mod downstream;
+mod faults;
 mod keys;
 mod limits;
 mod process;

@@ -50,6 +50,8 @@ impl Browser {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(std::time::Duration::from_secs(30))
+            // The server ends idle connections after 5 s, and what is sent just then has no answer.
+            .pool_idle_timeout(std::time::Duration::from_secs(2))
             // TLS is a proxy's, with a certificate that was made for the test.
             .danger_accept_invalid_certs(true)
             .build()

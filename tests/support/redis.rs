@@ -13,6 +13,8 @@ use std::time::Duration;
 use countersign_store::{KeyPrefix, RedisAddress, RedisServers, RedisSettings};
 use tempfile::TempDir;
 
+use crate::{Partition, Sides};
+
 /// How long a server or a cluster may take to get ready, in steps of [`STEP`].
 const STEPS: u32 = 1500;
 const STEP: Duration = Duration::from_millis(20);
@@ -222,6 +224,7 @@ fn sentinel(primary: &RedisAddress) -> RedisServer {
 pub struct RedisCluster {
     /// The primaries, and then their replicas, as they began.
     pub nodes: Vec<RedisServer>,
+    network: Network,
 }
 
 impl RedisCluster {
@@ -229,12 +232,11 @@ impl RedisCluster {
 
     /// Starts six nodes, at addresses of their own so that they can be told apart, and waits until they are one.
     pub fn start() -> Self {
-        static NETWORK: AtomicU8 = AtomicU8::new(1);
-        let network = NETWORK.fetch_add(1, Ordering::Relaxed);
+        let network = Network::claim();
         let nodes: Vec<RedisServer> = (1..=6)
-            .map(|n| cluster_node(&format!("127.77.{network}.{n}")))
+            .map(|n| cluster_node(&format!("127.77.{}.{n}", network.number)))
             .collect();
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, network };
         cluster.join();
         cluster
     }
@@ -250,6 +252,41 @@ impl RedisCluster {
         self.nodes[node].ask(&["ROLE"]).starts_with("master")
     }
 
+    /// A node that is a primary now, and the replica that follows it.
+    ///
+    /// # Panics
+    /// If there are none: the cluster is not whole.
+    pub fn primary_and_replica(&self) -> (usize, usize) {
+        let follows = |replica: usize, primary: &RedisServer| {
+            let told = self.nodes[replica].ask(&["ROLE"]);
+            let mut lines = told.lines();
+            let address = &primary.address;
+            lines.next() == Some("slave")
+                && lines.next() == Some(&address.host)
+                && lines.next() == Some(&address.port.to_string())
+        };
+        let places = 0..self.nodes.len();
+        let mut pairs = places.clone().flat_map(|primary| {
+            let replicas = places.clone().map(move |replica| (primary, replica));
+            replicas.filter(|(primary, replica)| follows(*replica, &self.nodes[*primary]))
+        });
+        pairs.next().expect("a primary that a replica follows")
+    }
+
+    /// Waits until this node is a primary.
+    pub fn until_primary(&self, node: usize) {
+        until("the replica that takes over", || self.is_primary(node));
+    }
+
+    /// Cuts a node off from the others, and from all processes but those on its side.
+    pub fn cut_off(&self, node: usize, sides: Sides) -> Partition {
+        let host = |at: usize| self.nodes[at].address.host.as_str();
+        let others = (0..self.nodes.len()).filter(|other| *other != node);
+        let others: Vec<&str> = others.map(host).collect();
+        let name = format!("127.77.{}", self.network.number);
+        Partition::cut(&name, host(node), &others, sides)
+    }
+
     /// Waits until all slots are served and every primary has a replica that follows.
     pub fn until_whole(&self) {
         let is_well = |node: &RedisServer| {
@@ -258,7 +295,14 @@ impl RedisCluster {
             let is_followed = about.contains("role:master") && about.contains("state=online");
             (follows || is_followed) && node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
         };
-        until("the cluster", || self.nodes.iter().all(is_well));
+        // One that has not heard yet that it was replaced takes itself for one more.
+        let are_three = || {
+            let primaries = (0..self.nodes.len()).filter(|node| self.is_primary(*node));
+            primaries.count() == Self::PRIMARIES
+        };
+        until("the cluster", || {
+            self.nodes.iter().all(is_well) && are_three()
+        });
     }
 
     fn join(&self) {
@@ -303,6 +347,30 @@ impl RedisServer {
             .position(|one| one == name)
             .expect("the argument");
         self.arguments[at + 1].clone()
+    }
+}
+
+/// A network of loopback addresses that no other cluster of the machine has, whoever's test it is of: who cuts nodes off from
+/// each other must not cut others'.
+#[derive(Debug)]
+struct Network {
+    number: u8,
+    /// Whoever listens here has it.
+    _claim: TcpListener,
+}
+
+impl Network {
+    const CLAIM_PORT: u16 = 7777;
+
+    fn claim() -> Self {
+        let claim = |number: u8| {
+            let claim = TcpListener::bind((format!("127.77.{number}.254"), Self::CLAIM_PORT));
+            claim.ok().map(|claim| Self {
+                number,
+                _claim: claim,
+            })
+        };
+        (1..=254).rev().find_map(claim).expect("a network")
     }
 }
 

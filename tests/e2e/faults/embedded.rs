@@ -1,0 +1,58 @@
+//! One broker with the embedded store, killed again and again.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_tests::Program;
+
+use super::cluster::in_background;
+use super::person::Person;
+use super::site::{Servers, Site};
+use super::tally::{Table, Tally};
+use super::{hold, look_for_all, rounds, settle, under_load};
+
+/// How often it is killed in a round.
+const KILLS: u32 = 5;
+/// How long nobody may get in: a debug build starts in a second, on a busy machine in more.
+const LONGEST_GAP: Duration = Duration::from_secs(30);
+
+#[actix_web::test]
+async fn a_broker_that_is_killed_again_and_again_loses_nothing() {
+    let Site {
+        installation,
+        provider: _provider,
+    } = Site::new().await;
+    let installation = Arc::new(installation);
+    let servers = Rc::new(Servers {
+        issuer: installation.issuer.clone(),
+        each: vec![installation.issuer.clone()],
+        are_mortal: true,
+    });
+    let mut people: Vec<Person> = Site::accounts()
+        .enumerate()
+        .map(|(n, account)| Person::new(n, account, &servers))
+        .collect();
+    let mut broker = Some(installation.start());
+    let mut table = Table::default();
+    for kill in 0..KILLS * rounds() {
+        let tally = Tally::new();
+        let killed = async {
+            tokio::time::sleep(hold(kill) / 4).await;
+            let installation = Arc::clone(&installation);
+            let old = broker.take();
+            let again = in_background(move || {
+                old.into_iter().for_each(Program::kill);
+                installation.start()
+            });
+            broker = Some(again.await);
+        };
+        under_load(&mut people, &tally, killed).await;
+        look_for_all(&mut people, &tally).await;
+        table.add("`kill -9` of the broker", &tally);
+    }
+    let tally = Tally::new();
+    settle(&mut people, &tally).await;
+    table.add("after all of them", &tally);
+    table.conclude(LONGEST_GAP);
+}
