@@ -17,3 +17,4 @@ mod sessions;
 mod sign_in;
 mod tokens;
 mod upstream;
+mod ways;

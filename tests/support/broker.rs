@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
-use countersign_core::{ClientId, Policy};
+use countersign_core::{AccountId, ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
     Broker, Client, ClientAuthentication, Clock, KeyUpkeep, LimitSettings, MasterSecrets, Parts,
     PolicyHandle, PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
 };
-use countersign_store::Embedded;
+use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use tempfile::TempDir;
 use url::Url;
 
@@ -185,6 +185,22 @@ impl TestBroker {
     pub fn look(&self) -> Embedded {
         let data = self.shared.directory.path().join("data");
         Embedded::open_to_look(&data).expect("its store")
+    }
+
+    /// Locks an account, as `countersign accounts lock` does, and leaves its sessions alone.
+    pub async fn lock(&self, account: &AccountId) {
+        let store = self.shared.store.as_ref();
+        let found = store.account(account).await.expect("its store");
+        let lock = Lock {
+            at: self.clock.now(),
+            reason: "a test".into(),
+        };
+        let locked = |account: &Account| Account {
+            locked: Some(lock.clone()),
+            ..account.clone()
+        };
+        let done = change_account(store, found.expect("an account"), locked).await;
+        done.expect("a change");
     }
 
     /// The keys in its store, as a command would change them.

@@ -190,6 +190,7 @@ impl<'a> MadeUpLog<'a> {
             told_due: None,
             first_mfa_at: None,
             email_vouched: false,
+            locked: false,
         }
     }
 }

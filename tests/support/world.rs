@@ -92,6 +92,16 @@ impl World {
         self.broker.replica(|http| providers(http, stand_ins))
     }
 
+    /// The same where one provider is configured no more.
+    pub fn replica_without(&self, name: &str) -> TestBroker {
+        let stand_ins = [&self.entra, &self.github, &self.oidc];
+        self.broker.replica(|http| {
+            let mut providers = providers(http, stand_ins);
+            providers.retain(|provider| provider.name().as_str() != name);
+            providers
+        })
+    }
+
     /// Lets the stand-ins go by the broker's clock, so that time passes for all at once.
     pub fn share_clock(&self) {
         for stand_in in [&self.entra, &self.github, &self.oidc] {

@@ -150,6 +150,7 @@ mod tests {
             told_due: None,
             first_mfa_at: None,
             email_vouched: false,
+            locked: false,
         }
     }
 

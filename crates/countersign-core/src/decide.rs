@@ -24,6 +24,9 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     if facts.identity_changed {
         return Decision::Refuse(Refusal::by(Rule::request(), Reason::IdentityChanged));
     }
+    if facts.account.locked {
+        return Decision::Refuse(Refusal::by(Rule::account(), Reason::AccountLocked));
+    }
     let Some(client_tier) = policy.client_tier(&facts.client) else {
         let rule = Rule::client(&facts.client);
         return Decision::Refuse(Refusal::by(rule, Reason::NotInPolicy));

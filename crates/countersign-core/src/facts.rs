@@ -123,6 +123,9 @@ pub struct AccountFacts {
     /// Whether the registry vouched for its e-mail address.
     #[serde(default)]
     pub email_vouched: bool,
+    /// Whether an operator has locked it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
 }
 
 /// What an authorization request demands beyond the policy.

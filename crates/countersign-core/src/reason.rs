@@ -41,6 +41,8 @@ pub enum Reason {
     OrganizationNotShown,
     /// The client does not admit logins at this provider.
     ProviderNotAdmitted,
+    /// An operator has locked the account.
+    AccountLocked,
     /// The step-up was answered by another person than the one who began.
     IdentityChanged,
     /// Earlier tokens stated something else of this very login: what counts as what has changed since.
@@ -51,7 +53,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -68,6 +70,7 @@ impl Reason {
         Self::EmailNotVerified,
         Self::OrganizationNotShown,
         Self::ProviderNotAdmitted,
+        Self::AccountLocked,
         Self::IdentityChanged,
         Self::WeighedOtherwise,
         Self::NotInPolicy,
@@ -92,6 +95,7 @@ impl Reason {
             Self::EmailNotVerified => "email-not-verified",
             Self::OrganizationNotShown => "organization-not-shown",
             Self::ProviderNotAdmitted => "provider-not-admitted",
+            Self::AccountLocked => "account-locked",
             Self::IdentityChanged => "identity-changed",
             Self::WeighedOtherwise => "weighed-otherwise",
             Self::NotInPolicy => "not-in-policy",
@@ -139,6 +143,9 @@ impl Reason {
                 "You did not sign in through the organization that you want to act for."
             }
             Self::ProviderNotAdmitted => "This registry does not take sign-ins with this provider.",
+            Self::AccountLocked => {
+                "The registry has locked your account. Ask its operators what to do."
+            }
             Self::IdentityChanged => {
                 "The second sign-in was made with another account than the first."
             }

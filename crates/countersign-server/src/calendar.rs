@@ -46,6 +46,7 @@ impl CalendarKey {
             told_due: account.told_due,
             first_mfa_at: account.first_mfa_at,
             email_vouched: account.vouched_email.is_some(),
+            locked: account.locked.is_some(),
         }
     }
 

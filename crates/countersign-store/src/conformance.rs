@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EmailAddress,
-    FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LogoutNotice, Once, Opening,
+    FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, Lock, LogoutNotice, Once, Opening,
     ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
     Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
@@ -892,6 +892,10 @@ async fn all_that_is_known_of_an_account_is_kept(store: Arc<dyn Store>) {
         }),
         told_due: Some(jiff::civil::date(2027, 4, 1)),
         reminded_on: Some(jiff::civil::date(2027, 3, 9)),
+        locked: Some(Lock {
+            at: at(9),
+            reason: "reported as taken over".into(),
+        }),
         ..account(1)
     };
     let put = store.put_account_if_absent(known.clone()).await.unwrap();

@@ -25,8 +25,8 @@ pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
-    Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode, Version,
+    Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, Lock, LogoutNotice, Once,
+    Opening, ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode, Version,
     VouchedEmail,
 };
 pub use redis::{

@@ -42,6 +42,18 @@ pub struct Account {
     /// The day, in UTC, on which it was last shown the reminder of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reminded_on: Option<Date>,
+    /// Since when nobody gets anything by it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<Lock>,
+}
+
+/// Why an account is locked: an operator's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Since when.
+    pub at: Timestamp,
+    /// Why, for other operators. The person is not told.
+    pub reason: String,
 }
 
 impl Account {
@@ -58,6 +70,7 @@ impl Account {
             vouched_email: None,
             told_due: None,
             reminded_on: None,
+            locked: None,
         }
     }
 

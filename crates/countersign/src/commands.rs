@@ -16,7 +16,10 @@ use std::path::Path;
 use countersign::Machine;
 use countersign::config::{self, Installation};
 
-pub(crate) use accounts::{ImportArguments, ShowArguments, import, show};
+pub(crate) use accounts::{
+    ImportArguments, LockArguments, ShowArguments, UnlockArguments, import, lock as lock_account,
+    show, unlock as unlock_account,
+};
 pub(crate) use check::run as check;
 pub(crate) use doctor::{DoctorArguments, run as doctor};
 pub(crate) use keys::{

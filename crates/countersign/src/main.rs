@@ -40,7 +40,7 @@ enum Command {
     /// Try a policy before it bites, and explain it after it has
     #[command(subcommand)]
     Policy(commands::PolicyCommand),
-    /// Import what the registry knows of its accounts, and look one up
+    /// Import what the registry knows of its accounts, look one up, lock one
     #[command(subcommand)]
     Accounts(Accounts),
     /// Look at the keys, replace or withdraw one, seal them under another secret
@@ -60,6 +60,23 @@ enum Accounts {
     Import {
         #[command(flatten)]
         import: commands::ImportArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Lock an account: nobody gets anything by it, and its sessions end
+    ///
+    /// It may run beside servers, and holds at once. Access tokens that services verify by themselves are good until
+    /// their end, some minutes later; those that they introspect are not.
+    Lock {
+        #[command(flatten)]
+        lock: commands::LockArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Unlock an account
+    Unlock {
+        #[command(flatten)]
+        unlock: commands::UnlockArguments,
         #[command(flatten)]
         with: Configuration,
     },
@@ -165,6 +182,12 @@ fn main() -> ExitCode {
         }
         Command::Accounts(Accounts::Import { import, with }) => {
             commands::import(&import, &with.config)
+        }
+        Command::Accounts(Accounts::Lock { lock, with }) => {
+            commands::lock_account(&lock, &with.config)
+        }
+        Command::Accounts(Accounts::Unlock { unlock, with }) => {
+            commands::unlock_account(&unlock, &with.config)
         }
         Command::Accounts(Accounts::Show { show, with }) => commands::show(&show, &with.config),
     }

@@ -150,7 +150,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
             "urn:ietf:params:oauth:grant-type:token-exchange",
             "urn:ietf:params:oauth:grant-type:device_code"
         ]),
-        "a new grant needs its attacks in `code`, `tokens` or `clients`"
+        "a new grant needs its attacks in `code`, `tokens` or `clients`, and its `Way` in `ways`"
     );
 }
 

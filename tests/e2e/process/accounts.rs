@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use countersign_store::{Account, Embedded, RegistryAccountName, Store};
-use countersign_tests::Installation;
+use countersign_tests::{Installation, wire};
 use serde_json::Value;
 
 use super::Site;
@@ -407,6 +407,73 @@ async fn an_account_that_was_imported_is_the_one_its_owner_signs_in_to() {
     let again = site.redeem(&site.code().await).await.id();
     assert_eq!(again["sub"], subject.as_str());
     assert_eq!(show(here, "ann")["made_at"], "2019-03-04T00:00:00Z");
+}
+
+#[actix_web::test]
+async fn a_locked_account_gets_nothing_until_it_is_unlocked() {
+    let site = Site::new().await;
+    let here = &site.installation;
+    let program = here.start();
+    let tokens = site.redeem(&site.code().await).await;
+    let subject = tokens.id()["sub"].as_str().expect("a subject").to_owned();
+    let access = tokens.text("access_token");
+    assert_eq!(wire::user_info(&program.issuer, access).await.status, 200);
+
+    let lock = [
+        "lock",
+        subject.as_str(),
+        "--reason",
+        "reported as \u{1b}[31mtaken over",
+    ];
+    let (code, out, err) = run(here, &lock);
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("{subject} is locked; sessions ended: 1\n")),
+        "{err}"
+    );
+    assert_eq!(wire::user_info(&program.issuer, access).await.status, 401);
+    let page = site.sign_in("oidc", "ann-mfa", |_, _| {}).await;
+    assert_eq!(
+        (page.status, page.reason_code()),
+        (403, Some("account-locked"))
+    );
+    let (_, out, _) = run(here, &["show", &subject]);
+    assert!(out.contains("reported as \\u{1b}[31mtaken over"), "{out}");
+    // Locked again it keeps its first reason; no server need be there.
+    drop(program);
+    let (code, out, _) = run(here, &["lock", &subject, "--reason", "again"]);
+    assert_eq!(
+        (code, out.contains("was locked already; sessions ended: 0")),
+        (Some(0), true),
+        "{out}"
+    );
+    assert!(
+        show(here, &subject)["locked"]["reason"]
+            .as_str()
+            .is_some_and(|why| why.starts_with("reported"))
+    );
+
+    for (arguments, told) in [
+        (
+            &["lock", "nobody", "--reason", "x"][..],
+            "there is no account `nobody`",
+        ),
+        (
+            &["lock", &subject, "--reason", " "],
+            "`--reason` must say why",
+        ),
+        (&["unlock", "acct_1"], "there is no account `acct_1`"),
+    ] {
+        let (code, _, err) = run(here, arguments);
+        assert_eq!((code, err.contains(told)), (Some(1), true), "{err}");
+    }
+    let (code, out, _) = run(here, &["unlock", &subject]);
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("{subject} is locked no more\n"))
+    );
+    let _program = here.start();
+    assert_eq!(site.redeem(&site.code().await).await.status, 200);
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(super) fn read(
         told_due: said.told,
         first_mfa_at: said.first_mfa_at,
         email_vouched: false,
+        locked: said.locked,
     })
 }
 
@@ -55,6 +56,7 @@ struct Said {
     due: Option<Date>,
     told: Option<Date>,
     first_mfa_at: Option<Timestamp>,
+    locked: bool,
 }
 
 impl Said {
@@ -62,6 +64,10 @@ impl Said {
         if part.starts_with("acct_") {
             let id = AccountId::new(part).map_err(|error| error.to_string())?;
             return once(&mut self.id, id, part);
+        }
+        if part == "locked" {
+            self.locked = true;
+            return Ok(());
         }
         if let Some(rest) = part.strip_prefix("shown mfa ") {
             let at = match rest.trim() {

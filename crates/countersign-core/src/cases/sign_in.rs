@@ -112,6 +112,7 @@ impl Reader<'_> {
         let vouched = self.words.of(Column::Email) == Some("vouched");
         Some(AccountFacts {
             email_vouched: vouched,
+            locked: false,
             ..account
         })
     }

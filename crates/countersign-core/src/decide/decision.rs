@@ -87,6 +87,10 @@ impl Rule {
         Self("request".to_owned())
     }
 
+    pub(super) fn account() -> Self {
+        Self("account".to_owned())
+    }
+
     pub(super) fn grant() -> Self {
         Self("grant".to_owned())
     }

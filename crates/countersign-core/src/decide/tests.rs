@@ -173,6 +173,7 @@ fn account() -> AccountFacts {
         told_due: None,
         first_mfa_at: None,
         email_vouched: false,
+        locked: false,
     }
 }
 
@@ -760,6 +761,43 @@ prop_compose! {
     ) -> Login {
         login(provider, Claims { acr, amr, acrs, two_factor_authentication, auth_time, ..Claims::default() })
     }
+}
+
+#[test]
+fn a_locked_account_gets_nothing_whatever_it_shows() {
+    let mut facts = facts("gallery", "openid packages:manage", session_mfa());
+    let now = at(0);
+    assert!(matches!(
+        decide(&policy(), &facts, now),
+        Decision::Permit(_)
+    ));
+    facts.account.locked = true;
+    assert_eq!(
+        summary(&decide(&policy(), &facts, now)),
+        "refuse: account-locked"
+    );
+    let decision = decide(&policy(), &with_remedy(facts), now);
+    assert_eq!(
+        summary(&decision),
+        "refuse: account-locked",
+        "nothing can be asked for"
+    );
+    assert_eq!(decision.rule().as_str(), "account");
+}
+
+#[test]
+fn a_client_takes_logins_of_the_providers_that_it_lists() {
+    let facts = facts("gallery", "openid packages:manage", session_mfa());
+    let listing = |names: &[&str]| {
+        let names = names.iter().map(|name| ProviderId::new(*name).unwrap());
+        let mut policy = policy();
+        let gallery = policy.clients.get_mut(&facts.client).unwrap();
+        gallery.providers = Some(names.collect());
+        summary(&decide(&policy, &facts, at(0)))
+    };
+    let own = facts.login.provider.as_str();
+    assert_eq!(listing(&[own]), summary(&decide(&policy(), &facts, at(0))));
+    assert_eq!(listing(&["another"]), "refuse: provider-not-admitted");
 }
 
 /// A policy of one tier with one requirement.

@@ -340,5 +340,6 @@ fn account(made_at: Timestamp, spread: u64) -> AccountFacts {
         told_due: None,
         first_mfa_at: None,
         email_vouched: false,
+        locked: false,
     }
 }

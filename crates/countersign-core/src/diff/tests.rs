@@ -366,6 +366,7 @@ prop_compose! {
                 told_due: None,
                 first_mfa_at: None,
                 email_vouched: false,
+                locked: false,
             },
             remedy: Remedy::Nothing,
             session_expires_at: None,

@@ -56,6 +56,9 @@ fn obstacles(policy: &Policy, facts: &Facts) -> Vec<String> {
         sentences
             .push("The step-up was answered by another person than the one who began.".to_owned());
     }
+    if facts.account.locked {
+        sentences.push("An operator has locked the account.".to_owned());
+    }
     if policy.client_tier(&facts.client).is_none() {
         sentences.push(format!("The policy has no `client.{}`.", facts.client));
     }
@@ -139,6 +142,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
         | Reason::ProviderNotAdmitted
+        | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => format!(
@@ -319,6 +323,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         | Reason::AcrNotMet
         | Reason::OrganizationNotShown
         | Reason::ProviderNotAdmitted
+        | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => reason.sentence().trim_end_matches('.').to_owned(),

@@ -450,6 +450,7 @@ prop_compose! {
                 told_due: told.map(date),
                 first_mfa_at: shown.map(|days| noon(day - days)),
                 email_vouched: false,
+                locked: false,
             },
             remedy: if steps_up { Remedy::StepUp } else { Remedy::Nothing },
             session_expires_at: None,

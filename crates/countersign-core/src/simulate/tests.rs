@@ -55,6 +55,7 @@ fn account(id: &str) -> AccountFacts {
         told_due: None,
         first_mfa_at: None,
         email_vouched: false,
+        locked: false,
     }
 }
 

@@ -5,13 +5,16 @@
 //! once, fewer than one in thirty of all others find both their places taken.
 
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use countersign_store::Rate;
 use jiff::Timestamp;
 
-/// Places in a row: a megabyte for the two of a sieve.
-const PLACES: usize = 1 << 16;
+/// Pages in a row: a megabyte for the two of a sieve, once everybody has come.
+const PAGES: usize = 128;
+/// Places on a page. One is made when the first comes who has a place on it, so that what nobody asks for costs nothing.
+const PLACES: usize = 512;
 
 /// One limit, for everybody whom it counts.
 #[derive(Debug)]
@@ -24,24 +27,24 @@ pub(super) struct Sieve {
 struct Row {
     hash: RandomState,
     /// Of each place: when all that was spent is paid back, in microseconds since 1970.
-    places: Box<[AtomicI64]>,
+    pages: Box<[OnceLock<Box<[AtomicI64; PLACES]>>]>,
 }
 
 impl Sieve {
     /// For everybody, each by themselves.
     pub(super) fn new(rate: Rate) -> Self {
-        Self::with_places(PLACES, rate)
+        Self::with_pages(PAGES, rate)
     }
 
     /// For what is counted together, whoever asks.
     pub(super) fn of_all(rate: Rate) -> Self {
-        Self::with_places(1, rate)
+        Self::with_pages(1, rate)
     }
 
-    fn with_places(places: usize, rate: Rate) -> Self {
+    fn with_pages(pages: usize, rate: Rate) -> Self {
         let row = |_| Row {
             hash: RandomState::new(),
-            places: (0..places).map(|_| AtomicI64::new(0)).collect(),
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
         };
         Self {
             rate,
@@ -87,13 +90,15 @@ impl Sieve {
 impl Row {
     fn place(&self, who: &impl Hash) -> &AtomicI64 {
         let hash = self.hash.hash_one(who);
-        // The remainder is below the length, whatever a `usize` holds.
+        // The remainders are below the lengths, whatever a `usize` holds.
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "the remainder is what counts"
+            reason = "the remainders are what counts"
         )]
-        let place = hash as usize % self.places.len();
-        &self.places[place]
+        let place = hash as usize;
+        let page = &self.pages[place / PLACES % self.pages.len()];
+        let page = page.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicI64::new(0))));
+        &page[place % PLACES]
     }
 }
 

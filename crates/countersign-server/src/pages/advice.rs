@@ -179,6 +179,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
         | Reason::ProviderNotAdmitted
+        | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::NotInPolicy => false,

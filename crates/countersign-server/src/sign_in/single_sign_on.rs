@@ -153,6 +153,7 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
         | Reason::EvidenceTooOld
         | Reason::ReauthenticationNotShown
         | Reason::ProviderNotAdmitted => "login_required",
+        Reason::AccountLocked => "access_denied",
         Reason::MfaAbsent
         | Reason::MfaUnknown
         | Reason::EvidenceMalformed

@@ -38,7 +38,7 @@ pub(super) enum Role {
     /// To import accounts, beside a server or without one: one at a time.
     Import,
     /// To change keys: any number, beside all others. It makes nothing.
-    Keys,
+    Operator,
     /// To look: any number, beside all others. It changes nothing and makes nothing.
     Visitor,
 }
@@ -70,7 +70,7 @@ impl Hold {
 pub(super) fn prepare(directory: &Path, role: Role) -> Result<(PathBuf, Hold), StoreError> {
     match role {
         Role::Server | Role::Import => make_directory(directory),
-        Role::Keys | Role::Visitor => fs::metadata(directory.join(DURABLE.file)).map(drop),
+        Role::Operator | Role::Visitor => fs::metadata(directory.join(DURABLE.file)).map(drop),
     }
     .map_err(|error| at(directory, &error))?;
     // An absolute path: SQLite reads one that starts with `file:` as a URI.
@@ -150,7 +150,7 @@ fn lock(directory: &Path, role: Role) -> Result<Hold, StoreError> {
             let message = format!("another import is at work in `{}`", directory.display());
             Some(lock_role(directory, IMPORT_LOCK, message)?)
         }
-        Role::Keys | Role::Visitor => None,
+        Role::Operator | Role::Visitor => None,
     };
     let (path, file) = lock_file(directory, DATABASES_LOCK)?;
     let take = |lock, patience| take(&file, lock, patience).map_err(|error| at(&path, &error));

@@ -76,11 +76,11 @@ impl Embedded {
         Self::open_as(directory, Role::Import)
     }
 
-    /// Opens the store to change keys in it, beside a server or without one. It must be there.
+    /// Opens the store to change something in it (a key, an account), beside a server or without one. It must be there.
     ///
-    /// Any number may: each change is one compare-and-set, and servers read the keys again now and then.
-    pub fn open_for_keys(directory: &Path) -> Result<Self, StoreError> {
-        Self::open_as(directory, Role::Keys)
+    /// Any number may: each change is one compare-and-set. Servers read accounts each time, and keys again now and then.
+    pub fn open_to_change(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_as(directory, Role::Operator)
     }
 
     /// Opens the store to look something up, whoever else has it open. It must be there.

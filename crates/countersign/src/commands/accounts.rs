@@ -1,13 +1,15 @@
-//! `countersign accounts`: what is known of accounts before their owners come, and of one account.
+//! `countersign accounts`: what is known of accounts before their owners come, and of one account; locking one.
 
 mod duplicates;
 mod identity;
 mod import;
 mod input;
+mod lock;
 mod problem;
 mod progress;
 mod rows;
 mod show;
 
 pub(crate) use import::{ImportArguments, run as import};
+pub(crate) use lock::{LockArguments, UnlockArguments, lock, unlock};
 pub(crate) use show::{ShowArguments, run as show};

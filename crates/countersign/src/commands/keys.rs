@@ -168,7 +168,7 @@ fn open(
     installation: Installation,
     work: impl AsyncFnOnce(Vault, Seals) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
-    let store = store::for_keys(&installation)?;
+    let store = store::to_change(&installation)?;
     let seals = match installation.keys.secrets.current {
         Some(_) => Seals::Keys,
         None => Seals::Nothing,

@@ -40,10 +40,10 @@ pub(super) fn to_look(installation: &Installation) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// Opens the store to change keys in it, beside a server or without one.
-pub(super) fn for_keys(installation: &Installation) -> Result<Arc<dyn Store>> {
+/// Opens the store to change something in it, beside a server or without one.
+pub(super) fn to_change(installation: &Installation) -> Result<Arc<dyn Store>> {
     Ok(match &installation.store {
-        StoreSettings::DataDirectory => Arc::new(Embedded::open_for_keys(&installation.data_dir)?),
+        StoreSettings::DataDirectory => Arc::new(Embedded::open_to_change(&installation.data_dir)?),
         StoreSettings::Redis(settings) => Arc::new(Redis::new((**settings).clone())?),
     })
 }

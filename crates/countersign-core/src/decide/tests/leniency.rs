@@ -436,6 +436,7 @@ prop_compose! {
             told_due: told.map(|days| jiff::tz::TimeZone::UTC.to_datetime(day(days)).date()),
             first_mfa_at: shown.map(day),
             email_vouched,
+            locked: false,
         };
         facts
     }

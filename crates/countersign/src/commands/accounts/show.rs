@@ -76,10 +76,10 @@ fn day(account: Option<&Account>, key: Option<&CalendarKey>, policy: &Policy) ->
 }
 
 /// Our record of an account, and the registry's.
-type Found = (Option<Account>, Option<RegistryAccount>);
+pub(super) type Found = (Option<Account>, Option<RegistryAccount>);
 
 /// By our id, else by the registry's name: a registry may name an account like one of ours.
-async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
+pub(super) async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
     let by_id = match AccountId::new(name) {
         Ok(id) => store.account(&id).await?,
         Err(_) => None,
@@ -126,6 +126,13 @@ struct Known {
     provider_email: Option<ProviderEmail>,
     vouched_email: Option<Vouched>,
     imported_email: Option<String>,
+    locked: Option<Locked>,
+}
+
+#[derive(Debug, Serialize)]
+struct Locked {
+    at: Timestamp,
+    reason: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,6 +167,10 @@ impl Known {
             created_at: Some(account.created_at),
             first_mfa_at: account.first_mfa_at,
             told_due: account.told_due,
+            locked: account.locked.map(|lock| Locked {
+                at: lock.at,
+                reason: lock.reason,
+            }),
             provider_email: account.profile.email.map(|email| ProviderEmail {
                 address: masked(email.address),
                 verified: email.verified,
@@ -195,6 +206,10 @@ impl Display for Known {
         let vouched = self.vouched_email.as_ref();
         let vouched =
             vouched.map(|email| format!("{} (verified, since {})", email.address, email.at));
+        let locked = self.locked.as_ref().map(|lock| {
+            // An operator's words, which must not steer another's terminal.
+            format!("since {}: {}", lock.at, lock.reason.escape_debug())
+        });
         let by_registry = vouched.or_else(|| self.imported_email.clone());
         let lines = [
             said(
@@ -220,6 +235,7 @@ impl Display for Known {
             ),
             said("e-mail by the provider", by_provider, "not known"),
             said("e-mail by the registry", by_registry, "none"),
+            said("locked", locked, "no"),
         ];
         f.write_str(&lines.join("\n"))
     }

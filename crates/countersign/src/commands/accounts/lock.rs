@@ -1,0 +1,129 @@
+//! `countersign accounts lock` and `unlock`: nobody gets anything by an account that is locked, and what was got ends.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use countersign_core::AccountId;
+use countersign_server::{Clock, SystemClock};
+use countersign_store::{Account, Lock, Store, Version, change_account};
+
+use super::super::{load, say, store, tell};
+use super::show::find;
+
+/// The longest reason, in characters: a sentence or two.
+const LONGEST_REASON: usize = 500;
+
+/// What is written after `countersign accounts lock`.
+#[derive(Debug, Args)]
+pub(crate) struct LockArguments {
+    /// Our id of it (`acct_…`, the `sub` of its tokens), or the registry's own name of it
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+    /// Why, for other operators; the person is not told
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// What is written after `countersign accounts unlock`.
+#[derive(Debug, Args)]
+pub(crate) struct UnlockArguments {
+    /// Our id of it (`acct_…`, the `sub` of its tokens), or the registry's own name of it
+    #[arg(value_name = "ACCOUNT")]
+    account: String,
+}
+
+pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
+    with_account(&lock.account, configuration, async |store, found| {
+        let reason = lock.reason.trim();
+        if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
+            return Err(anyhow!(
+                "`--reason` must say why, in {LONGEST_REASON} characters at most"
+            ));
+        }
+        let now = SystemClock.now();
+        let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
+        let change = |account: &Account| Account {
+            locked: Some(account.locked.clone().unwrap_or_else(|| Lock {
+                at: now,
+                reason: reason.to_owned(),
+            })),
+            ..account.clone()
+        };
+        change_account(store, found, change).await?;
+        let ended = end_sessions(store, &id).await?;
+        let locked = if was_locked {
+            "was locked already"
+        } else {
+            "is locked"
+        };
+        say(format_args!("{id} {locked}; sessions ended: {ended}"))
+    })
+}
+
+pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode {
+    with_account(&unlock.account, configuration, async |store, found| {
+        let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
+        let change = |account: &Account| Account {
+            locked: None,
+            ..account.clone()
+        };
+        change_account(store, found, change).await?;
+        let unlocked = if was_locked {
+            "is locked no more"
+        } else {
+            "was not locked"
+        };
+        say(format_args!("{id} {unlocked}"))
+    })
+}
+
+/// Ends all sessions; those that others open meanwhile find the account locked.
+async fn end_sessions(store: &dyn Store, account: &AccountId) -> Result<usize> {
+    let mut ended = 0;
+    loop {
+        let now = SystemClock.now();
+        let live = store.sessions_of(account, now).await?;
+        if live.is_empty() {
+            return Ok(ended);
+        }
+        for one in live {
+            store.end_session(&one.session.id, now).await?;
+            ended += 1;
+        }
+    }
+}
+
+fn with_account(
+    name: &str,
+    configuration: &Path,
+    work: impl AsyncFnOnce(&dyn Store, (Account, Version)) -> Result<()>,
+) -> ExitCode {
+    let Some(installation) = load(configuration) else {
+        return ExitCode::FAILURE;
+    };
+    let done = || -> Result<()> {
+        let store = store::to_change(&installation)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .context("no runtime")?;
+        runtime.block_on(async {
+            let found = find(store.as_ref(), name).await?;
+            let (account, _) = found.ok_or_else(|| anyhow!("there is no account `{name}`"))?;
+            let unseen = || {
+                anyhow!("the owner of `{name}` has never signed in, so there is nothing to lock")
+            };
+            let account = account.ok_or_else(unseen)?;
+            let found = store.account(&account.id).await?;
+            work(store.as_ref(), found.ok_or_else(unseen)?).await
+        })
+    };
+    match done() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
