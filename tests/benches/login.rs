@@ -3,8 +3,11 @@
 //! `cargo bench -p countersign-tests --bench login` builds the release programs, starts the broker
 //! and the stand-in as processes of their own, signs people in by the thousand, and reads the
 //! broker's CPU time (user and system) from `/proc`. The floor (the signatures alone) is measured
-//! in the same run, in this process, so that the ratio holds on any machine.
+//! in the same run, in this process, so that the ratio holds on any machine. Then what the broker does in
+//! a second of CPU on either of its stores, beside npm `oidc-provider`.
 
+#[path = "login/beside.rs"]
+mod beside;
 #[path = "login/driver.rs"]
 mod driver;
 #[path = "login/floor.rs"]
@@ -16,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use driver::{AT_ONCE, Driver, Kind};
 use floor::Floor;
-use process::{Broker, Upstream};
+use process::{Broker, Upstream, cpu_us};
 
 /// How many logins are measured of each kind.
 const LOGINS: u32 = 4_000;
@@ -40,7 +43,7 @@ fn main() -> anyhow::Result<()> {
 async fn measure(programs: &Path) -> anyhow::Result<()> {
     let upstream = Upstream::start(&programs.join("countersign-dev-idp"))?;
     let home = tempfile::tempdir()?;
-    let broker = process::Installation::write(home.path(), &upstream.base_url)?;
+    let broker = process::Installation::write(home.path(), &upstream.base_url, "")?;
     let program = programs.join("countersign");
 
     println!("start");
@@ -83,14 +86,16 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
         LOGINS * 3,
         running.resident_mib()?
     );
-    Ok(())
+    drop(running);
+    beside::compare(&program, &upstream.base_url).await
 }
 
 async fn one_us(driver: &Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {
-    driver.run(kind, WARM_UP).await?;
-    let before = broker.cpu_us()?;
-    driver.run(kind, LOGINS).await?;
-    Ok((broker.cpu_us()? - before) / f64::from(LOGINS))
+    let mut people = driver.people(kind).await?;
+    driver.run(kind, &mut people, WARM_UP).await?;
+    let before = cpu_us(broker.process())?;
+    driver.run(kind, &mut people, LOGINS).await?;
+    Ok((cpu_us(broker.process())? - before) / f64::from(LOGINS))
 }
 
 async fn median_start(broker: &process::Installation, program: &Path) -> anyhow::Result<f64> {

@@ -5,6 +5,7 @@
 
 mod canaille;
 mod clients;
+mod measured;
 mod oidc_provider;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub use canaille::{AuthenticatorApp, Canaille, Factors, Person};
 pub use clients::{Authentication, Library, Registration, RelyingParty};
+pub use measured::{NodeVerifier, PlainProvider};
 pub use oidc_provider::{ALGORITHMS, OidcProvider, Unmet};
 
 /// How long a program may take to start or to answer: the slowest takes 4 s on a quiet machine.

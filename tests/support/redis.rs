@@ -82,6 +82,11 @@ impl RedisServer {
         ask(&self.address, &self.tls, command)
     }
 
+    /// The process that it is.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The path of a file that it keeps.
     pub fn directory(&self) -> &Path {
         self.directory.path()

@@ -15,6 +15,10 @@ pub(crate) const DEFAULT_CLIENT: &str = "gallery";
 pub(crate) const ES256_CLIENT: &str = "gallery-es256";
 /// The client that refreshes, on ES256.
 pub(crate) const REFRESHING_CLIENT: &str = "gallery-refresh";
+/// The client whose access tokens are introspected.
+pub(crate) const INTROSPECTED_CLIENT: &str = "gallery-introspected";
+/// What the access tokens of all are for.
+pub(crate) const RESOURCE: &str = "https://registry.example";
 /// The secret of all.
 pub(crate) const SECRET: &str = "secret-of-the-benchmark";
 /// Where all take people back. Nothing listens there.
@@ -35,6 +39,8 @@ tier = "manage"
 tier = "manage"
 [client.gallery-refresh]
 tier = "manage"
+[client.gallery-introspected]
+tier = "manage"
 "#;
 
 /// A configuration in a directory.
@@ -44,13 +50,13 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Writes configuration and policy.
-    pub(crate) fn write(home: &Path, upstream: &str) -> anyhow::Result<Self> {
+    /// Writes configuration and policy, with this `[store.…]`.
+    pub(crate) fn write(home: &Path, upstream: &str, store: &str) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let issuer = format!("http://127.0.0.1:{port}");
         let config = home.join("countersign.toml");
         fs::write(home.join("policy.toml"), POLICY)?;
-        fs::write(&config, configuration(port, upstream))?;
+        fs::write(&config, configuration(port, upstream) + store)?;
         Ok(Self { config, issuer })
     }
 
@@ -111,16 +117,17 @@ fn configuration(port: u16, upstream: &str) -> String {
     let client = |id: &str, algorithm: &str| {
         format!(
             "[client.{id}]\nname = \"Gallery\"\nredirect_uris = [\"{REDIRECT_URI}\"]\nsecret = {{ env = \"BENCHMARK_SECRET\" }}\n\
-             resource = \"https://registry.example\"\nid_token_signed_response_alg = \"{algorithm}\"\n"
+             resource = \"{RESOURCE}\"\nid_token_signed_response_alg = \"{algorithm}\"\n"
         )
     };
     format!(
         "version = 1\n[server]\nissuer = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\n\
-         data_dir = \"data\"\npolicy = \"policy.toml\"\n{}{}{}grant_types = [\"authorization_code\", \"refresh_token\"]\n\
+         data_dir = \"data\"\npolicy = \"policy.toml\"\n{}{}{}{}grant_types = [\"authorization_code\", \"refresh_token\"]\n\
          [provider.oidc.upstream]\nissuer = \"{upstream}\"\nclient_id = \"countersign-dev\"\n\
          client_secret = {{ env = \"UPSTREAM_SECRET\" }}\n",
         client(DEFAULT_CLIENT, "RS256"),
         client(ES256_CLIENT, "ES256"),
+        client(INTROSPECTED_CLIENT, "ES256"),
         client(REFRESHING_CLIENT, "ES256"),
     )
 }
@@ -137,19 +144,8 @@ impl Broker {
         self.started_in.as_secs_f64() * 1e3
     }
 
-    /// User and system time of all its threads since it started, in microseconds.
-    pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // proc(5): the name may hold anything, so fields are counted after its closing parenthesis;
-        // utime and stime are the 14th and 15th, in ticks of 10 ms.
-        let (_, fields) = stat.rsplit_once(')').context("no stat")?;
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(ticks * 10_000.0)
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
@@ -198,6 +194,22 @@ impl Drop for Upstream {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// User and system time of a process since it started, in microseconds: of all its threads, and of the children that it has
+/// waited for.
+pub(crate) fn cpu_us(process: u32) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // proc(5): the name may hold anything, so fields are counted after its closing parenthesis;
+    // utime, stime, cutime and cstime are the 14th to 17th, in ticks of 10 ms.
+    let (_, fields) = stat.rsplit_once(')').context("no stat")?;
+    let ticks: f64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .filter_map(|field| field.parse::<f64>().ok())
+        .sum();
+    Ok(ticks * 10_000.0)
 }
 
 /// CPU time of this thread, in microseconds: the kernel counts it in nanoseconds.
