@@ -122,6 +122,25 @@ identifier! {
     Scope, "a scope (RFC 6749 3.3: printable ASCII without space, `\"` and `\\`)", is_scope
 }
 
+identifier! {
+    /// A place in a trace, as the W3C's header `traceparent` writes it: `00-TRACE-SPAN-01`.
+    ///
+    /// Ours are made here and travel sealed or stored; what a header says is never one.
+    TracePlace, "a place in a trace (W3C Trace Context: `00-`, 32 digits, `-`, 16 digits, `-01`)", is_trace_place
+}
+
+impl TracePlace {
+    /// The trace, 32 hexadecimal digits.
+    pub fn trace(&self) -> &str {
+        &self.0[3..35]
+    }
+
+    /// The span, 16 hexadecimal digits.
+    pub fn span(&self) -> &str {
+        &self.0[36..52]
+    }
+}
+
 impl AccountId {
     /// The id of no account: for cases that are made up.
     pub(crate) fn of_nobody() -> Self {
@@ -182,6 +201,16 @@ fn is_guid(text: &str) -> bool {
         && groups.iter().all(|group| is_lower_hex(group))
 }
 
+fn is_trace_place(text: &str) -> bool {
+    // W3C Trace Context 3.2.2: version, trace, parent, flags; nothing of zeroes only.
+    let groups: Vec<&str> = text.split('-').collect();
+    let is_id = |id: &str| is_lower_hex(id) && id.bytes().any(|b| b != b'0');
+    groups.iter().map(|group| group.len()).eq([2, 32, 16, 2])
+        && (groups[0], groups[3]) == ("00", "01")
+        && is_id(groups[1])
+        && is_id(groups[2])
+}
+
 fn is_scope(text: &str) -> bool {
     // RFC 6749 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
     (1..=128).contains(&text.len())
@@ -217,6 +246,25 @@ mod tests {
         assert!(Scope::new("packages:publish").is_ok());
         for bad in ["", "a b", "a\"b", "a\\b", "ä", "a\n"] {
             assert!(Scope::new(bad).is_err(), "`{bad}` was taken");
+        }
+    }
+
+    #[test]
+    fn a_place_in_a_trace_has_a_trace_and_a_span() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let place = TracePlace::new(format!("00-{trace}-{span}-01")).unwrap();
+        assert_eq!((place.trace(), place.span()), (trace, span));
+        let none = "0".repeat(32);
+        for bad in [
+            String::new(),
+            format!("00-{trace}-{span}"),
+            format!("01-{trace}-{span}-01"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{none}-{span}-01"),
+            format!("00-{trace}-{}-01", &none[..16]),
+        ] {
+            assert!(TracePlace::new(&*bad).is_err(), "`{bad}` was taken");
         }
     }
 

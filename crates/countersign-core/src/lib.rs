@@ -38,7 +38,7 @@ pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};
 pub use id::{
     AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
-    Scope, SessionId, TenantId,
+    Scope, SessionId, TenantId, TracePlace,
 };
 pub use policy::preset;
 pub use policy::{

@@ -11,6 +11,8 @@ use std::time::Duration;
 use oauth2::{HttpRequest, HttpResponse};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::de::DeserializeOwned;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::{Host, Url};
 
 use crate::ProviderError;
@@ -159,6 +161,17 @@ impl Http {
             .map_err(|_| ProviderError::Answer("an address that can't be read"))?;
         reach.check(&url)?;
         self.check_literal(&url)?;
+        let span = traced(&request, &url);
+        let sent = self.exchange(url, request).instrument(span.clone()).await;
+        note(&sent, &span);
+        sent
+    }
+
+    async fn exchange(
+        &self,
+        url: Url,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ProviderError> {
         let mut response = self
             .client
             .execute(asking(url, request))
@@ -190,6 +203,38 @@ impl Http {
         allowed
             .then_some(())
             .ok_or(ProviderError::Forbidden(PRIVATE))
+    }
+}
+
+/// What is collected of it, where traces are: neither path nor query, which may hold a tenant or a code. The request itself
+/// says nothing of the trace: who a person's other requests are is not the provider's affair.
+fn traced(request: &HttpRequest, url: &Url) -> Span {
+    tracing::info_span!(
+        target: "traces",
+        "provider",
+        otel.kind = "client",
+        otel.name = request.method().as_str(),
+        otel.status_code = Empty,
+        http.request.method = request.method().as_str(),
+        server.address = url.host_str(),
+        server.port = url.port_or_known_default(),
+        http.response.status_code = Empty,
+        error.type = Empty,
+    )
+}
+
+fn note(sent: &Result<HttpResponse, ProviderError>, span: &Span) {
+    match sent {
+        Ok(answer) => {
+            span.record("http.response.status_code", answer.status().as_u16());
+            if answer.status().as_u16() >= 400 {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        Err(error) => {
+            span.record("error.type", error.code());
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tracing::Span;
 
 use crate::Broker;
 use crate::edge::RandomText;
+use crate::trace::Trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much of a path is written down, in bytes. None of ours is this long.
@@ -30,6 +31,7 @@ pub(crate) struct Arrival {
     method: String,
     path: String,
     at: Timestamp,
+    trace: Option<Trace>,
 }
 
 impl Arrival {
@@ -37,11 +39,13 @@ impl Arrival {
     pub(crate) fn of(request: &ServiceRequest, broker: &Broker) -> Self {
         let id = RequestId(broker.entropy.hex::<8>());
         request.extensions_mut().insert(id.clone());
+        let trace = Trace::begin(request, &id, broker);
         Self {
             id,
             method: short(request.method().as_str()),
             path: short(request.path()),
             at: broker.clock.now(),
+            trace,
         }
     }
 
@@ -49,6 +53,11 @@ impl Arrival {
     /// whatever level the log has.
     pub(crate) fn span(&self) -> Span {
         tracing::error_span!("request", id = %self.id.0)
+    }
+
+    /// What is collected of this request, where traces are.
+    pub(crate) fn trace_span(&self) -> Span {
+        self.trace.as_ref().map_or_else(Span::none, Trace::span)
     }
 
     /// Tells the client the name, for when it asks an operator.
@@ -63,6 +72,9 @@ impl Arrival {
         // A clock that was set back makes no time less than none.
         let taken = broker.clock.now().duration_since(self.at);
         let taken = Duration::try_from(taken).unwrap_or_default();
+        if let Some(trace) = &self.trace {
+            trace.answered(route.as_deref(), status);
+        }
         let metrics = &broker.metrics;
         metrics.request_answered(route, status.as_u16(), taken);
         tracing::info!(

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod sign_in;
 mod token;
+mod trace;
 mod web;
 
 use std::collections::BTreeMap;

@@ -14,7 +14,9 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
 use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
 use countersign_core::sign_in::Pushed;
-use countersign_core::{ClientId, Facts, LineVersion, Occasion, Policy, Record, Verdict};
+use countersign_core::{
+    ClientId, Facts, LineVersion, Occasion, Policy, Record, TracePlace, Verdict,
+};
 use countersign_providers::Provider;
 use jiff::Timestamp;
 use tracing::Instrument;
@@ -23,7 +25,7 @@ use url::form_urlencoded;
 use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
-use crate::{Broker, PolicyInForce, api, device, metadata, pages, session, sign_in, token};
+use crate::{Broker, PolicyInForce, api, device, metadata, pages, session, sign_in, token, trace};
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -119,7 +121,7 @@ async fn admit(
     let broker = request.app_data::<web::Data<Broker>>().cloned();
     let broker = broker.ok_or_else(|| ErrorInternalServerError("no broker"))?;
     let arrival = Arrival::of(&request, &broker);
-    let span = arrival.span();
+    let (span, trace) = (arrival.span(), arrival.trace_span());
     let answering = async move {
         let mut answer = within_limits(request, next).await;
         let (route, head) = match &mut answer {
@@ -137,7 +139,7 @@ async fn admit(
         arrival.answered(head.status, route, &broker);
         answer.map_err(|answer| InternalError::from_response("refused", answer).into())
     };
-    answering.instrument(span).await
+    answering.instrument(trace).instrument(span).await
 }
 
 /// A cap on the target, and a time limit. What no handler sees the end of is answered without a body.
@@ -227,6 +229,16 @@ impl<'a> Context<'a> {
     pub(crate) fn providers_of(&self, client: &ClientId) -> impl Iterator<Item = &'a Provider> {
         let providers = self.broker.providers.values();
         providers.filter(|provider| self.policy().admits(client, provider.name()))
+    }
+
+    /// Where the trace began that requests which follow from this one belong to, if traces are collected.
+    pub(crate) fn trace(&self) -> Option<TracePlace> {
+        trace::place(self.request)
+    }
+
+    /// This request belongs to the trace that began there.
+    pub(crate) fn continue_trace(&self, at: Option<&TracePlace>) {
+        trace::continue_at(self.request, at);
     }
 
     /// Writes down what was decided, and every fact that it rests on.

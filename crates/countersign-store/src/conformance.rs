@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
-    Scope, SessionId, Stated,
+    Scope, SessionId, Stated, TracePlace,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -1143,6 +1143,10 @@ fn code(n: u8) -> Code {
         acr_values: Vec::new(),
         resource: None,
         dpop_jkt: None,
+        trace: Some(
+            TracePlace::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+                .expect("a place in a trace"),
+        ),
         organization: None,
         expires_at: at(CODE),
     }

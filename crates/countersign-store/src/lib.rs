@@ -14,6 +14,7 @@ mod import;
 mod record;
 mod redis;
 mod registry;
+mod traced;
 
 use async_trait::async_trait;
 use countersign_core::{AccountId, AttemptId, GrantId, Identity, SessionId};
@@ -34,6 +35,7 @@ pub use redis::{
     RedisServers, RedisSettings, RedisTls,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
+pub use traced::Traced;
 
 /// What Countersign remembers. Every method is atomic; acknowledged means that it survives `kill -9`.
 ///

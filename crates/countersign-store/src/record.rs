@@ -5,7 +5,7 @@ use std::fmt;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
-    ProviderId, Scope, SessionId, Stated,
+    ProviderId, Scope, SessionId, Stated, TracePlace,
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -194,6 +194,9 @@ pub struct Code {
     /// The thumbprint of the key that must be shown for it (RFC 9449 10), if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_jkt: Option<String>,
+    /// Where the trace of its sign-in began, if traces are collected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TracePlace>,
     /// When it expires.
     pub expires_at: Timestamp,
 }

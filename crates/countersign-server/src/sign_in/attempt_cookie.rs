@@ -5,7 +5,7 @@
 
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
 use countersign_core::sign_in::{Attempt, Flow, Leg};
-use countersign_core::{AttemptId, Evidence};
+use countersign_core::{AttemptId, Evidence, TracePlace};
 use countersign_providers::ProviderError;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,15 @@ impl Wait {
     }
 }
 
+/// An attempt as it is sealed: where its trace began besides, if traces are collected.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sealed<A> {
+    #[serde(flatten)]
+    attempt: A,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<TracePlace>,
+}
+
 /// A verified answer of a provider's, on its way from one request to the next.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Arrived {
@@ -59,7 +68,9 @@ pub(crate) fn put(
     attempt: &Attempt,
     context: &Context<'_>,
 ) -> Result<Vec<Cookie<'static>>, Failure> {
-    let (name, sealed) = seal(attempt, attempt, Purpose::Attempt, context)?;
+    let trace = context.trace();
+    let value = Sealed { attempt, trace };
+    let (name, sealed) = seal(&value, attempt, Purpose::Attempt, context)?;
     let mut cookie = cookie(name.clone(), sealed, Some(Duration::minutes(60)));
     // A `form_post` is a cross-site POST, on which a Lax cookie does not travel.
     cookie.set_same_site(match attempt.visit.flow {
@@ -74,8 +85,9 @@ pub(crate) fn put(
 /// The attempt that a `state` belongs to, if this browser began it and it is still open.
 pub(crate) fn open(state: &str, provider: &str, context: &Context<'_>) -> Result<Attempt, Failure> {
     let missing = || Failure::Page(Problem::AttemptMissing);
-    let attempt: Attempt =
+    let Sealed::<Attempt> { attempt, trace } =
         unseal(state, provider, Purpose::Attempt, context).ok_or_else(missing)?;
+    context.continue_trace(trace.as_ref());
     let same = subtle::ConstantTimeEq::ct_eq(attempt.visit.state.as_bytes(), state.as_bytes());
     match (bool::from(same), attempt.expires_at > context.now) {
         (true, true) => Ok(attempt),

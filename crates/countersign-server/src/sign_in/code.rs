@@ -115,6 +115,7 @@ pub(crate) fn stands_for(request: &Request, context: &Context<'_>) -> Code {
         acr_values: request.demands.acr_values.clone(),
         resource: request.resource.clone(),
         dpop_jkt: request.dpop_jkt.clone(),
+        trace: context.trace(),
         expires_at: context.now + lifetime(request, context),
     }
 }

@@ -109,14 +109,17 @@ async fn take(
     let store = &context.broker.store;
     let taken = store.take_code(digest, context.now).await;
     match taken.map_err(|error| unavailable(&error, context))? {
-        TakenCode::Fresh { code, session } => match fits(&code) {
-            Ok(()) => Ok((*code, *session)),
-            Err(failure) => {
-                let ended = session::end_one(&session.id, context).await;
-                ended.map_err(|error| unavailable(&error, context))?;
-                Err(failure)
+        TakenCode::Fresh { code, session } => {
+            context.continue_trace(code.trace.as_ref());
+            match fits(&code) {
+                Ok(()) => Ok((*code, *session)),
+                Err(failure) => {
+                    let ended = session::end_one(&session.id, context).await;
+                    ended.map_err(|error| unavailable(&error, context))?;
+                    Err(failure)
+                }
             }
-        },
+        }
         TakenCode::Replayed => {
             tracing::warn!(code = "code-replayed", request = %context.request_id, %client, "a code came twice; its session has been ended");
             Err(unknown())
