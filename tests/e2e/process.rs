@@ -13,6 +13,7 @@ mod private;
 mod reload;
 mod serve;
 mod simulate;
+mod traces;
 
 use countersign_dev_idp::DevIdp;
 use countersign_tests::{BrokerSetup, Browser, Installation, Page, Tokens};
@@ -66,12 +67,22 @@ impl Site {
         &self,
         provider: &str,
         account: &str,
-        mut seen: impl FnMut(&Browser, &Page),
+        seen: impl FnMut(&Browser, &Page),
     ) -> Page {
         let mut browser = Browser::new();
-        let mut page = browser.get(&self.authorize_url(provider)).await;
+        let page = browser.get(&self.authorize_url(provider)).await;
+        self.go_on((&mut browser, page), account, seen).await
+    }
+
+    /// Goes on from a page, up to the client or another page.
+    async fn go_on(
+        &self,
+        (browser, mut page): (&mut Browser, Page),
+        account: &str,
+        mut seen: impl FnMut(&Browser, &Page),
+    ) -> Page {
         for _ in 0..12 {
-            seen(&browser, &page);
+            seen(browser, &page);
             page = match page.location.clone() {
                 Some(to) if to.as_str().starts_with(BrokerSetup::REDIRECT_URI) => return page,
                 Some(mut to) if to.host_str() == Some("127.0.0.2") => {

@@ -299,6 +299,27 @@ impl<'t> Value<'t> {
         number
     }
 
+    /// A part of a whole: a number from 0 to 1, with a fraction or without.
+    pub fn share(&self) -> Option<f64> {
+        let text = match self.item() {
+            DeValue::Integer(integer) => integer.as_str(),
+            DeValue::Float(float) => float.as_str(),
+            _ => return self.expected("a number from 0 to 1"),
+        };
+        self.unbroken(())?;
+        let share = text
+            .parse()
+            .ok()
+            .filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.report(format_args!(
+                "expected a number from 0 to 1, found {}",
+                shorten(text)
+            ));
+        }
+        share
+    }
+
     /// A length of time, longer than none: a whole number and its unit, as in `"12h"`.
     pub fn duration(&self) -> Option<SignedDuration> {
         let text = self.string()?;
@@ -807,6 +828,7 @@ mod tests {
         let count = file.optional("count", |value| value.integer(1..=65_535_u16));
         let flag = file.optional_or("flag", false, Value::boolean);
         let wait = file.optional("wait", Value::duration);
+        let part = file.optional("part", Value::share);
         let list = file.optional("list", |value| value.set(Value::string));
         let named = file.optional("named", |value| {
             value.entries(|key, value| {
@@ -814,13 +836,13 @@ mod tests {
                 Some((key.text(), inner?))
             })
         });
-        let _all = (word?, count?, flag?, wait?, list?, named?);
+        let _all = (word?, count?, flag?, wait?, part?, list?, named?);
         Some(())
     }
 
     #[test]
     fn a_right_file_has_no_problem() {
-        let text = "\u{feff}word = 'yes'\r\ncount = +65_535\nflag = true\nwait = '10s'\n\
+        let text = "\u{feff}word = 'yes'\r\ncount = +65_535\nflag = true\nwait = '10s'\npart = 0.5\n\
                     list = ['a', 'b']\n[named.a]\ntext = ''\n[named.\"b c\"]\ntext = ''\n";
         read("f", text, one_of_each).unwrap();
         read("f", "", one_of_each).unwrap();
@@ -834,7 +856,7 @@ mod tests {
         assert_eq!(
             problems(text, one_of_each),
             [
-                "f:1:1: `wrod` is unknown; did you mean `word`? (known here: `word`, `count`, `flag`, `wait`, `list`, `named`)",
+                "f:1:1: `wrod` is unknown; did you mean `word`? (known here: `word`, `count`, `flag`, `wait`, `part`, `list`, `named`)",
                 "f:2:8: `word`: expected one of `yes`, `no`, found `yse`",
                 "f:3:9: `count`: expected a whole number from 1 to 65535, found 65536",
                 "f:4:8: `flag`: expected `true` or `false`, found a whole number",
@@ -845,6 +867,21 @@ mod tests {
                 "f:9:8: `named.\"b c\".text`: expected a string, found a date",
             ]
         );
+    }
+
+    #[test]
+    fn a_share_is_a_number_from_0_to_1() {
+        for good in ["0", "1", "0.25", "1e-3"] {
+            read("f", &format!("part = {good}"), one_of_each).unwrap();
+        }
+        for (bad, found) in [("1.5", "1.5"), ("2", "2"), ("-0.1", "-0.1"), ("nan", "nan")] {
+            assert_eq!(
+                problems(&format!("part = {bad}"), one_of_each),
+                [format!(
+                    "f:1:8: `part`: expected a number from 0 to 1, found {found}"
+                )]
+            );
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod secret;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod warning;
 
 use std::io;
@@ -36,6 +37,7 @@ use thiserror::Error;
 use self::file::{PolicyText, Reader};
 pub use self::policy::{PolicyFile, ReadPolicy};
 pub use self::store::StoreSettings;
+pub use self::traces::TraceSettings;
 use crate::Surroundings;
 
 /// Reads the configuration at `path`, the policy that it names, and every secret.
@@ -114,6 +116,8 @@ pub struct Installation {
     pub drain_delay: Duration,
     /// What is logged, and how.
     pub log: Log,
+    /// Where requests are told of as traces; nothing set: nowhere.
+    pub traces: Option<TraceSettings>,
     /// Where decisions are written down.
     pub decision_log: DecisionLogSettings,
     /// What is legal and likely wrong.

@@ -21,15 +21,15 @@ const SENSITIVE: [&str; 7] = [
 
 /// What a login had to show that must not be logged.
 #[derive(Default)]
-struct Secrets(BTreeSet<String>);
+pub(super) struct Secrets(pub(super) BTreeSet<String>);
 
 impl Secrets {
-    fn add(&mut self, text: &str) {
+    pub(super) fn add(&mut self, text: &str) {
         assert!(text.len() >= 8, "`{text}` would be found by chance");
         self.0.insert(text.to_owned());
     }
 
-    fn see(&mut self, browser: &Browser, page: &Page) {
+    pub(super) fn see(&mut self, browser: &Browser, page: &Page) {
         let addresses = [Some(&page.url), page.location.as_ref()];
         let fields = page.form().map(|(_, fields)| fields).unwrap_or_default();
         let pairs: Vec<(String, String)> = addresses
@@ -54,7 +54,7 @@ impl Secrets {
         }
     }
 
-    fn see_token_requests(&mut self, idp: &DevIdp) {
+    pub(super) fn see_token_requests(&mut self, idp: &DevIdp) {
         for request in idp.control().token_requests() {
             for (name, value) in &request.params {
                 if SENSITIVE.contains(&name.as_str()) {

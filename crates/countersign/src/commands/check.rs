@@ -74,6 +74,10 @@ impl Display for Summary<'_> {
             )?;
         }
         writeln!(f, "decisions: {}", destination(&one.decision_log))?;
+        if let Some(traces) = &one.traces {
+            let to = traces.endpoint.host_str().unwrap_or_default();
+            writeln!(f, "traces: to {to}, a share of {}", traces.sample)?;
+        }
         for (id, client) in &one.settings.clients {
             writeln!(f, "\nclient {id}: {}", client.name)?;
             self.client(f, client)?;

@@ -4,24 +4,28 @@ use std::io::{self, IsTerminal};
 
 use countersign::config::{Log, LogFormat, LogLevel};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
 
+use super::serve::Collecting;
 use super::tell;
 
-/// Starts to log. Called once.
-pub(crate) fn start(log: Log) {
-    let lines = tracing_subscriber::registry().with(filter(log.level));
-    let layer = fmt::layer().with_writer(io::stderr);
+/// Starts to log, and to collect traces where that is wanted. Called once.
+pub(crate) fn start(log: Log, traces: Option<Collecting>) {
+    let traces = traces.map(|layer| layer.with_filter(Collecting::filter()));
+    let lines = tracing_subscriber::registry().with(traces);
+    let (layer, filter) = (fmt::layer().with_writer(io::stderr), filter(log.level));
     let started = match log.format {
-        LogFormat::Text => lines
-            .with(layer.with_ansi(io::stderr().is_terminal()))
-            .try_init(),
+        LogFormat::Text => {
+            let layer = layer.with_ansi(io::stderr().is_terminal());
+            lines.with(layer.with_filter(filter)).try_init()
+        }
         // The span of a request is the only one: a list of it would say the same again.
-        LogFormat::Json => lines
-            .with(layer.json().flatten_event(true).with_span_list(false))
-            .try_init(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_span_list(false);
+            lines.with(layer.with_filter(filter)).try_init()
+        }
     };
     if let Err(error) = started {
         tell(format_args!("no log: {error}"));

@@ -4,6 +4,7 @@ mod decision_log;
 mod exceptions;
 mod keys;
 mod reload;
+mod traces;
 mod watch;
 
 use std::io::{self, ErrorKind};
@@ -20,10 +21,12 @@ use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, ProviderSettings};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{Broker, Clock, DecisionLog, Parts, Private, SystemClock};
-use countersign_store::Store;
+use countersign_store::{Store, Traced};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::reload::{Configuration, Reload};
+pub(super) use self::traces::Collecting;
+use self::traces::Traces;
 use super::{load, log, store};
 
 /// How often the store forgets what has expired. Nothing but disk space depends on it.
@@ -35,11 +38,12 @@ pub(crate) fn run(path: &Path) -> ExitCode {
     let Some(installation) = load(path) else {
         return ExitCode::FAILURE;
     };
-    log::start(installation.log);
+    let traces = installation.traces.clone().map(Traces::new);
+    log::start(installation.log, traces.as_ref().map(Traces::layer));
     for warning in &installation.warnings {
         tracing::warn!("{warning}");
     }
-    match serve(installation, path) {
+    match serve(installation, path, traces) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -48,12 +52,13 @@ pub(crate) fn run(path: &Path) -> ExitCode {
     }
 }
 
-fn serve(installation: Installation, path: &Path) -> Result<()> {
+fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Result<()> {
     let listeners = Listeners::bind(&installation, path)?;
     let configuration = Configuration::read(path)?;
     let (store, http, providers) = open(&installation, path)?;
     let closing = Arc::clone(&store);
     let decisions = decision_log::open(&installation, path)?;
+    let sending = traces.map(Traces::send).transpose()?;
     let opened = (store, (http, providers), Arc::clone(&decisions));
     let serving = serve_from(installation, configuration, opened, listeners);
     let ended = rt::System::new().block_on(serving);
@@ -62,6 +67,9 @@ fn serve(installation: Installation, path: &Path) -> Result<()> {
     }
     // However it ended, what was decided is written down.
     let written = decisions.close();
+    if let Some(sending) = sending {
+        sending.close();
+    }
     ended?;
     written?;
     tracing::info!("stopped");
@@ -95,7 +103,10 @@ fn open(installation: &Installation, path: &Path) -> Result<(Arc<dyn Store>, Htt
     let hosts = installation.private_hosts.clone();
     let settings = installation.providers.clone();
     let providers = thread::spawn(|| build(hosts, settings));
-    let store = store::to_serve(installation, path)?;
+    let mut store = store::to_serve(installation, path)?;
+    if installation.traces.is_some() {
+        store = Arc::new(Traced(store));
+    }
     let providers = providers
         .join()
         .map_err(|_| anyhow!("the HTTP client can't be built"))??;

@@ -16,8 +16,8 @@ use url::Url;
 
 use super::decision_log::DecisionLog;
 use super::{
-    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, StoreSettings, address,
-    client, limits,
+    Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, StoreSettings,
+    TraceSettings, address, client, limits,
 };
 use crate::Surroundings;
 
@@ -64,6 +64,7 @@ pub(super) struct Written {
     private_hosts: PrivateHosts,
     store: StoreSettings,
     log: Log,
+    traces: Option<TraceSettings>,
     decision_log: DecisionLog,
     keys: KeySettings,
     limits: LimitSettings,
@@ -110,6 +111,7 @@ impl<'o> Reader<'o> {
             value.table(|table| self.store(table))
         });
         let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
+        let traces = file.optional("traces", |value| value.table(|table| self.traces(table)));
         let decision_log = file.optional_or("decision_log", DecisionLog::DEFAULT, |value| {
             value.table(|table| self.decision_log(table))
         });
@@ -129,6 +131,7 @@ impl<'o> Reader<'o> {
             private_hosts: private_hosts?,
             store: store?,
             log: log?,
+            traces: traces?,
             decision_log: decision_log?,
             keys: keys?.unwrap_or_default(),
             limits: limits?,
@@ -262,6 +265,7 @@ impl Written {
             workers: self.server.workers,
             drain_delay: self.server.drain_delay,
             log: self.log,
+            traces: self.traces,
             decision_log,
             warnings,
         })

@@ -252,6 +252,7 @@ fn shipped_around(text: &str) -> Fake {
             "the one before, of 32 characters, or more",
         )
         .with_file("/etc/c/secrets/redis", "6\n")
+        .with_file("/etc/c/secrets/collector", "Bearer 7\n")
         .with_variable("KEYCLOAK_CLIENT_SECRET", "5")
 }
 
@@ -1185,6 +1186,53 @@ fn a_decision_log_that_contradicts_itself_is_refused() {
             "c.toml:11:13: `decision_log.max_bytes`: expected a whole number from 1048576 to 1099511627776, found 4096",
             "c.toml:12:13: `decision_log.keep_days`: expected a whole number from 1 to 36500, found 0",
             "c.toml:13:1: `decision_log.keep` is unknown (known here: `to`, `file`, `rotate`, `max_bytes`, `keep_days`, `keep_files`)",
+        ],
+    );
+}
+
+/// `GOOD` with these lines of `[traces]`.
+fn with_traces(lines: &str) -> Fake {
+    let text = GOOD.replace(
+        "[client.gallery]",
+        &format!("[traces]\n{lines}\n[client.gallery]"),
+    );
+    around(&text).with_file("/etc/c/key", "Bearer of-the-collector\n")
+}
+
+#[test]
+fn traces_go_where_they_are_told_to_and_nowhere_otherwise() {
+    assert!(good(GOOD).traces.is_none());
+    let traces = |lines: &str| load_from(&with_traces(lines)).unwrap().traces.unwrap();
+    let plain = traces("endpoint = \"http://127.0.0.1:4318\"");
+    assert_eq!(plain.endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");
+    assert!(plain.headers.is_empty() && (plain.sample - 1.0).abs() < f64::EPSILON);
+    let all = traces(
+        "endpoint = \"https://otel.example/take?x=1\"\nsample = 0.25\nheaders = { Authorization = { file = \"key\" } }",
+    );
+    assert_eq!(all.endpoint.as_str(), "https://otel.example/take?x=1");
+    assert!((all.sample - 0.25).abs() < f64::EPSILON);
+    assert_eq!(all.headers["authorization"], "Bearer of-the-collector");
+    assert!(!format!("{all:?}").contains("of-the-collector"));
+}
+
+#[test]
+fn traces_that_can_go_nowhere_or_with_a_secret_in_plain_text_are_told_of() {
+    let headers = "headers = { authorization = { file = \"key\" } }";
+    let open = with_traces(&format!(
+        "endpoint = \"http://otel.internal:4318\"\n{headers}"
+    ));
+    let warnings = load_from(&open).unwrap().warnings.to_string();
+    assert!(warnings.contains("go there in plain text"), "{warnings}");
+    check_around(
+        &with_traces(
+            "endpoint = \"otel:4317\"\nsample = 10\nheaders = { \"a b\" = { file = \"key\" }, x = \"y\" }\nprotocol = \"grpc\"",
+        ),
+        &[
+            "c.toml:8:12: `traces.endpoint`: expected the address of an OTLP/HTTP collector, such as `http://127.0.0.1:4318`",
+            "c.toml:9:10: `traces.sample`: expected a number from 0 to 1, found 10",
+            "c.toml:10:13: `traces.headers.\"a b\"`: expected the name of a header, such as `authorization`",
+            "c.toml:10:43: `traces.headers.x`: a secret does not stand in this file: put it into a file of its own and write `{ file = \"PATH\" }`, or into the environment and write `{ env = \"NAME\" }`",
+            "c.toml:11:1: `traces.protocol` is unknown (known here: `endpoint`, `sample`, `headers`)",
         ],
     );
 }
