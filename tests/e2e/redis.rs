@@ -1,6 +1,6 @@
 //! The store on Redis: the suite of all stores, and what only a store that others share must do.
 
-mod access;
+pub(crate) mod access;
 mod failover;
 mod replicas;
 mod suite;

@@ -32,7 +32,7 @@ pub use record::{
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
-    RedisServers, RedisSettings, RedisTls,
+    RedisServers, RedisSettings, RedisTls, RedisWarning,
 };
 pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
 pub use traced::Traced;

@@ -7,10 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use countersign_dev_idp::{Behaviour, Client, Document, Edit, Endpoint, WireAnswer, WireFault};
+use countersign_tests::redis::{RedisCluster, RedisServer};
 use countersign_tests::{BrokerSetup, Installation, wire};
 use serde_json::{Value, json};
 
 use super::Site;
+use crate::redis::access::{PASSWORD, documented_user, make_user};
 
 /// The exit code, and what was found of each thing: its health and all that was said.
 fn examined(here: &Installation) -> (Option<i32>, BTreeMap<String, (String, String)>) {
@@ -336,4 +338,106 @@ async fn files_that_do_not_load_end_it_with_every_mistake() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("`log.level`"), "{said}");
+}
+
+/// Keeps everything there, as the user that the documentation describes.
+fn keep_in_redis(here: &Installation, servers: &str) {
+    here.write("redis.password", &format!("{PASSWORD}\n"));
+    let login = "user = \"countersign\"\npassword = { file = \"redis.password\" }";
+    here.keep_in_redis(&format!("{servers}\n{login}"));
+}
+
+#[actix_web::test]
+async fn a_redis_that_is_well_is_said_to_be_with_its_keys_and_its_clock() {
+    let redis = RedisServer::start();
+    make_user(&redis, &documented_user());
+    let site = Site::new().await;
+    let here = &site.installation;
+    keep_in_redis(here, &format!("address = \"{}\"", redis.address));
+    let _program = here.start();
+    let kept = redis.ask(&["DBSIZE"]);
+    let (code, found) = examined(here);
+    for (of, expected) in [
+        ("store".to_owned(), "can be used by `countersign`"),
+        (format!("redis {}", redis.address), "version 7.0"),
+        (format!("redis {}: clock", redis.address), "the same"),
+        ("key sign-es256".to_owned(), "made 0 days ago"),
+    ] {
+        let (health, said) = &found[&of];
+        assert_eq!(health, "ok", "{of}: {said}");
+        assert!(said.contains(expected), "{of}: {said}");
+    }
+    assert_eq!(code, Some(0), "{found:#?}");
+    assert_eq!(redis.ask(&["DBSIZE"]), kept, "it has written something");
+}
+
+#[actix_web::test]
+async fn each_way_in_which_redis_can_be_ill_is_told_with_what_to_mend() {
+    let redis = RedisServer::start();
+    let user = documented_user();
+    make_user(&redis, &user);
+    let of = format!("redis {}", redis.address);
+    let site = Site::new().await;
+    let here = &site.installation;
+    keep_in_redis(here, &format!("address = \"{}\"", redis.address));
+
+    redis.ask(&["CONFIG", "SET", "appendonly", "no"]);
+    check(here, &of, "warn", "set `appendonly yes`");
+    redis.ask(&["CONFIG", "SET", "appendonly", "yes"]);
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    check(here, &of, "warn", "set `maxmemory-policy noeviction`");
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+
+    here.replace("countersign.toml", "user = ", "replicas = 1\nuser = ");
+    check(here, &of, "fail", "has 0 replicas, and writes wait for 1");
+    here.replace("countersign.toml", "replicas = 1\nuser = ", "user = ");
+
+    for (right, said) in [
+        ("-hset", "may not run hset"),
+        ("-zadd", "may not run hset, zadd"),
+        ("-eval", "eval"),
+        ("-info", "info"),
+    ] {
+        make_user(
+            &redis,
+            &["ACL", "SETUSER", "countersign", right].map(str::to_owned),
+        );
+        check(here, "store", "fail", said);
+    }
+    make_user(&redis, &user);
+    let other_keys = ["ACL", "SETUSER", "countersign", "resetkeys", "~other:*"];
+    make_user(&redis, &other_keys.map(str::to_owned));
+    check(here, "store", "fail", "on keys that begin with");
+    make_user(&redis, &user);
+    check(here, "store", "ok", "can be used");
+
+    here.write("redis.password", "another password\n");
+    check(here, "store", "fail", &redis.address.to_string());
+    here.write("redis.password", &format!("{PASSWORD}\n"));
+    drop(redis);
+    check(here, "store", "fail", "every primary must run");
+}
+
+#[actix_web::test]
+async fn a_right_that_one_node_of_a_cluster_does_not_give_is_found() {
+    let cluster = RedisCluster::start();
+    for node in &cluster.nodes {
+        make_user(node, &documented_user());
+    }
+    let site = Site::new().await;
+    let here = &site.installation;
+    let seeds = format!("cluster = [\"{}\"]", cluster.nodes[0].address);
+    keep_in_redis(here, &seeds);
+    check(here, "store", "ok", "can be used");
+    for primary in &cluster.nodes[..3] {
+        check(
+            here,
+            &format!("redis {}", primary.address),
+            "ok",
+            "replicas: 1",
+        );
+    }
+    let fewer = ["ACL", "SETUSER", "countersign", "-hincrby"];
+    make_user(&cluster.nodes[2], &fewer.map(str::to_owned));
+    check(here, "store", "fail", "may not run hincrby");
 }

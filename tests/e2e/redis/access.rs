@@ -13,9 +13,10 @@ use super::{open, unavailable};
 
 /// The page that says which rights are needed.
 const STORES: &str = include_str!("../../../docs/stores.md");
-const PASSWORD: &str = "password-of-the-tests";
+pub(crate) const PASSWORD: &str = "password-of-the-tests";
 
-fn documented_user() -> Vec<String> {
+/// What makes the user that the documentation describes, on any keys that a test may have.
+pub(crate) fn documented_user() -> Vec<String> {
     let line = STORES
         .lines()
         .find(|line| line.starts_with("ACL SETUSER countersign"));
@@ -25,7 +26,7 @@ fn documented_user() -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-fn make_user(server: &RedisServer, words: &[String]) {
+pub(crate) fn make_user(server: &RedisServer, words: &[String]) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     assert_eq!(server.ask(&words).trim(), "OK");
 }

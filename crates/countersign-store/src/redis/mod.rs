@@ -47,6 +47,7 @@ mod names;
 mod node;
 mod once;
 mod reply;
+mod rights;
 mod script;
 mod session;
 mod settings;
@@ -64,7 +65,7 @@ pub use self::settings::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, RedisAddress, RedisLogin, RedisServers, RedisSettings,
     RedisTls,
 };
-pub use self::survey::RedisNode;
+pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
     Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
     Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
@@ -96,6 +97,13 @@ impl Redis {
     /// [`StoreError::Unavailable`] if not all answer, or if slots of a cluster have no primary.
     pub async fn survey(&self) -> Result<Vec<RedisNode>, StoreError> {
         survey::all(&self.link).await
+    }
+
+    /// Which commands the user may not run on our keys, by their names. It changes nothing.
+    ///
+    /// [`StoreError::Unavailable`] where it can't be found out: without the right to run scripts at all, say.
+    pub async fn missing_rights(&self) -> Result<Vec<String>, StoreError> {
+        rights::missing(&self.link, &self.names).await
     }
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod listeners;
 mod machine;
 mod providers;
+mod redis;
 mod store;
 
 use std::path::Path;

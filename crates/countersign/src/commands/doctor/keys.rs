@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use countersign_server::{KeyState, KeyTold, Vault};
-use countersign_store::Embedded;
+use countersign::config::StoreSettings;
+use countersign_server::{KeyError, KeyState, KeyTold, Vault};
+use countersign_store::StoreError;
 use jiff::{SignedDuration, Timestamp};
 
+use super::super::store;
 use super::Patient;
 use super::finding::Finding;
 
@@ -14,18 +16,20 @@ const OF: &str = "keys";
 const OLD: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
-    let directory = &patient.installation.data_dir;
-    if !directory.join("durable.db").exists() {
+    let installation = &patient.installation;
+    let is_file = matches!(installation.store, StoreSettings::DataDirectory);
+    if is_file && !installation.data_dir.join("durable.db").exists() {
         return Vec::new(); // the store says so
     }
     let now = Patient::now();
     // What keeps the store from opening is said of the store.
-    let Ok(store) = Embedded::open_to_look(directory) else {
+    let Ok(store) = store::to_look(installation) else {
         return Vec::new();
     };
     let secrets = Arc::clone(&patient.secrets);
-    match Vault::new(Arc::new(store), secrets).list(now).await {
+    match Vault::new(store, secrets).list(now).await {
         Ok(keys) => judge(&keys, now),
+        Err(KeyError::Store(StoreError::Unavailable(_))) if !is_file => Vec::new(),
         Err(error) => vec![Finding::failure(
             OF,
             error.to_string(),

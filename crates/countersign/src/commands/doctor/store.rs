@@ -1,14 +1,22 @@
 //! The store: whether it opens and can be read, and who has it open.
 
+use countersign::config::StoreSettings;
 use countersign_core::{AccountId, AttemptId, SessionId};
 use countersign_store::{Embedded, Store, StoreError};
 
-use super::Patient;
 use super::finding::Finding;
+use super::{Patient, redis};
 
 const OF: &str = "store";
 
 pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
+    match &patient.installation.store {
+        StoreSettings::DataDirectory => files(patient).await,
+        StoreSettings::Redis(settings) => redis::check(settings).await,
+    }
+}
+
+async fn files(patient: &Patient) -> Vec<Finding> {
     let directory = patient.installation.data_dir.clone();
     if !directory.join("durable.db").exists() {
         return vec![Finding::warning(
