@@ -138,13 +138,20 @@ fn read(address: RedisAddress, mut answers: Vec<Value>) -> Result<RedisNode, Sto
         address,
         version: field("redis_version"),
         has_aof: field("aof_enabled") == "1",
-        replicas: field("connected_slaves").parse().unwrap_or_default(),
+        replicas: online(&text),
         eviction: field("maxmemory_policy"),
         clock: field("server_time_usec")
             .parse()
             .ok()
             .and_then(|micros| Timestamp::from_microsecond(micros).ok()),
     })
+}
+
+/// How many replicas follow. One that is still fetching what it missed is connected, and acknowledges nothing.
+fn online(replication: &str) -> u32 {
+    let is_online = |line: &&str| line.starts_with("slave") && line.contains("state=online");
+    let count = replication.lines().filter(is_online).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -171,6 +178,15 @@ mod tests {
             .map(|(mend, is_outage)| ((*mend).to_owned(), *is_outage))
             .collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_replica_counts_once_it_follows() {
+        let told = "role:master\r\nconnected_slaves:2\r\n\
+                    slave0:ip=10.0.0.8,port=6379,state=online,offset=14,lag=0\r\n\
+                    slave1:ip=10.0.0.9,port=6379,state=wait_bgsave,offset=0,lag=0\r\n\
+                    master_failover_state:no-failover\r\n";
+        assert_eq!((online(told), online("role:master\r\n")), (1, 0));
     }
 
     #[test]
