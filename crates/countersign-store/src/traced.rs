@@ -11,10 +11,10 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
 use crate::{
-    Account, Bucket, CodeDigest, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode,
-    Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
+    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
+    Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// A store each of whose operations is a span.
@@ -63,6 +63,9 @@ operations! {
     end_grant(session: &SessionId, grant: &GrantId) -> ();
     revoke_token(token: IssuedToken) -> ();
     session_of_token(token: &IssuedToken, now: Timestamp) -> Option<Session>;
+    open_device_request(id: &DeviceRequestId, request: DeviceRequest, now: Timestamp) -> ();
+    device_request(id: &DeviceRequestId, now: Timestamp) -> Option<(DeviceRequest, Option<DeviceAnswer>)>;
+    answer_device_request(id: &DeviceRequestId, answer: DeviceAnswer, now: Timestamp) -> bool;
     remember(key: &Once, until: Timestamp, now: Timestamp) -> Seen;
     is_remembered(key: &Once, now: Timestamp) -> bool;
     spend(bucket: &Bucket, rate: Rate, now: Timestamp) -> Spent;

@@ -53,7 +53,11 @@ impl NewCode {
                 Ok(Self {
                     session: session.clone(),
                     digest: waiting.code_digest,
-                    code: waiting.code,
+                    // The trace is that of the sign-in, not of the device's first question.
+                    code: Code {
+                        trace: context.trace(),
+                        ..waiting.code
+                    },
                     way: Way::Device(user_code.clone()),
                 })
             }
