@@ -20,7 +20,7 @@ use crate::site::Site;
 /// The registry's id at the broker.
 pub(crate) const CLIENT_ID: &str = "gallery";
 /// The id of a command-line tool that people sign in to on another device.
-const TOOL_ID: &str = "tool";
+pub(crate) const TOOL_ID: &str = "tool";
 /// What stands for the registry's API in access tokens.
 pub(crate) const AUDIENCE: &str = "https://registry.example";
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::PlaygroundOptions;
-use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts};
+use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts, TOOL_ID};
 use crate::calendar;
 use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
 use crate::providers::{self, StandIns};
@@ -109,7 +109,7 @@ impl Playground {
 }
 
 fn policy(options: &PlaygroundOptions) -> anyhow::Result<PolicyInForce> {
-    let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?]);
+    let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?, ClientId::new(TOOL_ID)?]);
     let kinds = providers::kinds()?;
     let installation = Installation {
         providers: Some(&kinds),

@@ -424,10 +424,18 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
     match event {
         Event::Nothing | Event::NoMfa | Event::ProviderSwitchedOff => {}
         Event::ExceptionOver => world.broker.clock.advance(25),
-        Event::ProviderNotAdmitted => replica.enforce(&changed(
-            "tier = \"browse\"\n",
-            "tier = \"browse\"\nproviders = [\"github\", \"entra\"]\n",
-        )),
+        Event::ProviderNotAdmitted => {
+            // Of those whom people sign in to: what a service exchanges is theirs.
+            let text = ["gallery", "other"]
+                .iter()
+                .fold(usual.clone(), |text, client| {
+                    let named = format!("[client.{client}]\ntier = \"browse\"\n");
+                    assert!(text.contains(&named), "no `{named}`");
+                    let listed = format!("{named}providers = [\"github\", \"entra\"]\n");
+                    text.replace(&named, &listed)
+                });
+            replica.enforce(&text);
+        }
         Event::OrganizationMappedElsewhere => {
             replica.enforce(&changed(CONTOSO, "22222222-2222-4222-8222-222222222222"));
         }

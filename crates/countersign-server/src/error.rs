@@ -555,8 +555,9 @@ fn client_answer(error: &ClientError, context: &Context<'_>) -> HttpResponse {
 }
 
 fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
-    context.broker.metrics.token_refused(error.error);
+    // A device that waits is refused nothing.
     if error.error != "authorization_pending" {
+        context.broker.metrics.token_refused(error.error);
         tracing::info!(
             code = error.error,
             request = %context.request_id,

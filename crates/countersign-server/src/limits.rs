@@ -33,10 +33,11 @@ pub(crate) const KEY_NAME: &str = "limits";
 
 /// How many failures each replica writes to the store: beyond, it goes by what it has seen itself.
 const FAILURES_WRITTEN: Rate = Rate::new(6000, SignedDuration::from_mins(1));
-/// How many devices may wait at each replica, whoever asks: their requests are kept.
+/// How many devices may wait at each replica, of a client, or of all clients that anybody can pass for: their requests
+/// are kept.
 const DEVICES_WAITING: Rate = Rate::new(20_000, SignedDuration::from_mins(10));
-/// How many codes that are none may come to each replica, from wherever: of the
-/// 20^8 that there are, 6,000 in the ten minutes that a device waits.
+/// How many codes that are none may come to each replica where addresses are not known: of the 20^8 that there are,
+/// 6,000 in the ten minutes that a device waits.
 const ALL_WRONG_DEVICE_CODES: Rate = Rate::new(600, SignedDuration::from_mins(1));
 /// How often a device may ask whether somebody has signed in (RFC 8628 3.5): every five seconds, and once besides.
 const DEVICE_POLLS: Rate = Rate::new(2, SignedDuration::from_secs(10));
@@ -132,6 +133,7 @@ pub(crate) struct Limits {
     bad_secrets: Sieve,
     written: Sieve,
     device_requests: Sieve,
+    /// Of each client that nobody else can pass for; of all others together.
     devices_waiting: Sieve,
     device_polls: Sieve,
     wrong_device_codes: Sieve,
@@ -154,7 +156,7 @@ impl Limits {
             bad_secrets: Sieve::new(settings.bad_secrets),
             written: Sieve::of_all(FAILURES_WRITTEN),
             device_requests: Sieve::new(settings.device_requests),
-            devices_waiting: Sieve::of_all(DEVICES_WAITING),
+            devices_waiting: Sieve::new(DEVICES_WAITING),
             device_polls: Sieve::new(DEVICE_POLLS),
             wrong_device_codes: Sieve::new(settings.wrong_device_codes),
             all_wrong_device_codes: Sieve::of_all(ALL_WRONG_DEVICE_CODES),
@@ -219,6 +221,7 @@ impl Limits {
     /// A device asks for a code, of which something is kept.
     pub(crate) fn may_wait(
         &self,
+        client: &ClientId,
         passed_for: PassedFor,
         request: &HttpRequest,
         now: Timestamp,
@@ -228,7 +231,11 @@ impl Limits {
             (PassedFor::Anybody, Some(address)) => self.device_requests.take(&address, now),
             (PassedFor::Nobody, _) | (PassedFor::Anybody, None) => Ok(()),
         };
-        let taken = of_address.and_then(|()| self.devices_waiting.take(&(), now));
+        let counted = match passed_for {
+            PassedFor::Nobody => Some(client),
+            PassedFor::Anybody => None,
+        };
+        let taken = of_address.and_then(|()| self.devices_waiting.take(&counted, now));
         taken.map_err(|until| self.refuse(Limit::DeviceRequests, until, now))
     }
 
@@ -239,20 +246,21 @@ impl Limits {
 
     /// Before a device's code is looked for: whether too many that were none came from this address (RFC 8628 5.1).
     pub(crate) fn may_guess(&self, request: &HttpRequest, now: Timestamp) -> Result<(), TooMany> {
-        let address = self.address(request);
-        let of_address = address.map_or(Ok(()), |one| self.wrong_device_codes.peek(&one, now));
-        let free = of_address.and_then(|()| self.all_wrong_device_codes.peek(&(), now));
+        // Where addresses are known, no crowd of them keeps out who has not guessed.
+        let free = match self.address(request) {
+            Some(address) => self.wrong_device_codes.peek(&address, now),
+            None => self.all_wrong_device_codes.peek(&(), now),
+        };
         free.map_err(|until| self.refuse(Limit::WrongDeviceCodes, until, now))
     }
 
     /// A code was none of any device's.
     pub(crate) async fn guessed(&self, request: &HttpRequest, now: Timestamp) {
-        let in_all = self.all_wrong_device_codes.take(&(), now);
         let Some(address) = self.address(request) else {
+            self.all_wrong_device_codes.take(&(), now).ok();
             return;
         };
-        if in_all.is_err()
-            || self.wrong_device_codes.take(&address, now).is_err()
+        if self.wrong_device_codes.take(&address, now).is_err()
             || self.written.take(&(), now).is_err()
         {
             return;

@@ -286,8 +286,11 @@ impl RefusalPage {
 /// The way back to the same provider. Where another account is needed, it offers the choice, at the
 /// organisation's own tenant if there is one.
 fn retry(failure: &SignInFailure, context: &Context<'_>) -> String {
-    let mut more = vec![("provider", failure.provider.as_str())];
     let request = &failure.request;
+    let mut more = Vec::new();
+    if context.policy().admits(&request.client, &failure.provider) {
+        more.push(("provider", failure.provider.as_str()));
+    }
     let needs_another = matches!(
         failure.why.reason(),
         Some(Reason::OrganizationNotShown | Reason::IdentityChanged)

@@ -17,6 +17,12 @@ pub(crate) use logout::{logout, logout_by_form, logout_confirmed};
 pub(crate) use page::{end, show};
 pub(crate) use provider::{back_channel, front_channel};
 
+/// Whether the provider of this session is configured still. One that is no more vouches for nothing.
+pub(crate) fn is_vouched_for(session: &Session, context: &Context<'_>) -> bool {
+    let providers = &context.broker.providers;
+    providers.contains_key(&session.evidence.provider)
+}
+
 /// Ends a session, and those that the same browser had before it.
 pub(crate) async fn end_all(session: &Session, context: &Context<'_>) -> Result<(), StoreError> {
     for id in session.earlier.iter().chain([&session.id]) {

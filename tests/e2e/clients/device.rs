@@ -112,7 +112,7 @@ async fn a_device_gets_tokens_once_somebody_has_signed_in_for_it() {
     let device = Device::begin(&world, &[]).await;
     assert_eq!(
         (&device.codes["expires_in"], &device.codes["interval"]),
-        (&json!(570), &json!(5))
+        (&json!(600), &json!(5))
     );
     assert_refused(
         &device.poll(&world).await,
@@ -345,6 +345,13 @@ async fn two_who_sign_in_for_one_device_are_not_both_heard() {
         (page.status, page.reason_code()),
         (400, Some("device-code-ended"))
     );
+    // Nothing is left of the second, whom nobody heard.
+    let mut browser = Browser::new();
+    let again = Login::new("github", "ann-mfa");
+    world.sign_in(&mut browser, &again).await.code();
+    let sessions = Url::parse(&format!("{}/session", world.broker.issuer)).expect("an address");
+    let sessions = browser.get(&sessions).await.body;
+    assert_eq!(sessions.matches("<li>").count(), 1, "{sessions}");
     assert_eq!(device.poll(&world).await.status, 200);
 }
 
@@ -360,12 +367,7 @@ async fn a_device_code_is_for_its_client_and_one_of_nobody_is_none() {
         "another's",
     );
     device.client = "cli";
-    for wrong in [
-        "",
-        "x",
-        "eyJhbGciOiJub25lIn0.e30.",
-        device.code("user_code"),
-    ] {
+    for wrong in ["x", "eyJhbGciOiJub25lIn0.e30.", device.code("user_code")] {
         let form = [
             ("grant_type", GRANT),
             ("client_id", "cli"),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::code::{DeviceCode, id_of};
-use super::{LAST_POLL, LIFETIME, address};
+use super::{LIFETIME, address};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
 use crate::limits::{PassedFor, TooMany};
@@ -35,7 +35,7 @@ pub(crate) async fn authorize(
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = token::read(form)?;
     let client = token::authenticate(&parameters, context).await?;
-    let until = context.now + LIFETIME - LAST_POLL;
+    let until = context.now + LIFETIME;
     let code = open(&parameters, &client, until, context).await?;
     let settings = &context.broker.settings;
     tracing::info!(
@@ -101,7 +101,7 @@ fn admit(client: &ClientId, context: &Context<'_>) -> Result<(), TooMany> {
         .map_or(PassedFor::Anybody, |client| {
             PassedFor::of(&client.authentication)
         });
-    limits.may_wait(passed_for, context.request, context.now)
+    limits.may_wait(client, passed_for, context.request, context.now)
 }
 
 /// What the device calls itself.

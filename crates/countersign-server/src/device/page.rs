@@ -13,7 +13,7 @@ use countersign_store::{Code, DeviceRequest};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::waiting::{denied, find, waiting};
+use super::waiting::{Found, denied, find, waiting};
 use crate::Broker;
 use crate::edge::RandomText;
 use crate::error::{Failure, Problem};
@@ -65,11 +65,14 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let limits = &context.broker.limits;
     let may_guess = limits.may_guess(context.request, context.now);
     may_guess.map_err(|too_many| Failure::Page(Problem::TooMany(too_many)))?;
-    let Some(request) = find(&user_code, context).await? else {
-        limits.guessed(context.request, context.now).await;
-        return Ok(DeviceCodePage::unknown(context));
-    };
-    ask(&request, user_code, context)
+    match find(&user_code, context).await? {
+        Found::Waiting(request) => ask(&request, user_code, context),
+        Found::Ended => Ok(DeviceCodePage::unknown(context)),
+        Found::Unknown => {
+            limits.guessed(context.request, context.now).await;
+            Ok(DeviceCodePage::unknown(context))
+        }
+    }
 }
 
 /// Shows the device, and the ways on.

@@ -3,6 +3,7 @@
 use countersign_core::ClientId;
 use countersign_store::{CodeDigest, DeviceAnswer};
 
+use super::LAST_POLL;
 use super::code::{DeviceCode, id_of};
 use crate::error::{Failure, OAuthError};
 use crate::token;
@@ -21,11 +22,11 @@ pub(crate) async fn poll(
         )
     };
     let sent = parameters.one("device_code");
-    let code = sent.and_then(|text| DeviceCode::open(text, client, context));
-    let code = code.ok_or_else(|| {
+    let sent = sent.ok_or_else(|| OAuthError::invalid_request("`device_code` is missing"))?;
+    let code = DeviceCode::open(sent, client, context).ok_or_else(|| {
         OAuthError::invalid_grant("`device_code` is none of ours, or another client's")
     })?;
-    if context.now >= code.until + super::LAST_POLL {
+    if context.now >= code.until {
         return Err(expired());
     }
     let limits = &context.broker.limits;
@@ -39,7 +40,7 @@ pub(crate) async fn poll(
     let found = found.map_err(|error| token::unavailable(&error, context))?;
     match found.map(|(_, answer)| answer) {
         None => Err(expired()),
-        Some(None) if context.now >= code.until => Err(expired()),
+        Some(None) if context.now >= code.until - LAST_POLL => Err(expired()),
         Some(None) => Err(OAuthError::authorization_pending()),
         Some(Some(DeviceAnswer::Denied)) => {
             Err(OAuthError::bad("access_denied", "somebody has said no"))

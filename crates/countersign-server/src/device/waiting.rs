@@ -8,29 +8,42 @@ use super::LAST_POLL;
 use super::code::id_of;
 use crate::error::{Failure, Problem};
 use crate::pages::{self, DeviceDonePage};
+use crate::session;
 use crate::web::Context;
 
-/// What the device that shows this code asks for, if it waits.
-pub(super) async fn find(
-    user_code: &UserCode,
-    context: &Context<'_>,
-) -> Result<Option<DeviceRequest>, Failure> {
+/// A device, by its user code.
+pub(super) enum Found {
+    /// It waits.
+    Waiting(Box<DeviceRequest>),
+    /// It has its answer, or its time is over.
+    Ended,
+    /// No device has shown this code, or none that is remembered.
+    Unknown,
+}
+
+/// The device that shows this code.
+pub(super) async fn find(user_code: &UserCode, context: &Context<'_>) -> Result<Found, Failure> {
     let store = &context.broker.store;
     let found = store.device_request(&id_of(user_code), context.now).await;
     let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found.and_then(|(request, answer)| {
-        let waits = answer.is_none() && context.now < request.expires_at - LAST_POLL;
-        waits.then_some(request)
-    }))
+    Ok(match found {
+        Some((request, None)) if context.now < request.expires_at - LAST_POLL => {
+            Found::Waiting(Box::new(request))
+        }
+        Some(_) => Found::Ended,
+        None => Found::Unknown,
+    })
 }
 
-/// The same of a device that waited when the person began.
+/// What a device asks for that waited when the person began.
 pub(crate) async fn waiting(
     user_code: &UserCode,
     context: &Context<'_>,
 ) -> Result<DeviceRequest, Failure> {
-    let found = find(user_code, context).await?;
-    found.ok_or(Failure::Page(Problem::DeviceCodeEnded))
+    match find(user_code, context).await? {
+        Found::Waiting(request) => Ok(*request),
+        Found::Ended | Found::Unknown => Err(Failure::Page(Problem::DeviceCodeEnded)),
+    }
 }
 
 /// Somebody has signed in: the device may take the code of this session.
@@ -39,7 +52,12 @@ pub(crate) async fn signed_in(
     session: SessionId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    answer(user_code, DeviceAnswer::Session(session), context).await?;
+    let answered = answer(user_code, DeviceAnswer::Session(session.clone()), context).await;
+    if let Err(failure) = answered {
+        // Nobody will ever take the code of this session. Where the store does not answer it ends by itself.
+        session::end_one(&session, context).await.ok();
+        return Err(failure);
+    }
     tracing::info!(code = "device-signed-in", request = %context.request_id, %client, "a device has its answer");
     Ok(pages::ok(&DeviceDonePage::signed_in(client, context)))
 }

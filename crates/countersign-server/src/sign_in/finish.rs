@@ -128,6 +128,7 @@ impl Ending {
             Err(StoreError::AttemptSpent) => return Err(self.fail(Why::AttemptSpent)),
             Err(error) => return Err(self.fail(Why::Store(error))),
         }
+        let answer = new.hand_over(&self.request, context).await?;
         broker.metrics.sign_in_permitted(&self.provider);
         tracing::info!(
             code = "permitted",
@@ -140,7 +141,6 @@ impl Ending {
             mfa_due = permit.mfa_due().map(tracing::field::display),
             "sign-in finished",
         );
-        let answer = new.hand_over(&self.request, context).await?;
         let cookies = attempt_cookie::remove(&self.id).into_iter().chain(cookie);
         with_cookies(answer, cookies)
     }

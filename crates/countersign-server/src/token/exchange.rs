@@ -45,6 +45,12 @@ pub(super) async fn exchange(
             "the token is bound to a key: show one of your own in the header `DPoP`",
         ));
     }
+    // A token is good for an exchange as long as its own client would get another.
+    let own = ClientId::new(&subject.client_id).ok();
+    let is_admitted = |own| context.policy().admits(own, &session.evidence.provider);
+    if !own.as_ref().is_some_and(is_admitted) {
+        return Err(not_good());
+    }
     let audience = target(parameters, client, context)?;
     let organization = organization(&subject);
     let acr = subject.acr.as_deref().and_then(Acr::parse);

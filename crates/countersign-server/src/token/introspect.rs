@@ -14,6 +14,7 @@ use super::refresh::{RefreshToken, may_refresh};
 use super::{client, mint, read, unavailable};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
+use crate::session;
 use crate::web::{Context, Parameters};
 
 /// POST `/introspect`.
@@ -94,6 +95,7 @@ async fn of_refresh_token(
     let found = found.map_err(|error| unavailable(&error, context))?;
     Ok(found
         .filter(|found| found.good == token.number && may_refresh(caller, context))
+        .filter(|found| session::is_vouched_for(&found.session, context))
         .map(|LiveGrant { grant, session, .. }| {
             let scopes: Vec<&str> = grant.scopes.iter().map(Scope::as_str).collect();
             json!({

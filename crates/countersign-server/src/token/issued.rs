@@ -6,6 +6,7 @@ use countersign_verifier::{AccessToken, Claims, Error, Expectations, danger_whoe
 use jiff::Timestamp;
 
 use crate::once::{Kind, has_come, is_first};
+use crate::session;
 use crate::settings::GrantType;
 use crate::web::Context;
 
@@ -80,7 +81,8 @@ pub(super) async fn session_of(
     match issued(claims) {
         Some(token) => {
             let store = &context.broker.store;
-            store.session_of_token(&token, context.now).await
+            let session = store.session_of_token(&token, context.now).await?;
+            Ok(session.filter(|session| session::is_vouched_for(session, context)))
         }
         None => Ok(None),
     }

@@ -49,7 +49,13 @@ pub(super) async fn redeem_of_device(
     let code = device::poll(parameters, client, context).await?;
     let fits = |code: &Code| check_of_device(code, client);
     let taken = take(&code, client, fits, context).await?;
-    tokens(taken, (client, proof), parameters, context).await
+    let session = taken.1.id.clone();
+    let answer = tokens(taken, (client, proof), parameters, context).await;
+    if answer.is_err() {
+        // No browser has this session, and its one code is spent.
+        session::end_one(&session, context).await.ok();
+    }
+    answer
 }
 
 /// Tokens for what a code stood for, as far as the policy permits.

@@ -70,7 +70,9 @@ async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, 
         .account(&session.account)
         .await
         .map_err(|error| unavailable(&error))?;
-    let (account, _) = account.ok_or(Error::Expired)?;
+    let (account, _) = account
+        .filter(|(account, _)| account.locked.is_none())
+        .ok_or(Error::Expired)?;
     Ok((account, claims))
 }
 

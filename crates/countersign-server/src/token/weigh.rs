@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::unavailable;
 use crate::error::{Failure, OAuthError};
+use crate::session;
 use crate::sign_in::account::tell;
 use crate::web::{Context, Decided};
 
@@ -42,12 +43,7 @@ pub(super) async fn weigh(
     session: &Session,
     context: &Context<'_>,
 ) -> Result<Weighed, Failure> {
-    if !context
-        .broker
-        .providers
-        .contains_key(&session.evidence.provider)
-    {
-        // Who is configured no more vouches for nothing.
+    if !session::is_vouched_for(session, context) {
         return Err(OAuthError::invalid_grant("provider-not-configured"));
     }
     let (account, version) = account(session, context).await?;

@@ -52,7 +52,9 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
             ..account.clone()
         };
         change_account(store, found, change).await?;
-        let ended = end_sessions(store, &id).await?;
+        let ended = end_sessions(store, &id).await.with_context(|| {
+            format!("{id} is locked, and some of its sessions have not ended: lock it again")
+        })?;
         let locked = if was_locked {
             "was locked already"
         } else {
@@ -65,6 +67,8 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
 pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode {
     with_account(&unlock.account, configuration, async |store, found| {
         let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
+        // What began as it was being locked must not come to life again.
+        end_sessions(store, &id).await?;
         let change = |account: &Account| Account {
             locked: None,
             ..account.clone()
