@@ -27,6 +27,8 @@ enum Way {
     Code,
     /// A sign-in from its beginning.
     SignIn,
+    /// A sign-in of somebody who is at the provider.
+    AtProvider,
     /// A request that was pushed, by a client that pushes.
     PushedRequest,
     /// A session in the browser, asked without meeting the person.
@@ -36,20 +38,24 @@ enum Way {
     Device,
     /// A device for which nobody has signed in yet.
     DeviceSignIn,
+    /// A device for which somebody has said yes, and is at the provider.
+    DeviceAtProvider,
     Exchange,
     /// A service as itself: there is no person whom anything could happen to.
     Service,
 }
 
 impl Way {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Code,
         Self::SignIn,
+        Self::AtProvider,
         Self::PushedRequest,
         Self::Session,
         Self::Refresh,
         Self::Device,
         Self::DeviceSignIn,
+        Self::DeviceAtProvider,
         Self::Exchange,
         Self::Service,
     ];
@@ -57,11 +63,11 @@ impl Way {
     /// The grant that it ends with.
     fn grant(self) -> GrantType {
         match self {
-            Self::Code | Self::SignIn | Self::PushedRequest | Self::Session => {
+            Self::Code | Self::SignIn | Self::AtProvider | Self::PushedRequest | Self::Session => {
                 GrantType::AuthorizationCode
             }
             Self::Refresh => GrantType::RefreshToken,
-            Self::Device | Self::DeviceSignIn => GrantType::DeviceCode,
+            Self::Device | Self::DeviceSignIn | Self::DeviceAtProvider => GrantType::DeviceCode,
             Self::Exchange => GrantType::TokenExchange,
             Self::Service => GrantType::ClientCredentials,
         }
@@ -192,6 +198,8 @@ enum Begun {
     RefreshToken(String),
     AccessToken(String),
     Device(Value),
+    /// A browser that is on its way to the provider; for a device, where it is for one.
+    Departed(Box<(Browser, Page)>, Option<Value>),
 }
 
 /// One person on one way.
@@ -228,6 +236,18 @@ impl Walk<'_> {
                 } else {
                     Begun::AccessToken(text(&tokens, "access_token"))
                 }
+            }
+            Way::AtProvider => {
+                let mut browser = Browser::new();
+                let page = browser.get(&self.world.authorize_url(&self.login)).await;
+                Begun::Departed(Box::new((browser, page)), None)
+            }
+            Way::DeviceAtProvider => {
+                let device = self.device().await;
+                let mut browser = Browser::new();
+                let page = self.depart(&mut browser, issuer, &device).await;
+                let page = page.expect("a way to the provider");
+                Begun::Departed(Box::new((browser, page)), Some(device))
             }
             Way::DeviceSignIn => Begun::Device(self.device().await),
             Way::Device => {
@@ -284,14 +304,20 @@ impl Walk<'_> {
                 ];
                 ask(at, "/token", &of_service(&form)).await
             }
+            Begun::Departed(departed, device) => {
+                let (browser, page) = *departed;
+                let mut browser = browser.led_to(&at.issuer, &at.address);
+                let page = self.signed_in(&mut browser, page).await;
+                match device {
+                    Some(device) => poll(at, &device).await,
+                    None => redeem(at, "gallery", &page.sent_with("code")?).await,
+                }
+            }
             Begun::Device(device) => {
                 if self.way == Way::DeviceSignIn && !self.allow(at, &device).await {
                     return None;
                 }
-                let code = text(&device, "device_code");
-                let grant = GrantType::DeviceCode.as_str();
-                let form = [("grant_type", grant), ("device_code", &code)];
-                ask(at, "/token", &of_gallery(&form)).await
+                poll(at, &device).await
             }
         };
         let claims = payload(answer["access_token"].as_str()?);
@@ -339,16 +365,23 @@ impl Walk<'_> {
     /// Says yes to a device; whether it is signed in then.
     async fn allow(&self, at: &TestBroker, device: &Value) -> bool {
         let mut browser = browser_at(at);
+        let Some(page) = self.depart(&mut browser, at, device).await else {
+            return false;
+        };
+        let page = self.signed_in(&mut browser, page).await;
+        page.body.contains("Your device is signed in")
+    }
+
+    /// Says yes to a device, where the provider is among those that are offered.
+    async fn depart(&self, browser: &mut Browser, at: &TestBroker, device: &Value) -> Option<Page> {
         let url = text(device, "verification_uri_complete");
         let page = browser.get(&Url::parse(&url).expect("an address")).await;
         let provider = self.login.provider;
-        let way = format!("{}/device/continue?provider={provider}&", at.issuer);
-        let Some(way) = page.link_to(&way) else {
-            return false;
-        };
-        let page = browser.get(&way).await;
-        let page = self.signed_in(&mut browser, page).await;
-        page.body.contains("Your device is signed in")
+        let way = page.link_to(&format!(
+            "{}/device/continue?provider={provider}&",
+            at.issuer
+        ))?;
+        Some(browser.get(&way).await)
     }
 }
 
@@ -377,6 +410,13 @@ async fn ask(at: &TestBroker, path: &str, form: &[(String, String)]) -> Value {
         .finish();
     let page = wire::send("POST", &at.address, path, &[], &body).await;
     serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("no JSON: {}", page.body))
+}
+
+async fn poll(at: &TestBroker, device: &Value) -> Value {
+    let code = text(device, "device_code");
+    let grant = GrantType::DeviceCode.as_str();
+    let form = [("grant_type", grant), ("device_code", &code)];
+    ask(at, "/token", &of_gallery(&form)).await
 }
 
 async fn redeem(at: &TestBroker, client: &str, code: &str) -> Value {

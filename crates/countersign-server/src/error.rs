@@ -446,6 +446,17 @@ impl Problem {
     }
 }
 
+/// The store does not answer: the log is told why, and whoever asks is told this.
+pub(crate) fn of_store(error: &StoreError, told: Failure, context: &Context<'_>) -> Failure {
+    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
+    told
+}
+
+/// The same, for a person.
+pub(crate) fn page_of_store(error: &StoreError, context: &Context<'_>) -> Failure {
+    of_store(error, Failure::Page(Problem::Unavailable), context)
+}
+
 /// Answers with a failure, and logs its cause.
 pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
     match failure {

@@ -262,6 +262,7 @@ impl RefusalPage {
         let client = client_name(&failure.request, context);
         let (title, message) = explain(failure, &provider_title);
         let advice = provider.and_then(|provider| Advice::after(failure, provider, context));
+        let others = others(failure, context);
         Self {
             host: host(broker),
             title,
@@ -272,11 +273,11 @@ impl RefusalPage {
                 .and_then(|due| since(due, &client, context.now)),
             client,
             code: failure.why.code(),
-            best: Best::after(&failure.why, advice.as_ref()),
+            best: Best::after(&failure.why, advice.as_ref(), others.is_some()),
             advice,
             operator: provider.and_then(|provider| for_operator(failure, provider)),
             retry: retry(failure, context),
-            others: others(failure, context),
+            others,
             back,
             request_id: context.request_id.clone(),
         }
@@ -335,10 +336,10 @@ enum Best {
 }
 
 impl Best {
-    fn after(why: &Why, advice: Option<&Advice>) -> Self {
+    fn after(why: &Why, advice: Option<&Advice>, has_others: bool) -> Self {
         match why {
             _ if advice.is_some_and(|advice| advice.link.is_some()) => Self::Mend,
-            _ if advice.is_some_and(|advice| advice.others) => Self::Others,
+            _ if has_others && advice.is_some_and(|advice| advice.others) => Self::Others,
             Why::AttemptSpent => Self::Back,
             Why::Refused(_)
             | Why::Provider(_)

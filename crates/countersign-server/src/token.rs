@@ -20,7 +20,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_store::StoreError;
 
 use crate::Broker;
-use crate::error::{Failure, OAuthError};
+use crate::error::{Failure, OAuthError, of_store};
 use crate::web::{Context, Parameters};
 
 pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
@@ -71,6 +71,5 @@ pub(crate) fn read(form: &[u8]) -> Result<Parameters, Failure> {
 }
 
 pub(crate) fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
-    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-    OAuthError::unavailable()
+    of_store(error, OAuthError::unavailable(), context)
 }

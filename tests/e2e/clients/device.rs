@@ -367,7 +367,21 @@ async fn a_device_code_is_for_its_client_and_one_of_nobody_is_none() {
         "another's",
     );
     device.client = "cli";
-    for wrong in ["x", "eyJhbGciOiJub25lIn0.e30.", device.code("user_code")] {
+    let other = Device::begin(&world, &[]).await;
+    allow(&world, &mut Browser::new(), &other, &ann()).await;
+    let tokens = read(&other.poll(&world).await);
+    let [access, id, refresh] = ["access_token", "id_token", "refresh_token"]
+        .map(|name| tokens[name].as_str().expect("a token"));
+    let code = super::code(&world, "gallery").await;
+    for wrong in [
+        "x",
+        "eyJhbGciOiJub25lIn0.e30.",
+        device.code("user_code"),
+        access,
+        id,
+        refresh,
+        &code,
+    ] {
         let form = [
             ("grant_type", GRANT),
             ("client_id", "cli"),
@@ -394,6 +408,28 @@ async fn a_device_code_is_for_its_client_and_one_of_nobody_is_none() {
             page.body
         );
     }
+    let sealed = device.code("device_code");
+    let page = wire::user_info(&world.broker.issuer, sealed).await;
+    assert_eq!(page.status, 401, "it is no access token");
+    let gallery = [
+        ("client_id", "gallery"),
+        ("client_secret", BrokerSetup::SECRET),
+        ("token", sealed),
+    ];
+    let page = post(&world, "/introspect", &[], &gallery).await;
+    assert_eq!(read(&page), json!({"active": false}));
+    assert_eq!(post(&world, "/revoke", &[], &gallery).await.status, 200);
+    let uri = format!(
+        "{}/authorize?client_id=gallery&request_uri=urn:ietf:params:oauth:request_uri:{sealed}",
+        world.broker.issuer
+    );
+    let page = Browser::new()
+        .get(&Url::parse(&uri).expect("an address"))
+        .await;
+    assert_eq!(
+        (page.status, page.reason_code()),
+        (400, Some("request-uri-not-good"))
+    );
     assert_eq!(
         device.poll(&world).await.status,
         200,

@@ -2,11 +2,11 @@
 
 use actix_web::HttpResponse;
 use countersign_core::{ClientId, SessionId, UserCode};
-use countersign_store::{DeviceAnswer, DeviceRequest, StoreError};
+use countersign_store::{DeviceAnswer, DeviceRequest};
 
 use super::LAST_POLL;
 use super::code::id_of;
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Problem, page_of_store};
 use crate::pages::{self, DeviceDonePage};
 use crate::session;
 use crate::web::Context;
@@ -25,7 +25,7 @@ pub(super) enum Found {
 pub(super) async fn find(user_code: &UserCode, context: &Context<'_>) -> Result<Found, Failure> {
     let store = &context.broker.store;
     let found = store.device_request(&id_of(user_code), context.now).await;
-    let found = found.map_err(|error| unavailable(&error, context))?;
+    let found = found.map_err(|error| page_of_store(&error, context))?;
     Ok(match found {
         Some((request, None)) if context.now < request.expires_at - LAST_POLL => {
             Found::Waiting(Box::new(request))
@@ -81,13 +81,8 @@ async fn answer(
     let answered = store
         .answer_device_request(&id_of(user_code), answer, context.now)
         .await;
-    let is_first = answered.map_err(|error| unavailable(&error, context))?;
+    let is_first = answered.map_err(|error| page_of_store(&error, context))?;
     is_first
         .then_some(())
         .ok_or(Failure::Page(Problem::DeviceCodeEnded))
-}
-
-fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
-    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-    Failure::Page(Problem::Unavailable)
 }

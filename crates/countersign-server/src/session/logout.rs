@@ -10,10 +10,9 @@ use countersign_store::Session;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::page::unavailable;
 use super::{browser, end_all};
 use crate::Broker;
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, SignOutPage, SignedOutPage};
 use crate::sign_in::Hint;
@@ -66,7 +65,7 @@ struct Confirmed {
 async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let request = check(&context.query(), context)?;
     let found = browser::of_browser(context).await;
-    let here = found.map_err(|error| unavailable(&error, context))?;
+    let here = found.map_err(|error| page_of_store(&error, context))?;
     let Some(here) = here else {
         return Ok(match request.back.filter(|_| request.hint.is_some()) {
             Some(back) => see_other(&back),
@@ -78,7 +77,7 @@ async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
         return ask(&request, &here, context);
     }
     let ended = end_all(&here, context).await;
-    ended.map_err(|error| unavailable(&error, context))?;
+    ended.map_err(|error| page_of_store(&error, context))?;
     let answer = match request.back {
         Some(back) => see_other(&back),
         None => pages::ok(&SignedOutPage::after(&here, None, context)),
@@ -98,7 +97,7 @@ fn ask(request: &Request, here: &Session, context: &Context<'_>) -> Result<HttpR
 
 async fn confirmed(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let found = browser::of_browser(context).await;
-    let here = found.map_err(|error| unavailable(&error, context))?;
+    let here = found.map_err(|error| page_of_store(&error, context))?;
     let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
     let yes: Confirmed = form::open(
         Form::SignOut,
@@ -107,7 +106,7 @@ async fn confirmed(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, F
         context,
     )?;
     let ended = end_all(&here, context).await;
-    ended.map_err(|error| unavailable(&error, context))?;
+    ended.map_err(|error| page_of_store(&error, context))?;
     // A link and no redirect: browsers hold a form to `form-action` on every redirect that follows it.
     let back = yes.client.as_ref().zip(yes.back.as_deref());
     let page = pages::ok(&SignedOutPage::after(&here, back, context));

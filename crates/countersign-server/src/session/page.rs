@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::SessionId;
-use countersign_store::{LiveSession, Session, StoreError};
+use countersign_store::{LiveSession, Session};
 use serde::{Deserialize, Serialize};
 
 use super::{browser, end_all};
 use crate::Broker;
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, SessionRow, SessionsPage, SignedOutPage};
 use crate::web::{Context, Parameters, see_other, with_cookies};
@@ -42,7 +42,7 @@ pub(crate) async fn end(
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let found = browser::of_browser(context).await;
-    let Some(here) = found.map_err(|error| unavailable(&error, context))? else {
+    let Some(here) = found.map_err(|error| page_of_store(&error, context))? else {
         return Ok(pages::ok(&SignedOutPage::nobody(context)));
     };
     let live = of_person(&here, context).await?;
@@ -69,7 +69,7 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
 
 async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let found = browser::of_browser(context).await;
-    let here = found.map_err(|error| unavailable(&error, context))?;
+    let here = found.map_err(|error| page_of_store(&error, context))?;
     let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
     let ending: Ending = form::open(
         Form::EndSession,
@@ -84,7 +84,7 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
         };
         if is_meant {
             let ended = end_all(&one.session, context).await;
-            ended.map_err(|error| unavailable(&error, context))?;
+            ended.map_err(|error| page_of_store(&error, context))?;
         }
     }
     if ending == Ending::One(here.id.clone()) {
@@ -98,7 +98,7 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
 async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSession>, Failure> {
     let store = &context.broker.store;
     let live = store.sessions_of(&here.account, context.now).await;
-    let live = live.map_err(|error| unavailable(&error, context))?;
+    let live = live.map_err(|error| page_of_store(&error, context))?;
     let earlier: BTreeSet<SessionId> = live
         .iter()
         .flat_map(|one| one.session.earlier.iter().cloned())
@@ -113,9 +113,4 @@ async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSess
         }
     }
     Ok(latest)
-}
-
-pub(super) fn unavailable(error: &StoreError, context: &Context<'_>) -> Failure {
-    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-    Failure::Page(Problem::Unavailable)
 }

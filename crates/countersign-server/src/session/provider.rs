@@ -9,9 +9,9 @@ use countersign_core::{Identity, ProviderId};
 use countersign_providers::{FrontChannel, LoggedOut};
 use countersign_store::{ProviderSession, Session, StoreError};
 
-use super::{end_all, page::unavailable};
+use super::end_all;
 use crate::Broker;
-use crate::error::{Failure, OAuthError, Problem};
+use crate::error::{Failure, OAuthError, Problem, of_store, page_of_store};
 use crate::web::{Context, Parameters};
 
 /// GET: the provider loads it in a frame.
@@ -47,10 +47,10 @@ async fn by_frame(provider: &str, context: &Context<'_>) -> Result<HttpResponse,
     };
     let sid = sid.ok_or(Failure::Page(Problem::BadRequest("`sid` is missing")))?;
     let resting = resting_on(&id, sid, context).await;
-    let resting = resting.map_err(|error| unavailable(&error, context))?;
+    let resting = resting.map_err(|error| page_of_store(&error, context))?;
     end_each(&resting, context)
         .await
-        .map_err(|error| unavailable(&error, context))?;
+        .map_err(|error| page_of_store(&error, context))?;
     Ok(HttpResponse::Ok().finish())
 }
 
@@ -73,10 +73,7 @@ async fn by_token(
         OAuthError::invalid_request("the logout token did not pass verification")
     })?;
     let meant = meant(known.name(), &told, context).await;
-    let failed = |error: StoreError| {
-        tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-        OAuthError::unavailable()
-    };
+    let failed = |error: StoreError| of_store(&error, OAuthError::unavailable(), context);
     end_each(&meant.map_err(failed)?, context)
         .await
         .map_err(failed)?;

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use super::request;
 use crate::Broker;
 use crate::edge::RandomText;
-use crate::error::{Failure, OAuthError, Problem};
+use crate::error::{Failure, OAuthError, Problem, page_of_store};
 use crate::once::{Kind, has_come, is_first};
 use crate::seal::{Place, Purpose};
 use crate::token;
@@ -129,10 +129,7 @@ pub(crate) async fn unpushed(
         .ok_or_else(not_good)?;
     let is_over = sealed.good_until.min(sealed.pushed.until) <= context.now;
     let is_spent = has_come(Kind::PushedRequest, &[&sealed.pushed.id], context).await;
-    let is_spent = is_spent.map_err(|error| {
-        tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-        Failure::Page(Problem::Unavailable)
-    })?;
+    let is_spent = is_spent.map_err(|error| page_of_store(&error, context))?;
     if is_over || is_spent {
         return Err(not_good());
     }

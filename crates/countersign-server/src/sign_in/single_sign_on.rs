@@ -13,7 +13,7 @@ use countersign_store::{FurtherCode, Session, StoreError};
 use super::code::NewCode;
 use super::push;
 use super::request::{Checked, Fail, Interaction};
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Problem, of_store};
 use crate::session;
 use crate::web::{Context, Decided};
 
@@ -40,10 +40,7 @@ pub(super) async fn answer(checked: &Checked, context: &Context<'_>) -> Result<T
     }
     let fail = Fail::of(&checked.request);
     let found = usable(checked, context).await;
-    let found = found.map_err(|error| {
-        tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-        fail.with("temporarily_unavailable", "store-unavailable")
-    })?;
+    let found = found.map_err(|error| of_store(&error, unavailable(&fail), context))?;
     let Some((session, decided)) = found else {
         return match checked.interaction {
             Interaction::Forbidden => Err(fail.with("login_required", "nobody is signed in here")),
@@ -172,6 +169,10 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
     fail.with(error, reason.code())
 }
 
+fn unavailable(fail: &Fail<'_>) -> Failure {
+    fail.with("temporarily_unavailable", "store-unavailable")
+}
+
 async fn hand_over(
     checked: &Checked,
     session: &Session,
@@ -188,18 +189,12 @@ async fn hand_over(
     match push::spend(request, context).await {
         Ok(true) => {}
         Ok(false) => return Err(Failure::Page(Problem::RequestUri)),
-        Err(error) => {
-            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-            return Err(Fail::of(request).with("temporarily_unavailable", "store-unavailable"));
-        }
+        Err(error) => return Err(of_store(&error, unavailable(&Fail::of(request)), context)),
     }
     match broker.store.hand_over(further, context.now).await {
         Ok(true) => {}
         Ok(false) => return Ok(Turn::SignIn(None)), // it has ended since it was read
-        Err(error) => {
-            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "the store does not answer");
-            return Err(Fail::of(request).with("temporarily_unavailable", "store-unavailable"));
-        }
+        Err(error) => return Err(of_store(&error, unavailable(&Fail::of(request)), context)),
     }
     broker.metrics.single_sign_on(&request.client);
     tracing::info!(
