@@ -119,14 +119,13 @@ impl<'a> MadeUpLog<'a> {
             client: self.dice.one_of(&self.clients).clone(),
             scopes: self.asked(),
             organization,
+            mappings: Vec::new(),
             demands: Demands::default(),
             login: Login {
                 claims: self.claims_of(&provider, shown),
                 tenant,
-                membership: Claim::Absent,
                 email_verified: self.dice.is_below(70),
-                verified_at: self.now,
-                provider,
+                ..Login::new(provider, self.now)
             },
             identity_changed: false,
             account: self.account(),

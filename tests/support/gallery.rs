@@ -98,7 +98,8 @@ impl TestBroker {
         }
     }
 
-    fn endpoint(&self, path: &str) -> Url {
+    /// The address of an endpoint.
+    pub fn endpoint(&self, path: &str) -> Url {
         Url::parse(&format!("{}{path}", self.address)).expect("an address")
     }
 }

@@ -3,6 +3,7 @@
 //! Silence is not consent: what is absent, malformed or contradictory is
 //! [`Level::Unknown`], and that meets no requirement.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::{Acr, Claim, Login, Methods, ProofRule, Reason, When};
 
 /// Weighs what a login proved by the policy's rule for its provider.
-pub fn assess(rule: &ProofRule, methods: &Methods, login: &Login) -> Assurance {
+///
+/// `contexts` is what the authentication contexts of its tenant attest, where it has one.
+pub fn assess(
+    rule: &ProofRule,
+    methods: &Methods,
+    contexts: Option<&BTreeMap<String, Level>>,
+    login: &Login,
+) -> Assurance {
     let findings = [
         session(rule, methods, login),
-        tenant(rule, login),
+        tenant(contexts, login),
         enrolment(rule, login),
     ];
     let shortfall = findings
@@ -223,20 +231,16 @@ fn unproven(rule: &ProofRule, login: &Login) -> Option<Reason> {
 }
 
 /// What the tenant's admin attests: `acrs`, by the meaning that the policy gives it for that tenant.
-fn tenant(rule: &ProofRule, login: &Login) -> Finding {
-    let Some(tenant) = login.tenant.as_ref() else {
+fn tenant(contexts: Option<&BTreeMap<String, Level>>, login: &Login) -> Finding {
+    let Some(named) = contexts else {
         return Err(None);
     };
     let Some(sent) = read(&login.claims.acrs, true)? else {
-        return Err(rule
-            .tenants
-            .contains_key(tenant)
-            .then_some(Reason::MfaUnknown));
+        return Err((!named.is_empty()).then_some(Reason::MfaUnknown));
     };
-    let named = rule.tenants.get(tenant);
     let best = sent
         .iter()
-        .filter_map(|context| Some((*named?.get(context)?, context)))
+        .filter_map(|context| Some((*named.get(context)?, context)))
         .max();
     match best {
         Some((level, context)) => Ok(Attestation {

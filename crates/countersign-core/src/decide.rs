@@ -6,6 +6,8 @@
 mod ask;
 mod decision;
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,8 +15,9 @@ pub use ask::{Ask, Asked, Strength};
 pub use decision::{Cause, Decision, Permit, Refusal, Rule, StepUp, Unmet, Wanted};
 
 use crate::calendar::{BeforeDue, Due, Grace, midnight};
+use crate::mapping::Shown;
 use crate::{
-    Acr, Assurance, Attestation, Basis, Claim, ExceptionName, Facts, Level, Login, Membership,
+    Acr, Assurance, Attestation, Basis, Belonging, Claim, ExceptionName, Facts, Level, Login,
     OrganizationId, Policy, ProofRule, Reason, Remedy, Requirement, Scope, Stated, Subject,
     TierName,
 };
@@ -35,7 +38,8 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
         let rule = Rule::providers_of(&facts.client);
         return Decision::Refuse(Refusal::by(rule, Reason::ProviderNotAdmitted));
     }
-    let organization = match shown_organization(policy, facts) {
+    let shown = Shown::by(policy, facts);
+    let organization = match acts_for(&shown, facts, now) {
         Ok(organization) => organization,
         Err(refusal) => return Decision::Refuse(refusal),
     };
@@ -43,6 +47,7 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     let case = Case {
         policy,
         facts,
+        shown: &shown,
         organization,
         assurance: &assurance,
         due: due(policy, facts, &assurance),
@@ -69,30 +74,18 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     }
 }
 
-/// The organisation that was asked for, if the login comes from one of its tenants.
-fn shown_organization<'a>(
-    policy: &Policy,
+/// The organisation that was asked for, if the login shows it.
+fn acts_for<'a>(
+    shown: &Shown,
     facts: &'a Facts,
+    now: Timestamp,
 ) -> Result<Option<&'a OrganizationId>, Refusal> {
     let Some(asked) = &facts.organization else {
         return Ok(None);
     };
-    let tenant = facts.login.tenant.as_ref();
-    let is_mapped = policy
-        .organization(asked)
-        .is_some_and(|rule| tenant.is_some_and(|tenant| rule.tenants.contains(tenant)));
-    // Who is invited into a tenant as a guest is not one of its people. Absent is a member: the token of a guest
-    // from elsewhere always has `idp`, and one without it is of the issuer's own directory.
-    // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
-    let is_member = match &facts.login.membership {
-        Claim::Absent | Claim::Value(Membership::Member) => true,
-        Claim::Value(Membership::Guest) | Claim::Malformed | Claim::Contradictory => false,
-    };
-    if is_mapped && is_member {
-        Ok(Some(asked))
-    } else {
-        let rule = Rule::tenants_of(asked);
-        Err(Refusal::by(rule, Reason::OrganizationNotShown))
+    match shown.asked(asked, now) {
+        Ok(_) => Ok(Some(asked)),
+        Err(reason) => Err(Refusal::by(Rule::tenants_of(asked), reason)),
     }
 }
 
@@ -106,6 +99,8 @@ pub(crate) fn due(policy: &Policy, facts: &Facts, assurance: &Assurance) -> Opti
 struct Case<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
+    shown: &'a Shown,
+    /// The organisation that is acted for, whose demands count.
     organization: Option<&'a OrganizationId>,
     assurance: &'a Assurance,
     due: Option<Due>,
@@ -453,7 +448,12 @@ impl<'a> Case<'a> {
             .as_ref()
             .filter(|tenant| !tenant.is_consumers())
             .cloned();
-        let mut ask = Ask::for_level(self.policy, &login.provider, tenant, level);
+        let mut ask = Ask::for_level(
+            self.policy,
+            &login.provider,
+            (tenant, &login.contexts),
+            level,
+        );
         ask.max_age = shortfall.max_age;
         // Where only time has passed, MFA was shown, maybe by `amr`: what need not be demanded is wished for.
         if shortfall.level.is_none() {
@@ -481,7 +481,9 @@ impl<'a> Case<'a> {
         let login = &self.facts.login;
         let met = || granted.iter().map(|one| one.met).chain([sign_in]);
         let leniencies = Leniencies::of(met());
-        let untils = met().filter_map(|one| one.until);
+        let belongings = self.belongings(&granted, client_tier);
+        let of_belonging = belongings.iter().map(|one| one.until);
+        let untils = met().filter_map(|one| one.until).chain(of_belonging);
         Permit {
             client: self.facts.client.clone(),
             not_after: untils.chain(self.facts.session_expires_at).min(),
@@ -496,10 +498,33 @@ impl<'a> Case<'a> {
             provider: login.provider.clone(),
             tenant: login.tenant.clone(),
             organization: self.organization.cloned(),
+            belongings,
             level: attestation.map_or_else(|| self.assurance.level(), |one| one.level),
             basis: attestation.map(|one| one.basis),
             proof: attestation.map(|one| one.proof.clone()),
         }
+    }
+
+    /// The organisations that the tokens may be used for. Where none was asked for, those whose own demands
+    /// are met by all that is granted: a token must not be good for what would be refused if it were asked for by name.
+    fn belongings(&self, granted: &[Granted<'_>], client_tier: &TierName) -> Vec<Belonging> {
+        let of_scopes = granted
+            .iter()
+            .filter_map(|one| self.policy.tier_of(&one.scope));
+        let tiers: BTreeSet<&TierName> = of_scopes.chain([client_tier]).collect();
+        let is_good_for = |one: &&Belonging| match self.organization {
+            Some(asked) => one.organization == *asked,
+            None => tiers
+                .iter()
+                .all(|tier| self.meets_demands_of(&one.organization, tier)),
+        };
+        let fresh = self.shown.iter().filter(|one| self.now < one.until);
+        fresh.filter(is_good_for).cloned().collect()
+    }
+
+    fn meets_demands_of(&self, organization: &OrganizationId, tier: &TierName) -> bool {
+        let stricter = self.policy.of_organization(Some(organization), tier);
+        stricter.is_none_or(|requirement| self.weigh(requirement, tier, Action::Scope).is_ok())
     }
 
     /// What the policy counts may have changed; what tokens of one grant state of its login may not

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ProviderId, TenantId};
+use crate::{ProviderId, Source, TenantId};
 
 /// What one completed login proved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Evidence {
     /// Whether the person is a guest in that tenant (Entra's `acct` and `idp`).
     #[serde(default, skip_serializing_if = "Claim::is_absent")]
     pub membership: Claim<Membership>,
+    /// What the provider says of the person's place among its people.
+    #[serde(default, skip_serializing_if = "Affiliation::is_nothing")]
+    pub affiliation: Affiliation,
     /// The provider's own name of its session (`sid`), by which it tells us of its end
     /// (OpenID Connect Back-Channel Logout 2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +45,54 @@ impl Evidence {
             Identity::GitHub { .. } | Identity::Oidc { .. } => None,
         }
     }
+
+    /// Whom the login comes from besides a tenant.
+    pub(crate) fn belongs(&self) -> BTreeSet<Source> {
+        match &self.identity {
+            Identity::Microsoft { .. } => BTreeSet::new(),
+            Identity::Oidc { issuer, .. } => BTreeSet::from([Source::Issuer(issuer.clone())]),
+            Identity::GitHub { host, .. } => {
+                let organization = |id: &u64| Source::GitHubOrganization {
+                    host: host.clone(),
+                    id: *id,
+                };
+                let organizations = self.affiliation.github_organizations.value();
+                let ids = organizations.into_iter().flat_map(BTreeMap::keys);
+                ids.map(organization).collect()
+            }
+        }
+    }
+}
+
+/// What a provider says of a person's place among its people, as far as it was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Affiliation {
+    /// Groups and app roles of the Entra tenant (`groups`, `roles`).
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub groups: Claim<BTreeSet<String>>,
+    /// Directory roles of the Entra tenant, by template id (`wids`), from the token endpoint's ID token alone.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub directory_roles: Claim<BTreeSet<String>>,
+    /// The organisations of GitHub's whose active member the person is, by numeric id. One that is not here may
+    /// have been hidden from us: it is no proof that the person is not.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub github_organizations: Claim<BTreeMap<u64, GitHubRole>>,
+}
+
+impl Affiliation {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A member's role in an organisation of GitHub's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GitHubRole {
+    /// Any other.
+    Member,
+    /// An owner.
+    Admin,
 }
 
 /// Who signed in: never an e-mail address, which its owner and its tenant's admin can change.

@@ -133,6 +133,7 @@ fn only_for(policy: &Policy, facts: &Facts) -> Policy {
         tiers: policy.tiers.clone(),
         clients: client.map(owned).into_iter().collect(),
         organizations: organization.map(owned).into_iter().collect(),
+        mapping: policy.mapping.clone(),
         exceptions: Exceptions::new(exceptions.map(owned).collect()),
         api_keys: policy.api_keys.clone(),
         lifetimes: policy.lifetimes,

@@ -3,15 +3,16 @@
 //! Nothing here names a person but the account id, so that a line of the decision log can hold
 //! all of it and a decision can be made again from there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::mapping::contexts_of;
 use crate::{
-    AccountId, Acr, Claim, Claims, ClientId, Evidence, Membership, OrganizationId, Permit,
-    ProviderId, Scope, TenantId,
+    AccountId, Acr, Claim, Claims, ClientId, Evidence, Level, Mapping, Membership, OrganizationId,
+    Permit, ProviderId, Scope, Source, TenantId,
 };
 
 /// All that a decision rests on, besides the policy and the time.
@@ -24,6 +25,9 @@ pub struct Facts {
     /// The organisation that the person is to act for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationId>,
+    /// The mappings in force of whom the login comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mappings: Vec<Mapping>,
     /// What the request demands beyond the policy.
     #[serde(default, skip_serializing_if = "Demands::is_nothing")]
     pub demands: Demands,
@@ -84,11 +88,54 @@ pub struct Login {
     /// Whether the person is a guest in that tenant.
     #[serde(default, skip_serializing_if = "Claim::is_absent")]
     pub membership: Claim<Membership>,
+    /// The organisations of GitHub's whose member the person is, or the issuer that vouches; an Entra login's
+    /// tenant has a place of its own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub belongs: BTreeSet<Source>,
+    /// Groups and app roles of the tenant, as far as a mapping names them.
+    #[serde(default, skip_serializing_if = "Claim::is_absent")]
+    pub groups: Claim<BTreeSet<String>>,
+    /// What the authentication contexts of its tenant attest, by the tenant's own admins (see [`Mapping::contexts`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contexts: BTreeMap<String, Level>,
     /// Whether the provider verified the e-mail address, and is one whose word on it counts.
     #[serde(default)]
     pub email_verified: bool,
     /// When Countersign itself verified the evidence.
     pub verified_at: Timestamp,
+}
+
+impl Login {
+    /// A login of which nothing is known but where and when it was.
+    pub fn new(provider: ProviderId, verified_at: Timestamp) -> Self {
+        Self {
+            provider,
+            tenant: None,
+            claims: Claims::default(),
+            membership: Claim::Absent,
+            belongs: BTreeSet::new(),
+            groups: Claim::Absent,
+            contexts: BTreeMap::new(),
+            email_verified: false,
+            verified_at,
+        }
+    }
+
+    /// What a login proved, with what those said who mapped its tenant.
+    pub fn of(evidence: &Evidence, mappings: &[Mapping]) -> Self {
+        let login = Self::from(evidence);
+        let tenant = login.tenant.as_ref();
+        let contexts = tenant.map(|tenant| contexts_of(tenant, mappings));
+        let contexts = contexts.unwrap_or_default();
+        Self { contexts, ..login }
+    }
+
+    /// Whom the login comes from, as far as it can be mapped.
+    pub fn sources(&self) -> impl Iterator<Item = Source> {
+        let tenant = self.tenant.iter().filter(|tenant| !tenant.is_consumers());
+        let tenant = tenant.cloned().map(Source::Tenant);
+        tenant.chain(self.belongs.iter().cloned())
+    }
 }
 
 impl From<&Evidence> for Login {
@@ -99,6 +146,9 @@ impl From<&Evidence> for Login {
             tenant: evidence.tenant().cloned(),
             claims: evidence.claims.clone(),
             membership: evidence.membership.clone(),
+            belongs: evidence.belongs(),
+            groups: evidence.affiliation.groups.clone(),
+            contexts: BTreeMap::new(),
             email_verified: email.is_some_and(|email| email.verified),
             verified_at: evidence.verified_at,
         }

@@ -86,7 +86,7 @@ identifier! {
 }
 identifier! {
     /// The registry's name of one of its organisations.
-    OrganizationId, "an organization's name of 1 to 64 letters, digits, `-`, `_` and `.`", is_client_id
+    OrganizationId, "an organization's name of 1 to 64 letters, digits, `-`, `_` and `.`", is_organization
 }
 identifier! {
     /// The name of an exception, as in `[exception.NAME]`; tokens and the decision log carry it.
@@ -182,6 +182,11 @@ fn is_client_id(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// It stands in paths of ours, where `.` and `..` would mean something else.
+fn is_organization(text: &str) -> bool {
+    is_client_id(text) && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
 fn is_prefixed(text: &str, prefix: &str) -> bool {

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod expression;
 mod facts;
 mod id;
+mod mapping;
 mod policy;
 mod reason;
 mod record;
@@ -33,18 +34,21 @@ pub use assurance::{Assurance, Attestation, Basis, Level, assess};
 pub use decide::{
     Ask, Asked, Cause, Decision, Permit, Refusal, Rule, StepUp, Strength, Unmet, Wanted, decide,
 };
-pub use evidence::{Claim, Claims, Email, Evidence, Identity, Membership, Profile};
+pub use evidence::{
+    Affiliation, Claim, Claims, Email, Evidence, GitHubRole, Identity, Membership, Profile,
+};
 pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};
 pub use id::{
     AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
     Scope, SessionId, TenantId, TracePlace,
 };
+pub use mapping::{Belonging, Guests, Mapping, NotASource, RegistryRole, Source, belongings};
 pub use policy::preset;
 pub use policy::{
-    ClientRule, Exception, Exceptions, Installation, Lifetimes, Loaded, Methods, OrganizationRule,
-    Policy, ProofRule, ProviderKind, Requirement, Standing, Subject, Tier, TierName, WARNED_BEFORE,
-    When,
+    ClientRule, Exception, Exceptions, Installation, Lifetimes, Loaded, MappingRule, Methods,
+    OrganizationRule, Policy, ProofRule, ProviderKind, Requirement, Standing, Subject, Tier,
+    TierName, WARNED_BEFORE, When,
 };
 pub use reason::Reason;
 pub use record::{LeftOut, LineVersion, Occasion, Outcome, Record, Verdict};

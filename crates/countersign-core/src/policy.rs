@@ -33,6 +33,7 @@ pub struct Policy {
     pub(crate) tiers: BTreeMap<TierName, Tier>,
     pub(crate) clients: BTreeMap<ClientId, ClientRule>,
     pub(crate) organizations: BTreeMap<OrganizationId, OrganizationRule>,
+    pub(crate) mapping: MappingRule,
     pub(crate) exceptions: Exceptions,
     pub(crate) api_keys: Option<ApiKeyRule>,
     pub(crate) lifetimes: Lifetimes,
@@ -47,7 +48,12 @@ impl Policy {
 
     /// What a login amounts to.
     pub fn assess(&self, login: &Login) -> Assurance {
-        assess(self.proof(&login.provider), &self.methods, login)
+        let contexts = login
+            .tenant
+            .as_ref()
+            .map(|tenant| self.contexts(&login.provider, tenant, &login.contexts));
+        let rule = self.proof(&login.provider);
+        assess(rule, &self.methods, contexts.as_deref(), login)
     }
 
     /// The claims that expressions of this provider's proof name, and that evidence must keep for them.
@@ -70,6 +76,26 @@ impl Policy {
     /// The tiers, by name.
     pub fn tiers(&self) -> impl Iterator<Item = (&TierName, &Tier)> {
         self.tiers.iter()
+    }
+
+    /// The level that each authentication context of this tenant attests at this provider: as the file says, and for
+    /// those that it does not name as the tenant's own admins said (`named`), within what the policy lets them.
+    pub(crate) fn contexts(
+        &self,
+        provider: &ProviderId,
+        tenant: &TenantId,
+        named: &BTreeMap<String, Level>,
+    ) -> Cow<'_, BTreeMap<String, Level>> {
+        static NONE: BTreeMap<String, Level> = BTreeMap::new();
+        let in_file = self.proof(provider).tenants.get(tenant);
+        let mut contexts = Cow::Borrowed(in_file.unwrap_or(&NONE));
+        for (context, level) in named {
+            let level = (*level).min(self.mapping.attests);
+            if level >= Level::Mfa && !contexts.contains_key(context) {
+                contexts.to_mut().insert(context.clone(), level);
+            }
+        }
+        contexts
     }
 
     /// Every scope of every tier.
@@ -156,6 +182,21 @@ impl Policy {
     /// What the policy says of an organisation.
     pub fn organization(&self, id: &OrganizationId) -> Option<&OrganizationRule> {
         self.organizations.get(id)
+    }
+
+    /// The organisations whose people sign in through this tenant, as the file says.
+    pub(crate) fn organizations_of(
+        &self,
+        tenant: TenantId,
+    ) -> impl Iterator<Item = &OrganizationId> {
+        let of = self.organizations.iter();
+        of.filter(move |(_, rule)| rule.tenants.contains(&tenant))
+            .map(|(id, _)| id)
+    }
+
+    /// Who may connect a tenant to an organisation, and what that does.
+    pub fn mapping(&self) -> &MappingRule {
+        &self.mapping
     }
 
     /// The organisations that the policy names.
@@ -350,6 +391,34 @@ pub struct OrganizationRule {
     pub tenants: BTreeSet<TenantId>,
     /// What tiers need for who acts for it: as strict as they are for everybody, or stricter.
     pub stricter: BTreeMap<TierName, Requirement>,
+}
+
+/// Who may connect a tenant to an organisation, and what that does: `[mapping]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingRule {
+    /// The directory roles of Entra (`wids`, by template id) of which one shows that a person speaks for a tenant.
+    pub entra_roles: BTreeSet<String>,
+    /// For so long after a login it is believed whose people the person is.
+    pub max_membership_age: SignedDuration,
+    /// The highest level that an authentication context can attest because a tenant's admin says so;
+    /// [`Level::None`]: only the policy file names contexts.
+    pub attests: Level,
+}
+
+impl MappingRule {
+    /// Entra's role *Global Administrator*.
+    /// <https://learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference>
+    pub const GLOBAL_ADMINISTRATOR: &'static str = "62e90394-69f5-4237-9190-012177145e10";
+}
+
+impl Default for MappingRule {
+    fn default() -> Self {
+        Self {
+            entra_roles: BTreeSet::from([Self::GLOBAL_ADMINISTRATOR.to_owned()]),
+            max_membership_age: SignedDuration::from_hours(12),
+            attests: Level::PhishingResistant,
+        }
+    }
 }
 
 /// How long things live: `[lifetimes]`.

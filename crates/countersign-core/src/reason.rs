@@ -39,6 +39,8 @@ pub enum Reason {
     EmailNotVerified,
     /// The login does not come from a tenant of the organisation that was asked for.
     OrganizationNotShown,
+    /// The provider said too long ago that the person belongs to the organisation.
+    MembershipStale,
     /// The client does not admit logins at this provider.
     ProviderNotAdmitted,
     /// An operator has locked the account.
@@ -53,7 +55,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -69,6 +71,7 @@ impl Reason {
         Self::AcrNotMet,
         Self::EmailNotVerified,
         Self::OrganizationNotShown,
+        Self::MembershipStale,
         Self::ProviderNotAdmitted,
         Self::AccountLocked,
         Self::IdentityChanged,
@@ -94,6 +97,7 @@ impl Reason {
             Self::AcrNotMet => "acr-not-met",
             Self::EmailNotVerified => "email-not-verified",
             Self::OrganizationNotShown => "organization-not-shown",
+            Self::MembershipStale => "membership-stale",
             Self::ProviderNotAdmitted => "provider-not-admitted",
             Self::AccountLocked => "account-locked",
             Self::IdentityChanged => "identity-changed",
@@ -141,6 +145,9 @@ impl Reason {
             }
             Self::OrganizationNotShown => {
                 "You did not sign in through the organization that you want to act for."
+            }
+            Self::MembershipStale => {
+                "You signed in too long ago to act for this organization. Sign in again."
             }
             Self::ProviderNotAdmitted => "This registry does not take sign-ins with this provider.",
             Self::AccountLocked => {

@@ -270,13 +270,10 @@ tier = "browse"
 
     fn login(provider: &str) -> Login {
         Login {
-            provider: ProviderId::new(provider).unwrap(),
             tenant: (provider == "entra")
                 .then(|| TenantId::new("6e93a626-8aca-4dc1-9191-ce291b4b75a1").unwrap()),
             claims: Claims::default(),
-            membership: Claim::Absent,
-            email_verified: false,
-            verified_at: Timestamp::UNIX_EPOCH,
+            ..Login::new(ProviderId::new(provider).unwrap(), Timestamp::UNIX_EPOCH)
         }
     }
 

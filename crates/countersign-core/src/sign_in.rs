@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::Due;
 use crate::{
     AccountFacts, AccountId, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts,
-    Identity, Login, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy, Scope,
-    StepUp, TenantId, UserCode, Verdict, decide,
+    Identity, Login, Mapping, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy,
+    Scope, StepUp, TenantId, UserCode, Verdict, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -197,6 +197,15 @@ pub struct SteppingUp {
     pub due: Option<Due>,
 }
 
+/// What is known of who comes back, from the store.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The account of the identity, or the one that it would get.
+    pub account: AccountFacts,
+    /// The mappings in force of whom the login comes from.
+    pub mappings: Vec<Mapping>,
+}
+
 impl Attempt {
     /// Weighs what the provider proved in this leg and says what comes next.
     ///
@@ -204,11 +213,12 @@ impl Attempt {
     pub fn advance(
         self,
         policy: &Policy,
-        (evidence, account): (&Evidence, AccountFacts),
+        evidence: &Evidence,
+        known: Known,
         remedy: Remedy,
         now: Timestamp,
     ) -> Step {
-        let facts = self.facts(evidence, account, remedy);
+        let facts = self.facts(evidence, known, remedy);
         let decision = decide(policy, &facts, now);
         let verdict = Verdict::from(&decision);
         let next = match decision {
@@ -232,7 +242,7 @@ impl Attempt {
         }
     }
 
-    fn facts(&self, evidence: &Evidence, account: AccountFacts, remedy: Remedy) -> Facts {
+    fn facts(&self, evidence: &Evidence, known: Known, remedy: Remedy) -> Facts {
         let (remedy, identity_changed) = match &self.leg {
             Leg::First => (remedy, false),
             Leg::StepUp { identity } => (Remedy::Nothing, *identity != evidence.identity),
@@ -242,9 +252,10 @@ impl Attempt {
             scopes: self.request.scopes.clone(),
             organization: self.request.organization.clone(),
             demands: self.request.demands.clone(),
-            login: Login::from(evidence),
+            login: Login::of(evidence, &known.mappings),
+            mappings: known.mappings,
             identity_changed,
-            account,
+            account: known.account,
             remedy,
             session_expires_at: None,
             stated: None,

@@ -355,12 +355,17 @@ impl IdToken {
 
     /// A verified claim that must be an array of strings, or one string, which some providers send.
     pub(crate) fn texts(&self, name: &str) -> Claim<Vec<String>> {
+        self.texts_at_most(name, MOST_TEXTS)
+    }
+
+    /// The same, where more of them are usual.
+    pub(crate) fn texts_at_most(&self, name: &str, most: usize) -> Claim<Vec<String>> {
         match self.claims.get(name) {
             None => Claim::Absent,
             Some(Value::String(one)) if one.len() <= LONGEST_TEXT => {
                 Claim::Value(vec![one.clone()])
             }
-            Some(Value::Array(many)) if many.len() <= MOST_TEXTS => many
+            Some(Value::Array(many)) if many.len() <= most => many
                 .iter()
                 .map(|one| one.as_str().filter(|text| text.len() <= LONGEST_TEXT))
                 .map(|one| one.map(str::to_owned))

@@ -183,6 +183,14 @@ impl Provider {
         }
     }
 
+    /// Whether a person can be sent to one of many tenants there.
+    pub fn takes_tenants(&self) -> bool {
+        match self {
+            Self::Microsoft(one) => one.takes_tenants(),
+            Self::GitHub(_) | Self::Oidc(_) => false,
+        }
+    }
+
     /// The address that a person is sent to.
     pub async fn departure(
         &self,

@@ -93,6 +93,13 @@ impl Microsoft {
         }
     }
 
+    pub(crate) fn takes_tenants(&self) -> bool {
+        match &self.settings.audience {
+            Audience::Organizations | Audience::Common => true,
+            Audience::Tenant(_) | Audience::Consumers => false,
+        }
+    }
+
     /// Whether these are personal accounts only.
     pub fn is_personal(&self) -> bool {
         self.settings.audience == Audience::Consumers

@@ -1,15 +1,20 @@
 //! `/api/v1`: what a registry's own services change here. JSON, for authenticated clients.
 
 mod accounts;
+mod caller;
+mod organizations;
 
-use actix_web::{HttpRequest, HttpResponse, Scope, web};
+use actix_web::{HttpRequest, HttpResponse, Route, Scope, web};
+use serde::de::DeserializeOwned;
 
 use crate::Broker;
 use crate::error::{ApiError, Failure};
-use crate::web::Context;
+use crate::web::{Context, read};
 
-/// The longest body, in bytes: a few times the longest e-mail address.
-const LONGEST_BODY: usize = 4 * 1024;
+/// The longest body, in bytes: an organisation with as many admins as it can have.
+const LONGEST_BODY: usize = 64 * 1024;
+/// The longest body that tells of many.
+const LONGEST_BODY_OF_MANY: usize = 1024 * 1024;
 
 /// All routes of the API. What is wrong beneath it is told in JSON, never by a page.
 pub(crate) fn routes() -> Scope {
@@ -19,17 +24,76 @@ pub(crate) fn routes() -> Scope {
             web::resource("/accounts/{account}/verified-email")
                 .route(web::put().to(accounts::vouch))
                 .route(web::delete().to(accounts::take_back))
-                .default_service(web::to(
-                    async |request: HttpRequest, broker: web::Data<Broker>| {
-                        refuse(&request, &broker, ApiError::Method("PUT, DELETE"))
-                    },
-                )),
+                .default_service(only("PUT, DELETE")),
+        )
+        .service(
+            web::resource("/openapi.json")
+                .route(read().to(describe))
+                .default_service(only("GET, HEAD")),
+        )
+        .service(
+            web::resource("/organizations")
+                .app_data(web::PayloadConfig::new(LONGEST_BODY_OF_MANY))
+                .route(web::get().to(organizations::list))
+                .route(web::post().to(organizations::tell_many))
+                .default_service(only("GET, POST")),
+        )
+        .service(
+            web::resource("/organizations/{id}")
+                .route(web::get().to(organizations::show))
+                .route(web::put().to(organizations::tell))
+                .route(web::delete().to(organizations::forget))
+                .default_service(only("GET, PUT, DELETE")),
+        )
+        .service(
+            web::resource("/organizations/{id}/connections/{source}")
+                .route(web::put().to(organizations::connect))
+                .route(web::delete().to(organizations::disconnect))
+                .default_service(only("PUT, DELETE")),
+        )
+        .service(
+            web::resource("/organizations/{id}/connections/{source}/settlement")
+                .route(web::post().to(organizations::settle))
+                .default_service(only("POST")),
+        )
+        .service(
+            web::resource("/organizations/{id}/connections/{source}/agreement")
+                .route(web::post().to(organizations::agree))
+                .default_service(only("POST")),
         )
         .default_service(web::to(
             async |request: HttpRequest, broker: web::Data<Broker>| {
                 refuse(&request, &broker, ApiError::NotFound)
             },
         ))
+}
+
+/// What a resource says to other methods than its own.
+fn only(methods: &'static str) -> Route {
+    web::to(
+        move |request: HttpRequest, broker: web::Data<Broker>| async move {
+            refuse(&request, &broker, ApiError::Method(methods))
+        },
+    )
+}
+
+/// The description of all this, for tools (OpenAPI 3.1).
+async fn describe() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(include_str!("api/openapi.json"))
+}
+
+/// A body that is one JSON object of this kind, and says nothing twice.
+fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // serde would take an array of the members in their order, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::Body("expected a JSON object").into());
+    }
+    let read = serde_json::from_slice(body);
+    read.map_err(|_| {
+        ApiError::Body("the object is not as `/api/v1/openapi.json` describes it").into()
+    })
 }
 
 fn refuse(request: &HttpRequest, broker: &Broker, error: ApiError) -> HttpResponse {

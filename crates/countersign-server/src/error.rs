@@ -103,6 +103,12 @@ pub(crate) enum ApiError {
     Client,
     /// The client may not do this; says what it lacks.
     Forbidden(&'static str),
+    /// The access token is missing, not good, or lacks what is needed.
+    Token(countersign_verifier::Error),
+    /// No such organisation, or none that the caller may know of.
+    UnknownOrganization,
+    /// The organisation is not connected to that source.
+    NotConnected,
     /// No such account.
     UnknownAccount,
     /// The body is not what it must be; says what was expected.
@@ -256,6 +262,10 @@ impl ApiError {
         match self {
             Self::Client => "client-not-authenticated",
             Self::Forbidden(_) => "client-not-allowed",
+            Self::Token(countersign_verifier::Error::InsufficientScope { .. }) => "scope-missing",
+            Self::Token(_) => "token-not-good",
+            Self::UnknownOrganization => "unknown-organization",
+            Self::NotConnected => "not-connected",
             Self::UnknownAccount => "unknown-account",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
@@ -270,7 +280,13 @@ impl ApiError {
         match self {
             Self::Client => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::UnknownAccount | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Token(error) => {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::UnknownAccount
+            | Self::UnknownOrganization
+            | Self::NotConnected
+            | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -280,12 +296,20 @@ impl ApiError {
     }
 
     /// For the client: our own words.
-    fn message(&self) -> &'static str {
+    pub(crate) fn message(&self) -> &'static str {
         match self {
             Self::Client => {
                 "authenticate as a client with a secret, in the `Authorization` header (Basic)"
             }
             Self::Forbidden(message) | Self::Body(message) => message,
+            Self::Token(countersign_verifier::Error::InsufficientScope { .. }) => {
+                "the access token lacks the scope for this"
+            }
+            Self::Token(_) => {
+                "an access token is needed that is good, and for this API (`resource`)"
+            }
+            Self::UnknownOrganization => "there is no such organization",
+            Self::NotConnected => "the organization is not connected to that",
             Self::UnknownAccount => "there is no such account",
             Self::TooLarge => "the body is too long",
             Self::TooMany(_) => "too many requests: try again when `Retry-After` says",
@@ -607,7 +631,13 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         ApiError::TooMany(TooMany { retry_after }) => {
             response.insert_header(("retry-after", *retry_after))
         }
+        ApiError::Token(error) => match error.challenge() {
+            Some(challenge) => response.insert_header(("www-authenticate", challenge.to_string())),
+            None => &mut response,
+        },
         ApiError::Forbidden(_)
+        | ApiError::UnknownOrganization
+        | ApiError::NotConnected
         | ApiError::UnknownAccount
         | ApiError::Body(_)
         | ApiError::TooLarge
@@ -665,6 +695,12 @@ mod tests {
         let api = [
             ApiError::Client,
             ApiError::Forbidden(""),
+            ApiError::Token(countersign_verifier::Error::Expired),
+            ApiError::Token(countersign_verifier::Error::InsufficientScope {
+                scope: String::new(),
+            }),
+            ApiError::UnknownOrganization,
+            ApiError::NotConnected,
             ApiError::UnknownAccount,
             ApiError::Body(""),
             ApiError::TooLarge,

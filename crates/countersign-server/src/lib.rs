@@ -19,6 +19,7 @@ mod limits;
 mod metadata;
 mod metrics;
 mod once;
+mod organization;
 mod pages;
 mod private;
 mod probe;

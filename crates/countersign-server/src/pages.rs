@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use countersign_core::calendar::Due;
 use countersign_core::sign_in::{Attempt, Request};
-use countersign_core::{ClientId, ProviderId, Reason, TenantId};
+use countersign_core::{ClientId, ProviderId, Reason};
 use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
@@ -284,8 +284,7 @@ impl RefusalPage {
     }
 }
 
-/// The way back to the same provider. Where another account is needed, it offers the choice, at the
-/// organisation's own tenant if there is one.
+/// The way back to the same provider. Where another account is needed, it offers the choice.
 fn retry(failure: &SignInFailure, context: &Context<'_>) -> String {
     let request = &failure.request;
     let mut more = Vec::new();
@@ -300,8 +299,6 @@ fn retry(failure: &SignInFailure, context: &Context<'_>) -> String {
     if needs_another && request.demands.authenticated_since.is_none() {
         more.push(("prompt", "select_account"));
     }
-    let tenant = only_tenant(failure, context);
-    more.extend(tenant.map(|tenant| ("tenant", tenant.as_str())));
     again(request, &more, context)
 }
 
@@ -313,17 +310,6 @@ fn others(failure: &SignInFailure, context: &Context<'_>) -> Option<String> {
         .filter(|one| *one.name() != failure.provider);
     let is_way = request.redirect_uri().is_some() && others.count() > 0;
     is_way.then(|| again(request, &[], context))
-}
-
-/// The one tenant of the organisation that is asked for, where the provider has tenants.
-fn only_tenant<'a>(failure: &SignInFailure, context: &'a Context<'_>) -> Option<&'a TenantId> {
-    match context.broker.providers.get(&failure.provider)? {
-        Provider::Microsoft(one) if !one.is_personal() => {}
-        Provider::Microsoft(_) | Provider::GitHub(_) | Provider::Oidc(_) => return None,
-    }
-    let organization = failure.request.organization.as_ref()?;
-    let tenants = &context.policy().organization(organization)?.tenants;
-    tenants.first().filter(|_| tenants.len() == 1)
 }
 
 /// The way on that stands out.

@@ -226,6 +226,11 @@ impl Settings {
         self.issuer.as_str().trim_end_matches('/')
     }
 
+    /// The audience of the access tokens that the API takes.
+    pub(crate) fn api(&self) -> String {
+        self.endpoint("/api/v1")
+    }
+
     /// The address of one of our endpoints.
     pub(crate) fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.issuer())

@@ -27,6 +27,7 @@ pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use client::authenticate;
 pub(crate) use dpop::{Nonces, proof_of, spend};
 pub(crate) use introspect::introspect;
+pub(crate) use issued::{is_live, is_of_a_service, presented, session_of};
 pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
 

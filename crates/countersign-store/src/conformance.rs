@@ -6,6 +6,8 @@
     reason = "panicking is how a case reports that it failed"
 )]
 
+mod organization;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -80,6 +82,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     of_many_who_tell_of_a_registry_account_first_one_is_kept(make().await).await;
     a_registry_account_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_registry_account_one_wins(make().await).await;
+    organization::run(&make).await;
     the_first_key_of_a_name_stays(make().await).await;
     a_key_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_key_one_wins(make().await).await;
@@ -1124,6 +1127,7 @@ fn session(n: u8) -> Session {
             claims: Claims::default(),
             profile: Profile::default(),
             membership: countersign_core::Claim::Absent,
+            affiliation: countersign_core::Affiliation::default(),
             provider_session: Some(format!("sid {n}")),
             verified_at: at(0),
         },

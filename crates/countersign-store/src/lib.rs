@@ -3,27 +3,34 @@
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
 //! machine, [`Redis`] in a Redis or Valkey that many machines share. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
-//! and the code it led to; a device's request; an identity; an account; a registry account; what may come once), so that a cluster keeps
+//! and the code it led to; a device's request; an identity; an account; a registry account; an organisation; what may come once), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
+mod around;
 mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
 mod import;
+pub mod organization;
 mod record;
 mod redis;
 mod registry;
 mod traced;
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, AttemptId, GrantId, Identity, SessionId};
+use countersign_core::{AccountId, AttemptId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use around::Around;
 pub use change::change_account;
 pub use embedded::Embedded;
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
+pub use organization::{
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
+    mappings_of, organizations_by,
+};
 pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
     Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, Lock, LogoutNotice, Once,
@@ -236,6 +243,50 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         record: RegistryAccount,
         version: Version,
     ) -> Result<Version, StoreError>;
+
+    /// An organisation of the registry.
+    async fn organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<(Organization, Version)>, StoreError>;
+
+    /// Writes an organisation's first record and answers with the one in force: this one, or the one that was
+    /// already there. [`change_organization`] writes it so that it is found.
+    async fn put_organization_if_absent(
+        &self,
+        organization: Organization,
+    ) -> Result<(Organization, Version), StoreError>;
+
+    /// Replaces an organisation's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn replace_organization(
+        &self,
+        organization: Organization,
+        version: Version,
+    ) -> Result<Version, StoreError>;
+
+    /// Removes an organisation's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn remove_organization(
+        &self,
+        id: &OrganizationId,
+        version: Version,
+    ) -> Result<(), StoreError>;
+
+    /// Organisations in the order of their ids (by bytes), after `after`, at most `limit`.
+    async fn list_organizations(
+        &self,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError>;
+
+    /// Lets a signpost lead to an organisation.
+    async fn set_signpost(&self, post: &Signpost, id: &OrganizationId) -> Result<(), StoreError>;
+
+    /// Lets it lead there no more. Removing one that is not there is no error.
+    async fn remove_signpost(&self, post: &Signpost, id: &OrganizationId)
+    -> Result<(), StoreError>;
+
+    /// The organisations that a signpost leads to; whether they say so too is for the caller to see.
+    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError>;
 
     /// Keeps a key under its name and answers with the one in force: this one, or the one that
     /// was already there.

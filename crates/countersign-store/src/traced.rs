@@ -4,84 +4,38 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, SessionId};
-use jiff::Timestamp;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
-use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
-    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
-    Store, StoreError, StoredKey, TakenCode, Version,
-};
+use crate::{Around, Store, StoreError};
 
 /// A store each of whose operations is a span.
 #[derive(Debug)]
 pub struct Traced(pub Arc<dyn Store>);
 
-/// Each operation is that of the store within, inside a span: written once, not thirty times.
-macro_rules! operations {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
-        #[async_trait]
-        impl Store for Traced {
-            $(
-                async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                    let span = info_span!(
-                        target: "traces",
-                        "store",
-                        otel.kind = "client",
-                        otel.name = stringify!($name),
-                        otel.status_code = Empty,
-                        db.operation.name = stringify!($name),
-                        error.type = Empty,
-                    );
-                    let done = self.0.$name($($argument),*).instrument(span.clone()).await;
-                    note(done.as_ref().err(), &span);
-                    done
-                }
-            )+
-        }
-    };
-}
+impl Around for Traced {
+    fn within(&self) -> &dyn Store {
+        self.0.as_ref()
+    }
 
-operations! {
-    open_session(opening: Opening, now: Timestamp) -> ();
-    take_code(code: &CodeDigest, now: Timestamp) -> TakenCode;
-    session(id: &SessionId, now: Timestamp) -> Option<Session>;
-    hand_over(further: FurtherCode, now: Timestamp) -> bool;
-    sessions_of(account: &AccountId, now: Timestamp) -> Vec<LiveSession>;
-    sessions_resting_on(provider_session: &ProviderSession, now: Timestamp) -> Vec<Session>;
-    end_session(id: &SessionId, now: Timestamp) -> ();
-    take_notices(limit: usize, again: Timestamp, now: Timestamp) -> Vec<LogoutNotice>;
-    postpone_notice(notice: &LogoutNotice, until: Timestamp) -> ();
-    settle_notice(notice: &LogoutNotice) -> ();
-    open_grant(grant: Grant) -> ();
-    grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Option<LiveGrant>;
-    rotate(session: &SessionId, grant: &GrantId, presented: u32, grace: Grace, now: Timestamp) -> Rotated;
-    end_grant(session: &SessionId, grant: &GrantId) -> ();
-    revoke_token(token: IssuedToken) -> ();
-    session_of_token(token: &IssuedToken, now: Timestamp) -> Option<Session>;
-    open_device_request(id: &DeviceRequestId, request: DeviceRequest, now: Timestamp) -> ();
-    device_request(id: &DeviceRequestId, now: Timestamp) -> Option<(DeviceRequest, Option<DeviceAnswer>)>;
-    answer_device_request(id: &DeviceRequestId, answer: DeviceAnswer, now: Timestamp) -> bool;
-    remember(key: &Once, until: Timestamp, now: Timestamp) -> Seen;
-    is_remembered(key: &Once, now: Timestamp) -> bool;
-    spend(bucket: &Bucket, rate: Rate, now: Timestamp) -> Spent;
-    claim_identity(identity: &Identity, fresh: AccountId) -> AccountId;
-    account_of(identity: &Identity) -> Option<(Account, Version)>;
-    account(id: &AccountId) -> Option<(Account, Version)>;
-    put_account_if_absent(account: Account) -> (Account, Version);
-    replace_account(account: Account, version: Version) -> Version;
-    list_accounts(after: Option<&AccountId>, limit: usize) -> Vec<Account>;
-    registry_account(name: &RegistryAccountName) -> Option<(RegistryAccount, Version)>;
-    put_registry_account_if_absent(record: RegistryAccount) -> (RegistryAccount, Version);
-    replace_registry_account(record: RegistryAccount, version: Version) -> Version;
-    put_key_if_absent(key: StoredKey) -> StoredKey;
-    replace_key(known: &StoredKey, material: KeyMaterial) -> ();
-    list_keys() -> Vec<StoredKey>;
-    sweep(now: Timestamp) -> ();
+    async fn around<T: Send>(
+        &self,
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let span = info_span!(
+            target: "traces",
+            "store",
+            otel.kind = "client",
+            otel.name = operation,
+            otel.status_code = Empty,
+            db.operation.name = operation,
+            error.type = Empty,
+        );
+        let done = done.instrument(span.clone()).await;
+        note(done.as_ref().err(), &span);
+        done
+    }
 }
 
 /// That somebody else was first is an answer, and no failure.

@@ -3,7 +3,7 @@
 //!
 //! Plain data. Holding a [`Claims`] proves nothing; only [`AccessToken`](crate::AccessToken) does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -146,9 +146,15 @@ pub struct CountersignClaim {
         skip_serializing_if = "Option::is_none"
     )]
     pub proof: Option<String>,
-    /// The registry organisations that the login counts for. Absent in JSON when empty.
+    /// The registry organisations that the token may be used for. Absent in JSON when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organizations: Vec<String>,
+    /// Through whom the person belongs to them, where it is not the `tenant`: `github:HOST:NUMBER`, `issuer:URL`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub through: BTreeMap<String, String>,
+    /// The person's roles in them, by the registry's own names, as far as groups and app roles of the tenant say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, BTreeSet<String>>,
     /// The day (`YYYY-MM-DD`, UTC) from which this account needs MFA, while it is still let in
     /// without.
     #[serde(

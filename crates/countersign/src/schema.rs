@@ -25,6 +25,7 @@ pub fn policy() -> Value {
                 ("tier", tiers()),
                 ("client", clients()),
                 ("organization", organizations()),
+                ("mapping", mapping()),
                 ("lifetimes", lifetimes()),
                 ("exception", exceptions()),
                 ("api_keys", api_keys()),
@@ -373,6 +374,49 @@ fn organizations() -> Value {
     described(
         "What holds for who acts for one organization: where the registry asks for it, and the login comes from one of its tenants.",
         named(NAME, organization),
+    )
+}
+
+fn mapping() -> Value {
+    const GLOBAL_ADMINISTRATOR: &str = "62e90394-69f5-4237-9190-012177145e10";
+    let role = json!({
+        "type": "string",
+        "pattern": TENANT,
+        "examples": [GLOBAL_ADMINISTRATOR],
+    });
+    let mut roles = some(role);
+    roles["default"] = json!([GLOBAL_ADMINISTRATOR]);
+    described(
+        "Who may connect a tenant to an organization, and what that does.",
+        table(
+            &[],
+            [
+                (
+                    "entra_roles",
+                    described(
+                        "The directory roles of Entra of which one shows that a person speaks for a tenant, by template id. None that every user has.",
+                        roles,
+                    ),
+                ),
+                (
+                    "max_membership_age",
+                    described(
+                        "For so long after a login it is believed whose people the person is: 30d at most.",
+                        with_default(duration(&["12h", "1h"]), "12h"),
+                    ),
+                ),
+                (
+                    "attests",
+                    described(
+                        "The highest level that a tenant's admin may attest by an authentication context that no `[proof]` names.",
+                        with_default(
+                            json!({"enum": ["none", "mfa", "phishing-resistant"]}),
+                            "phishing-resistant",
+                        ),
+                    ),
+                ),
+            ],
+        ),
     )
 }
 

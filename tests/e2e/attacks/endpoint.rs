@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 26] = [
+const ROUTES: [(&str, &[&str]); 32] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -33,6 +33,21 @@ const ROUTES: [(&str, &[&str]); 26] = [
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
+    ("/api/v1/openapi.json", &["GET", "HEAD"]),
+    ("/api/v1/organizations", &["GET", "POST"]),
+    ("/api/v1/organizations/contoso", &["GET", "PUT", "DELETE"]),
+    (
+        "/api/v1/organizations/contoso/connections/github:github.com:1",
+        &["PUT", "DELETE"],
+    ),
+    (
+        "/api/v1/organizations/contoso/connections/github:github.com:1/settlement",
+        &["POST"],
+    ),
+    (
+        "/api/v1/organizations/contoso/connections/github:github.com:1/agreement",
+        &["POST"],
+    ),
 ];
 
 /// Those that take a form.

@@ -36,12 +36,9 @@ fn methods() -> Methods {
 
 fn login(tenant: &str, claims: Claims) -> Login {
     Login {
-        provider: ProviderId::new("entra").unwrap(),
         tenant: Some(TenantId::new(tenant).unwrap()),
         claims,
-        membership: Claim::Absent,
-        email_verified: false,
-        verified_at: Timestamp::UNIX_EPOCH,
+        ..Login::new(ProviderId::new("entra").unwrap(), Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -55,7 +52,9 @@ fn text(value: &str) -> Claim<String> {
 
 /// Each attestation as `acr basis proof`, strongest first; or why there is none.
 fn summary(rule: &ProofRule, evidence: &Login) -> String {
-    let assurance = assess(rule, &methods(), evidence);
+    let of = |tenant| rule.tenants.get(tenant).cloned().unwrap_or_default();
+    let contexts = evidence.tenant.as_ref().map(of);
+    let assurance = assess(rule, &methods(), contexts.as_ref(), evidence);
     let lines: Vec<String> = assurance
         .attestations()
         .iter()

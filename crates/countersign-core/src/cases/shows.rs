@@ -191,7 +191,7 @@ fn parts(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ProviderId, TenantId};
+    use crate::ProviderId;
 
     const POLICY: &str = r#"version = 1
 [proof.okta]
@@ -212,12 +212,8 @@ tier = "browse"
         let policy = Policy::parse("policy.toml", POLICY).unwrap();
         let now = "2027-05-07T12:00:00Z".parse().unwrap();
         let login = Login {
-            provider: ProviderId::new(provider).unwrap(),
-            tenant: None::<TenantId>,
             claims: Claims::default(),
-            membership: Claim::Absent,
-            email_verified: false,
-            verified_at: now,
+            ..Login::new(ProviderId::new(provider).unwrap(), now)
         };
         read(Some(text), &policy, &login, now).map(|claims| showing::in_words(&claims))
     }

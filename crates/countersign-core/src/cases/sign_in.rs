@@ -9,8 +9,8 @@ use super::words::{self, shorten};
 use super::{Column, Words, account, expected, shows};
 use crate::document::{did_you_mean, duration};
 use crate::{
-    AccountFacts, Acr, Claim, Claims, ClientId, Demands, Facts, Level, Login, Membership,
-    OrganizationId, Policy, ProviderId, Remedy, Scope, TenantId,
+    AccountFacts, Acr, Claim, ClientId, Demands, Facts, Level, Login, Membership, OrganizationId,
+    Policy, ProviderId, Remedy, Scope, TenantId,
 };
 
 /// A sign-in that was described in words.
@@ -80,6 +80,7 @@ impl Reader<'_> {
                 client: client?,
                 scopes: scopes?,
                 organization: organization?,
+                mappings: Vec::new(),
                 demands: demands?,
                 identity_changed: false,
                 account: account?,
@@ -129,12 +130,10 @@ impl Reader<'_> {
         let tenant = self.tenant(&provider, organization);
         let (tenant, membership) = tenant?;
         let mut login = Login {
-            provider,
             tenant,
-            claims: Claims::default(),
             membership,
             email_verified: email_verified?,
-            verified_at: now.saturating_sub(verified?).unwrap_or(now),
+            ..Login::new(provider, now.saturating_sub(verified?).unwrap_or(now))
         };
         login.claims = self.read(Column::Shows, |text| shows::read(text, policy, &login, now))?;
         if let Some(auth_time) = auth_time? {

@@ -1,12 +1,14 @@
 //! What a provider is asked for when a person is sent there.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
+use crate::mapping::contexts_of;
 use crate::{
-    ClientId, Demands, Level, OrganizationId, Policy, ProviderId, Requirement, Scope, TenantId,
+    ClientId, Demands, Level, Mapping, OrganizationId, Policy, ProviderId, Requirement, Scope,
+    TenantId,
 };
 
 /// What to ask a provider for when a person is sent there.
@@ -42,9 +44,11 @@ impl Ask {
     pub fn first(
         policy: &Policy,
         provider: &ProviderId,
-        tenant: Option<TenantId>,
+        (tenant, mappings): (Option<TenantId>, &[Mapping]),
         asked: &Asked<'_>,
     ) -> Self {
+        let named = tenant.as_ref();
+        let named = named.map_or_else(BTreeMap::new, |tenant| contexts_of(tenant, mappings));
         let tiers = asked.requirements(policy);
         let level = tiers
             .iter()
@@ -60,14 +64,14 @@ impl Ask {
             strength: Strength::Voluntary,
             max_age,
             reauthenticate: asked.demands.authenticated_since.is_some(),
-            ..Self::for_level(policy, provider, tenant, level)
+            ..Self::for_level(policy, provider, (tenant, &named), level)
         }
     }
 
     pub(super) fn for_level(
         policy: &Policy,
         provider: &ProviderId,
-        tenant: Option<TenantId>,
+        (tenant, named): (Option<TenantId>, &BTreeMap<String, Level>),
         level: Level,
     ) -> Self {
         let rule = policy.proof(provider);
@@ -80,15 +84,18 @@ impl Ask {
             .filter(|acr| level < Level::PhishingResistant || resistant(acr));
         let contexts = tenant
             .as_ref()
-            .and_then(|tenant| rule.tenants.get(tenant))
-            .into_iter()
-            .flatten()
-            .filter(|(_, attested)| level >= Level::Mfa && **attested >= level);
+            .map(|tenant| policy.contexts(provider, tenant, named));
+        let contexts = contexts
+            .iter()
+            .flat_map(|contexts| contexts.iter())
+            .filter(|(_, attested)| level >= Level::Mfa && **attested >= level)
+            .map(|(context, _)| context.clone())
+            .collect();
         Self {
             strength: Strength::Required,
             acr_values: acr_values.cloned().collect(),
             claims: rule.asks.clone(),
-            contexts: contexts.map(|(context, _)| context.clone()).collect(),
+            contexts,
             tenant,
             max_age: None,
             reauthenticate: false,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Ask;
 use crate::calendar::Due;
 use crate::{
-    Acr, Basis, ClientId, ExceptionName, Level, OrganizationId, ProviderId, Reason, Scope,
-    TenantId, TierName,
+    Acr, Basis, Belonging, ClientId, ExceptionName, Level, OrganizationId, ProviderId, Reason,
+    Scope, TenantId, TierName,
 };
 
 /// What is to happen.
@@ -113,6 +113,7 @@ pub struct Permit {
     pub(super) provider: ProviderId,
     pub(super) tenant: Option<TenantId>,
     pub(super) organization: Option<OrganizationId>,
+    pub(super) belongings: Vec<Belonging>,
     pub(super) level: Level,
     pub(super) basis: Option<Basis>,
     pub(super) proof: Option<String>,
@@ -158,6 +159,10 @@ impl Permit {
     /// The organisation that the person acts for, where the login comes from one of its tenants.
     pub fn organization(&self) -> Option<&OrganizationId> {
         self.organization.as_ref()
+    }
+    /// The organisations that the tokens may be used for, and what shows that the person belongs to them.
+    pub fn belongings(&self) -> &[Belonging] {
+        &self.belongings
     }
     /// The level that the tokens state.
     pub fn level(&self) -> Level {

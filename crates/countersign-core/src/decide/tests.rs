@@ -78,12 +78,9 @@ fn text(value: &str) -> Claim<String> {
 /// A login at a provider with these claims, verified at [`LOGIN`].
 fn login(provider: &str, claims: Claims) -> Login {
     Login {
-        provider: ProviderId::new(provider).unwrap(),
         tenant: (provider == "entra").then(|| TenantId::new(TENANT).unwrap()),
         claims,
-        membership: Claim::Absent,
-        email_verified: false,
-        verified_at: at(0),
+        ..Login::new(ProviderId::new(provider).unwrap(), at(0))
     }
 }
 
@@ -154,6 +151,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
             .map(|scope| Scope::new(scope).unwrap())
             .collect(),
         organization: None,
+        mappings: Vec::new(),
         demands: Demands::default(),
         login: evidence,
         identity_changed: false,
@@ -464,7 +462,7 @@ fn the_first_leg_wishes_for_what_the_request_will_need() {
             organization: None,
             demands: &demands,
         };
-        Ask::first(&policy, &provider, Some(tenant.clone()), &asked)
+        Ask::first(&policy, &provider, (Some(tenant.clone()), &[]), &asked)
     };
     let usual = ask("entra", "openid packages:manage", Demands::default());
     assert_eq!(usual.strength, Strength::Voluntary);

@@ -345,18 +345,15 @@ prop_compose! {
             client: ClientId::new(client).unwrap(),
             scopes: ["openid", "packages:read", "packages:publish"].map(|one| Scope::new(one).unwrap()).into(),
             organization: None,
+            mappings: Vec::new(),
             demands: Demands::default(),
             login: Login {
-                provider: ProviderId::new(provider).unwrap(),
-                tenant: None,
                 claims: Claims {
                     acr: acr.map_or(Claim::Absent, |acr| Claim::Value(acr.to_owned())),
                     two_factor_authentication: flag.map_or(Claim::Absent, Claim::Value),
                     ..Claims::default()
                 },
-                membership: Claim::Absent,
-                email_verified: false,
-                verified_at: now,
+                ..Login::new(ProviderId::new(provider).unwrap(), now)
             },
             identity_changed: false,
             account: AccountFacts {

@@ -9,10 +9,10 @@ use super::Standing;
 use crate::calendar::{BeforeDue, Due};
 use crate::cases::proof_in_words;
 use crate::decide::due;
+use crate::mapping::Shown;
 use crate::showing::in_words;
 use crate::{
-    Assurance, Claim, Decision, Facts, Level, Membership, Policy, ProofRule, Reason, Requirement,
-    Rule, decide,
+    Assurance, Decision, Facts, Level, Policy, ProofRule, Reason, Requirement, Rule, decide,
 };
 
 /// The sentences, in the order in which a decision is made.
@@ -24,7 +24,7 @@ pub(super) fn sentences(
 ) -> Vec<String> {
     let rule = policy.proof(&facts.login.provider);
     let assurance = policy.assess(&facts.login);
-    let mut sentences = obstacles(policy, facts);
+    let mut sentences = obstacles(policy, facts, now);
     sentences.push(login(policy, rule, facts, &assurance));
     sentences.extend(calendar(policy, facts, &assurance, now));
     sentences.extend(exceptions(policy, now));
@@ -50,7 +50,7 @@ fn stated(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<String> {
 }
 
 /// What ends a sign-in before anything is weighed.
-fn obstacles(policy: &Policy, facts: &Facts) -> Vec<String> {
+fn obstacles(policy: &Policy, facts: &Facts, now: Timestamp) -> Vec<String> {
     let mut sentences = Vec::new();
     if facts.identity_changed {
         sentences
@@ -68,31 +68,33 @@ fn obstacles(policy: &Policy, facts: &Facts) -> Vec<String> {
             "`client.{client}.providers` does not list `{provider}`."
         ));
     }
-    sentences.extend(organization(policy, facts));
+    sentences.extend(organization(policy, facts, now));
     sentences
 }
 
-fn organization(policy: &Policy, facts: &Facts) -> Option<String> {
+fn organization(policy: &Policy, facts: &Facts, now: Timestamp) -> Option<String> {
     let asked = facts.organization.as_ref()?;
     let login = &facts.login;
-    let Some(rule) = policy.organization(asked) else {
-        return Some(format!(
-            "The policy has no `organization.{asked}`, so nobody can act for it."
-        ));
-    };
-    let is_from = |tenant| rule.tenants.contains(tenant);
-    match (&login.tenant, &login.membership) {
-        (Some(tenant), Claim::Absent | Claim::Value(Membership::Member)) if is_from(tenant) => None,
-        (Some(tenant), _) if is_from(tenant) => Some(format!(
+    let reason = Shown::by(policy, facts).asked(asked, now).err()?;
+    let in_file = policy.organization(asked).map(|rule| &rule.tenants);
+    let is_from = |tenant| in_file.is_some_and(|tenants| tenants.contains(tenant));
+    let mut mapped = facts.mappings.iter();
+    let is_mapped = mapped.any(|one| one.organization == *asked);
+    Some(match &login.tenant {
+        _ if reason == Reason::MembershipStale => format!(
+            "The provider said too long before that the person belongs to `{asked}` (`mapping.max_membership_age`)."
+        ),
+        Some(tenant) if is_mapped || is_from(tenant) => format!(
             "The person is no member of the tenant {tenant} of `{asked}`, or it can't be read whether they are."
-        )),
-        (Some(tenant), _) => Some(format!(
-            "The login comes from the tenant {tenant}, which `organization.{asked}.tenants` does not name."
-        )),
-        (None, _) => Some(format!(
-            "The login comes from no tenant, and `{asked}` is acted for through its tenants only."
-        )),
-    }
+        ),
+        Some(tenant) => format!(
+            "The login comes from the tenant {tenant}, which neither `organization.{asked}.tenants` names nor a \
+             mapping in force connects to `{asked}`."
+        ),
+        None => format!(
+            "The login comes from no tenant, and from nobody else whom a mapping in force connects to `{asked}`."
+        ),
+    })
 }
 
 fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance) -> String {
@@ -141,6 +143,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::AcrNotMet
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
+        | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
         | Reason::IdentityChanged
@@ -322,6 +325,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         Reason::ReauthenticationNotShown
         | Reason::AcrNotMet
         | Reason::OrganizationNotShown
+        | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
         | Reason::IdentityChanged

@@ -8,8 +8,8 @@ use super::*;
 use crate::calendar::day_of;
 use crate::cases::{Column, SignIn, Words};
 use crate::{
-    AccountFacts, AccountId, Claim, Claims, ClientId, Demands, Login, Membership, OrganizationId,
-    Outcome, ProviderId, Scope, TenantId,
+    AccountFacts, AccountId, Claim, Claims, ClientId, Demands, Login, Mapping, Membership,
+    OrganizationId, Outcome, ProviderId, Scope, Source, TenantId,
 };
 
 const POLICY: &str = r#"version = 1
@@ -393,7 +393,6 @@ prop_compose! {
     ) -> (Login, i64) {
         let ago = |hours| noon(day) - SignedDuration::from_hours(hours);
         let login = Login {
-            provider: ProviderId::new(provider).unwrap(),
             tenant: tenant.map(|tenant| TenantId::new(tenant).unwrap()),
             claims: Claims {
                 acr,
@@ -405,10 +404,17 @@ prop_compose! {
             },
             membership: guest,
             email_verified,
-            verified_at: ago(verified_hours),
+            ..Login::new(ProviderId::new(provider).unwrap(), ago(verified_hours))
         };
         (login, day)
     }
+}
+
+/// A mapping of the tenant that `any_login` may come from, as its admin made it.
+fn mapped(name: &str) -> Mapping {
+    let id = OrganizationId::new(name).unwrap();
+    let tenant = TenantId::new(TENANT).unwrap();
+    Mapping::new(id, Source::Tenant(tenant))
 }
 
 prop_compose! {
@@ -435,6 +441,7 @@ prop_compose! {
         let facts = Facts {
             client: ClientId::new(client).unwrap(),
             scopes: scopes.into_iter().chain(["openid"]).map(|it| Scope::new(it).unwrap()).collect(),
+            mappings: organization.map(mapped).into_iter().collect(),
             organization: organization.map(|name| OrganizationId::new(name).unwrap()),
             demands: Demands {
                 acr_values: if acr { vec![crate::Acr::Mfa] } else { Vec::new() },

@@ -4,6 +4,7 @@
 //! it is told here, before it turns people away or waves them through.
 
 mod lint;
+mod mapping;
 mod proof;
 mod schedule;
 mod tier;
@@ -20,8 +21,8 @@ pub(crate) use weak::weak_logins;
 
 use super::exception::{Exception, Exceptions};
 use super::{
-    ClientRule, Lifetimes, Methods, OrganizationRule, Policy, ProviderKind, Requirement, Tier,
-    TierName,
+    ClientRule, Lifetimes, MappingRule, Methods, OrganizationRule, Policy, ProviderKind,
+    Requirement, Tier, TierName,
 };
 use crate::document::{self, Key, Place, Problem, Problems, Table, Value, did_you_mean};
 use crate::{Basis, ClientId, ExceptionName, Level, OrganizationId, ProviderId, Scope, TenantId};
@@ -126,6 +127,9 @@ impl<'t> Reader<'_, 't> {
         let organizations = file.optional_or("organization", BTreeMap::new(), |value| {
             value.entries(|key, value| self.organization(key, value))
         });
+        let mapping = file.optional_or("mapping", MappingRule::default(), |value| {
+            value.table(mapping::mapping)
+        });
         let exceptions =
             file.optional_or("exception", BTreeMap::new(), |value| self.exceptions(value));
         let api_keys = file.optional("api_keys", |value| value.table(schedule::api_keys));
@@ -144,6 +148,7 @@ impl<'t> Reader<'_, 't> {
             tiers: tiers?,
             clients: clients?,
             organizations: organizations?,
+            mapping: mapping?,
             exceptions: Exceptions::new(exceptions?),
             api_keys: api_keys?,
             lifetimes: lifetimes?,

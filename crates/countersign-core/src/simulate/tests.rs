@@ -66,14 +66,11 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
         client: ClientId::new(client).unwrap(),
         scopes: scopes.collect(),
         organization: None,
+        mappings: Vec::new(),
         demands: Demands::default(),
         login: Login {
-            provider: ProviderId::new(provider).unwrap(),
-            tenant: None,
             claims,
-            membership: Claim::Absent,
-            email_verified: false,
-            verified_at: at(LOGIN),
+            ..Login::new(ProviderId::new(provider).unwrap(), at(LOGIN))
         },
         identity_changed: false,
         account: account(who),

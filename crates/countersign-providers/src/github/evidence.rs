@@ -1,6 +1,8 @@
 //! Evidence of a GitHub login: pure, from what the REST API answered.
 
-use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile, ProviderId};
+use countersign_core::{
+    Affiliation, Claim, Claims, Email, Evidence, Identity, Profile, ProviderId,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -47,6 +49,7 @@ pub(crate) fn evidence(
             login_hint: login,
         },
         membership: Claim::Absent,
+        affiliation: Affiliation::default(),
         provider_session: None,
         verified_at: now,
     })

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use countersign_core::{
-    Claim, Claims, Email, Evidence, Identity, Membership, Profile, ProviderId, expression,
+    Affiliation, Claim, Claims, Email, Evidence, Identity, Membership, Profile, ProviderId,
+    expression,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -46,6 +47,7 @@ pub(crate) fn evidence(
         },
         profile: profile(&tokens, back.tid.is_consumers()),
         membership: membership(&tokens),
+        affiliation: affiliation(&tokens, &back.token, back.tid.is_consumers()),
         provider_session: agreed(&tokens, "sid")
             .value()
             .and_then(|sid| session_name(sid)),
@@ -87,6 +89,44 @@ fn join<T: PartialEq>(tokens: &[&IdToken], read: impl Fn(&IdToken) -> Claim<T>) 
         .iter()
         .map(|token| read(token))
         .fold(Claim::Absent, Claim::join)
+}
+
+/// The most groups, and roles, of a token that are read: Entra itself puts at most 200 groups into one.
+const MOST_GROUPS: usize = 200;
+
+/// The person's groups and roles in the tenant. A directory role shows who speaks for a tenant, so that it is read from
+/// the token that came from the token endpoint and from no other.
+fn affiliation(tokens: &[&IdToken], back: &IdToken, personal: bool) -> Affiliation {
+    if personal {
+        return Affiliation::default();
+    }
+    let texts = |token: &IdToken, name: &str| token.texts_at_most(name, MOST_GROUPS);
+    let set = |claim: Claim<Vec<String>>| match claim {
+        Claim::Value(names) => Claim::Value(names.into_iter().collect::<BTreeSet<String>>()),
+        Claim::Malformed => Claim::Malformed,
+        Claim::Contradictory => Claim::Contradictory,
+        Claim::Absent => Claim::Absent,
+    };
+    let groups = set(join(tokens, |token| texts(token, "groups")));
+    let roles = set(join(tokens, |token| texts(token, "roles")));
+    Affiliation {
+        groups: both(groups, roles),
+        directory_roles: set(texts(back, "wids")),
+        github_organizations: Claim::Absent,
+    }
+}
+
+/// Groups and app roles together: no name of one is a name of the other (a group's is a GUID).
+fn both(
+    groups: Claim<BTreeSet<String>>,
+    roles: Claim<BTreeSet<String>>,
+) -> Claim<BTreeSet<String>> {
+    match (groups, roles) {
+        (Claim::Value(groups), Claim::Value(roles)) => Claim::Value(&groups | &roles),
+        (Claim::Absent, one) | (one, Claim::Absent) => one,
+        (Claim::Malformed, _) | (_, Claim::Malformed) => Claim::Malformed,
+        (Claim::Contradictory, _) | (_, Claim::Contradictory) => Claim::Contradictory,
+    }
 }
 
 /// What the tokens that have a claim say of it.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::{Claim, Claims, Email, Evidence, Identity, Profile, expression};
+use countersign_core::{
+    Affiliation, Claim, Claims, Email, Evidence, Identity, Profile, expression,
+};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -63,6 +65,7 @@ pub(crate) fn evidence(
             login_hint: login_hint.and_then(|hint| display_text(&hint, 256)),
         },
         membership: Claim::Absent,
+        affiliation: Affiliation::default(),
         provider_session: token.raw("sid").and_then(session_name),
         verified_at: now,
     }

@@ -178,6 +178,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::ReauthenticationNotShown
         | Reason::EmailNotVerified
         | Reason::OrganizationNotShown
+        | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
         | Reason::IdentityChanged

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::attempt_cookie;
 use crate::edge::RandomText;
-use crate::error::{Failure, Problem, SignInFailure, Why};
+use crate::error::{Failure, Problem, SignInFailure, Why, page_of_store};
+use crate::organization;
 use crate::pages::{self, StepUpPage};
 use crate::web::{Context, see_other, with_cookies};
 
@@ -28,8 +29,14 @@ pub(crate) async fn first(
 ) -> Result<HttpResponse, Failure> {
     let request = first.request;
     let upstream = upstream(provider, context)?;
+    let way = organization::way_to(request.organization.as_ref(), context).await;
+    let (of_organization, mappings) = way.map_err(|error| page_of_store(&error, context))?;
+    // Who chooses among accounts is led to those that the organisation's people have.
+    let is_choice = first.account_choice == AccountChoice::Offered;
+    let of_organization = of_organization.filter(|_| is_choice && upstream.takes_tenants());
     let tenant = first.tenant.or_else(|| upstream.tenant().cloned());
-    let ask = Ask::first(context.policy(), provider, tenant, &request.asked());
+    let known = (tenant.or(of_organization), mappings.as_slice());
+    let ask = Ask::first(context.policy(), provider, known, &request.asked());
     let id = new_attempt_id(context)?;
     let attempt = Attempt {
         visit: visit(&id, upstream, &ask, context),

@@ -1,7 +1,7 @@
 //! What the decision says is done: the one place where a sign-in ends.
 
 use actix_web::HttpResponse;
-use countersign_core::sign_in::{Attempt, Next, Request};
+use countersign_core::sign_in::{Attempt, Known, Next, Request};
 use countersign_core::{AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
 use countersign_store::{Opening, Session, StoreError};
 
@@ -10,8 +10,8 @@ use super::code::NewCode;
 use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart, push};
 use crate::error::{Failure, Problem, SignInFailure, Why};
-use crate::session;
 use crate::web::{Context, Decided, with_cookies};
+use crate::{organization, session};
 
 /// Weighs the evidence and does what follows: a code, one more visit to the provider, or a page.
 pub(crate) async fn finish(
@@ -28,10 +28,14 @@ pub(crate) async fn finish(
     if !ending.is_meant(&candidate) {
         return Err(ending.fail(Why::OtherAccount));
     }
-    let facts = candidate.facts(context);
+    let mappings = organization::mappings_behind(&evidence, context).await;
+    let known = Known {
+        account: candidate.facts(context),
+        mappings: mappings.map_err(|error| ending.fail(Why::Store(error)))?,
+    };
     let step = attempt
         .clone()
-        .advance(context.policy(), (&evidence, facts), remedy, context.now);
+        .advance(context.policy(), &evidence, known, remedy, context.now);
     if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder) {
         let reached = (&evidence, permit.as_ref(), &candidate);
         if let Some(answer) = reminder::lead_to(&attempt, reached, context).await {

@@ -14,8 +14,8 @@ use super::code::NewCode;
 use super::push;
 use super::request::{Checked, Fail, Interaction};
 use crate::error::{Failure, Problem, of_store};
-use crate::session;
 use crate::web::{Context, Decided};
+use crate::{organization, session};
 
 /// What becomes of a request.
 pub(super) enum Turn {
@@ -97,12 +97,14 @@ async fn usable(
     let Some((account, _)) = context.broker.store.account(&session.account).await? else {
         return Ok(None);
     };
+    let mappings = organization::mappings_behind(&session.evidence, context).await?;
     let facts = Facts {
         client: request.client.clone(),
         scopes: request.scopes.clone(),
         organization: request.organization.clone(),
         demands: request.demands.clone(),
-        login: Login::from(&session.evidence),
+        login: Login::of(&session.evidence, &mappings),
+        mappings,
         identity_changed: false,
         account: context.broker.calendar.facts(&account),
         remedy: provider.remedy(),
@@ -149,6 +151,7 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
         | Reason::AuthTooOld
         | Reason::EvidenceTooOld
         | Reason::ReauthenticationNotShown
+        | Reason::MembershipStale
         | Reason::ProviderNotAdmitted => "login_required",
         Reason::AccountLocked => "access_denied",
         Reason::MfaAbsent

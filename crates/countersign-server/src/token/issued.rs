@@ -2,13 +2,16 @@
 
 use countersign_core::{GrantId, SessionId};
 use countersign_store::{IssuedToken, Session, StoreError};
-use countersign_verifier::{AccessToken, Claims, Error, Expectations, danger_whoever_presents};
+use countersign_verifier::{
+    AccessToken, Claims, Error, Expectations, Presented, danger_whoever_presents,
+};
 use jiff::Timestamp;
 
+use super::dpop;
 use crate::once::{Kind, has_come, is_first};
-use crate::session;
 use crate::settings::GrantType;
 use crate::web::Context;
+use crate::{organization, session};
 
 /// An access token of ours that has not expired, whoever it is for, and whoever presents it.
 pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
@@ -27,6 +30,36 @@ pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessT
     }
 }
 
+/// The access token of a request, verified, and shown to be its bearer's where it is bound to a key.
+pub(crate) async fn presented(
+    in_form: Option<&str>,
+    context: &Context<'_>,
+) -> Result<AccessToken, Error> {
+    match credentials(in_form, context)? {
+        Presented::Bearer(raw) => Ok(verified(raw, context).await?.require_unbound()?.clone()),
+        Presented::Dpop { token, .. } => dpop::verified(token, context).await,
+    }
+}
+
+/// RFC 6750 2: one token, in one place.
+fn credentials<'a>(
+    in_form: Option<&'a str>,
+    context: &'a Context<'_>,
+) -> Result<Presented<'a>, Error> {
+    let mut headers = context.request.headers().get_all("authorization");
+    match (headers.next(), headers.next(), in_form) {
+        (Some(header), None, None) => {
+            let authorization = header.to_str().map_err(|_| Error::MalformedRequest)?;
+            let proofs = context.request.headers().get_all("dpop");
+            let proofs: Vec<&str> = proofs.map(|one| one.to_str().unwrap_or_default()).collect();
+            countersign_verifier::presented(Some(authorization), &proofs)
+        }
+        (None, _, Some(token)) => Ok(Presented::Bearer(token)),
+        (None, _, None) => Err(Error::NoCredentials),
+        (Some(_), _, _) => Err(Error::MalformedRequest),
+    }
+}
+
 /// The token as the store knows it, where it has a session.
 fn issued(claims: &Claims) -> Option<IssuedToken> {
     let grant = claims
@@ -42,7 +75,7 @@ fn issued(claims: &Claims) -> Option<IssuedToken> {
 }
 
 /// Whether a verified token is good for anything still.
-pub(super) async fn is_live(claims: &Claims, context: &Context<'_>) -> Result<bool, StoreError> {
+pub(crate) async fn is_live(claims: &Claims, context: &Context<'_>) -> Result<bool, StoreError> {
     if !is_of_a_service(claims) {
         return Ok(session_of(claims, context).await?.is_some());
     }
@@ -69,12 +102,13 @@ pub(super) async fn end(claims: &Claims, context: &Context<'_>) -> Result<(), St
 }
 
 /// Whether no person stands behind it: the client acts as itself.
-fn is_of_a_service(claims: &Claims) -> bool {
+pub(crate) fn is_of_a_service(claims: &Claims) -> bool {
     claims.sid.is_none() && claims.sub == claims.client_id
 }
 
-/// The live session behind a verified token, if nobody has ended it.
-pub(super) async fn session_of(
+/// The live session behind a verified token, if nobody has ended it and it still shows the organisations that the token
+/// is for.
+pub(crate) async fn session_of(
     claims: &Claims,
     context: &Context<'_>,
 ) -> Result<Option<Session>, StoreError> {
@@ -82,8 +116,22 @@ pub(super) async fn session_of(
         Some(token) => {
             let store = &context.broker.store;
             let session = store.session_of_token(&token, context.now).await?;
-            Ok(session.filter(|session| session::is_vouched_for(session, context)))
+            let vouched = session.filter(|session| session::is_vouched_for(session, context));
+            match vouched {
+                Some(session) if shows_still(claims, &session, context).await? => Ok(Some(session)),
+                Some(_) | None => Ok(None),
+            }
         }
         None => Ok(None),
     }
+}
+
+async fn shows_still(
+    claims: &Claims,
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    let own = claims.countersign.as_ref();
+    let organizations = own.map_or(&[][..], |own| &own.organizations);
+    organization::are_still_shown(organizations, session, context).await
 }

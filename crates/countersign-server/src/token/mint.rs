@@ -1,10 +1,12 @@
 //! The tokens themselves. Minting takes a [`Permit`], and only `decide` makes one.
 
+use std::collections::BTreeMap;
+
 use actix_web::HttpResponse;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_core::{Email, GrantId, Permit, Scope, Unmet};
+use countersign_core::{Belonging, Email, GrantId, Permit, Scope, Source, Unmet};
 use countersign_store::{Account, Session};
 use countersign_verifier::{Claims, Confirmation, CountersignClaim};
 use serde::Serialize;
@@ -216,17 +218,32 @@ fn access_token(
             level: permit.level().as_str().to_owned(),
             basis: permit.basis().map(|basis| basis.as_str().to_owned()),
             proof: permit.proof().map(str::to_owned),
-            organizations: permit
-                .organization()
-                .map(ToString::to_string)
-                .into_iter()
-                .collect(),
+            organizations: named(permit, |_| Some(())).into_keys().collect(),
+            through: named(permit, |one| through(one, permit)),
+            roles: named(permit, |one| {
+                (!one.roles.is_empty()).then(|| one.roles.clone())
+            }),
             mfa_due: permit.mfa_due().map(|day| day.to_string()),
             waiver: permit.waiver().map(ToString::to_string),
             grant: minting.grant.map(ToString::to_string),
         }),
     };
     sign(&claims, context)
+}
+
+/// What is told of each of its organisations, by name.
+fn named<T>(permit: &Permit, tell: impl Fn(&Belonging) -> Option<T>) -> BTreeMap<String, T> {
+    let told = permit.belongings().iter();
+    told.filter_map(|one| Some((one.organization.to_string(), tell(one)?)))
+        .collect()
+}
+
+/// Through whom a person belongs to an organisation, where `tenant` does not say so already.
+fn through(belonging: &Belonging, permit: &Permit) -> Option<String> {
+    match &belonging.through {
+        Source::Tenant(tenant) if Some(tenant) == permit.tenant() => None,
+        source => Some(source.to_string()),
+    }
 }
 
 /// Signs an access token, with what its resource verifies.

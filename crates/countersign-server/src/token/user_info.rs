@@ -3,11 +3,10 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_store::{Account, StoreError};
-use countersign_verifier::{Claims, Error, Presented};
+use countersign_verifier::{Claims, Error};
 use serde::Serialize;
 
-use super::dpop;
-use super::issued::{session_of, verified};
+use super::issued::{self, session_of};
 use super::mint::Person;
 use crate::Broker;
 use crate::web::{Context, Parameters};
@@ -56,10 +55,7 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
 /// The account behind a token that verifies and whose session is alive.
 async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
     let broker = context.broker;
-    let token = match presented(in_form, context)? {
-        Presented::Bearer(raw) => verified(raw, context).await?.require_unbound()?.clone(),
-        Presented::Dpop { token, .. } => dpop::verified(token, context).await?,
-    };
+    let token = issued::presented(in_form, context).await?;
     token.require_scope("openid")?;
     let claims = token.into_claims();
     let session = session_of(&claims, context).await;
@@ -74,25 +70,6 @@ async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, 
         .filter(|(account, _)| account.locked.is_none())
         .ok_or(Error::Expired)?;
     Ok((account, claims))
-}
-
-/// RFC 6750 2: one token, in one place.
-fn presented<'a>(
-    in_form: Option<&'a str>,
-    context: &'a Context<'_>,
-) -> Result<Presented<'a>, Error> {
-    let mut headers = context.request.headers().get_all("authorization");
-    match (headers.next(), headers.next(), in_form) {
-        (Some(header), None, None) => {
-            let authorization = header.to_str().map_err(|_| Error::MalformedRequest)?;
-            let proofs = context.request.headers().get_all("dpop");
-            let proofs: Vec<&str> = proofs.map(|one| one.to_str().unwrap_or_default()).collect();
-            countersign_verifier::presented(Some(authorization), &proofs)
-        }
-        (None, _, Some(token)) => Ok(Presented::Bearer(token)),
-        (None, _, None) => Err(Error::NoCredentials),
-        (Some(_), _, _) => Err(Error::MalformedRequest),
-    }
 }
 
 fn unavailable(error: &StoreError) -> Error {

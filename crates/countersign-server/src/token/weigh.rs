@@ -12,9 +12,9 @@ use jiff::Timestamp;
 
 use super::unavailable;
 use crate::error::{Failure, OAuthError};
-use crate::session;
 use crate::sign_in::account::tell;
 use crate::web::{Context, Decided};
+use crate::{organization, session};
 
 /// What tokens are asked for.
 pub(super) struct Wish<'a> {
@@ -47,6 +47,8 @@ pub(super) async fn weigh(
         return Err(OAuthError::invalid_grant("provider-not-configured"));
     }
     let (account, version) = account(session, context).await?;
+    let mappings = organization::mappings_behind(&session.evidence, context).await;
+    let mappings = mappings.map_err(|error| unavailable(&error, context))?;
     let facts = Facts {
         client: wish.client.clone(),
         scopes: wish.scopes,
@@ -55,7 +57,8 @@ pub(super) async fn weigh(
             acr_values: wish.acr_values.to_vec(),
             ..Demands::default()
         },
-        login: Login::from(&session.evidence),
+        login: Login::of(&session.evidence, &mappings),
+        mappings,
         identity_changed: false,
         account: context.broker.calendar.facts(&account),
         remedy: Remedy::Nothing,

@@ -7,7 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    account, bucket, device, grant, key, logout_notice, once, registry_account, session, sign_in,
+    account, bucket, device, grant, key, logout_notice, once, organization, registry_account,
+    session, sign_in,
 };
 use crate::StoreError;
 
@@ -35,7 +36,11 @@ pub(super) const DURABLE: Plan = Plan {
     synchronous: "FULL",
     secure_delete: true,
     checkpoint_pages: 1000,
-    migrations: &[&[account::TABLES, key::TABLES], &[registry_account::TABLES]],
+    migrations: &[
+        &[account::TABLES, key::TABLES],
+        &[registry_account::TABLES],
+        &[organization::TABLES],
+    ],
 };
 
 /// How long a write waits for a person's `sqlite3` shell that holds the database.

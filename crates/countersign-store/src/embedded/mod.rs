@@ -14,6 +14,7 @@ mod grant;
 mod key;
 mod logout_notice;
 mod once;
+mod organization;
 mod reader;
 mod registry_account;
 mod row;
@@ -26,7 +27,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, SessionId};
+use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -37,8 +38,8 @@ use self::writer::Writer;
 use crate::{
     Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
     Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
-    Store, StoreError, StoredKey, TakenCode, Version,
+    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
+    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -396,6 +397,78 @@ impl Store for Embedded {
         self.durable
             .run(move |connection| registry_account::replace(connection, &record, version))
             .await
+    }
+
+    async fn organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<(Organization, Version)>, StoreError> {
+        self.durable_reader
+            .read(|connection| organization::by_id(connection, id))
+    }
+
+    async fn put_organization_if_absent(
+        &self,
+        organization: Organization,
+    ) -> Result<(Organization, Version), StoreError> {
+        self.durable
+            .run(move |connection| organization::put_if_absent(connection, &organization))
+            .await
+    }
+
+    async fn replace_organization(
+        &self,
+        organization: Organization,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        self.durable
+            .run(move |connection| organization::replace(connection, &organization, version))
+            .await
+    }
+
+    async fn remove_organization(
+        &self,
+        id: &OrganizationId,
+        version: Version,
+    ) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.durable
+            .run(move |connection| organization::remove(connection, &id, version))
+            .await
+    }
+
+    async fn list_organizations(
+        &self,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError> {
+        let after = after.cloned();
+        self.durable_reader
+            .read_much(move |connection| organization::list(connection, after.as_ref(), limit))
+            .await
+    }
+
+    async fn set_signpost(&self, post: &Signpost, id: &OrganizationId) -> Result<(), StoreError> {
+        let (post, id) = (post.clone(), id.clone());
+        self.durable
+            .run(move |connection| organization::set_signpost(connection, &post, &id))
+            .await
+    }
+
+    async fn remove_signpost(
+        &self,
+        post: &Signpost,
+        id: &OrganizationId,
+    ) -> Result<(), StoreError> {
+        let (post, id) = (post.clone(), id.clone());
+        self.durable
+            .run(move |connection| organization::remove_signpost(connection, &post, &id))
+            .await
+    }
+
+    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError> {
+        self.durable_reader
+            .read(|connection| organization::at_signpost(connection, post))
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

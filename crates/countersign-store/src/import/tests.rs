@@ -3,18 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use countersign_core::{GrantId, SessionId};
 use jiff::civil::date;
 use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::at;
-use crate::{
-    Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, Embedded, FurtherCode, Grace,
-    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode,
-};
+use crate::{Around, Embedded};
 
 const ANN: &str = "ann";
 const BOB: &str = "bob";
@@ -397,213 +391,26 @@ struct Dying {
     writes_left: AtomicUsize,
 }
 
-impl Dying {
-    fn write(&self) -> Result<&Embedded, StoreError> {
-        let left = self.writes_left.load(Ordering::Relaxed);
-        let left = left
-            .checked_sub(1)
-            .ok_or_else(|| StoreError::Unavailable("killed".into()))?;
-        self.writes_left.store(left, Ordering::Relaxed);
-        Ok(&self.store)
-    }
-}
-
-#[async_trait]
-impl Store for Dying {
-    async fn open_session(&self, _: Opening, _: Timestamp) -> Result<(), StoreError> {
-        unreachable!("an import opens no session")
+impl Around for Dying {
+    fn within(&self) -> &dyn Store {
+        self.store.as_ref()
     }
 
-    async fn take_code(&self, _: &CodeDigest, _: Timestamp) -> Result<TakenCode, StoreError> {
-        unreachable!("an import takes no code")
-    }
-
-    async fn session(&self, _: &SessionId, _: Timestamp) -> Result<Option<Session>, StoreError> {
-        unreachable!("an import reads no session")
-    }
-
-    async fn hand_over(&self, _: FurtherCode, _: Timestamp) -> Result<bool, StoreError> {
-        unreachable!("an import hands no session over")
-    }
-
-    async fn sessions_of(
+    async fn around<T: Send>(
         &self,
-        _: &AccountId,
-        _: Timestamp,
-    ) -> Result<Vec<LiveSession>, StoreError> {
-        unreachable!("an import looks for no session")
-    }
-
-    async fn sessions_resting_on(
-        &self,
-        _: &ProviderSession,
-        _: Timestamp,
-    ) -> Result<Vec<Session>, StoreError> {
-        unreachable!("an import looks for no session")
-    }
-
-    async fn end_session(&self, _: &SessionId, _: Timestamp) -> Result<(), StoreError> {
-        unreachable!("an import ends no session")
-    }
-
-    async fn take_notices(
-        &self,
-        _: usize,
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Result<Vec<LogoutNotice>, StoreError> {
-        unreachable!("an import tells nobody")
-    }
-
-    async fn postpone_notice(&self, _: &LogoutNotice, _: Timestamp) -> Result<(), StoreError> {
-        unreachable!("an import tells nobody")
-    }
-
-    async fn settle_notice(&self, _: &LogoutNotice) -> Result<(), StoreError> {
-        unreachable!("an import tells nobody")
-    }
-
-    async fn open_grant(&self, _: Grant) -> Result<(), StoreError> {
-        unreachable!("an import opens no grant")
-    }
-
-    async fn open_device_request(
-        &self,
-        _: &DeviceRequestId,
-        _: DeviceRequest,
-        _: Timestamp,
-    ) -> Result<(), StoreError> {
-        unreachable!("an import asks for no device")
-    }
-
-    async fn device_request(
-        &self,
-        _: &DeviceRequestId,
-        _: Timestamp,
-    ) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, StoreError> {
-        unreachable!("an import looks for no device")
-    }
-
-    async fn answer_device_request(
-        &self,
-        _: &DeviceRequestId,
-        _: DeviceAnswer,
-        _: Timestamp,
-    ) -> Result<bool, StoreError> {
-        unreachable!("an import answers no device")
-    }
-
-    async fn grant(
-        &self,
-        _: &SessionId,
-        _: &GrantId,
-        _: Timestamp,
-    ) -> Result<Option<LiveGrant>, StoreError> {
-        unreachable!("an import reads no grant")
-    }
-
-    async fn rotate(
-        &self,
-        _: &SessionId,
-        _: &GrantId,
-        _: u32,
-        _: Grace,
-        _: Timestamp,
-    ) -> Result<Rotated, StoreError> {
-        unreachable!("an import refreshes nothing")
-    }
-
-    async fn end_grant(&self, _: &SessionId, _: &GrantId) -> Result<(), StoreError> {
-        unreachable!("an import ends no grant")
-    }
-
-    async fn revoke_token(&self, _: IssuedToken) -> Result<(), StoreError> {
-        unreachable!("an import revokes nothing")
-    }
-
-    async fn session_of_token(
-        &self,
-        _: &IssuedToken,
-        _: Timestamp,
-    ) -> Result<Option<Session>, StoreError> {
-        unreachable!("an import reads no session")
-    }
-
-    async fn remember(&self, _: &Once, _: Timestamp, _: Timestamp) -> Result<Seen, StoreError> {
-        unreachable!("an import takes nothing that may come once")
-    }
-
-    async fn is_remembered(&self, _: &Once, _: Timestamp) -> Result<bool, StoreError> {
-        unreachable!("an import takes nothing that may come once")
-    }
-
-    async fn spend(&self, _: &Bucket, _: Rate, _: Timestamp) -> Result<Spent, StoreError> {
-        unreachable!("an import counts nothing")
-    }
-
-    async fn claim_identity(&self, of: &Identity, to: AccountId) -> Result<AccountId, StoreError> {
-        self.write()?.claim_identity(of, to).await
-    }
-
-    async fn account_of(&self, of: &Identity) -> Result<Option<(Account, Version)>, StoreError> {
-        self.store.account_of(of).await
-    }
-
-    async fn account(&self, id: &AccountId) -> Result<Option<(Account, Version)>, StoreError> {
-        self.store.account(id).await
-    }
-
-    async fn put_account_if_absent(&self, it: Account) -> Result<(Account, Version), StoreError> {
-        self.write()?.put_account_if_absent(it).await
-    }
-
-    async fn replace_account(&self, it: Account, old: Version) -> Result<Version, StoreError> {
-        self.write()?.replace_account(it, old).await
-    }
-
-    async fn list_accounts(
-        &self,
-        _: Option<&AccountId>,
-        _: usize,
-    ) -> Result<Vec<Account>, StoreError> {
-        unreachable!("an import lists nothing")
-    }
-
-    async fn registry_account(
-        &self,
-        name: &RegistryAccountName,
-    ) -> Result<Option<(RegistryAccount, Version)>, StoreError> {
-        self.store.registry_account(name).await
-    }
-
-    async fn put_registry_account_if_absent(
-        &self,
-        it: RegistryAccount,
-    ) -> Result<(RegistryAccount, Version), StoreError> {
-        self.write()?.put_registry_account_if_absent(it).await
-    }
-
-    async fn replace_registry_account(
-        &self,
-        it: RegistryAccount,
-        old: Version,
-    ) -> Result<Version, StoreError> {
-        self.write()?.replace_registry_account(it, old).await
-    }
-
-    async fn put_key_if_absent(&self, _: StoredKey) -> Result<StoredKey, StoreError> {
-        unreachable!("an import makes no key")
-    }
-
-    async fn replace_key(&self, _: &StoredKey, _: KeyMaterial) -> Result<(), StoreError> {
-        unreachable!("an import changes no key")
-    }
-
-    async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        unreachable!("an import lists nothing")
-    }
-
-    async fn sweep(&self, _: Timestamp) -> Result<(), StoreError> {
-        unreachable!("an import forgets nothing")
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let is_write = ["claim_", "put_", "replace_"]
+            .iter()
+            .any(|word| operation.starts_with(word));
+        if is_write {
+            let left = self.writes_left.load(Ordering::Relaxed);
+            let left = left
+                .checked_sub(1)
+                .ok_or_else(|| StoreError::Unavailable("killed".into()))?;
+            self.writes_left.store(left, Ordering::Relaxed);
+        }
+        done.await
     }
 }

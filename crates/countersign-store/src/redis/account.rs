@@ -2,12 +2,11 @@
 
 use countersign_core::{AccountId, Identity};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::link::{Link, reply_at};
 use super::names::{Names, Range};
-use super::reply::{Reply, corrupt, from_json, to_json, unexpected};
+use super::record;
+use super::reply::{Reply, corrupt, unexpected};
 use super::script::{Call, Script};
 use crate::{Account, RegistryAccount, RegistryAccountName, StoreError, Version};
 
@@ -54,7 +53,7 @@ pub(super) async fn by_id(
     names: &Names,
     id: &AccountId,
 ) -> Result<Option<(Account, Version)>, StoreError> {
-    let found = find(link, &names.account(id)).await?;
+    let found = record::find(link, &names.account(id)).await?;
     found.map(|found| owned(names, id, found)).transpose()
 }
 
@@ -68,7 +67,7 @@ pub(super) async fn put_if_absent(
         names.account(&account.id),
         names.accounts(Range::of(&account.id)),
     ];
-    let put = put(link, keys, account, account.id.as_str()).await?;
+    let put = record::put(link, keys, account, account.id.as_str()).await?;
     owned(names, &account.id, put)
 }
 
@@ -79,7 +78,7 @@ pub(super) async fn replace(
     account: &Account,
     version: Version,
 ) -> Result<Version, StoreError> {
-    replace_record(link, names.account(&account.id), account, version).await
+    record::replace(link, names.account(&account.id), account, version).await
 }
 
 /// Accounts in the order of their ids, after `after`.
@@ -111,7 +110,7 @@ pub(super) async fn of_registry(
     names: &Names,
     name: &RegistryAccountName,
 ) -> Result<Option<(RegistryAccount, Version)>, StoreError> {
-    let found = find(link, &names.registry_account(name)).await?;
+    let found = record::find(link, &names.registry_account(name)).await?;
     found.map(|found| named(names, name, found)).transpose()
 }
 
@@ -122,7 +121,7 @@ pub(super) async fn put_registry_if_absent(
     record: &RegistryAccount,
 ) -> Result<(RegistryAccount, Version), StoreError> {
     let keys = vec![names.registry_account(&record.name)];
-    let put = put(link, keys, record, "").await?;
+    let put = record::put(link, keys, record, "").await?;
     named(names, &record.name, put)
 }
 
@@ -133,7 +132,7 @@ pub(super) async fn replace_registry(
     record: &RegistryAccount,
     version: Version,
 ) -> Result<Version, StoreError> {
-    replace_record(link, names.registry_account(&record.name), record, version).await
+    record::replace(link, names.registry_account(&record.name), record, version).await
 }
 
 /// The ids of a range after `after`, in order.
@@ -145,103 +144,21 @@ async fn ids_of(
     limit: usize,
 ) -> Result<Vec<AccountId>, StoreError> {
     let key = names.accounts(range);
-    let from = after.map_or("-".to_owned(), |after| format!("({after}"));
-    // Redis counts in 64 bits with a sign, and takes a negative number for all.
-    let limit = i64::try_from(limit).unwrap_or(-1);
-    let mut question = redis::pipe();
-    question.cmd("ZRANGEBYLEX").arg(&key).arg(from).arg("+");
-    question.arg("LIMIT").arg(0).arg(limit);
-    let mut answers = link.read(&key, question).await?;
-    let ids = reply_at(&mut answers, 0)?;
-    let id = |piece: &Option<Vec<u8>>| parse_id(&key, piece.as_deref().unwrap_or_default());
-    ids.0.iter().map(id).collect()
+    let after = after.map(AccountId::as_str);
+    let found = record::names_in(link, &key, after, limit).await?;
+    found.iter().map(|id| parse_id(&key, id)).collect()
 }
 
 /// The accounts of these ids, which are of one range.
 async fn read(link: &Link, names: &Names, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
-    let Some(first) = ids.first() else {
-        return Ok(Vec::new());
-    };
-    let mut question = redis::pipe();
-    for id in ids {
-        ask(&mut question, &names.account(id));
-    }
-    let mut answers = link.read(&names.account(first), question).await?;
+    let keys: Vec<String> = ids.iter().map(|id| names.account(id)).collect();
+    let found = record::read(link, &keys).await?;
     let mut accounts = Vec::new();
-    for (place, id) in ids.iter().enumerate() {
-        let key = names.account(id);
-        let missing = || corrupt(&key, "it is in the index and can't be found");
-        let found = versioned(&key, &reply_at(&mut answers, place)?)?.ok_or_else(missing)?;
-        accounts.push(owned(names, id, found)?.0);
+    for (id, found) in ids.iter().zip(found) {
+        let missing = || corrupt(&names.account(id), "it is in the index and can't be found");
+        accounts.push(owned(names, id, found.ok_or_else(missing)?)?.0);
     }
     Ok(accounts)
-}
-
-async fn find<T: DeserializeOwned>(
-    link: &Link,
-    key: &str,
-) -> Result<Option<(T, Version)>, StoreError> {
-    let mut question = redis::pipe();
-    ask(&mut question, key);
-    let mut answers = link.read(key, question).await?;
-    versioned(key, &reply_at(&mut answers, 0)?)
-}
-
-async fn put<T: Serialize + DeserializeOwned>(
-    link: &Link,
-    keys: Vec<String>,
-    record: &T,
-    name: &str,
-) -> Result<(T, Version), StoreError> {
-    let key = keys.first().cloned().unwrap_or_default();
-    let call = Call {
-        script: Script::PutRecord,
-        keys,
-        arguments: vec![to_json(record)?, name.into()],
-    };
-    versioned(&key, &link.write(call).await?)?.ok_or_else(unexpected)
-}
-
-async fn replace_record(
-    link: &Link,
-    key: String,
-    record: &impl Serialize,
-    version: Version,
-) -> Result<Version, StoreError> {
-    // A version that has no next was never given out, so no record has it.
-    let next = Version(version.0.checked_add(1).ok_or(StoreError::Conflict)?);
-    let call = Call {
-        script: Script::ReplaceRecord,
-        keys: vec![key],
-        arguments: vec![
-            to_json(record)?,
-            version.0.to_string().into_bytes(),
-            next.0.to_string().into_bytes(),
-        ],
-    };
-    match link.write(call).await?.word() {
-        "replaced" => Ok(next),
-        "conflict" => Err(StoreError::Conflict),
-        _ => Err(unexpected()),
-    }
-}
-
-/// Asks for what [`versioned`] reads.
-fn ask(question: &mut redis::Pipeline, key: &str) {
-    question.cmd("HMGET").arg(key).arg("version").arg("record");
-}
-
-fn versioned<T: DeserializeOwned>(
-    key: &str,
-    row: &Reply,
-) -> Result<Option<(T, Version)>, StoreError> {
-    let Some(json) = row.piece(1) else {
-        return Ok(None);
-    };
-    let version = row
-        .number(0)
-        .ok_or_else(|| corrupt(key, "its version is none"))?;
-    Ok(Some((from_json(key, json)?, Version(version))))
 }
 
 fn owned(

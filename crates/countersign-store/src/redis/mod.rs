@@ -46,6 +46,8 @@ mod map;
 mod names;
 mod node;
 mod once;
+mod organization;
+mod record;
 mod reply;
 mod rights;
 mod script;
@@ -56,7 +58,7 @@ mod slot;
 mod survey;
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, SessionId};
+use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use self::link::Link;
@@ -69,8 +71,8 @@ pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
     Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
     Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
-    Store, StoreError, StoredKey, TakenCode, Version,
+    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
+    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -317,6 +319,60 @@ impl Store for Redis {
         version: Version,
     ) -> Result<Version, StoreError> {
         account::replace_registry(&self.link, &self.names, &record, version).await
+    }
+
+    async fn organization(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<(Organization, Version)>, StoreError> {
+        organization::by_id(&self.link, &self.names, id).await
+    }
+
+    async fn put_organization_if_absent(
+        &self,
+        organization: Organization,
+    ) -> Result<(Organization, Version), StoreError> {
+        organization::put_if_absent(&self.link, &self.names, &organization).await
+    }
+
+    async fn replace_organization(
+        &self,
+        organization: Organization,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        organization::replace(&self.link, &self.names, &organization, version).await
+    }
+
+    async fn remove_organization(
+        &self,
+        id: &OrganizationId,
+        version: Version,
+    ) -> Result<(), StoreError> {
+        organization::remove(&self.link, &self.names, id, version).await
+    }
+
+    async fn list_organizations(
+        &self,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError> {
+        organization::list(&self.link, &self.names, after, limit).await
+    }
+
+    async fn set_signpost(&self, post: &Signpost, id: &OrganizationId) -> Result<(), StoreError> {
+        organization::set_signpost(&self.link, &self.names, post, id).await
+    }
+
+    async fn remove_signpost(
+        &self,
+        post: &Signpost,
+        id: &OrganizationId,
+    ) -> Result<(), StoreError> {
+        organization::remove_signpost(&self.link, &self.names, post, id).await
+    }
+
+    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError> {
+        organization::at_signpost(&self.link, &self.names, post).await
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

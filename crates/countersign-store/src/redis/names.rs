@@ -5,9 +5,10 @@
 
 use std::fmt::Write;
 
-use countersign_core::{AccountId, GrantId, Identity, SessionId};
+use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 
 use super::settings::KeyPrefix;
+use crate::organization::Signpost;
 use crate::{Bucket, DeviceRequestId, Once, ProviderSession, RegistryAccountName};
 
 /// The names of our keys.
@@ -84,6 +85,21 @@ impl Names {
         format!("{}accounts:{{{:04}}}", self.0, range.0)
     }
 
+    /// An organisation.
+    pub(super) fn organization(&self, id: &OrganizationId) -> String {
+        format!("{}organization:{{org-{}}}:{id}", self.0, Initial::of(id).0)
+    }
+
+    /// The index of the organisations with an initial.
+    pub(super) fn organizations(&self, initial: Initial) -> String {
+        format!("{}organizations:{{org-{}}}", self.0, initial.0)
+    }
+
+    /// What leads to organisations. It is one key, as an identity's is.
+    pub(super) fn signpost(&self, post: &Signpost) -> String {
+        format!("{}signpost:{post}", self.0)
+    }
+
     /// A registry account.
     pub(super) fn registry_account(&self, name: &RegistryAccountName) -> String {
         format!("{}registry-account:{name}", self.0)
@@ -101,6 +117,24 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// What the name of an organisation begins with: those that begin alike are in one slot, and in one index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Initial(char);
+
+impl Initial {
+    pub(super) fn of(id: &OrganizationId) -> Self {
+        // No id is empty.
+        Self(id.as_str().chars().next().unwrap_or('-'))
+    }
+
+    /// All of them, in the order of the names that begin so.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        ('!'..='~')
+            .filter(|one| one.is_ascii_alphanumeric() || "-_.".contains(*one))
+            .map(Self)
+    }
 }
 
 /// A range of account ids: those that go on in the same way after `acct_`.
@@ -184,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn every_organization_has_an_initial_and_they_are_in_order() {
+        let all: Vec<Initial> = Initial::all().collect();
+        assert!(all.is_sorted());
+        let allowed = (0_u8..128).map(char::from);
+        let allowed = allowed.filter_map(|one| OrganizationId::new(format!("{one}0")).ok());
+        let initials: Vec<Initial> = allowed.map(|id| Initial::of(&id)).collect();
+        assert_eq!(initials, all);
+    }
+
+    #[test]
     fn what_one_operation_touches_is_in_one_slot() {
         let names = Names::new(&KeyPrefix::default());
         let attempt = AttemptId::new("0123456789abcdef0123456789abcdef").unwrap();
@@ -193,6 +237,9 @@ mod tests {
         assert_eq!(slot(&names.grant(&session, &grant)), expected);
         assert_eq!(slot(&names.revoked(&session, "tok_{x}")), expected);
         assert_eq!(slot(&names.notices()), slot(&names.notice_tries()));
+        let organization = OrganizationId::new("contoso").unwrap();
+        let index = names.organizations(Initial::of(&organization));
+        assert_eq!(slot(&names.organization(&organization)), slot(&index));
         let account = AccountId::new("acct_7f").unwrap();
         let index = names.accounts(Range::of(&account));
         assert_eq!(slot(&names.account(&account)), slot(&index));

@@ -35,12 +35,15 @@ pub(super) enum Script {
     Claim,
     PutRecord,
     ReplaceRecord,
+    RemoveRecord,
+    SetSignpost,
+    RemoveSignpost,
     PutKey,
     ReplaceKey,
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
@@ -60,6 +63,9 @@ impl Script {
         Self::Claim,
         Self::PutRecord,
         Self::ReplaceRecord,
+        Self::RemoveRecord,
+        Self::SetSignpost,
+        Self::RemoveSignpost,
         Self::PutKey,
         Self::ReplaceKey,
     ];
@@ -86,6 +92,9 @@ impl Script {
             Self::Claim => CLAIM,
             Self::PutRecord => PUT_RECORD,
             Self::ReplaceRecord => REPLACE_RECORD,
+            Self::RemoveRecord => REMOVE_RECORD,
+            Self::SetSignpost => SET_SIGNPOST,
+            Self::RemoveSignpost => REMOVE_SIGNPOST,
             Self::PutKey => PUT_KEY,
             Self::ReplaceKey => REPLACE_KEY,
         }
@@ -106,6 +115,7 @@ impl Script {
             | Self::Remember
             | Self::Swap
             | Self::ReplaceRecord
+            | Self::RemoveRecord
             | Self::ReplaceKey => Again::Never,
             Self::EndSession
             | Self::Add
@@ -115,6 +125,8 @@ impl Script {
             | Self::RevokeToken
             | Self::Claim
             | Self::PutRecord
+            | Self::SetSignpost
+            | Self::RemoveSignpost
             | Self::PutKey => Again::Harmless,
         }
     }
@@ -300,6 +312,23 @@ const REPLACE_RECORD: &str = "
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return {'conflict'} end
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'record', ARGV[1])
 return {'replaced'}";
+
+/// KEYS: record, and the index that it stands in. ARGV: the version that it must have, its name in the index.
+const REMOVE_RECORD: &str = "
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return {'conflict'} end
+redis.call('HDEL', KEYS[1], 'version', 'record')
+redis.call('ZREM', KEYS[2], ARGV[2])
+return {'removed'}";
+
+/// KEYS: a signpost. ARGV: the organisation that it leads to.
+const SET_SIGNPOST: &str = "
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+return {'done'}";
+
+/// KEYS: a signpost. ARGV: the organisation that it leads to no more.
+const REMOVE_SIGNPOST: &str = "
+redis.call('ZREM', KEYS[1], ARGV[1])
+return {'done'}";
 
 /// KEYS: the hash of all keys. ARGV: the name, the key.
 const PUT_KEY: &str = "

@@ -23,12 +23,10 @@ pub(super) fn of(pair: &Pair, provider: &ProviderId, tenant: Option<&TenantId>) 
     let mut kinds: BTreeMap<String, Login> = BTreeMap::new();
     for claims in all_claims(pair, rules, tenant) {
         let login = Login {
-            provider: provider.clone(),
             tenant: tenant.cloned(),
             claims,
-            membership: Claim::Absent,
             email_verified: true,
-            verified_at: Timestamp::UNIX_EPOCH,
+            ..Login::new(provider.clone(), Timestamp::UNIX_EPOCH)
         };
         kinds.entry(kind(pair, &login)).or_insert(login);
     }

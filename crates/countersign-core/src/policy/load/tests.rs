@@ -37,6 +37,45 @@ fn check(text: &str, expected: &[&str]) {
 }
 
 #[test]
+fn who_may_map_a_tenant_is_no_role_that_everybody_has() {
+    let with = |lines: &str| format!("{GOOD}[mapping]\n{lines}");
+    let every = [
+        (
+            "b79fbf4d-3ef9-4689-8143-76b194e85509",
+            "every member of a tenant has it",
+        ),
+        (
+            "10dae51f-b6af-4016-8d66-8c2a99b929b3",
+            "every guest of a tenant has it",
+        ),
+        (
+            "2af84b1e-32c8-42b7-82bc-daa82404023b",
+            "every restricted guest of a tenant has it",
+        ),
+    ];
+    for (role, why) in every {
+        let told = format!("16:16: `mapping.entra_roles`: this role shows no admin: {why}");
+        check(&with(&format!("entra_roles = [\"{role}\"]")), &[&told]);
+    }
+    check(
+        &with(
+            "entra_roles = [\"Global Administrator\"]\nmax_membership_age = \"31d\"\nattests = \"all\"",
+        ),
+        &[
+            "16:16: `mapping.entra_roles`: expected the template id of a directory role (a GUID in lower case)",
+            "17:22: `mapping.max_membership_age`: expected at most `30d`: who has left would act for the organization so long",
+            "18:11: `mapping.attests`: expected one of `none`, `mfa`, `phishing-resistant`, found `all`",
+        ],
+    );
+    check(
+        &with("entra_roles = []"),
+        &["16:15: `mapping.entra_roles`: expected at least one value, found an empty list"],
+    );
+    let usual = Policy::parse("policy.toml", GOOD).unwrap();
+    assert_eq!(*usual.mapping(), MappingRule::default());
+}
+
+#[test]
 fn what_a_client_has_as_its_own_is_listed_and_told_where_people_need_more() {
     let with = |scopes: &str| {
         let own = format!("tier = \"browse\"\nown_scopes = [{scopes}]");
@@ -271,7 +310,7 @@ needs = "none"
         ),
         &[
             "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`, `providers`, `own_scopes`)",
-            "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `exception`, `api_keys`, `lifetimes`)",
+            "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `mapping`, `exception`, `api_keys`, `lifetimes`)",
             "20:1: `calendar.existing` is unknown (known here: `new_accounts_from`, `existing_accounts`, `before_due`, `ratchet`)",
             "21:1: `exception`: expected a table with a name, `[exception.NAME]`: tokens and the decision log carry it",
             "24:1: `proof.okta.levl` is unknown; did you mean `level`? (known here: `preset`, `acr`, `amr`, `when`, `level`, `two_factor_authentication`, `tenant`)",

@@ -12,14 +12,15 @@ fn weigh(preset: &Preset, recorded: &Recorded, methods: &Methods) -> Assurance {
     rule.amr.extend(recorded.with.1.clone());
     let tenant = recorded.claims.get("tid").and_then(Json::as_str);
     let login = Login {
-        provider: ProviderId::new(preset.name).unwrap(),
         tenant: tenant.map(|tenant| TenantId::new(tenant).unwrap()),
         claims: recorded.evidence(),
-        membership: Claim::Absent,
-        email_verified: false,
-        verified_at: Timestamp::UNIX_EPOCH,
+        ..Login::new(ProviderId::new(preset.name).unwrap(), Timestamp::UNIX_EPOCH)
     };
-    assess(&rule, methods, &login)
+    let contexts = login
+        .tenant
+        .as_ref()
+        .map(|tenant| rule.tenants.get(tenant).cloned().unwrap_or_default());
+    assess(&rule, methods, contexts.as_ref(), &login)
 }
 
 fn holds(recorded: &Recorded, claim: &str, value: &str) -> bool {

@@ -1,0 +1,631 @@
+//! `/api/v1/organizations`: what a registry tells of its organisations, and what is connected to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::{Guests, Level, Mapping, OrganizationId, RegistryRole, Source};
+use countersign_store::organization::{self, ClaimError, Settlement};
+use countersign_store::{
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
+    organizations_by,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::caller::{Caller, caller, service};
+use super::read_object;
+use crate::Broker;
+use crate::error::{ApiError, Failure};
+use crate::web::{Context, Parameters};
+
+/// What a registry's service needs to tell of organisations.
+const TELL: &[&str] = &["organizations:write"];
+/// What it needs to read them.
+const READ: &[&str] = &["organizations:read", "organizations:write", "tenants:write"];
+/// What anybody needs to connect one.
+const CONNECT: &[&str] = &["tenants:write"];
+
+/// How many are listed unless more are asked for, and the most that can be.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+/// The most that are told of in one request.
+const MOST_AT_ONCE: usize = 1000;
+/// The most admins of one organisation.
+const MOST_ADMINS: usize = 200;
+/// The longest title, in characters.
+const LONGEST_TITLE: usize = 256;
+/// The most contexts, and roles, that a connection names.
+const MOST_NAMED: usize = 100;
+/// The longest of their names, and the longest reason.
+const LONGEST_NAME: usize = 128;
+const LONGEST_REASON: usize = 500;
+
+/// What a registry tells of an organisation: all of it each time, so that saying it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Told {
+    #[serde(default)]
+    pub(crate) title: Option<String>,
+    #[serde(default)]
+    pub(crate) admins: BTreeSet<Admin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToldOf {
+    id: OrganizationId,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    admins: BTreeSet<Admin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Many {
+    organizations: Vec<Value>,
+}
+
+/// What a connection says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Terms {
+    #[serde(default)]
+    pub(crate) guests: Guests,
+    #[serde(default)]
+    pub(crate) contexts: BTreeMap<String, Level>,
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, BTreeSet<RegistryRole>>,
+    /// Why a service may say so; a person has proven it before.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settled {
+    settlement: Verdict,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Share,
+    Transfer,
+    Refuse,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Agreed {
+    with: OrganizationId,
+}
+
+/// What became of one of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Change {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+type Id = web::Path<String>;
+type IdAndSource = web::Path<(String, String)>;
+type Body = Result<web::Bytes, actix_web::Error>;
+
+/// GET: a page of the list; a person's are those that they administer.
+pub(super) async fn list(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let parameters = Parameters::read(request.query_string().as_bytes());
+        match caller(READ, &context).await? {
+            Caller::Service(_) => page_of_all(&parameters, &context).await,
+            Caller::Person(_, names) => page_of_theirs(&names, &context).await,
+        }
+    };
+    context.answer(answer.await)
+}
+
+async fn page_of_all(
+    parameters: &Parameters,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let limit = match parameters.one("limit").map(str::parse::<usize>) {
+        None => PAGE,
+        Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => limit,
+        Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000").into()),
+    };
+    let after = parameters.one("after").map(OrganizationId::new).transpose();
+    let after = after.map_err(|_| ApiError::Body("`after` is no organization's name"))?;
+    let begins_with = parameters.one("begins_with").unwrap_or_default();
+    let found = beginning_with(begins_with, after.as_ref(), limit, context).await?;
+    let next = found.last().filter(|_| found.len() == limit);
+    let organizations: Vec<Value> = found.iter().map(|one| shown(one, context)).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "organizations": organizations,
+        "next": next.map(|one| &one.id),
+    })))
+}
+
+/// Organisations whose names begin so, in order. All of them stand together in the list.
+pub(crate) async fn beginning_with(
+    begins_with: &str,
+    after: Option<&OrganizationId>,
+    limit: usize,
+    context: &Context<'_>,
+) -> Result<Vec<Organization>, Failure> {
+    let store = &context.broker.store;
+    let first = OrganizationId::new(begins_with).ok();
+    let mut found = Vec::new();
+    if let (None, Some(first)) = (after, &first) {
+        // What a list begins after is not in it.
+        let exact = store.organization(first).await.map_err(ApiError::Store)?;
+        found.extend(exact.map(|(exact, _)| exact));
+    }
+    let after = after.max(first.as_ref());
+    let rest = store
+        .list_organizations(after, limit - found.len().min(limit))
+        .await;
+    found.extend(rest.map_err(ApiError::Store)?);
+    found.retain(|one| one.id.as_str().starts_with(begins_with));
+    found.truncate(limit);
+    Ok(found)
+}
+
+async fn page_of_theirs(names: &[Admin], context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let theirs = administered_by(names, context).await?;
+    let organizations: Vec<Value> = theirs.iter().map(|one| shown(one, context)).collect();
+    Ok(HttpResponse::Ok().json(json!({"organizations": organizations, "next": null})))
+}
+
+/// The organisations that somebody with these names administers, in order.
+pub(crate) async fn administered_by(
+    names: &[Admin],
+    context: &Context<'_>,
+) -> Result<Vec<Organization>, Failure> {
+    let mut theirs = BTreeMap::new();
+    for name in names {
+        let post = Signpost::Admin(name.clone());
+        let found = organizations_by(context.broker.store.as_ref(), &post).await;
+        let found = found.map_err(ApiError::Store)?;
+        theirs.extend(found.into_iter().map(|one| (one.id.clone(), one)));
+    }
+    Ok(theirs.into_values().collect())
+}
+
+/// GET: one.
+pub(super) async fn show(request: HttpRequest, id: Id, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let caller = caller(READ, &context).await?;
+        let found = managed(&caller, &parse(&id)?, &context).await?;
+        Ok(HttpResponse::Ok().json(shown(&found, &context)))
+    };
+    context.answer(answer.await)
+}
+
+/// PUT: a registry tells of one.
+pub(super) async fn tell(
+    request: HttpRequest,
+    id: Id,
+    body: Body,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = service(TELL, &context).await?;
+        let told: Told = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        let (change, kept) = keep(&parse(&id)?, &told, &client.into(), &context).await?;
+        let mut answer = match change {
+            Change::Created => HttpResponse::Created(),
+            Change::Changed | Change::Unchanged => HttpResponse::Ok(),
+        };
+        Ok(answer.json(shown(&kept, &context)))
+    };
+    context.answer(answer.await)
+}
+
+/// POST: a registry tells of many. Each is done or refused for itself, so that a wrong one holds up no other.
+pub(super) async fn tell_many(
+    request: HttpRequest,
+    body: Body,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = service(TELL, &context).await?;
+        let many: Many = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        if many.organizations.len() > MOST_AT_ONCE {
+            return Err(ApiError::Body("at most 1000 organizations at once").into());
+        }
+        let actor = Actor::from(client);
+        let mut results = Vec::new();
+        for one in many.organizations {
+            results.push(tell_one(one, &actor, &context).await?);
+        }
+        Ok(HttpResponse::Ok().json(json!({ "results": results })))
+    };
+    context.answer(answer.await)
+}
+
+async fn tell_one(one: Value, actor: &Actor, context: &Context<'_>) -> Result<Value, Failure> {
+    let named = one.get("id").cloned().unwrap_or(Value::Null);
+    let refused = |error: &ApiError| json!({"id": named, "result": "refused", "code": error.code(), "message": error.message()});
+    let Ok(ToldOf { id, title, admins }) = serde_json::from_value(one) else {
+        return Ok(refused(&ApiError::Body(OF_TOLD)));
+    };
+    match keep(&id, &Told { title, admins }, actor, context).await {
+        Ok((change, _)) => Ok(json!({"id": id, "result": change})),
+        Err(Failure::Api(error @ ApiError::Body(_))) => Ok(refused(&error)),
+        Err(failure) => Err(failure),
+    }
+}
+
+const OF_TOLD: &str = "expected `id`, and if you like `title` (text) and `admins` (a list of `account:ID` and `registry-account:NAME`)";
+
+/// Keeps what is told of an organisation. What it is connected to stays.
+pub(crate) async fn keep(
+    id: &OrganizationId,
+    told: &Told,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(Change, Organization), Failure> {
+    let title = told
+        .title
+        .as_deref()
+        .map(str::trim)
+        .filter(|title| !title.is_empty());
+    if title.is_some_and(|title| {
+        title.chars().count() > LONGEST_TITLE || title.contains(char::is_control)
+    }) {
+        return Err(ApiError::Body("`title` is one line of at most 256 characters").into());
+    }
+    if told.admins.len() > MOST_ADMINS {
+        return Err(ApiError::Body("an organization has at most 200 admins").into());
+    }
+    let store = context.broker.store.as_ref();
+    let before = store.organization(id).await.map_err(ApiError::Store)?;
+    let told = |known: Option<&Organization>| {
+        let fresh = || Organization::new(id.clone(), context.now, actor.clone());
+        let known = known.cloned().unwrap_or_else(fresh);
+        let changed = Organization {
+            title: title.map(str::to_owned),
+            admins: told.admins.clone(),
+            ..known.clone()
+        };
+        let told_by = if changed == known {
+            known.told_by
+        } else {
+            actor.clone()
+        };
+        Ok::<_, countersign_store::StoreError>(Some(Organization { told_by, ..changed }))
+    };
+    let kept = change_organization(store, id, told).await;
+    let kept = kept
+        .map_err(ApiError::Store)?
+        .ok_or(ApiError::UnknownOrganization)?;
+    let change = match before {
+        None => Change::Created,
+        Some((before, _)) if before == kept => Change::Unchanged,
+        Some(_) => Change::Changed,
+    };
+    if change != Change::Unchanged {
+        log("organization-told", id, None, actor, context);
+    }
+    Ok((change, kept))
+}
+
+/// DELETE: the registry has it no more. Whoever belonged to it belongs to it no more.
+pub(super) async fn forget(
+    request: HttpRequest,
+    id: Id,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = service(TELL, &context).await?;
+        let id = parse(&id)?;
+        let store = context.broker.store.as_ref();
+        let gone = |_: Option<&Organization>| Ok::<_, countersign_store::StoreError>(None);
+        change_organization(store, &id, gone)
+            .await
+            .map_err(ApiError::Store)?;
+        log(
+            "organization-forgotten",
+            &id,
+            None,
+            &client.into(),
+            &context,
+        );
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// PUT: connects one by the word of a service, or changes what a connection says.
+pub(super) async fn connect(
+    request: HttpRequest,
+    path: IdAndSource,
+    body: Body,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let caller = caller(CONNECT, &context).await?;
+        let (id, source) = parse_both(&path)?;
+        let terms: Terms = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        let known = managed(&caller, &id, &context).await?;
+        let proof = match (&caller, known.connection(&source)) {
+            (_, Some(before)) => before.proof.clone(),
+            (Caller::Service(_), None) => Proof::Operator {
+                reason: reason(&terms)?,
+            },
+            (Caller::Person(..), None) => {
+                return Err(ApiError::Forbidden(
+                    "a person connects a tenant in the browser, by signing in to it",
+                )
+                .into());
+            }
+        };
+        let wanted = wanted(&id, source, terms, (proof, caller.actor()), &context)?;
+        let made = claim(&id, &wanted, &context).await?;
+        Ok(HttpResponse::Ok().json(json!(made)))
+    };
+    context.answer(answer.await)
+}
+
+/// A connection with these terms, if they can be met at all.
+pub(crate) fn wanted(
+    id: &OrganizationId,
+    source: Source,
+    terms: Terms,
+    (proof, made_by): (Proof, Actor),
+    context: &Context<'_>,
+) -> Result<Connection, Failure> {
+    check(&terms, &source)?;
+    Ok(Connection {
+        mapping: Mapping {
+            organization: id.clone(),
+            source,
+            guests: terms.guests,
+            contexts: terms.contexts,
+            roles: terms.roles,
+        },
+        standing: Standing::InForce,
+        proof,
+        made_by,
+        made_at: context.now,
+    })
+}
+
+fn check(terms: &Terms, source: &Source) -> Result<(), ApiError> {
+    let is_name = |name: &String| {
+        (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_control)
+    };
+    if !matches!(source, Source::Tenant(_))
+        && (terms.guests == Guests::Admitted
+            || !terms.contexts.is_empty()
+            || !terms.roles.is_empty())
+    {
+        return Err(ApiError::Body(
+            "`guests`, `contexts` and `roles` are of Entra tenants",
+        ));
+    }
+    if terms.contexts.len() > MOST_NAMED || terms.roles.len() > MOST_NAMED {
+        return Err(ApiError::Body(
+            "at most 100 contexts, and at most 100 roles",
+        ));
+    }
+    // Entra's are `c1` to `c99`.
+    let is_context = |name: &String| {
+        let number = name.strip_prefix('c').and_then(|n| n.parse::<u8>().ok());
+        number.is_some_and(|n| (1..=99).contains(&n) && *name == format!("c{n}"))
+    };
+    if !terms.contexts.keys().all(is_context) {
+        return Err(ApiError::Body("an authentication context is `c1` to `c99`"));
+    }
+    if terms.contexts.values().any(|level| *level < Level::Mfa) {
+        return Err(ApiError::Body(
+            "a context attests `mfa` or `phishing-resistant`",
+        ));
+    }
+    let roles = terms.roles.values().flatten();
+    if !terms.roles.keys().chain(roles).all(is_name) {
+        return Err(ApiError::Body(
+            "groups and roles have names of 1 to 128 characters",
+        ));
+    }
+    Ok(())
+}
+
+fn reason(terms: &Terms) -> Result<String, ApiError> {
+    let reason = terms.reason.as_deref().map(str::trim).unwrap_or_default();
+    if (1..=LONGEST_REASON).contains(&reason.chars().count()) {
+        Ok(reason.to_owned())
+    } else {
+        Err(ApiError::Body(
+            "`reason` is missing: why may this organization be connected so? (at most 500 characters)",
+        ))
+    }
+}
+
+/// Connects, and writes it down.
+pub(crate) async fn claim(
+    id: &OrganizationId,
+    wanted: &Connection,
+    context: &Context<'_>,
+) -> Result<Connection, Failure> {
+    let store = context.broker.store.as_ref();
+    let made = organization::claim(store, id, wanted)
+        .await
+        .map_err(refused)?;
+    let code = match made.standing {
+        Standing::InForce => "organization-connected",
+        Standing::Disputed => "connection-disputed",
+        Standing::AwaitingApproval => "connection-awaits-approval",
+    };
+    log(
+        code,
+        id,
+        Some(&made.mapping.source),
+        &wanted.made_by,
+        context,
+    );
+    Ok(made)
+}
+
+/// DELETE: ends a connection.
+pub(super) async fn disconnect(
+    request: HttpRequest,
+    path: IdAndSource,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let caller = caller(CONNECT, &context).await?;
+        let (id, source) = parse_both(&path)?;
+        managed(&caller, &id, &context).await?;
+        let store = context.broker.store.as_ref();
+        let ended = organization::disconnect(store, &id, &source).await;
+        ended.map_err(refused)?;
+        log(
+            "organization-disconnected",
+            &id,
+            Some(&source),
+            &caller.actor(),
+            &context,
+        );
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// POST: a service settles a dispute, or approves what awaits it.
+pub(super) async fn settle(
+    request: HttpRequest,
+    path: IdAndSource,
+    body: Body,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let client = service(CONNECT, &context).await?;
+        let (id, source) = parse_both(&path)?;
+        let told: Settled = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        let settlement = match told.settlement {
+            Verdict::Share => Settlement::Share,
+            Verdict::Transfer => Settlement::Transfer,
+            Verdict::Refuse => Settlement::Refuse,
+        };
+        let store = context.broker.store.as_ref();
+        let settled = organization::settle(store, &id, &source, settlement).await;
+        settled.map_err(refused)?;
+        log(
+            "connection-settled",
+            &id,
+            Some(&source),
+            &client.into(),
+            &context,
+        );
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// POST: an admin of the organisation that has a source lets another have it too.
+pub(super) async fn agree(
+    request: HttpRequest,
+    path: IdAndSource,
+    body: Body,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let caller = caller(CONNECT, &context).await?;
+        let (holder, source) = parse_both(&path)?;
+        let Agreed { with } = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
+        managed(&caller, &holder, &context).await?;
+        let store = context.broker.store.as_ref();
+        let agreed = organization::agree(store, &holder, &with, &source).await;
+        if !agreed.map_err(refused)? {
+            return Err(ApiError::NotConnected.into());
+        }
+        log(
+            "connection-shared",
+            &with,
+            Some(&source),
+            &caller.actor(),
+            &context,
+        );
+        Ok(HttpResponse::NoContent().finish())
+    };
+    context.answer(answer.await)
+}
+
+/// The organisation, if it is there and the caller's to manage. Who may not know of it is told that it is not there.
+pub(crate) async fn managed(
+    caller: &Caller,
+    id: &OrganizationId,
+    context: &Context<'_>,
+) -> Result<Organization, Failure> {
+    let found = context.broker.store.organization(id).await;
+    let found = found.map_err(ApiError::Store)?;
+    found
+        .map(|(found, _)| found)
+        .filter(|found| caller.may_manage(found))
+        .ok_or_else(|| ApiError::UnknownOrganization.into())
+}
+
+pub(crate) fn refused(error: ClaimError) -> Failure {
+    match error {
+        ClaimError::UnknownOrganization(_) => ApiError::UnknownOrganization,
+        ClaimError::NotConnected(..) => ApiError::NotConnected,
+        ClaimError::PersonalAccounts => ApiError::Body(
+            "this is the tenant of all personal accounts, which is no organization's",
+        ),
+        ClaimError::TooMany => ApiError::Body("an organization has at most 50 connections"),
+        ClaimError::Store(error) => ApiError::Store(error),
+    }
+    .into()
+}
+
+/// What is in force of an organisation, and why.
+fn shown(organization: &Organization, context: &Context<'_>) -> Value {
+    let mut told = json!(organization);
+    let policy = context.policy();
+    let in_file = policy.organization(&organization.id);
+    let tenants = in_file.map(|rule| &rule.tenants);
+    told["policy"] = json!({
+        "tenants": tenants.cloned().unwrap_or_default(),
+        "stricter": in_file.map(|rule| rule.stricter.keys().collect::<Vec<_>>()).unwrap_or_default(),
+    });
+    told
+}
+
+fn parse(id: &str) -> Result<OrganizationId, ApiError> {
+    OrganizationId::new(id).map_err(|_| ApiError::UnknownOrganization)
+}
+
+fn parse_both((id, source): &(String, String)) -> Result<(OrganizationId, Source), ApiError> {
+    let expected = "a connection is to `tenant:ID`, `github:HOST:NUMBER` or `issuer:URL`";
+    let source = source.parse().map_err(|_| ApiError::Body(expected))?;
+    Ok((parse(id)?, source))
+}
+
+fn log(
+    code: &'static str,
+    organization: &OrganizationId,
+    source: Option<&Source>,
+    actor: &Actor,
+    context: &Context<'_>,
+) {
+    tracing::info!(
+        code,
+        request = %context.request_id,
+        %organization,
+        source = source.map(tracing::field::display),
+        %actor,
+        "an organization has changed",
+    );
+}

@@ -1,0 +1,65 @@
+//! Organisations: what a decision must know of whom a login comes from.
+
+use countersign_core::{Evidence, Login, Mapping, OrganizationId, Source, TenantId, belongings};
+use countersign_store::{Session, StoreError, mappings_of};
+
+use crate::web::Context;
+
+/// The mappings in force of whom this evidence comes from.
+pub(crate) async fn mappings_behind(
+    evidence: &Evidence,
+    context: &Context<'_>,
+) -> Result<Vec<Mapping>, StoreError> {
+    let login = Login::from(evidence);
+    mappings_of(context.broker.store.as_ref(), login.sources()).await
+}
+
+/// Whether a session still shows each of these organisations, which its tokens were for.
+pub(crate) async fn are_still_shown(
+    organizations: &[String],
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    if organizations.is_empty() {
+        return Ok(true);
+    }
+    let mappings = mappings_behind(&session.evidence, context).await?;
+    let login = Login::of(&session.evidence, &mappings);
+    let shown = belongings(context.policy(), &login, &mappings);
+    let is_shown = |name: &String| {
+        let mut fresh = shown.iter().filter(|one| context.now < one.until);
+        fresh.any(|one| one.organization.as_str() == name)
+    };
+    Ok(organizations.iter().all(is_shown))
+}
+
+/// Where the people of the organisation that is asked for sign in: what is mapped to it, and the one tenant where
+/// there is only one, so that a person goes straight there.
+pub(crate) async fn way_to(
+    organization: Option<&OrganizationId>,
+    context: &Context<'_>,
+) -> Result<(Option<TenantId>, Vec<Mapping>), StoreError> {
+    let Some(id) = organization else {
+        return Ok((None, Vec::new()));
+    };
+    let found = context.broker.store.organization(id).await?;
+    let mappings: Vec<Mapping> = found
+        .iter()
+        .flat_map(|(found, _)| found.in_force())
+        .cloned()
+        .collect();
+    let in_file = context.policy().organization(id);
+    let in_file = in_file.into_iter().flat_map(|rule| &rule.tenants).cloned();
+    let mapped = mappings.iter().filter_map(|one| match &one.source {
+        Source::Tenant(tenant) => Some(tenant.clone()),
+        Source::GitHubOrganization { .. } | Source::Issuer(_) => None,
+    });
+    let mut tenants: Vec<TenantId> = in_file.chain(mapped).collect();
+    tenants.sort();
+    tenants.dedup();
+    let only = match <[TenantId; 1]>::try_from(tenants) {
+        Ok([only]) => Some(only),
+        Err(_) => None,
+    };
+    Ok((only, mappings))
+}

@@ -1,0 +1,85 @@
+//! A store around another: what happens at each operation is written once, not at forty.
+
+use async_trait::async_trait;
+use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
+use jiff::Timestamp;
+
+use crate::{
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
+    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
+    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
+    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+};
+
+/// A store around another.
+pub trait Around: Send + Sync + std::fmt::Debug {
+    /// The store within.
+    fn within(&self) -> &dyn Store;
+
+    /// What happens at an operation, of which `done` is the store's own part. It begins when it is awaited.
+    fn around<T: Send>(
+        &self,
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+}
+
+/// Each operation is that of the store within.
+macro_rules! operations {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
+        #[async_trait]
+        impl<A: Around> Store for A {
+            $(
+                async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                    self.around(stringify!($name), self.within().$name($($argument),*)).await
+                }
+            )+
+        }
+    };
+}
+
+operations! {
+    open_session(opening: Opening, now: Timestamp) -> ();
+    take_code(code: &CodeDigest, now: Timestamp) -> TakenCode;
+    session(id: &SessionId, now: Timestamp) -> Option<Session>;
+    hand_over(further: FurtherCode, now: Timestamp) -> bool;
+    sessions_of(account: &AccountId, now: Timestamp) -> Vec<LiveSession>;
+    sessions_resting_on(provider_session: &ProviderSession, now: Timestamp) -> Vec<Session>;
+    end_session(id: &SessionId, now: Timestamp) -> ();
+    take_notices(limit: usize, again: Timestamp, now: Timestamp) -> Vec<LogoutNotice>;
+    postpone_notice(notice: &LogoutNotice, until: Timestamp) -> ();
+    settle_notice(notice: &LogoutNotice) -> ();
+    open_grant(grant: Grant) -> ();
+    grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Option<LiveGrant>;
+    rotate(session: &SessionId, grant: &GrantId, presented: u32, grace: Grace, now: Timestamp) -> Rotated;
+    end_grant(session: &SessionId, grant: &GrantId) -> ();
+    revoke_token(token: IssuedToken) -> ();
+    session_of_token(token: &IssuedToken, now: Timestamp) -> Option<Session>;
+    open_device_request(id: &DeviceRequestId, request: DeviceRequest, now: Timestamp) -> ();
+    device_request(id: &DeviceRequestId, now: Timestamp) -> Option<(DeviceRequest, Option<DeviceAnswer>)>;
+    answer_device_request(id: &DeviceRequestId, answer: DeviceAnswer, now: Timestamp) -> bool;
+    remember(key: &Once, until: Timestamp, now: Timestamp) -> Seen;
+    is_remembered(key: &Once, now: Timestamp) -> bool;
+    spend(bucket: &Bucket, rate: Rate, now: Timestamp) -> Spent;
+    claim_identity(identity: &Identity, fresh: AccountId) -> AccountId;
+    account_of(identity: &Identity) -> Option<(Account, Version)>;
+    account(id: &AccountId) -> Option<(Account, Version)>;
+    put_account_if_absent(account: Account) -> (Account, Version);
+    replace_account(account: Account, version: Version) -> Version;
+    list_accounts(after: Option<&AccountId>, limit: usize) -> Vec<Account>;
+    registry_account(name: &RegistryAccountName) -> Option<(RegistryAccount, Version)>;
+    put_registry_account_if_absent(record: RegistryAccount) -> (RegistryAccount, Version);
+    replace_registry_account(record: RegistryAccount, version: Version) -> Version;
+    organization(id: &OrganizationId) -> Option<(Organization, Version)>;
+    put_organization_if_absent(organization: Organization) -> (Organization, Version);
+    replace_organization(organization: Organization, version: Version) -> Version;
+    remove_organization(id: &OrganizationId, version: Version) -> ();
+    list_organizations(after: Option<&OrganizationId>, limit: usize) -> Vec<Organization>;
+    set_signpost(post: &Signpost, id: &OrganizationId) -> ();
+    remove_signpost(post: &Signpost, id: &OrganizationId) -> ();
+    organizations_at(post: &Signpost) -> Vec<OrganizationId>;
+    put_key_if_absent(key: StoredKey) -> StoredKey;
+    replace_key(known: &StoredKey, material: KeyMaterial) -> ();
+    list_keys() -> Vec<StoredKey>;
+    sweep(now: Timestamp) -> ();
+}

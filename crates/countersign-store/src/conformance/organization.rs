@@ -1,0 +1,456 @@
+//! Organisations, and what leads to them.
+
+use std::sync::Arc;
+
+use countersign_core::{AccountId, Mapping, OrganizationId, Source, TenantId};
+
+use super::{RACERS, account_id, at, race};
+use crate::organization::{
+    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, settle,
+};
+use crate::{
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError, Version,
+    change_organization, mappings_of, organizations_by,
+};
+
+pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
+    an_organization_is_found_by_its_id_to_the_letter(make().await).await;
+    the_first_record_of_an_organization_stays(make().await).await;
+    it_is_replaced_and_removed_only_by_who_read_it_last(make().await).await;
+    organizations_are_listed_page_by_page(make().await).await;
+    a_signpost_leads_where_it_was_set_until_it_is_removed(make().await).await;
+    an_organization_is_found_by_its_sources_and_admins(make().await).await;
+    of_many_who_change_an_organization_all_are_heard(make().await).await;
+    of_many_who_make_an_organization_all_are_heard(make().await).await;
+    only_what_is_in_force_is_a_mapping(make().await).await;
+    a_signpost_alone_is_no_mapping(make().await).await;
+    the_first_claim_stands_and_the_second_is_disputed(make().await).await;
+    of_two_who_claim_at_once_at_most_one_has_it(make().await).await;
+    a_dispute_is_settled_by_an_operator(make().await).await;
+    only_who_has_a_source_can_share_it(make().await).await;
+    what_awaits_approval_is_not_in_force_before(make().await).await;
+    what_can_not_be_claimed_is_refused(make().await).await;
+}
+
+fn id(name: &str) -> OrganizationId {
+    OrganizationId::new(name).expect("a name")
+}
+
+fn organization(name: &str) -> Organization {
+    Organization::new(id(name), at(0), Actor::Operator)
+}
+
+fn github(number: u64) -> Source {
+    let host = "github.com".to_owned();
+    Source::GitHubOrganization { host, id: number }
+}
+
+fn connection(name: &str, source: Source, standing: Standing) -> Connection {
+    let reason = "told by phone".to_owned();
+    Connection {
+        mapping: Mapping::new(id(name), source),
+        standing,
+        proof: Proof::Operator { reason },
+        made_by: Actor::Operator,
+        made_at: at(1),
+    }
+}
+
+fn admin(n: u8) -> Admin {
+    Admin::Account(account_id(n))
+}
+
+async fn an_organization_is_found_by_its_id_to_the_letter(store: Arc<dyn Store>) {
+    assert_eq!(store.organization(&id("contoso")).await.unwrap(), None);
+    let contoso = Organization {
+        title: Some("Contoso \"Ltd\" \u{1f98a}".to_owned()),
+        admins: [admin(1)].into(),
+        connections: vec![connection("contoso", github(1), Standing::Disputed)],
+        ..organization("contoso")
+    };
+    let put = store.put_organization_if_absent(contoso.clone()).await;
+    assert_eq!(put.unwrap(), (contoso.clone(), Version(1)));
+    let found = store.organization(&id("contoso")).await.unwrap();
+    assert_eq!(found, Some((contoso, Version(1))));
+    assert_eq!(store.organization(&id("Contoso")).await.unwrap(), None);
+}
+
+async fn the_first_record_of_an_organization_stays(store: Arc<dyn Store>) {
+    let told = race(&store, |store, racer| async move {
+        let title = Some(racer.to_string());
+        let organization = Organization {
+            title,
+            ..organization("contoso")
+        };
+        store
+            .put_organization_if_absent(organization)
+            .await
+            .unwrap()
+    })
+    .await;
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+}
+
+async fn it_is_replaced_and_removed_only_by_who_read_it_last(store: Arc<dyn Store>) {
+    let contoso = organization("contoso");
+    let (_, first) = store
+        .put_organization_if_absent(contoso.clone())
+        .await
+        .unwrap();
+    let renamed = Organization {
+        title: Some("Contoso".to_owned()),
+        ..contoso.clone()
+    };
+    let second = store.replace_organization(renamed.clone(), first).await;
+    let second = second.unwrap();
+    let late = store.replace_organization(contoso.clone(), first).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let late = store.remove_organization(&contoso.id, first).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let found = store.organization(&contoso.id).await.unwrap();
+    assert_eq!(found, Some((renamed, second)));
+
+    store
+        .remove_organization(&contoso.id, second)
+        .await
+        .unwrap();
+    assert_eq!(store.organization(&contoso.id).await.unwrap(), None);
+    assert_eq!(store.list_organizations(None, 9).await.unwrap(), []);
+    let again = store.remove_organization(&contoso.id, second).await;
+    assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+    // A name that was given up can be taken again.
+    let put = store.put_organization_if_absent(contoso.clone()).await;
+    assert_eq!(put.unwrap(), (contoso, Version(1)));
+}
+
+async fn organizations_are_listed_page_by_page(store: Arc<dyn Store>) {
+    let mut names: Vec<String> = (0..60).map(|n| format!("org-{n:02}")).collect();
+    let others = [
+        "-0", ".net", "0x", "9", "A", "Zed", "_a", "a", "aa", "aB", "z", "zz",
+    ];
+    names.extend(others.map(str::to_owned));
+    // Written in another order than listed.
+    for name in names.iter().rev() {
+        let put = store.put_organization_if_absent(organization(name)).await;
+        put.unwrap();
+    }
+    names.sort();
+    let mut listed: Vec<String> = Vec::new();
+    loop {
+        let after = listed.last().map(|name| id(name));
+        let page = store.list_organizations(after.as_ref(), 7).await.unwrap();
+        assert!(page.len() <= 7);
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page.iter().map(|one| one.id.to_string()));
+        assert!(listed.len() <= names.len(), "some are listed twice");
+    }
+    assert_eq!(listed, names);
+    assert_eq!(store.list_organizations(None, 0).await.unwrap(), []);
+    // A cursor is a place, not a record.
+    let after = id("org-300");
+    let page = store.list_organizations(Some(&after), 1).await.unwrap();
+    assert_eq!(page[0].id, id("org-31"));
+}
+
+async fn a_signpost_leads_where_it_was_set_until_it_is_removed(store: Arc<dyn Store>) {
+    let post = Signpost::Source(github(1));
+    let other = Signpost::Source(github(11));
+    for name in ["fabrikam", "contoso", "contoso"] {
+        store.set_signpost(&post, &id(name)).await.unwrap();
+    }
+    let both = [id("contoso"), id("fabrikam")];
+    assert_eq!(store.organizations_at(&post).await.unwrap(), both);
+    assert_eq!(store.organizations_at(&other).await.unwrap(), []);
+    for _ in 0..2 {
+        store.remove_signpost(&post, &id("contoso")).await.unwrap();
+    }
+    assert_eq!(store.organizations_at(&post).await.unwrap(), both[1..]);
+}
+
+/// What [`change_organization`] does, where nothing is refused.
+async fn change(
+    store: &Arc<dyn Store>,
+    name: &str,
+    change: impl Fn(Organization) -> Option<Organization>,
+) {
+    let made = |known: Option<&Organization>| {
+        let known = known.cloned().unwrap_or_else(|| organization(name));
+        Ok::<_, StoreError>(change(known))
+    };
+    change_organization(store.as_ref(), &id(name), made)
+        .await
+        .unwrap();
+}
+
+async fn names_by(store: &Arc<dyn Store>, post: Signpost) -> Vec<String> {
+    let found = organizations_by(store.as_ref(), &post).await.unwrap();
+    found.iter().map(|one| one.id.to_string()).collect()
+}
+
+async fn an_organization_is_found_by_its_sources_and_admins(store: Arc<dyn Store>) {
+    let connected = |known| {
+        Some(Organization {
+            admins: [admin(1), admin(2)].into(),
+            connections: vec![connection("contoso", github(1), Standing::InForce)],
+            ..known
+        })
+    };
+    change(&store, "contoso", connected).await;
+    for post in [
+        Signpost::Source(github(1)),
+        Signpost::Admin(admin(1)),
+        Signpost::Admin(admin(2)),
+    ] {
+        assert_eq!(names_by(&store, post).await, ["contoso"]);
+    }
+    change(&store, "contoso", |known| {
+        Some(Organization {
+            admins: [admin(2)].into(),
+            connections: Vec::new(),
+            ..known
+        })
+    })
+    .await;
+    let nobody: [String; 0] = [];
+    assert_eq!(names_by(&store, Signpost::Source(github(1))).await, nobody);
+    assert_eq!(names_by(&store, Signpost::Admin(admin(1))).await, nobody);
+    assert_eq!(
+        names_by(&store, Signpost::Admin(admin(2))).await,
+        ["contoso"]
+    );
+    change(&store, "contoso", |_| None).await;
+    let gone = Signpost::Admin(admin(2));
+    assert_eq!(store.organizations_at(&gone).await.unwrap(), []);
+}
+
+async fn of_many_who_change_an_organization_all_are_heard(store: Arc<dyn Store>) {
+    change(&store, "contoso", Some).await;
+    all_become_admins(&store).await;
+}
+
+async fn of_many_who_make_an_organization_all_are_heard(store: Arc<dyn Store>) {
+    all_become_admins(&store).await;
+}
+
+async fn all_become_admins(store: &Arc<dyn Store>) {
+    race(store, |store, racer| async move {
+        change(&store, "contoso", |mut known| {
+            known.admins.insert(admin(racer));
+            Some(known)
+        })
+        .await;
+    })
+    .await;
+    let found = store.organization(&id("contoso")).await.unwrap();
+    let (contoso, _) = found.expect("it was made");
+    assert_eq!(contoso.admins.len(), usize::from(RACERS));
+    for racer in 1..=RACERS {
+        assert_eq!(
+            names_by(store, Signpost::Admin(admin(racer))).await,
+            ["contoso"]
+        );
+    }
+}
+
+async fn only_what_is_in_force_is_a_mapping(store: Arc<dyn Store>) {
+    for (name, standing) in [
+        ("contoso", Standing::InForce),
+        ("fabrikam", Standing::Disputed),
+        ("acme", Standing::AwaitingApproval),
+    ] {
+        change(&store, name, |known| {
+            let connections = vec![
+                connection(name, github(1), standing),
+                connection(name, github(2), Standing::Disputed),
+            ];
+            Some(Organization {
+                connections,
+                ..known
+            })
+        })
+        .await;
+    }
+    let of = |number| mappings_of(store.as_ref(), [github(number)]);
+    assert_eq!(
+        of(1).await.unwrap(),
+        [Mapping::new(id("contoso"), github(1))]
+    );
+    assert_eq!(of(2).await.unwrap(), []);
+    assert_eq!(of(3).await.unwrap(), []);
+}
+
+/// A process that dies between the two leaves a signpost that leads to nothing.
+async fn a_signpost_alone_is_no_mapping(store: Arc<dyn Store>) {
+    let post = Signpost::Source(github(1));
+    store.set_signpost(&post, &id("contoso")).await.unwrap();
+    let of = || mappings_of(store.as_ref(), [github(1)]);
+    assert_eq!(of().await.unwrap(), []);
+    change(&store, "contoso", |known| {
+        Some(Organization {
+            admins: [Admin::Account(AccountId::new("acct_1").unwrap())].into(),
+            ..known
+        })
+    })
+    .await;
+    assert_eq!(of().await.unwrap(), []);
+    let nobody: [String; 0] = [];
+    assert_eq!(names_by(&store, post).await, nobody);
+}
+
+/// Claims [`github`] 1, with a proof.
+async fn claims(store: &Arc<dyn Store>, name: &str) -> Standing {
+    let wanted = connection(name, github(1), Standing::InForce);
+    let claimed = claim(store.as_ref(), &id(name), &wanted).await;
+    claimed.expect("an organization").standing
+}
+
+async fn standing(store: &Arc<dyn Store>, name: &str) -> Option<Standing> {
+    let (found, _) = store.organization(&id(name)).await.unwrap()?;
+    found.connection(&github(1)).map(|one| one.standing)
+}
+
+async fn both(store: &Arc<dyn Store>) -> [Option<Standing>; 2] {
+    [
+        standing(store, "contoso").await,
+        standing(store, "fabrikam").await,
+    ]
+}
+
+async fn make_two(store: &Arc<dyn Store>) {
+    for name in ["contoso", "fabrikam"] {
+        change(store, name, Some).await;
+    }
+}
+
+async fn the_first_claim_stands_and_the_second_is_disputed(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    assert_eq!(claims(&store, "contoso").await, Standing::InForce);
+    assert_eq!(claims(&store, "fabrikam").await, Standing::Disputed);
+    // Who says it again does not get it by that, and who has it does not lose it.
+    assert_eq!(claims(&store, "fabrikam").await, Standing::Disputed);
+    assert_eq!(claims(&store, "contoso").await, Standing::InForce);
+    let of = mappings_of(store.as_ref(), [github(1)]).await.unwrap();
+    assert_eq!(of, [Mapping::new(id("contoso"), github(1))]);
+    // Who gives it up leaves it to nobody: the other proves it again.
+    let given_up = disconnect(store.as_ref(), &id("contoso"), &github(1)).await;
+    given_up.unwrap();
+    assert_eq!(both(&store).await, [None, Some(Standing::Disputed)]);
+    assert_eq!(claims(&store, "fabrikam").await, Standing::InForce);
+}
+
+async fn of_two_who_claim_at_once_at_most_one_has_it(store: Arc<dyn Store>) {
+    for n in 0..RACERS {
+        change(&store, &format!("org-{n}"), Some).await;
+    }
+    race(&store, |store, n| async move {
+        let name = format!("org-{}", n - 1);
+        claims(&store, &name).await
+    })
+    .await;
+    let of = mappings_of(store.as_ref(), [github(1)]).await.unwrap();
+    assert!(of.len() <= 1, "{of:?}");
+}
+
+async fn a_dispute_is_settled_by_an_operator(store: Arc<dyn Store>) {
+    const IN_FORCE: Option<Standing> = Some(Standing::InForce);
+    for (settlement, expected) in [
+        (Settlement::Share, [IN_FORCE, IN_FORCE]),
+        (Settlement::Transfer, [None, IN_FORCE]),
+        (Settlement::Refuse, [IN_FORCE, None]),
+    ] {
+        make_two(&store).await;
+        claims(&store, "contoso").await;
+        claims(&store, "fabrikam").await;
+        let settled = settle(store.as_ref(), &id("fabrikam"), &github(1), settlement).await;
+        settled.unwrap();
+        assert_eq!(both(&store).await, expected, "{settlement:?}");
+        for name in ["contoso", "fabrikam"] {
+            change(&store, name, |_| None).await;
+        }
+    }
+}
+
+async fn only_who_has_a_source_can_share_it(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    change(&store, "acme", Some).await;
+    for name in ["contoso", "fabrikam", "acme"] {
+        claims(&store, name).await;
+    }
+    let agree = |holder: &'static str, claimant: &'static str| {
+        let store = store.clone();
+        async move { agree(store.as_ref(), &id(holder), &id(claimant), &github(1)).await }
+    };
+    assert!(!agree("acme", "fabrikam").await.unwrap());
+    assert!(!agree("fabrikam", "fabrikam").await.unwrap());
+    assert_eq!(standing(&store, "fabrikam").await, Some(Standing::Disputed));
+    assert!(agree("contoso", "fabrikam").await.unwrap());
+    assert_eq!(both(&store).await, [Some(Standing::InForce); 2]);
+    assert_eq!(standing(&store, "acme").await, Some(Standing::Disputed));
+    // Nobody shares with who did not ask.
+    change(&store, "other", Some).await;
+    let unasked = agree("contoso", "other").await;
+    assert!(
+        matches!(unasked, Err(ClaimError::NotConnected(..))),
+        "{unasked:?}"
+    );
+}
+
+async fn what_awaits_approval_is_not_in_force_before(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    let issuer: Source = "issuer:https://login.acme.example".parse().unwrap();
+    let wanted = connection("contoso", issuer.clone(), Standing::AwaitingApproval);
+    let claimed = claim(store.as_ref(), &id("contoso"), &wanted)
+        .await
+        .unwrap();
+    assert_eq!(claimed.standing, Standing::AwaitingApproval);
+    assert_eq!(
+        mappings_of(store.as_ref(), [issuer.clone()]).await.unwrap(),
+        []
+    );
+    let approved = approve(store.as_ref(), &id("contoso"), &issuer).await;
+    assert_eq!(approved.unwrap().standing, Standing::InForce);
+    // A second is a dispute, approved or not.
+    let wanted = connection("fabrikam", issuer.clone(), Standing::AwaitingApproval);
+    claim(store.as_ref(), &id("fabrikam"), &wanted)
+        .await
+        .unwrap();
+    let approved = approve(store.as_ref(), &id("fabrikam"), &issuer).await;
+    assert_eq!(approved.unwrap().standing, Standing::Disputed);
+}
+
+async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {
+    let refused = |name: &'static str, source: Source| {
+        let store = store.clone();
+        async move {
+            let wanted = connection(name, source, Standing::InForce);
+            claim(store.as_ref(), &id(name), &wanted).await.unwrap_err()
+        }
+    };
+    let unknown = refused("contoso", github(1)).await;
+    assert!(
+        matches!(unknown, ClaimError::UnknownOrganization(_)),
+        "{unknown:?}"
+    );
+    make_two(&store).await;
+    let consumers = format!("tenant:{}", TenantId::CONSUMERS).parse().unwrap();
+    let personal = refused("contoso", consumers).await;
+    assert!(
+        matches!(personal, ClaimError::PersonalAccounts),
+        "{personal:?}"
+    );
+    for number in 0..u64::try_from(MOST_CONNECTIONS).unwrap() {
+        let wanted = connection("contoso", github(100 + number), Standing::InForce);
+        claim(store.as_ref(), &id("contoso"), &wanted)
+            .await
+            .unwrap();
+    }
+    let more = refused("contoso", github(1)).await;
+    assert!(matches!(more, ClaimError::TooMany), "{more:?}");
+    let missing = disconnect(store.as_ref(), &id("contoso"), &github(1)).await;
+    assert!(
+        matches!(missing, Err(ClaimError::NotConnected(..))),
+        "{missing:?}"
+    );
+}

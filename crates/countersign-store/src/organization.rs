@@ -1,0 +1,340 @@
+//! An organisation of the registry: who administers it, and whose people outside are its people.
+
+mod claim;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use countersign_core::{AccountId, ClientId, IdError, Mapping, OrganizationId, Source};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{RegistryAccountName, Store, StoreError, Version};
+
+pub use claim::{
+    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, settle,
+};
+
+/// How often a record that others keep writing to is tried.
+const TRIES: usize = 100;
+
+/// An organisation of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Organization {
+    /// The registry's own name of it; the key.
+    pub id: OrganizationId,
+    /// What people call it: untrusted text of at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Who may connect it to a tenant, and change that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub admins: BTreeSet<Admin>,
+    /// Whose people outside are its people, or are said to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Connection>,
+    /// When it was first told of.
+    pub created_at: Timestamp,
+    /// Who told of it last.
+    pub told_by: Actor,
+}
+
+/// Who administers an organisation: somebody who is known here, or whom the registry knows by a name of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Admin {
+    /// An account here.
+    Account(AccountId),
+    /// An account at the registry, whether or not its owner has been seen here.
+    RegistryAccount(RegistryAccountName),
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(id) => write!(f, "account:{id}"),
+            Self::RegistryAccount(name) => write!(f, "registry-account:{name}"),
+        }
+    }
+}
+
+/// A text that names no admin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("expected `account:ID` or `registry-account:NAME`")]
+pub struct NotAnAdmin;
+
+impl FromStr for Admin {
+    type Err = NotAnAdmin;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAdmin> {
+        let (kind, name) = text.split_once(':').ok_or(NotAnAdmin)?;
+        match kind {
+            "account" => AccountId::new(name)
+                .map(Self::Account)
+                .map_err(|_| NotAnAdmin),
+            "registry-account" => {
+                let name = RegistryAccountName::new(name);
+                name.map(Self::RegistryAccount).map_err(|_| NotAnAdmin)
+            }
+            _ => Err(NotAnAdmin),
+        }
+    }
+}
+
+impl TryFrom<String> for Admin {
+    type Error = NotAnAdmin;
+
+    fn try_from(text: String) -> Result<Self, NotAnAdmin> {
+        text.parse()
+    }
+}
+
+impl From<Admin> for String {
+    fn from(admin: Admin) -> Self {
+        admin.to_string()
+    }
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Actor {
+    /// A person, who was signed in.
+    Account(AccountId),
+    /// A service of the registry's, as itself.
+    Client(ClientId),
+    /// Who runs the installation, at its machine.
+    Operator,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(id) => write!(f, "account:{id}"),
+            Self::Client(id) => write!(f, "client:{id}"),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}
+
+impl From<ClientId> for Actor {
+    fn from(client: ClientId) -> Self {
+        Self::Client(client)
+    }
+}
+
+impl TryFrom<String> for Actor {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        match text.split_once(':') {
+            Some(("account", id)) => AccountId::new(id).map(Self::Account),
+            Some((_, id)) => ClientId::new(id).map(Self::Client),
+            None => Ok(Self::Operator),
+        }
+    }
+}
+
+impl From<Actor> for String {
+    fn from(actor: Actor) -> Self {
+        actor.to_string()
+    }
+}
+
+/// A mapping, whether it is in force, and why it should be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// What it says.
+    pub mapping: Mapping,
+    /// Whether it is in force.
+    pub standing: Standing,
+    /// What shows that the organisation may be connected so.
+    pub proof: Proof,
+    /// Who made it.
+    pub made_by: Actor,
+    /// When.
+    pub made_at: Timestamp,
+}
+
+/// Whether a mapping is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It is.
+    InForce,
+    /// It is not: another organisation has said before, or at the same time, that these are its people. An operator
+    /// settles it, or the other's admins agree.
+    Disputed,
+    /// It is not: an operator approves first.
+    AwaitingApproval,
+}
+
+/// What shows that an organisation may be connected to a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// Who made it signed in to the tenant with this directory role (a template id).
+    DirectoryRole(String),
+    /// Who made it owns the organisation at GitHub.
+    GitHubOwner,
+    /// The issuer's own name server says so.
+    DnsRecord,
+    /// An operator's word.
+    Operator {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Organization {
+    /// An organisation that nobody is connected to.
+    pub fn new(id: OrganizationId, created_at: Timestamp, told_by: Actor) -> Self {
+        Self {
+            id,
+            title: None,
+            admins: BTreeSet::new(),
+            connections: Vec::new(),
+            created_at,
+            told_by,
+        }
+    }
+
+    /// The mappings that are in force.
+    pub fn in_force(&self) -> impl Iterator<Item = &Mapping> {
+        self.connections
+            .iter()
+            .filter(|one| one.standing == Standing::InForce)
+            .map(|one| &one.mapping)
+    }
+
+    /// The connection to a source, whatever its standing.
+    pub fn connection(&self, source: &Source) -> Option<&Connection> {
+        self.connections
+            .iter()
+            .find(|one| one.mapping.source == *source)
+    }
+
+    /// By whom it is found.
+    fn signposts(&self) -> BTreeSet<Signpost> {
+        let sources = self.connections.iter().map(|one| &one.mapping.source);
+        let sources = sources.cloned().map(Signpost::Source);
+        let admins = self.admins.iter().cloned().map(Signpost::Admin);
+        sources.chain(admins).collect()
+    }
+}
+
+/// What leads to organisations: whose people are theirs, or who administers them.
+///
+/// A signpost is set before the record says so and taken away after the record says so no more: what it leads to may
+/// say otherwise, and the record counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signpost {
+    /// Those that a source is connected to.
+    Source(Source),
+    /// Those that somebody administers.
+    Admin(Admin),
+}
+
+impl fmt::Display for Signpost {
+    /// One unambiguous line, the key under which it is found.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(source) => source.fmt(f),
+            Self::Admin(admin) => write!(f, "admin:{admin}"),
+        }
+    }
+}
+
+/// Keeps what `change` makes of an organisation's record, or of none; where another was faster, what it makes of
+/// theirs. `None` removes the record. Answers with the record that is kept.
+///
+/// # Errors
+///
+/// What `change` refuses, or [`StoreError::Conflict`] where others never leave a gap.
+pub async fn change_organization<E: From<StoreError>>(
+    store: &dyn Store,
+    id: &OrganizationId,
+    change: impl Fn(Option<&Organization>) -> Result<Option<Organization>, E>,
+) -> Result<Option<Organization>, E> {
+    for _ in 0..TRIES {
+        let known = store.organization(id).await?;
+        let changed = change(known.as_ref().map(|(known, _)| known))?;
+        match keep(store, known, changed.as_ref()).await {
+            Ok(()) => return Ok(changed),
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// Writes one change, with the signposts that it needs before, and without those that it no longer needs after.
+async fn keep(
+    store: &dyn Store,
+    known: Option<(Organization, Version)>,
+    changed: Option<&Organization>,
+) -> Result<(), StoreError> {
+    if known.as_ref().map(|(known, _)| known) == changed {
+        return Ok(());
+    }
+    let posts = |one: Option<&Organization>| one.map(Organization::signposts).unwrap_or_default();
+    let before = posts(known.as_ref().map(|(known, _)| known));
+    let after = posts(changed);
+    let id = known.as_ref().map(|(known, _)| &known.id);
+    let Some(id) = id.or(changed.map(|changed| &changed.id)).cloned() else {
+        return Ok(());
+    };
+    for post in after.difference(&before) {
+        store.set_signpost(post, &id).await?;
+    }
+    match (known, changed) {
+        (Some((_, version)), Some(changed)) => {
+            store.replace_organization(changed.clone(), version).await?;
+        }
+        (Some((_, version)), None) => store.remove_organization(&id, version).await?,
+        (None, Some(changed)) => {
+            let (in_force, _) = store.put_organization_if_absent(changed.clone()).await?;
+            if in_force != *changed {
+                return Err(StoreError::Conflict);
+            }
+        }
+        (None, None) => {}
+    }
+    for post in before.difference(&after) {
+        store.remove_signpost(post, &id).await?;
+    }
+    Ok(())
+}
+
+/// The organisations that a signpost leads to and whose records say so too.
+pub async fn organizations_by(
+    store: &dyn Store,
+    post: &Signpost,
+) -> Result<Vec<Organization>, StoreError> {
+    let mut found = Vec::new();
+    for id in store.organizations_at(post).await? {
+        if let Some((organization, _)) = store.organization(&id).await?
+            && organization.signposts().contains(post)
+        {
+            found.push(organization);
+        }
+    }
+    Ok(found)
+}
+
+/// The mappings in force of these sources: what a decision rests on.
+pub async fn mappings_of(
+    store: &dyn Store,
+    sources: impl IntoIterator<Item = Source>,
+) -> Result<Vec<Mapping>, StoreError> {
+    let mut mappings = Vec::new();
+    for source in sources {
+        let post = Signpost::Source(source.clone());
+        for organization in organizations_by(store, &post).await? {
+            let of_source = organization.in_force().filter(|one| one.source == source);
+            mappings.extend(of_source.cloned());
+        }
+    }
+    Ok(mappings)
+}

@@ -1,0 +1,211 @@
+//! Connecting an organisation to a source, and who may while another organisation says that it is theirs.
+//!
+//! Two organisations can't be changed in one step, so a claim is written down, not in force, before anybody looks for
+//! others: of two who come at the same moment each sees the other, and neither is in force until an operator says so.
+
+use countersign_core::{OrganizationId, Source};
+use thiserror::Error;
+
+use super::{Connection, Organization, Signpost, Standing, change_organization, organizations_by};
+use crate::{Store, StoreError};
+
+/// Why an organisation was not connected.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// There is no such organisation.
+    #[error("there is no organization `{0}`")]
+    UnknownOrganization(OrganizationId),
+    /// It is not connected to that source.
+    #[error("`{0}` is not connected to {1}")]
+    NotConnected(OrganizationId, Source),
+    /// Nobody may: the tenant of personal accounts is no organisation's.
+    #[error("this is the tenant of all personal accounts, which is no organization's")]
+    PersonalAccounts,
+    /// It is connected to as many as it can be.
+    #[error("an organization is connected to at most {MOST_CONNECTIONS} tenants")]
+    TooMany,
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The most connections of one organisation.
+pub const MOST_CONNECTIONS: usize = 50;
+
+/// What an operator says of a source that several organisations claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is this one's as well as the others'.
+    Share,
+    /// It is this one's alone: the others lose it.
+    Transfer,
+    /// It is not this one's.
+    Refuse,
+}
+
+/// Connects an organisation to a source, or changes what its connection says. Answers with the connection as it
+/// stands: [`Standing::Disputed`] where another organisation has said that the source is theirs.
+pub async fn claim(
+    store: &dyn Store,
+    id: &OrganizationId,
+    connection: &Connection,
+) -> Result<Connection, ClaimError> {
+    let source = &connection.mapping.source;
+    if matches!(source, Source::Tenant(tenant) if tenant.is_consumers()) {
+        return Err(ClaimError::PersonalAccounts);
+    }
+    let written = change(store, id, |known| {
+        let before = known.connection(source);
+        if before.is_none() && known.connections.len() >= MOST_CONNECTIONS {
+            return Err(ClaimError::TooMany);
+        }
+        let standing = match (before.map(|one| one.standing), connection.standing) {
+            (_, Standing::AwaitingApproval) => Standing::AwaitingApproval,
+            (Some(Standing::InForce), _) => Standing::InForce,
+            (_, Standing::InForce | Standing::Disputed) => Standing::Disputed,
+        };
+        Ok(known.with(Connection {
+            standing,
+            ..connection.clone()
+        }))
+    })
+    .await?;
+    let is_claimed = |one: &Connection| one.standing == Standing::Disputed;
+    if written.connection(source).is_some_and(is_claimed)
+        && connection.standing == Standing::InForce
+        && others(store, id, source).await?.is_empty()
+    {
+        return stand(store, id, source, Standing::InForce).await;
+    }
+    found(&written, source)
+}
+
+/// Puts an end to a dispute, by an operator's word.
+pub async fn settle(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+    settlement: Settlement,
+) -> Result<(), ClaimError> {
+    match settlement {
+        Settlement::Refuse => disconnect(store, id, source).await,
+        Settlement::Share => stand(store, id, source, Standing::InForce).await.map(drop),
+        Settlement::Transfer => {
+            // The others lose it first: what a process leaves that dies between is a dispute, not two owners.
+            for other in others(store, id, source).await? {
+                disconnect(store, &other.id, source).await?;
+            }
+            stand(store, id, source, Standing::InForce).await.map(drop)
+        }
+    }
+}
+
+/// What was awaiting approval, or disputed with nobody any more, is claimed again by an operator's word.
+pub async fn approve(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<Connection, ClaimError> {
+    let rivals = others(store, id, source).await?;
+    let standing = if rivals.is_empty() {
+        Standing::InForce
+    } else {
+        Standing::Disputed
+    };
+    stand(store, id, source, standing).await
+}
+
+/// Whoever holds a source lets another organisation have it too. `false`, and nothing changes, where `holder` does not
+/// hold it.
+pub async fn agree(
+    store: &dyn Store,
+    holder: &OrganizationId,
+    claimant: &OrganizationId,
+    source: &Source,
+) -> Result<bool, ClaimError> {
+    let known = store.organization(holder).await?;
+    let holds = known.is_some_and(|(known, _)| known.in_force().any(|one| one.source == *source));
+    if holds {
+        stand(store, claimant, source, Standing::InForce).await?;
+    }
+    Ok(holds)
+}
+
+/// Ends a connection. Ending one that is not there is an error, so that a mistyped tenant is not taken for done.
+pub async fn disconnect(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<(), ClaimError> {
+    change(store, id, |known| {
+        found(known, source)?;
+        Ok(known.without(source))
+    })
+    .await
+    .map(drop)
+}
+
+/// The other organisations that say that a source is theirs.
+pub async fn others(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<Vec<Organization>, StoreError> {
+    let post = Signpost::Source(source.clone());
+    let mut all = organizations_by(store, &post).await?;
+    all.retain(|one| one.id != *id);
+    Ok(all)
+}
+
+async fn stand(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+    standing: Standing,
+) -> Result<Connection, ClaimError> {
+    let written = change(store, id, |known| {
+        let connection = found(known, source)?;
+        Ok(known.with(Connection {
+            standing,
+            ..connection
+        }))
+    })
+    .await?;
+    found(&written, source)
+}
+
+async fn change(
+    store: &dyn Store,
+    id: &OrganizationId,
+    change: impl Fn(&Organization) -> Result<Organization, ClaimError>,
+) -> Result<Organization, ClaimError> {
+    let unknown = || ClaimError::UnknownOrganization(id.clone());
+    let change = |known: Option<&Organization>| change(known.ok_or_else(unknown)?).map(Some);
+    let changed = change_organization(store, id, change).await?;
+    changed.ok_or_else(unknown)
+}
+
+fn found(organization: &Organization, source: &Source) -> Result<Connection, ClaimError> {
+    let connection = organization.connection(source).cloned();
+    connection.ok_or_else(|| ClaimError::NotConnected(organization.id.clone(), source.clone()))
+}
+
+impl Organization {
+    /// The same with this connection, in the place of one to the same source.
+    fn with(&self, connection: Connection) -> Self {
+        let mut changed = self.without(&connection.mapping.source);
+        changed.connections.push(connection);
+        changed
+            .connections
+            .sort_by(|one, two| one.mapping.source.cmp(&two.mapping.source));
+        changed
+    }
+
+    fn without(&self, source: &Source) -> Self {
+        let mut changed = self.clone();
+        changed
+            .connections
+            .retain(|one| one.mapping.source != *source);
+        changed
+    }
+}
