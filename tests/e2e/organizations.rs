@@ -1,6 +1,7 @@
 //! Organisations: what a registry tells of them, whose people are theirs, and what tokens say of that.
 
 mod api;
+mod connect;
 mod membership;
 
 use countersign_core::ClientId;

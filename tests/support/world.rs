@@ -145,7 +145,8 @@ impl World {
         self.broker.go_on(browser, page, visit).await
     }
 
-    async fn at_provider(&self, browser: &mut Browser, mut url: Url, login: &Login) -> Page {
+    /// What a person does at a provider, up to the answer that sends them back.
+    pub async fn at_provider(&self, browser: &mut Browser, mut url: Url, login: &Login) -> Page {
         url.query_pairs_mut()
             .append_pair("account", login.account)
             .append_pair("enrol", login.enrol);

@@ -487,6 +487,7 @@ impl<'a> Case<'a> {
         Permit {
             client: self.facts.client.clone(),
             not_after: untils.chain(self.facts.session_expires_at).min(),
+            is_let_off: leniencies.rule().is_some(),
             rule: leniencies.rule().unwrap_or_else(|| Rule::tier(client_tier)),
             mfa_due: leniencies.due(),
             waiver: leniencies.exception.cloned(),

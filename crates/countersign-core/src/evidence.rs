@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ProviderId, Source, TenantId};
+use crate::{Mapping, ProviderId, Source, TenantId};
 
 /// What one completed login proved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +76,37 @@ pub struct Affiliation {
     /// The organisations of GitHub's whose active member the person is, by numeric id. One that is not here may
     /// have been hidden from us: it is no proof that the person is not.
     #[serde(default, skip_serializing_if = "Claim::is_absent")]
-    pub github_organizations: Claim<BTreeMap<u64, GitHubRole>>,
+    pub github_organizations: Claim<BTreeMap<u64, GitHubMember>>,
 }
 
 impl Affiliation {
+    /// What of it mappings speak of: nothing else is kept.
+    pub fn keep(&mut self, mappings: &[Mapping]) {
+        self.directory_roles = Claim::Absent;
+        if let Claim::Value(groups) = &mut self.groups {
+            groups.retain(|group| mappings.iter().any(|one| one.roles.contains_key(group)));
+        }
+        if let Claim::Value(organizations) = &mut self.github_organizations {
+            let is_mapped = |number: u64| {
+                let mut sources = mappings.iter().map(|one| &one.source);
+                sources.any(|source| matches!(source, Source::GitHubOrganization { id, .. } if *id == number))
+            };
+            organizations.retain(|id, _| is_mapped(*id));
+        }
+    }
+
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A member of an organisation of GitHub's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHubMember {
+    /// The organisation's name there, for people: it can be given up and taken by another.
+    pub login: String,
+    /// The role.
+    pub role: GitHubRole,
 }
 
 /// A member's role in an organisation of GitHub's.

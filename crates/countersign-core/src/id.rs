@@ -141,6 +141,16 @@ impl TracePlace {
     }
 }
 
+impl ClientId {
+    /// The client that our own pages are: nobody else can be it.
+    pub const OWN: &'static str = "countersign";
+
+    /// That client.
+    pub fn own() -> Self {
+        Self(Self::OWN.to_owned())
+    }
+}
+
 impl AccountId {
     /// The id of no account: for cases that are made up.
     pub(crate) fn of_nobody() -> Self {

@@ -35,7 +35,8 @@ pub use decide::{
     Ask, Asked, Cause, Decision, Permit, Refusal, Rule, StepUp, Strength, Unmet, Wanted, decide,
 };
 pub use evidence::{
-    Affiliation, Claim, Claims, Email, Evidence, GitHubRole, Identity, Membership, Profile,
+    Affiliation, Claim, Claims, Email, Evidence, GitHubMember, GitHubRole, Identity, Membership,
+    Profile,
 };
 pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};

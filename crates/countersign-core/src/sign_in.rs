@@ -13,7 +13,7 @@ use crate::calendar::Due;
 use crate::{
     AccountFacts, AccountId, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts,
     Identity, Login, Mapping, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy,
-    Scope, StepUp, TenantId, UserCode, Verdict, decide,
+    Scope, SessionId, StepUp, TenantId, UserCode, Verdict, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -84,6 +84,24 @@ pub enum Destination {
     /// A device that shows this user code, and asks for its tokens itself (RFC 8628): the person stays here.
     #[serde(rename = "device")]
     Device(UserCode),
+    /// A page of our own, by its path: the person stays here.
+    #[serde(rename = "page")]
+    Page(String),
+    /// An organisation is to be connected to what this sign-in speaks for. Nobody is signed in by it.
+    #[serde(rename = "connection")]
+    Connection(Connecting),
+}
+
+/// Which organisation somebody shows that they may connect, and who wants that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connecting {
+    /// The organisation.
+    pub organization: OrganizationId,
+    /// The session of its admin, who began it.
+    pub session: SessionId,
+    /// The tenant that is to be shown, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
 }
 
 /// A request that its client has pushed.
@@ -100,7 +118,7 @@ impl Request {
     pub fn redirect_uri(&self) -> Option<&str> {
         match &self.destination {
             Destination::RedirectUri(uri) => Some(uri),
-            Destination::Device(_) => None,
+            Destination::Device(_) | Destination::Page(_) | Destination::Connection(_) => None,
         }
     }
 

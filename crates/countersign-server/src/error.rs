@@ -12,6 +12,7 @@ use countersign_providers::ProviderError;
 use countersign_store::StoreError;
 
 use crate::limits::TooMany;
+use crate::organization::NotProven;
 use crate::pages::{self, ErrorPage, RefusalPage};
 use crate::web::{self, Context};
 
@@ -28,6 +29,8 @@ pub(crate) enum Failure {
     Json(OAuthError),
     /// An error of the API, as JSON.
     Api(ApiError),
+    /// Nothing is wrong: the person signs in first, at this address of ours.
+    Elsewhere(String),
 }
 
 /// A problem that a page tells.
@@ -46,6 +49,9 @@ pub(crate) enum Problem {
     FormExpired,
     SignedOut,
     DeviceCodeEnded,
+    PagesOff,
+    LastAdmin,
+    NotProven(NotProven),
     TooMany(TooMany),
     Unavailable,
 }
@@ -254,8 +260,27 @@ impl ApiError {
             | Failure::Page(_)
             | Failure::SignIn(_)
             | Failure::Client(_)
-            | Failure::Api(_) => Self::Client,
+            | Failure::Api(_)
+            | Failure::Elsewhere(_) => Self::Client,
         }
+    }
+
+    /// The same for a person, who sees a page.
+    pub(crate) fn for_person(self) -> Failure {
+        Failure::Page(match self {
+            Self::Body(what) => Problem::BadRequest(what),
+            Self::Store(_) => Problem::Unavailable,
+            Self::TooMany(too_many) => Problem::TooMany(too_many),
+            Self::TooLarge => Problem::TooLarge,
+            Self::Client
+            | Self::Forbidden(_)
+            | Self::Token(_)
+            | Self::UnknownOrganization
+            | Self::NotConnected
+            | Self::UnknownAccount
+            | Self::NotFound
+            | Self::Method(_) => Problem::NotFound,
+        })
     }
 
     pub(crate) fn code(&self) -> &'static str {
@@ -445,6 +470,9 @@ impl Problem {
             Self::FormExpired => "form-expired",
             Self::SignedOut => "signed-out",
             Self::DeviceCodeEnded => "device-code-ended",
+            Self::PagesOff => "pages-off",
+            Self::LastAdmin => "last-admin",
+            Self::NotProven(why) => why.code(),
             Self::TooMany(_) => "too-many-requests",
             Self::Unavailable => "store-unavailable",
         }
@@ -462,7 +490,9 @@ impl Problem {
             | Self::FormExpired
             | Self::SignedOut
             | Self::DeviceCodeEnded => StatusCode::BAD_REQUEST,
-            Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
+            Self::LastAdmin => StatusCode::CONFLICT,
+            Self::NotProven(_) => StatusCode::FORBIDDEN,
+            Self::PagesOff | Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -489,6 +519,7 @@ pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
         Failure::Client(error) => client_answer(&error, context),
         Failure::Json(error) => json_answer(error, context),
         Failure::Api(error) => api_answer(&error, context),
+        Failure::Elsewhere(path) => web::see_other(&context.broker.settings.endpoint(&path)),
     }
 }
 
@@ -676,6 +707,8 @@ mod tests {
             Problem::FormExpired,
             Problem::SignedOut,
             Problem::DeviceCodeEnded,
+            Problem::PagesOff,
+            Problem::LastAdmin,
             Problem::TooMany(TooMany { retry_after: 1 }),
             Problem::Unavailable,
         ];
@@ -713,6 +746,7 @@ mod tests {
             .iter()
             .map(|reason| reason.code())
             .chain(problems.iter().map(|problem| problem.code()))
+            .chain(NotProven::ALL.map(NotProven::code))
             .chain(providers.iter().map(ProviderError::code))
             .chain(
                 [

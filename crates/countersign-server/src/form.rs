@@ -31,6 +31,14 @@ pub(crate) enum Form {
     AllowDevice,
     /// The no to it.
     DenyDevice,
+    /// The button that begins to connect an organisation.
+    Connect,
+    /// The way to the provider that follows.
+    ConnectAt,
+    /// What somebody has shown that they speak for.
+    Connection,
+    /// A button at a connection.
+    Connections,
 }
 
 impl Form {
@@ -40,6 +48,10 @@ impl Form {
             Self::SignOut => "sign-out",
             Self::AllowDevice => "allow-device",
             Self::DenyDevice => "deny-device",
+            Self::Connect => "connect",
+            Self::ConnectAt => "connect-at",
+            Self::Connection => "connection",
+            Self::Connections => "connections",
         }
     }
 }

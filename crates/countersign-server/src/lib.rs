@@ -20,6 +20,7 @@ mod metadata;
 mod metrics;
 mod once;
 mod organization;
+mod own;
 mod pages;
 mod private;
 mod probe;

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     PushedRequest,
     /// A token without a session that was revoked.
     RevokedToken,
+    /// A sign-in by which somebody has shown that they speak for a tenant.
+    Connection,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
             Self::DpopProof => "dpop-proof",
             Self::PushedRequest => "pushed-request",
             Self::RevokedToken => "revoked-token",
+            Self::Connection => "connection",
         }
     }
 }

@@ -1,9 +1,18 @@
-//! Organisations: what a decision must know of whom a login comes from.
+//! Organisations: what a decision must know of whom a login comes from, and the pages on which their admins connect
+//! them.
+
+mod connect;
+mod page;
+mod shut_out;
 
 use countersign_core::{Evidence, Login, Mapping, OrganizationId, Source, TenantId, belongings};
 use countersign_store::{Session, StoreError, mappings_of};
 
 use crate::web::Context;
+
+pub(crate) use connect::{NotProven, confirm, leave, of_attempt, preview, proven, start};
+pub(crate) use page::{ask, list, press, show};
+pub(crate) use shut_out::{Effect, Fate};
 
 /// The mappings in force of whom this evidence comes from.
 pub(crate) async fn mappings_behind(

@@ -3,6 +3,7 @@
 mod advice;
 mod day;
 mod device;
+mod organizations;
 mod sessions;
 
 use actix_web::http::StatusCode;
@@ -18,10 +19,15 @@ use url::Url;
 use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
+pub(crate) use organizations::{
+    ClaimRow, ConnectPage, ConnectWay, DisconnectPage, LeavePage, OrganizationPage,
+    OrganizationsPage,
+};
 pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 
 use crate::Broker;
 use crate::error::{self, Problem, SignInFailure, Why};
+use crate::organization::NotProven;
 use crate::sign_in::again;
 use crate::web::Context;
 
@@ -425,6 +431,15 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "This code has ended",
             "The code of your device has been used already, or its time is over, so nobody was signed in. Ask your device for a new one.",
         ),
+        Problem::PagesOff => (
+            "No pages here",
+            "This registry has no pages here for organizations. Ask its operators.",
+        ),
+        Problem::LastAdmin => (
+            "Nobody would be left",
+            "None of the organization’s admins would act for it any more, so nothing was changed. Connect what they sign in through first, or ask the registry’s operators.",
+        ),
+        Problem::NotProven(why) => not_proven(why),
         Problem::TooMany(_) => (
             "Too many requests",
             "There were more requests from where you are, or for your account, than there should be. Wait a minute, and try again.",
@@ -433,6 +448,51 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Not available",
             "The sign-in service can't work at the moment. Try again in a minute.",
         ),
+    }
+}
+
+/// Why somebody did not show that they speak for others.
+fn not_proven(why: NotProven) -> (&'static str, &'static str) {
+    let title = "Not connected";
+    let message = match why {
+        NotProven::RolesUnreadable => {
+            "Microsoft did not say which directory roles you have, so it is not shown that you administer the tenant. Tell the registry’s operators."
+        }
+        NotProven::NoAdmin => {
+            "The account that you signed in with has none of the directory roles that may connect a tenant. Sign in with one that has, such as a Global Administrator’s."
+        }
+        NotProven::Guest => {
+            "You are a guest of this tenant. One of its own members must connect it."
+        }
+        NotProven::OtherTenant => {
+            "You signed in to another tenant than the one that you named. Look at its id, and begin again."
+        }
+        NotProven::MembershipsUnreadable => {
+            "GitHub did not let us see which organizations you are in. Begin again, and allow it; if your organization restricts third-party applications, an owner approves this one in its settings first."
+        }
+        NotProven::NoOwner => {
+            "We could read no organization of yours that you own. If you own one, it may be hidden from this application: approve it in the organization’s settings under “Third-party access”, and begin again."
+        }
+        NotProven::WrongProvider => "An organization can’t be connected with this kind of account.",
+        NotProven::NotLet => {
+            "This sign-in did not show multi-factor authentication, which connecting an organization needs of everybody, from today on."
+        }
+    };
+    (title, message)
+}
+
+fn not_proven_for_operator(why: NotProven) -> Option<&'static str> {
+    match why {
+        NotProven::RolesUnreadable => Some(
+            "The app registration must put “wids” into ID tokens: in its manifest, “groupMembershipClaims” is to be “DirectoryRole” (or Token configuration, Add groups claim, Directory roles).",
+        ),
+        NotProven::NoAdmin => Some("Which roles may is “mapping.entra_roles” of the policy."),
+        NotProven::Guest
+        | NotProven::OtherTenant
+        | NotProven::MembershipsUnreadable
+        | NotProven::NoOwner
+        | NotProven::WrongProvider
+        | NotProven::NotLet => None,
     }
 }
 
@@ -456,8 +516,11 @@ fn for_registry(problem: Problem) -> Option<String> {
         | Problem::FormExpired
         | Problem::SignedOut
         | Problem::DeviceCodeEnded
+        | Problem::LastAdmin
         | Problem::TooMany(_)
         | Problem::Unavailable => None,
+        Problem::PagesOff => Some("The policy names no “client.countersign”.".to_owned()),
+        Problem::NotProven(why) => not_proven_for_operator(why).map(str::to_owned),
     }
 }
 
@@ -542,8 +605,7 @@ fn provider_trouble(error: &ProviderError, provider: &str) -> (&'static str, Str
 }
 
 fn client_name(request: &Request, context: &Context<'_>) -> String {
-    let client = context.broker.settings.clients.get(&request.client);
-    client.map_or_else(|| request.client.to_string(), |client| client.name.clone())
+    sessions::client_name(&request.client, context)
 }
 
 fn host(broker: &Broker) -> String {

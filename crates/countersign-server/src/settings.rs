@@ -203,6 +203,9 @@ pub enum SettingsError {
         /// What is not.
         why: &'static str,
     },
+    /// A client with the name of our own pages.
+    #[error("client `{0}`: our own pages have this name; choose another")]
+    Reserved(ClientId),
     /// A client that anybody can pass for, and that is to be believed.
     #[error(
         "client `{0}`: a public client can't vouch for e-mail addresses: anybody can pass for it"
@@ -360,6 +363,9 @@ impl Client {
     }
 
     fn check(&self, id: &ClientId) -> Result<(), SettingsError> {
+        if id.as_str() == ClientId::OWN {
+            return Err(SettingsError::Reserved(id.clone()));
+        }
         if self.may_vouch && self.authentication.is_public() {
             return Err(SettingsError::Voucher(id.clone()));
         }

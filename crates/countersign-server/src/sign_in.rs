@@ -16,7 +16,7 @@ pub(crate) mod reminder;
 mod request;
 mod single_sign_on;
 
-pub(crate) use authorize::{authorize, authorize_by_form};
+pub(crate) use authorize::{authorize, authorize_by_form, begin};
 pub(crate) use callback::{callback, callback_by_form, resume};
 pub(crate) use push::push;
-pub(crate) use request::{Hint, again, check_of_device};
+pub(crate) use request::{Checked, Hint, Interaction, again, check_of_device};

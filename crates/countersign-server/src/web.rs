@@ -25,7 +25,10 @@ use url::form_urlencoded;
 use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
-use crate::{Broker, PolicyInForce, api, device, metadata, pages, session, sign_in, token, trace};
+use crate::{
+    Broker, PolicyInForce, api, device, metadata, organization, own, pages, session, sign_in,
+    token, trace,
+};
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -82,6 +85,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/logout", read().to(session::logout))
         .route("/logout", web::post().to(session::logout_by_form))
         .route("/logout/confirm", web::post().to(session::logout_confirmed))
+        .route("/sign-in", web::get().to(own::sign_in))
+        .route("/organizations", read().to(organization::list))
         .route("/session", read().to(session::show))
         .route("/session/end", web::post().to(session::end))
         .service(api::routes())
@@ -91,6 +96,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .route(PROVIDER_LOGOUT, web::get().to(session::front_channel))
         .route(PROVIDER_LOGOUT, web::post().to(session::back_channel))
         .route(CONTINUE, web::get().to(sign_in::resume))
+        .route(ORGANIZATION, read().to(organization::show))
+        .route(DISCONNECT, web::get().to(organization::ask))
+        .route(PRESS, web::post().to(organization::press))
+        .route(CONNECT_START, web::post().to(organization::start))
+        .route(CONNECT_AT, web::get().to(organization::leave))
+        .route(CONNECT, web::get().to(organization::preview))
+        .route(CONNECT, web::post().to(organization::confirm))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
@@ -100,6 +112,12 @@ const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 const CALLBACK: &str = "/callback/{provider}";
 const PROVIDER_LOGOUT: &str = "/callback/{provider}/logout";
 const CONTINUE: &str = "/callback/{provider}/continue";
+const ORGANIZATION: &str = "/organizations/{id}";
+const DISCONNECT: &str = "/organizations/{id}/disconnect";
+const PRESS: &str = "/organizations/{id}/press";
+const CONNECT: &str = "/organizations/{id}/connect";
+const CONNECT_START: &str = "/organizations/{id}/connect/start";
+const CONNECT_AT: &str = "/organizations/{id}/connect/at";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 
@@ -346,6 +364,7 @@ pub(crate) fn with_cookies(
 }
 
 /// A decision, for the decision log.
+#[derive(Debug, Clone)]
 pub(crate) struct Decided {
     pub(crate) on: Occasion,
     /// The `now` of the decision.

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 32] = [
+const ROUTES: [(&str, &[&str]); 40] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -30,6 +30,14 @@ const ROUTES: [(&str, &[&str]); 32] = [
     ("/revoke", &["POST"]),
     ("/logout", &["GET", "HEAD", "POST"]),
     ("/logout/confirm", &["POST"]),
+    ("/sign-in", &["GET"]),
+    ("/organizations", &["GET", "HEAD"]),
+    ("/organizations/contoso", &["GET", "HEAD"]),
+    ("/organizations/contoso/disconnect", &["GET"]),
+    ("/organizations/contoso/press", &["POST"]),
+    ("/organizations/contoso/connect", &["GET", "POST"]),
+    ("/organizations/contoso/connect/start", &["POST"]),
+    ("/organizations/contoso/connect/at", &["GET"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
@@ -51,7 +59,10 @@ const ROUTES: [(&str, &[&str]); 32] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 13] = [
+const TAKING_FORMS: [&str; 16] = [
+    "/organizations/contoso/press",
+    "/organizations/contoso/connect",
+    "/organizations/contoso/connect/start",
     "/par",
     "/device_authorization",
     "/device/deny",

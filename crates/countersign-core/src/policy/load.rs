@@ -167,7 +167,9 @@ impl<'t> Reader<'_, 't> {
 
     fn client(&mut self, key: &Key<'t>, value: &Value<'t>) -> Option<(ClientId, ClientRule)> {
         let name = key.parsed(ClientId::new);
-        if let (Some(name), Some(known)) = (&name, self.installation.clients) {
+        if let (Some(name), Some(known)) = (&name, self.installation.clients)
+            && name.as_str() != ClientId::OWN
+        {
             check_configured(key, name, known, "client");
         }
         self.named_clients.insert(key.text());

@@ -25,6 +25,12 @@ pub struct Account {
     /// Another account that answers in its stead when a second factor is demanded.
     pub switches_to: Option<String>,
     pub guest_in: Vec<Guest>,
+    /// Directory roles in the home tenant, by template id, besides the one that everybody has.
+    pub directory_roles: Vec<String>,
+    /// Object ids of groups in the home tenant.
+    pub groups: Vec<String>,
+    /// App roles (`roles`) in the home tenant.
+    pub app_roles: Vec<String>,
     /// `amr` of a v1.0 token, without and with the second factor.
     pub v1_amr: [Vec<String>; 2],
 }
@@ -70,6 +76,24 @@ pub enum Answer {
     TenantUnmanaged,
     /// `server_error`, with a description that has markup in it.
     ServerFails,
+}
+
+/// The template id of the directory role *Global Administrator*.
+pub const GLOBAL_ADMINISTRATOR: &str = "62e90394-69f5-4237-9190-012177145e10";
+/// The one that every member of a tenant has.
+const EVERY_MEMBER: &str = "b79fbf4d-3ef9-4689-8143-76b194e85509";
+/// The one that every guest has.
+const EVERY_GUEST: &str = "10dae51f-b6af-4016-8d66-8c2a99b929b3";
+
+impl Account {
+    /// `wids` in the home tenant, or elsewhere.
+    pub(super) fn wids(&self, is_guest: bool) -> Vec<&str> {
+        if is_guest {
+            return vec![EVERY_GUEST];
+        }
+        let own = self.directory_roles.iter().map(String::as_str);
+        std::iter::once(EVERY_MEMBER).chain(own).collect()
+    }
 }
 
 pub(super) fn usual() -> Vec<Account> {
@@ -177,6 +201,27 @@ fn odd_work() -> Vec<Account> {
                 "nora-noauth",
                 "Nora",
                 "another tenant, Ann's e-mail address",
+                Always,
+            )
+        },
+        Account {
+            directory_roles: vec![GLOBAL_ADMINISTRATOR.to_owned()],
+            ..member(
+                19,
+                "ada-admin",
+                "Ada",
+                "multi-factor, Global Administrator",
+                Always,
+            )
+        },
+        Account {
+            home: FABRIKAM.to_owned(),
+            directory_roles: vec![GLOBAL_ADMINISTRATOR.to_owned()],
+            ..member(
+                20,
+                "fred-admin",
+                "Fred",
+                "another tenant, multi-factor, Global Administrator",
                 Always,
             )
         },
@@ -299,6 +344,9 @@ fn member(number: u32, id: &str, name: &str, what: &str, second_factor: SecondFa
         answer: Answer::SignsIn,
         switches_to: None,
         guest_in: Vec::new(),
+        directory_roles: Vec::new(),
+        groups: Vec::new(),
+        app_roles: Vec::new(),
         v1_amr: [strings(&["pwd"]), strings(&["pwd", "mfa"])],
     }
 }

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::demand::Used;
 use super::realm::{self, MICROSOFT_ACCOUNTS};
-use super::{Account, AcrLegs, AcrsShape, Behaviour, Guest, OptionalClaim, TokenVersion};
+use super::{
+    Account, AcrLegs, AcrsShape, Behaviour, GroupMembershipClaims, Guest, OptionalClaim,
+    TokenVersion,
+};
 use crate::entropy;
 use crate::jwt;
 
@@ -99,6 +102,7 @@ fn version_2(
     }
     evidence(&mut claims, sign_in, leg, behaviour);
     optional(&mut claims, sign_in, behaviour);
+    memberships(&mut claims, sign_in, behaviour);
     claims
 }
 
@@ -200,6 +204,28 @@ fn optional(claims: &mut Map<String, Value>, sign_in: &SignIn, behaviour: &Behav
                 }
             }
         }
+    }
+}
+
+/// Personal accounts are in no directory.
+fn memberships(claims: &mut Map<String, Value>, sign_in: &SignIn, behaviour: &Behaviour) {
+    if sign_in.is_personal() {
+        return;
+    }
+    let (account, is_guest) = (&sign_in.account, sign_in.guest.is_some());
+    let (has_roles, has_groups) = match behaviour.group_membership_claims {
+        GroupMembershipClaims::None => (false, false),
+        GroupMembershipClaims::DirectoryRole => (true, false),
+        GroupMembershipClaims::All => (true, true),
+    };
+    if has_roles {
+        put(claims, "wids", json!(account.wids(is_guest)));
+    }
+    if has_groups && !is_guest && !account.groups.is_empty() {
+        put(claims, "groups", json!(account.groups));
+    }
+    if !is_guest && !account.app_roles.is_empty() {
+        put(claims, "roles", json!(account.app_roles));
     }
 }
 

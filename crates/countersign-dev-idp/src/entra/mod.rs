@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use actix_web::web::{self, ServiceConfig};
 
-pub use accounts::{Account, Answer, Guest, SecondFactor};
+pub use accounts::{Account, Answer, GLOBAL_ADMINISTRATOR, Guest, SecondFactor};
 pub use error::TokenError;
 pub use realm::{CONTOSO, ContextPolicy, FABRIKAM, MICROSOFT_ACCOUNTS, Tenant};
 
@@ -47,6 +47,8 @@ pub struct Behaviour {
     pub token_version: TokenVersion,
     /// Optional claims of the app registration.
     pub optional_claims: BTreeSet<OptionalClaim>,
+    /// `groupMembershipClaims` of the app registration.
+    pub group_membership_claims: GroupMembershipClaims,
     /// The registration's switch "ID tokens (used for implicit and hybrid flows)".
     pub front_channel_id_tokens: FrontChannelIdTokens,
     /// How the key set of one tenant names its issuer.
@@ -68,6 +70,7 @@ impl Default for Behaviour {
             acrs_shape: AcrsShape::Array,
             token_version: TokenVersion::V2,
             optional_claims: BTreeSet::new(),
+            group_membership_claims: GroupMembershipClaims::None,
             front_channel_id_tokens: FrontChannelIdTokens::Enabled,
             tenant_key_issuer: TenantKeyIssuer::Templated,
             token_error: None,
@@ -135,6 +138,16 @@ pub enum OptionalClaim {
     Upn,
     VerifiedPrimaryEmail,
     XmsEdov,
+}
+
+/// Which of the person's memberships stand in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupMembershipClaims {
+    None,
+    /// `wids`: directory roles, by template id.
+    DirectoryRole,
+    /// `wids` and `groups`.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,7 +78,7 @@ pub(crate) struct Terms {
     pub(crate) roles: BTreeMap<String, BTreeSet<RegistryRole>>,
     /// Why a service may say so; a person has proven it before.
     #[serde(default)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -613,7 +613,7 @@ fn parse_both((id, source): &(String, String)) -> Result<(OrganizationId, Source
     Ok((parse(id)?, source))
 }
 
-fn log(
+pub(crate) fn log(
     code: &'static str,
     organization: &OrganizationId,
     source: Option<&Source>,

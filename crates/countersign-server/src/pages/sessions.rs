@@ -142,7 +142,7 @@ impl SignedOutPage {
 }
 
 /// Whom the provider says that this is: for their own eyes.
-fn person(session: &Session) -> String {
+pub(super) fn person(session: &Session) -> String {
     let profile = &session.evidence.profile;
     let address = profile.email.as_ref().map(|email| email.address.clone());
     let named = profile.name.clone();
@@ -154,6 +154,9 @@ fn person(session: &Session) -> String {
 }
 
 pub(super) fn client_name(client: &ClientId, context: &Context<'_>) -> String {
+    if client.as_str() == ClientId::OWN {
+        return host(context.broker);
+    }
     let known = context.broker.settings.clients.get(client);
     known.map_or_else(|| client.to_string(), |client| client.name.clone())
 }

@@ -13,7 +13,7 @@ use countersign_core::{ClientId, ProviderId};
 /// GET: the request is in the query.
 pub(crate) async fn authorize(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
     let context = Context::new(&request, &broker);
-    context.answer(begin(&context).await)
+    context.answer(read(&context).await)
 }
 
 /// POST: the request is in the form (Core 3.1.2.1: both must be served).
@@ -28,9 +28,16 @@ pub(crate) async fn authorize_by_form(
     context.again_by_get("/authorize", &form)
 }
 
-async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
+async fn read(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = push::unpushed(context.query(), context).await?;
-    let checked = request::check(&parameters, context)?;
+    begin(request::check(&parameters, context)?, context).await
+}
+
+/// Answers a checked request: from the session that the browser has, or by sending the person to a provider.
+pub(crate) async fn begin(
+    checked: Checked,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
     match single_sign_on::answer(&checked, context).await? {
         Turn::Answered(answer) => Ok(answer),
         Turn::SignIn(suggested) => sign_in(checked, suggested, context).await,

@@ -7,10 +7,10 @@ use countersign_core::{AttemptId, SessionId, UserCode};
 use countersign_store::{Code, CodeDigest};
 use jiff::SignedDuration;
 
-use crate::device;
 use crate::edge::RandomText;
-use crate::error::Failure;
+use crate::error::{Failure, Problem};
 use crate::web::{Context, client_redirect, see_other};
+use crate::{device, own};
 
 /// A code that is about to be kept, and then sent to the client or left for its device.
 pub(super) struct NewCode {
@@ -26,6 +26,8 @@ enum Way {
     Redirect { uri: String, secret: String },
     /// It has it already, and needs to know the session.
     Device(UserCode),
+    /// Nobody has it: the person goes on to a page of ours, with the session.
+    Page(String),
 }
 
 impl NewCode {
@@ -48,6 +50,14 @@ impl NewCode {
                     },
                 })
             }
+            Destination::Page(path) => Ok(Self {
+                session: session.clone(),
+                digest: digest_of(&context.broker.entropy.secret()),
+                code: stands_for(request, context),
+                way: Way::Page(path.clone()),
+            }),
+            // What it shows leads to no session, and so to no code.
+            Destination::Connection(_) => Err(Failure::Page(Problem::NotFound)),
             Destination::Device(user_code) => {
                 let waiting = device::waiting(user_code, context).await?;
                 Ok(Self {
@@ -80,7 +90,7 @@ impl NewCode {
     /// Whether the browser that signed in has the session, too. A device has one of its own.
     pub(super) fn is_for_browser(&self) -> bool {
         match self.way {
-            Way::Redirect { .. } => true,
+            Way::Redirect { .. } | Way::Page(_) => true,
             Way::Device(_) => false,
         }
     }
@@ -99,6 +109,7 @@ impl NewCode {
                 let issuer = context.broker.settings.issuer();
                 Ok(see_other(&client_redirect(&uri, &parameters, issuer)))
             }
+            Way::Page(path) => Ok(own::arrive(&path, context)),
             Way::Device(user_code) => {
                 let device = (&user_code, &self.code.client);
                 device::signed_in(device, self.session, context).await

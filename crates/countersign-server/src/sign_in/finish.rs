@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use countersign_core::sign_in::{Attempt, Known, Next, Request};
-use countersign_core::{AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
+use countersign_core::{AttemptId, Evidence, Facts, Occasion, Permit, ProviderId, SessionId};
 use countersign_store::{Opening, Session, StoreError};
 
 use super::account::Candidate;
@@ -36,7 +36,10 @@ pub(crate) async fn finish(
     let step = attempt
         .clone()
         .advance(context.policy(), &evidence, known, remedy, context.now);
-    if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder) {
+    let is_sign_in = organization::of_attempt(&attempt).is_none();
+    if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder)
+        && is_sign_in
+    {
         let reached = (&evidence, permit.as_ref(), &candidate);
         if let Some(answer) = reminder::lead_to(&attempt, reached, context).await {
             // Nothing is issued yet: the decision is made anew, and written down, when the person goes on.
@@ -47,10 +50,21 @@ pub(crate) async fn finish(
         on: Occasion::SignIn,
         at: context.now,
         verdict: step.verdict,
-        facts: step.facts,
+        facts: step.facts.clone(),
     });
     match step.next {
-        Next::Issue(permit) => ending.issue(&permit, candidate, evidence, context).await,
+        Next::Issue(permit) => match organization::of_attempt(&attempt) {
+            Some(connecting) => {
+                let spent = (&ending.id, ending.expires_at);
+                let proof = (permit.as_ref(), &evidence);
+                organization::proven(spent, connecting, proof, context).await
+            }
+            None => {
+                ending
+                    .issue(&permit, candidate, kept(evidence, &step.facts), context)
+                    .await
+            }
+        },
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,
         Next::Refuse(refusal) => {
             let counted = context.broker.limits.login_refused(&identity, context.now);
@@ -60,6 +74,12 @@ pub(crate) async fn finish(
             Err(ending.fail(Why::Refused(refusal)))
         }
     }
+}
+
+/// What of the evidence is kept with the session.
+fn kept(mut evidence: Evidence, facts: &Facts) -> Evidence {
+    evidence.affiliation.keep(&facts.mappings);
+    evidence
 }
 
 /// What is left of an attempt when it ends.

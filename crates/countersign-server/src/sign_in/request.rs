@@ -17,10 +17,10 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::push;
-use crate::device;
 use crate::error::{ClientError, Failure, OAuthError, Problem};
 use crate::settings::{Client, GrantType, Profile};
 use crate::web::{Context, Parameters};
+use crate::{device, own};
 
 /// The longest `state` that is given back, in bytes; it travels in a cookie of 2 KiB.
 const LONGEST_STATE: usize = 512;
@@ -129,6 +129,10 @@ pub(crate) fn again(request: &Request, more: &[(&str, &str)], context: &Context<
     let (path, mut query) = match (&request.destination, &request.pushed) {
         // Whom to sign in with is asked there.
         (Destination::Device(user_code), _) => return device::address(user_code),
+        (Destination::Page(path), _) => ("/sign-in", own_query(request, path)),
+        (Destination::Connection(connecting), _) => {
+            return own::OwnPage::Organization(connecting.organization.clone()).path();
+        }
         (Destination::RedirectUri(uri), None) => ("/authorize", query(request, uri)),
         (Destination::RedirectUri(uri), Some(pushed)) => {
             let query = query(request, uri);
@@ -141,6 +145,14 @@ pub(crate) fn again(request: &Request, more: &[(&str, &str)], context: &Context<
         query = all.extend_pairs(more).finish();
     }
     format!("{path}?{query}")
+}
+
+fn own_query(request: &Request, path: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("to", path);
+    let scope = request.scopes.iter().find(|one| one.as_str() != "openid");
+    query.extend_pairs(scope.map(|scope| ("scope", scope.as_str())));
+    query.finish()
 }
 
 fn query(request: &Request, redirect_uri: &str) -> String {
@@ -222,7 +234,9 @@ impl<'a> Fail<'a> {
                 redirect_uri,
                 state: request.state.as_deref(),
             },
-            Destination::Device(_) => Self::Client,
+            Destination::Device(_) | Destination::Page(_) | Destination::Connection(_) => {
+                Self::Client
+            }
         }
     }
 

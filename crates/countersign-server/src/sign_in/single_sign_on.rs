@@ -5,6 +5,7 @@
 //! or would leave anything out, the person signs in, and a new session begins.
 
 use actix_web::HttpResponse;
+use countersign_core::sign_in::Destination;
 use countersign_core::{
     Decision, Facts, Login, Occasion, Permit, ProviderId, Reason, Refusal, StepUp, Verdict, decide,
 };
@@ -15,7 +16,7 @@ use super::push;
 use super::request::{Checked, Fail, Interaction};
 use crate::error::{Failure, Problem, of_store};
 use crate::web::{Context, Decided};
-use crate::{organization, session};
+use crate::{organization, own, session};
 
 /// What becomes of a request.
 pub(super) enum Turn {
@@ -82,10 +83,15 @@ async fn usable(
 ) -> Result<Option<(Session, Weighed)>, StoreError> {
     let clients = &context.broker.settings.clients;
     let request = &checked.request;
-    let is_assured = clients
-        .get(&request.client)
-        .zip(request.redirect_uri())
-        .is_some_and(|(client, uri)| client.is_assured_at(uri));
+    let is_assured = match &request.destination {
+        Destination::RedirectUri(uri) => {
+            let client = clients.get(&request.client);
+            client.is_some_and(|client| client.is_assured_at(uri))
+        }
+        // Nobody can be where our own pages are.
+        Destination::Page(_) => true,
+        Destination::Device(_) | Destination::Connection(_) => false,
+    };
     let session = session::of_browser(context).await?;
     let Some(session) = session.filter(|session| is_assured && is_meant(checked, session)) else {
         return Ok(None);
@@ -183,6 +189,9 @@ async fn hand_over(
     context: &Context<'_>,
 ) -> Result<Turn, Failure> {
     let (broker, request) = (context.broker, &checked.request);
+    if let Destination::Page(path) = &request.destination {
+        return Ok(Turn::Answered(own::arrive(path, context)));
+    }
     let new = NewCode::of(&session.id, request, context).await?;
     let further = FurtherCode {
         digest: new.digest(),

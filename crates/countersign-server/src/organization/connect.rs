@@ -1,0 +1,452 @@
+//! An organisation's admin shows that they speak for a tenant, or own an organisation at GitHub, and connects it.
+//!
+//! Three steps, each of which the next can't do without. A button of the organisation's page sends the admin to the
+//! provider ([`start`]). Who comes back shows by their token that they speak for a tenant ([`proven`]); that says nothing
+//! of who the admin is, and nobody is signed in by it. What was shown is sealed for the admin's own session, and
+//! the page that it leads to says what will change before anything does ([`preview`], [`confirm`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::sign_in::{Attempt, Connecting, Destination};
+use countersign_core::{
+    AttemptId, Claim, Evidence, GitHubRole, Guests, Identity, Level, Membership, OrganizationId,
+    Permit, ProviderId, SessionId, Source, TenantId,
+};
+use countersign_providers::{AccountChoice, Provider};
+use countersign_store::{Organization, Proof};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use super::page::{known, page_of};
+use super::shut_out;
+use crate::Broker;
+use crate::api::{Terms, claim, wanted};
+use crate::error::{Failure, Problem, page_of_store};
+use crate::form::{self, Form};
+use crate::once::{Kind, is_first};
+use crate::own::{self, CONNECT, Visitor, visitor};
+use crate::pages::{self, ConnectPage};
+use crate::session;
+use crate::sign_in::depart;
+use crate::web::{Context, Parameters, see_other};
+
+/// For so long what was shown can be made use of.
+const PROOF_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
+/// The most organisations of GitHub's that are offered: a proof travels in an address.
+const MOST_OFFERED: usize = 20;
+
+/// What the button that begins it is about.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) organization: OrganizationId,
+    pub(super) provider: ProviderId,
+}
+
+/// What somebody has shown that they speak for, sealed for the session that began it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Shown {
+    organization: OrganizationId,
+    proof: Proof,
+    /// What it can be connected to, with names for people.
+    sources: BTreeMap<Source, String>,
+    until: Timestamp,
+}
+
+/// Why somebody did not show that they speak for a tenant, or own an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotProven {
+    /// The provider's tokens say nothing of directory roles.
+    RolesUnreadable,
+    /// They do, and none of them is one that speaks for a tenant.
+    NoAdmin,
+    /// The person is a guest there.
+    Guest,
+    /// Another tenant than the one that was to be shown.
+    OtherTenant,
+    /// GitHub did not let us see whose member the person is.
+    MembershipsUnreadable,
+    /// The person owns no organisation there that we can see.
+    NoOwner,
+    /// The provider is of a kind that speaks for nobody.
+    WrongProvider,
+    /// The sign-in did not show what connecting needs, or only because nobody has to yet.
+    NotLet,
+}
+
+impl NotProven {
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::RolesUnreadable => "tenant-roles-unreadable",
+            Self::NoAdmin => "tenant-role-missing",
+            Self::Guest => "tenant-guest",
+            Self::OtherTenant => "tenant-other",
+            Self::MembershipsUnreadable => "github-memberships-unreadable",
+            Self::NoOwner => "github-not-owner",
+            Self::WrongProvider => "provider-speaks-for-nobody",
+            Self::NotLet => "connection-needs-more",
+        }
+    }
+
+    /// All, for documentation and its test.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 8] = [
+        Self::RolesUnreadable,
+        Self::NoAdmin,
+        Self::Guest,
+        Self::OtherTenant,
+        Self::MembershipsUnreadable,
+        Self::NoOwner,
+        Self::WrongProvider,
+        Self::NotLet,
+    ];
+}
+
+/// POST: the button was pressed.
+pub(crate) async fn start(
+    request: HttpRequest,
+    id: web::Path<String>,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let page = page_of(&id)?;
+        let visitor = visitor(&page, &context).await?;
+        let parameters = Parameters::read(&form);
+        let about: About = opened(Form::Connect, &parameters, &visitor, &context)?;
+        let visitor = visitor.must_be_let(CONNECT, &page, &context)?;
+        known(&about.organization, &visitor, &context).await?;
+        let tenant = match parameters.one("tenant").map(str::trim) {
+            None | Some("") => None,
+            Some(text) => {
+                let tenant = TenantId::new(text.to_ascii_lowercase());
+                let tenant = tenant.map_err(|_| {
+                    Failure::Page(Problem::BadRequest(
+                        "a tenant’s id is a GUID, such as 6e93a626-8aca-4dc1-9191-ce291b4b75a1",
+                    ))
+                })?;
+                Some(tenant)
+            }
+        };
+        let way = Way {
+            about,
+            tenant,
+            session: visitor.session.id,
+        };
+        // A form is held to `form-action` on every redirect that follows it: the way to the provider is a link.
+        let sealed = form::seal(Form::ConnectAt, &way, way.session.as_str(), &context)?;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair(form::FIELD, &sealed)
+            .finish();
+        let path = format!(
+            "/organizations/{}/connect/at?{query}",
+            way.about.organization
+        );
+        Ok(pages::ok(&pages::LeavePage::new(
+            &way.about.provider,
+            path,
+            &context,
+        )))
+    };
+    context.answer(answer.await)
+}
+
+/// Where the admin goes, and what for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Way {
+    about: About,
+    tenant: Option<TenantId>,
+    session: SessionId,
+}
+
+/// GET: on to the provider.
+pub(crate) async fn leave(
+    request: HttpRequest,
+    id: web::Path<String>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let page = page_of(&id)?;
+        let visitor = visitor(&page, &context).await?;
+        let way: Way = opened(Form::ConnectAt, &context.query(), &visitor, &context)?;
+        let connecting = Connecting {
+            organization: way.about.organization,
+            session: way.session,
+            tenant: way.tenant.clone(),
+        };
+        let destination = Destination::Connection(connecting);
+        let first = depart::First {
+            request: own::request(destination, Some(CONNECT), &context),
+            tenant: way.tenant,
+            login_hint: None,
+            // Whoever speaks for a tenant may do so with another account than they publish with.
+            account_choice: AccountChoice::Offered,
+        };
+        depart::first(first, &way.about.provider, &context).await
+    };
+    context.answer(answer.await)
+}
+
+/// Somebody came back, and the policy lets them: what they speak for, for the session that began it.
+pub(crate) async fn proven(
+    attempt: (&AttemptId, Timestamp),
+    connecting: &Connecting,
+    (permit, evidence): (&Permit, &Evidence),
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let of_browser = session::of_browser(context).await;
+    let of_browser = of_browser.map_err(|error| page_of_store(&error, context))?;
+    // The browser that began it, still signed in as who began it.
+    if of_browser.is_none_or(|session| session.id != connecting.session) {
+        return Err(Failure::Page(Problem::SignedOut));
+    }
+    let (id, until) = attempt;
+    let first = is_first(Kind::Connection, &[id.as_str()], until, context).await;
+    if !first.map_err(|error| page_of_store(&error, context))? {
+        return Err(Failure::Page(Problem::AttemptMissing));
+    }
+    let shown = shown(connecting, permit, evidence, context);
+    let shown = shown.map_err(|why| {
+        tracing::info!(code = why.code(), request = %context.request_id, organization = %connecting.organization, "not shown to speak for a tenant");
+        Failure::Page(Problem::NotProven(why))
+    })?;
+    let holder = connecting.session.as_str();
+    let sealed = form::seal(Form::Connection, &shown, holder, context)?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair(form::FIELD, &sealed)
+        .finish();
+    let path = format!("/organizations/{}/connect?{query}", connecting.organization);
+    Ok(see_other(&context.broker.settings.endpoint(&path)))
+}
+
+fn shown(
+    connecting: &Connecting,
+    permit: &Permit,
+    evidence: &Evidence,
+    context: &Context<'_>,
+) -> Result<Shown, NotProven> {
+    // What is let go of is not shown: an account that need not have MFA yet speaks for nobody.
+    if !permit.scopes().contains(CONNECT) || permit.is_let_off() {
+        return Err(NotProven::NotLet);
+    }
+    let (proof, sources) = match &evidence.identity {
+        Identity::Microsoft { tid, .. } => of_tenant(tid, connecting, evidence, context)?,
+        Identity::GitHub { host, .. } => of_github(host, evidence)?,
+        Identity::Oidc { .. } => return Err(NotProven::WrongProvider),
+    };
+    Ok(Shown {
+        organization: connecting.organization.clone(),
+        proof,
+        sources,
+        until: context.now + PROOF_LIFETIME,
+    })
+}
+
+type Spoken = (Proof, BTreeMap<Source, String>);
+
+/// A member of the tenant who has one of the roles that speak for it.
+fn of_tenant(
+    tid: &TenantId,
+    connecting: &Connecting,
+    evidence: &Evidence,
+    context: &Context<'_>,
+) -> Result<Spoken, NotProven> {
+    if tid.is_consumers() {
+        return Err(NotProven::WrongProvider);
+    }
+    if connecting.tenant.as_ref().is_some_and(|asked| asked != tid) {
+        return Err(NotProven::OtherTenant);
+    }
+    match &evidence.membership {
+        Claim::Absent | Claim::Value(Membership::Member) => {}
+        Claim::Value(Membership::Guest) | Claim::Malformed | Claim::Contradictory => {
+            return Err(NotProven::Guest);
+        }
+    }
+    let roles = match &evidence.affiliation.directory_roles {
+        Claim::Value(roles) => roles,
+        Claim::Absent | Claim::Malformed | Claim::Contradictory => {
+            return Err(NotProven::RolesUnreadable);
+        }
+    };
+    let speaking = &context.policy().mapping().entra_roles;
+    let role = roles.iter().find(|role| speaking.contains(*role));
+    let role = role.ok_or(NotProven::NoAdmin)?;
+    let source = Source::Tenant(tid.clone());
+    let sources = BTreeMap::from([(source, format!("Microsoft Entra tenant {tid}"))]);
+    Ok((Proof::DirectoryRole(role.clone()), sources))
+}
+
+/// An owner of organisations at GitHub.
+fn of_github(host: &str, evidence: &Evidence) -> Result<Spoken, NotProven> {
+    let Claim::Value(organizations) = &evidence.affiliation.github_organizations else {
+        return Err(NotProven::MembershipsUnreadable);
+    };
+    let owned = organizations
+        .iter()
+        .filter(|(_, member)| member.role == GitHubRole::Admin)
+        .take(MOST_OFFERED);
+    let sources: BTreeMap<Source, String> = owned
+        .map(|(id, member)| {
+            let source = Source::GitHubOrganization {
+                host: host.to_owned(),
+                id: *id,
+            };
+            (source, format!("{} at {host}", member.login))
+        })
+        .collect();
+    if sources.is_empty() {
+        return Err(NotProven::NoOwner);
+    }
+    Ok((Proof::GitHubOwner, sources))
+}
+
+/// GET: what would change.
+pub(crate) async fn preview(
+    request: HttpRequest,
+    id: web::Path<String>,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let page = page_of(&id)?;
+        let visitor = visitor(&page, &context).await?;
+        let parameters = context.query();
+        let shown = still_shown(&parameters, &visitor, &context)?;
+        let known = known(&shown.organization, &visitor, &context).await?;
+        let sources: BTreeSet<Source> = shown.sources.keys().cloned().collect();
+        let effects = shut_out::by_connecting(&known, &sources, &context).await?;
+        let sealed = parameters.one(form::FIELD).unwrap_or_default().to_owned();
+        let sources = shown
+            .sources
+            .iter()
+            .map(|(source, name)| (source.to_string(), name.clone()));
+        let page = ConnectPage::new(&known, sources.collect(), effects, sealed, &context);
+        Ok(pages::ok(&page))
+    };
+    context.answer(answer.await)
+}
+
+/// POST: the admin has seen what would change, and wants it.
+pub(crate) async fn confirm(
+    request: HttpRequest,
+    id: web::Path<String>,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let page = page_of(&id)?;
+        let visitor = visitor(&page, &context).await?;
+        let parameters = Parameters::read(&form);
+        let shown = still_shown(&parameters, &visitor, &context)?;
+        let visitor = visitor.must_be_let(CONNECT, &page, &context)?;
+        let known = known(&shown.organization, &visitor, &context).await?;
+        let source = chosen(&shown, &parameters)?;
+        let terms = terms(&known, &source, &parameters)?;
+        let actor = visitor.caller().actor();
+        let wanted = wanted(&known.id, source, terms, (shown.proof, actor), &context);
+        let wanted = wanted.map_err(as_page)?;
+        claim(&known.id, &wanted, &context).await.map_err(as_page)?;
+        Ok(see_other(&context.broker.settings.endpoint(&page.path())))
+    };
+    context.answer(answer.await)
+}
+
+/// The source that the admin picked, of those that they have shown to speak for.
+fn chosen(shown: &Shown, parameters: &Parameters) -> Result<Source, Failure> {
+    let named = parameters.one("source").unwrap_or_default();
+    let mut sources = shown.sources.keys();
+    sources
+        .find(|source| source.to_string() == named)
+        .cloned()
+        .ok_or(Failure::Page(Problem::BadRequest(
+            "pick what the organization is to be connected to",
+        )))
+}
+
+/// What the form says of guests and contexts; what else was there before stays.
+fn terms(known: &Organization, source: &Source, parameters: &Parameters) -> Result<Terms, Failure> {
+    let before = known.connection(source).map(|one| &one.mapping);
+    let guests = match parameters.one("guests") {
+        Some(_) => Guests::Admitted,
+        None => Guests::Refused,
+    };
+    let mut contexts = BTreeMap::new();
+    for (field, level) in [
+        ("mfa", Level::Mfa),
+        ("phishing_resistant", Level::PhishingResistant),
+    ] {
+        let named = parameters.one(field).unwrap_or_default();
+        for context in named.split([',', ' ']).filter(|one| !one.is_empty()) {
+            if contexts
+                .insert(context.to_ascii_lowercase(), level)
+                .is_some()
+            {
+                return Err(Failure::Page(Problem::BadRequest(
+                    "an authentication context attests one level",
+                )));
+            }
+        }
+    }
+    Ok(Terms {
+        guests,
+        contexts,
+        roles: before.map(|one| one.roles.clone()).unwrap_or_default(),
+        reason: None,
+    })
+}
+
+fn still_shown(
+    parameters: &Parameters,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<Shown, Failure> {
+    let shown: Shown = opened(Form::Connection, parameters, visitor, context)?;
+    if context.now < shown.until {
+        Ok(shown)
+    } else {
+        Err(Failure::Page(Problem::FormExpired))
+    }
+}
+
+fn opened<T: serde::de::DeserializeOwned>(
+    which: Form,
+    parameters: &Parameters,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<T, Failure> {
+    form::open(which, parameters, visitor.session.id.as_str(), context)
+}
+
+/// What the API refuses, for a person.
+pub(super) fn as_page(failure: Failure) -> Failure {
+    match failure {
+        Failure::Api(error) => error.for_person(),
+        other => other,
+    }
+}
+
+/// Whether this attempt is one of these, and what it is to connect.
+pub(crate) fn of_attempt(attempt: &Attempt) -> Option<&Connecting> {
+    match &attempt.request.destination {
+        Destination::Connection(connecting) => Some(connecting),
+        Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => None,
+    }
+}
+
+/// The providers with which somebody can show that they speak for others.
+pub(super) fn speaking<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Provider> + use<'a> {
+    context
+        .broker
+        .providers
+        .values()
+        .filter(|provider| match provider {
+            Provider::Microsoft(one) => !one.is_personal(),
+            Provider::GitHub(_) => true,
+            Provider::Oidc(_) => false,
+        })
+}

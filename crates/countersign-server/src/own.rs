@@ -1,0 +1,273 @@
+//! Our own pages, for which a person signs in as for any client: the client `countersign`, which the policy names
+//! where it wants these pages, and which nobody else can be.
+//!
+//! The pages have no rights of their own: what a person may do there the policy says of their session, each time.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::sign_in::{Destination, Request};
+use countersign_core::{
+    ClientId, Decision, Demands, Facts, Login, Mapping, Occasion, OrganizationId, ProviderId,
+    Remedy, Scope, Verdict, decide,
+};
+use countersign_providers::AccountChoice;
+use countersign_store::{Account, Session, StoreError};
+use url::form_urlencoded;
+
+use crate::Broker;
+use crate::api::{Caller, names_of};
+use crate::error::{Failure, Problem, page_of_store};
+use crate::organization;
+use crate::session;
+use crate::sign_in::{Checked, Interaction, begin};
+use crate::web::{Context, Decided, see_other};
+
+/// A page of ours that a person can be sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OwnPage {
+    /// The organisations that the person administers.
+    Organizations,
+    /// One of them.
+    Organization(OrganizationId),
+}
+
+impl OwnPage {
+    /// Its path.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Organizations => "/organizations".to_owned(),
+            Self::Organization(id) => format!("/organizations/{id}"),
+        }
+    }
+
+    /// The page at a path, if there is one: nobody is sent elsewhere.
+    fn at(path: &str) -> Option<Self> {
+        if path == "/organizations" {
+            return Some(Self::Organizations);
+        }
+        let id = path.strip_prefix("/organizations/")?;
+        OrganizationId::new(id).ok().map(Self::Organization)
+    }
+
+    /// The address at which a person signs in for it, and for what they want to do there.
+    pub(crate) fn sign_in(&self, scope: Option<&str>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("to", &self.path());
+        query.extend_pairs(scope.map(|scope| ("scope", scope)));
+        format!("/sign-in?{}", query.finish())
+    }
+}
+
+/// What changes an organisation's connections.
+pub(crate) const CONNECT: &str = "tenants:write";
+/// What a person can be let do on our pages.
+const SCOPES: [&str; 1] = [CONNECT];
+
+/// The client that our pages are.
+pub(crate) fn client() -> ClientId {
+    ClientId::own()
+}
+
+/// Whoever looks at a page of ours.
+pub(crate) struct Visitor {
+    pub(crate) session: Session,
+    pub(crate) account: Account,
+    scopes: BTreeSet<Scope>,
+    decided: Decided,
+}
+
+impl Visitor {
+    /// Who they are to what is behind the pages, which is what is behind the API.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::Person(self.account.id.clone(), names_of(&self.account))
+    }
+
+    /// Whether the policy lets them do this now.
+    pub(crate) fn may(&self, scope: &str) -> bool {
+        self.scopes.contains(scope)
+    }
+
+    /// Goes on only where it does, and writes the decision down, since something follows from it.
+    pub(crate) fn must_be_let(
+        self,
+        scope: &str,
+        page: &OwnPage,
+        context: &Context<'_>,
+    ) -> Result<Self, Failure> {
+        if self.may(scope) {
+            context.log_decision(self.decided.clone());
+            Ok(self)
+        } else {
+            Err(Failure::Elsewhere(page.sign_in(Some(scope))))
+        }
+    }
+}
+
+/// Who looks at this page; who is not signed in, or not well enough for any page of ours, is sent to sign in.
+pub(crate) async fn visitor(page: &OwnPage, context: &Context<'_>) -> Result<Visitor, Failure> {
+    let found = find(context).await;
+    match found.map_err(|error| page_of_store(&error, context))? {
+        Some(visitor) => Ok(visitor),
+        None => Err(Failure::Elsewhere(page.sign_in(None))),
+    }
+}
+
+async fn find(context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
+    let session = session::of_browser(context).await?;
+    let Some(session) = session.filter(|one| session::is_vouched_for(one, context)) else {
+        return Ok(None);
+    };
+    let Some((account, _)) = context.broker.store.account(&session.account).await? else {
+        return Ok(None);
+    };
+    let mappings = organization::mappings_behind(&session.evidence, context).await?;
+    let facts = facts(&session, &account, mappings, context);
+    let decision = decide(context.policy(), &facts, context.now);
+    let decided = Decided {
+        on: Occasion::SingleSignOn,
+        at: context.now,
+        verdict: Verdict::from(&decision),
+        facts,
+    };
+    Ok(match decision {
+        Decision::Permit(permit) => Some(Visitor {
+            session,
+            account,
+            scopes: permit.scopes().clone(),
+            decided,
+        }),
+        Decision::StepUp(_) | Decision::Refuse(_) => None,
+    })
+}
+
+fn facts(
+    session: &Session,
+    account: &Account,
+    mappings: Vec<Mapping>,
+    context: &Context<'_>,
+) -> Facts {
+    Facts {
+        client: client(),
+        scopes: scopes(SCOPES.iter().copied(), context),
+        organization: None,
+        login: Login::of(&session.evidence, &mappings),
+        mappings,
+        demands: Demands::default(),
+        identity_changed: false,
+        account: context.broker.calendar.facts(account),
+        remedy: Remedy::Nothing,
+        session_expires_at: Some(session.expires_at),
+        stated: None,
+    }
+}
+
+/// `openid`, and those of these that the policy has.
+pub(crate) fn scopes<'a>(
+    wanted: impl Iterator<Item = &'a str>,
+    context: &Context<'_>,
+) -> BTreeSet<Scope> {
+    let known =
+        |scope: &Scope| scope.as_str() == "openid" || context.policy().tier_of(scope).is_some();
+    std::iter::once("openid")
+        .chain(wanted)
+        .filter_map(|scope| Scope::new(scope).ok())
+        .filter(known)
+        .collect()
+}
+
+/// GET `/sign-in`: a person signs in for a page of ours.
+pub(crate) async fn sign_in(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    context.answer(go(&context).await)
+}
+
+async fn go(context: &Context<'_>) -> Result<HttpResponse, Failure> {
+    let parameters = context.query();
+    if parameters.is_repeated() {
+        return Err(Failure::Page(Problem::BadRequest(
+            "a parameter stands twice",
+        )));
+    }
+    if context.policy().client_tier(&client()).is_none() {
+        return Err(Failure::Page(Problem::PagesOff));
+    }
+    let page = parameters.one("to").and_then(OwnPage::at);
+    let page = page.ok_or(Failure::Page(Problem::NotFound))?;
+    let scope = parameters
+        .one("scope")
+        .filter(|scope| SCOPES.contains(scope));
+    let interaction = match parameters.one("prompt") {
+        Some("select_account") => Interaction::Demanded,
+        Some(_) | None => Interaction::AsNeeded,
+    };
+    let request = request(Destination::Page(page.path()), scope, context);
+    let provider = parameters.one("provider").map(ProviderId::new).transpose();
+    let provider = provider.map_err(|_| Failure::Page(Problem::UnknownProvider))?;
+    let checked = Checked {
+        request,
+        provider,
+        tenant: None,
+        login_hint: None,
+        account_choice: match interaction {
+            Interaction::Demanded => AccountChoice::Offered,
+            Interaction::AsNeeded | Interaction::Forbidden => AccountChoice::ProviderDecides,
+        },
+        interaction,
+    };
+    begin(checked, context).await
+}
+
+/// What somebody signs in for who comes to a page of ours.
+pub(crate) fn request(
+    destination: Destination,
+    scope: Option<&str>,
+    context: &Context<'_>,
+) -> Request {
+    Request {
+        client: client(),
+        destination,
+        scopes: scopes(scope.into_iter(), context),
+        organization: None,
+        state: None,
+        nonce: None,
+        code_challenge: None,
+        subject: None,
+        resource: None,
+        dpop_jkt: None,
+        pushed: None,
+        demands: Demands::default(),
+    }
+}
+
+/// Sends a person to the page that they signed in for.
+pub(crate) fn arrive(path: &str, context: &Context<'_>) -> HttpResponse {
+    see_other(&context.broker.settings.endpoint(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_what_is_no_page_of_ours() {
+        for path in ["/organizations", "/organizations/contoso"] {
+            assert_eq!(OwnPage::at(path).unwrap().path(), path);
+        }
+        for elsewhere in [
+            "",
+            "/",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/organizations/",
+            "/organizations/..",
+            "/organizations/a/b",
+            "/organizations?x",
+            "/authorize",
+            "organizations",
+        ] {
+            assert_eq!(OwnPage::at(elsewhere), None, "{elsewhere}");
+        }
+    }
+}

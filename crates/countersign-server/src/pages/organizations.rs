@@ -1,0 +1,364 @@
+//! The pages about organisations: those that a person administers, one of them, and what a change would do.
+
+use askama::Template;
+use countersign_core::{Evidence, Guests, Level, Source};
+use countersign_providers::Provider;
+use countersign_store::{Connection, Organization, Proof, Standing};
+
+use super::host;
+use super::sessions::Moment;
+use crate::organization::{Effect, Fate};
+use crate::own::Visitor;
+use crate::web::Context;
+
+/// The organisations that a person administers.
+#[derive(Template)]
+#[template(path = "organizations.html")]
+pub(crate) struct OrganizationsPage {
+    host: String,
+    person: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    id: String,
+    title: String,
+    connections: String,
+    has_dispute: bool,
+}
+
+impl OrganizationsPage {
+    pub(crate) fn new(visitor: &Visitor, theirs: Vec<Organization>, context: &Context<'_>) -> Self {
+        let row = |one: Organization| Row {
+            id: one.id.to_string(),
+            connections: match one.in_force().count() {
+                0 => "not connected yet".to_owned(),
+                1 => "connected".to_owned(),
+                more => format!("{more} connections"),
+            },
+            has_dispute: one
+                .connections
+                .iter()
+                .any(|one| one.standing != Standing::InForce),
+            title: title(&one),
+        };
+        Self {
+            host: host(context.broker),
+            person: super::sessions::person(&visitor.session),
+            rows: theirs.into_iter().map(row).collect(),
+        }
+    }
+}
+
+/// One organisation.
+#[derive(Template)]
+#[template(path = "organization.html")]
+pub(crate) struct OrganizationPage {
+    host: String,
+    id: String,
+    title: String,
+    connections: Vec<ConnectionRow>,
+    in_file: Vec<String>,
+    stricter: Vec<String>,
+    claims: Vec<ClaimRow>,
+    ways: Vec<ConnectWay>,
+    /// Where to sign in before anything can be changed, if that is needed.
+    raise: Option<String>,
+}
+
+struct ConnectionRow {
+    name: String,
+    id: String,
+    standing: &'static str,
+    explained: &'static str,
+    guests: &'static str,
+    contexts: Vec<String>,
+    roles: Vec<String>,
+    proof: String,
+    made_at: Moment,
+    /// The query that names it.
+    query: String,
+    has_guests: bool,
+}
+
+/// What another organisation claims.
+pub(crate) struct ClaimRow {
+    who: String,
+    what: String,
+    form: String,
+}
+
+impl ClaimRow {
+    /// `form` is the sealed button that shares it.
+    pub(crate) fn new(other: &Organization, source: &Source, form: String) -> Self {
+        Self {
+            who: title(other),
+            what: name_of(source),
+            form,
+        }
+    }
+}
+
+/// A way to connect something more.
+pub(crate) struct ConnectWay {
+    title: String,
+    /// Whether a tenant is asked for; what is filled in.
+    tenant: Option<String>,
+    form: String,
+    id: String,
+}
+
+impl ConnectWay {
+    /// `form` is the sealed button that begins it.
+    pub(crate) fn new(provider: &Provider, evidence: &Evidence, form: String) -> Self {
+        let own = evidence.tenant().filter(|tenant| !tenant.is_consumers());
+        let own = own.map(ToString::to_string).unwrap_or_default();
+        Self {
+            id: provider.name().to_string(),
+            title: provider.title().to_owned(),
+            tenant: provider.takes_tenants().then_some(own),
+            form,
+        }
+    }
+}
+
+impl OrganizationPage {
+    pub(crate) fn new(
+        organization: &Organization,
+        claims: Vec<ClaimRow>,
+        ways: Vec<ConnectWay>,
+        raise: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
+        let policy = context.policy().organization(&organization.id);
+        let tenants = policy.into_iter().flat_map(|rule| &rule.tenants);
+        let stricter = policy.into_iter().flat_map(|rule| rule.stricter.keys());
+        Self {
+            host: host(context.broker),
+            id: organization.id.to_string(),
+            title: title(organization),
+            connections: organization
+                .connections
+                .iter()
+                .map(ConnectionRow::of)
+                .collect(),
+            in_file: tenants.map(ToString::to_string).collect(),
+            stricter: stricter.cloned().collect(),
+            claims,
+            ways,
+            raise,
+        }
+    }
+}
+
+impl ConnectionRow {
+    fn of(connection: &Connection) -> Self {
+        let mapping = &connection.mapping;
+        let (standing, explained) = match connection.standing {
+            Standing::InForce => ("in force", "Its people are this organization’s."),
+            Standing::Disputed => (
+                "disputed",
+                "Another organization has said before that these are its people. Nobody acts for yours through it until that one agrees, or the registry’s operators settle it.",
+            ),
+            Standing::AwaitingApproval => (
+                "awaiting approval",
+                "The registry’s operators approve it first.",
+            ),
+        };
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("source", &mapping.source.to_string())
+            .finish();
+        Self {
+            name: name_of(&mapping.source),
+            id: mapping.source.to_string(),
+            standing,
+            explained,
+            guests: match mapping.guests {
+                Guests::Refused => "members only",
+                Guests::Admitted => "members and guests",
+            },
+            has_guests: matches!(mapping.source, Source::Tenant(_)),
+            contexts: mapping
+                .contexts
+                .iter()
+                .map(|(context, level)| format!("{context} attests {}", level_name(*level)))
+                .collect(),
+            roles: mapping
+                .roles
+                .iter()
+                .map(|(group, roles)| {
+                    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+                    format!("{group} is {}", roles.join(", "))
+                })
+                .collect(),
+            proof: proof(&connection.proof),
+            made_at: Moment(connection.made_at),
+            query,
+        }
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Mfa => "multi-factor",
+        Level::PhishingResistant => "phishing-resistant",
+        Level::None | Level::Unknown => "nothing",
+    }
+}
+
+fn proof(proof: &Proof) -> String {
+    match proof {
+        Proof::DirectoryRole(_) => "an administrator of the tenant signed in".to_owned(),
+        Proof::GitHubOwner => "an owner of the organization signed in".to_owned(),
+        Proof::DnsRecord => "a record of its domain".to_owned(),
+        Proof::Operator { reason } => format!("the registry’s word: {reason}"),
+    }
+}
+
+/// What people call a source.
+fn name_of(source: &Source) -> String {
+    match source {
+        Source::Tenant(_) => "Microsoft Entra tenant".to_owned(),
+        Source::GitHubOrganization { host, .. } => format!("Organization at {host}"),
+        Source::Issuer(_) => "OpenID Connect provider".to_owned(),
+    }
+}
+
+fn title(organization: &Organization) -> String {
+    let title = organization.title.clone();
+    title.unwrap_or_else(|| organization.id.to_string())
+}
+
+/// An admin, and what a change does to them.
+struct EffectRow {
+    who: String,
+    fate: &'static str,
+    is_bad: bool,
+}
+
+impl EffectRow {
+    fn of(effect: Effect) -> Self {
+        Self {
+            who: effect.who,
+            is_bad: effect.fate == Fate::ShutOut,
+            fate: match effect.fate {
+                Fate::Kept => "acts for it",
+                Fate::ShutOut => "would not act for it",
+                Fate::Unknown => "shows when they sign in",
+            },
+        }
+    }
+}
+
+/// What connecting would do, and the terms.
+#[derive(Template)]
+#[template(path = "connect.html")]
+pub(crate) struct ConnectPage {
+    host: String,
+    id: String,
+    title: String,
+    sources: Vec<(String, String)>,
+    is_tenant: bool,
+    has_guests: bool,
+    mfa: String,
+    phishing_resistant: String,
+    effects: Vec<EffectRow>,
+    form: String,
+}
+
+impl ConnectPage {
+    /// `form` is what was shown, sealed.
+    pub(crate) fn new(
+        organization: &Organization,
+        sources: Vec<(String, String)>,
+        effects: Vec<Effect>,
+        form: String,
+        context: &Context<'_>,
+    ) -> Self {
+        let only = match sources.as_slice() {
+            [(source, _)] => source.parse().ok(),
+            _ => None,
+        };
+        let before = only
+            .as_ref()
+            .and_then(|source| organization.connection(source));
+        let before = before.map(|one| &one.mapping);
+        let named = |wanted: Level| {
+            let contexts = before.into_iter().flat_map(|one| &one.contexts);
+            let contexts = contexts.filter(|(_, level)| **level == wanted);
+            let contexts: Vec<&str> = contexts.map(|(context, _)| context.as_str()).collect();
+            contexts.join(", ")
+        };
+        Self {
+            host: host(context.broker),
+            id: organization.id.to_string(),
+            title: title(organization),
+            is_tenant: matches!(only, Some(Source::Tenant(_))),
+            has_guests: before.is_some_and(|one| one.guests == Guests::Admitted),
+            mfa: named(Level::Mfa),
+            phishing_resistant: named(Level::PhishingResistant),
+            sources,
+            effects: effects.into_iter().map(EffectRow::of).collect(),
+            form,
+        }
+    }
+}
+
+/// What ending a connection would do.
+#[derive(Template)]
+#[template(path = "disconnect.html")]
+pub(crate) struct DisconnectPage {
+    host: String,
+    id: String,
+    title: String,
+    source: String,
+    name: String,
+    effects: Vec<EffectRow>,
+    is_last: bool,
+    form: String,
+}
+
+impl DisconnectPage {
+    pub(crate) fn new(
+        organization: &Organization,
+        connection: &Connection,
+        (effects, is_last): (Vec<Effect>, bool),
+        form: String,
+        context: &Context<'_>,
+    ) -> Self {
+        Self {
+            host: host(context.broker),
+            id: organization.id.to_string(),
+            title: title(organization),
+            source: connection.mapping.source.to_string(),
+            name: name_of(&connection.mapping.source),
+            effects: effects.into_iter().map(EffectRow::of).collect(),
+            is_last,
+            form,
+        }
+    }
+}
+
+/// The link to the provider: a form can't lead there.
+#[derive(Template)]
+#[template(path = "leave.html")]
+pub(crate) struct LeavePage {
+    host: String,
+    provider: String,
+    path: String,
+}
+
+impl LeavePage {
+    pub(crate) fn new(
+        provider: &countersign_core::ProviderId,
+        path: String,
+        context: &Context<'_>,
+    ) -> Self {
+        let known = context.broker.providers.get(provider);
+        Self {
+            host: host(context.broker),
+            provider: known.map_or_else(|| provider.to_string(), |one| one.title().to_owned()),
+            path,
+        }
+    }
+}
