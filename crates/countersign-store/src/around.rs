@@ -5,7 +5,7 @@ use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace,
     Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
     Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
     Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
@@ -52,8 +52,10 @@ operations! {
     open_grant(grant: Grant) -> ();
     grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Option<LiveGrant>;
     rotate(session: &SessionId, grant: &GrantId, presented: u32, grace: Grace, now: Timestamp) -> Rotated;
-    end_grant(session: &SessionId, grant: &GrantId) -> ();
-    revoke_token(token: IssuedToken) -> ();
+    end_grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> ();
+    revoke_token(token: IssuedToken, now: Timestamp) -> ();
+    tell_end(kind: EndKind, id: &str, now: Timestamp) -> ();
+    ends_after(place: Option<FeedPlace>, limit: usize, now: Timestamp) -> Ends;
     session_of_token(token: &IssuedToken, now: Timestamp) -> Option<Session>;
     open_device_request(id: &DeviceRequestId, request: DeviceRequest, now: Timestamp) -> ();
     device_request(id: &DeviceRequestId, now: Timestamp) -> Option<(DeviceRequest, Option<DeviceAnswer>)>;

@@ -19,9 +19,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EmailAddress,
-    FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, Lock, LogoutNotice, Once, Opening,
-    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Spent,
-    Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, Lock,
+    LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount, RegistryAccountName,
+    Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -61,6 +61,13 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     who_lost_the_answer_may_ask_again_for_a_while(make().await).await;
     a_session_that_is_not_used_ends_and_a_refresh_keeps_it(make().await).await;
     a_token_ends_with_its_session_its_grant_or_by_itself(make().await).await;
+    every_end_is_told_once_in_its_order(make().await).await;
+    what_ends_by_a_replay_or_a_reuse_is_told(make().await).await;
+    what_is_forgiven_or_unknown_is_not_told(make().await).await;
+    ends_are_told_page_by_page_and_from_where_one_left(make().await).await;
+    who_comes_with_a_place_that_is_not_ours_is_told_everything(make().await).await;
+    an_end_is_told_as_long_as_a_token_can_be_good(make().await).await;
+    of_many_who_end_at_once_all_are_told(make().await).await;
     what_may_come_once_is_first_once(make().await).await;
     of_many_who_come_at_once_one_is_first(make().await).await;
     what_came_is_remembered_until_its_time_and_no_longer(make().await).await;
@@ -474,10 +481,10 @@ async fn a_grant_lives_with_its_session_until_it_is_ended(store: Arc<dyn Store>)
     assert_eq!(parts, (&grant, session, 0));
     let elsewhere = store.grant(&session_id(2), id, at(1)).await.unwrap();
     assert!(elsewhere.is_none(), "found under another session");
-    store.end_grant(&session_id(2), id).await.unwrap();
+    store.end_grant(&session_id(2), id, at(1)).await.unwrap();
     assert!(grant_lives(&store, 1).await, "ended from another session");
-    store.end_grant(session, id).await.unwrap();
-    store.end_grant(session, id).await.unwrap();
+    store.end_grant(session, id, at(1)).await.unwrap();
+    store.end_grant(session, id, at(1)).await.unwrap();
     assert!(!grant_lives(&store, 1).await);
     assert!(
         lives(&store, 1, 1).await,
@@ -591,16 +598,192 @@ async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Sto
         assert!(is_good(token, 1).await);
         assert!(!is_good(token, 300).await, "it outlived itself");
     }
-    store.revoke_token(bare.clone()).await.unwrap();
-    store.revoke_token(bare.clone()).await.unwrap();
+    store.revoke_token(bare.clone(), at(1)).await.unwrap();
+    store.revoke_token(bare.clone(), at(1)).await.unwrap();
     store.sweep(at(299)).await.unwrap();
     assert!(!is_good(&bare, 299).await);
     assert!(is_good(&other, 2).await);
-    store.end_grant(&grant.session, &grant.id).await.unwrap();
+    store
+        .end_grant(&grant.session, &grant.id, at(1))
+        .await
+        .unwrap();
     assert!(!is_good(&of_grant, 3).await);
     assert!(is_good(&other, 3).await);
     store.end_session(&grant.session, at(1)).await.unwrap();
     assert!(!is_good(&other, 4).await);
+}
+
+/// What the feed tells from a place on, as words.
+async fn told_after(
+    store: &Arc<dyn Store>,
+    place: Option<FeedPlace>,
+    second: i64,
+) -> (Vec<String>, Option<FeedPlace>) {
+    let told = store.ends_after(place, 100, at(second)).await.unwrap();
+    assert!(told.is_all);
+    (words(&told), told.place)
+}
+
+fn words(told: &Ends) -> Vec<String> {
+    let one = |end: &End| format!("{} {}", end.kind.as_str(), end.id);
+    told.ends.iter().map(one).collect()
+}
+
+async fn told(store: &Arc<dyn Store>, second: i64) -> Vec<String> {
+    told_after(store, None, second).await.0
+}
+
+fn issued(jti: &str) -> IssuedToken {
+    IssuedToken {
+        jti: jti.into(),
+        session: session_id(1),
+        grant: None,
+        expires_at: at(600),
+    }
+}
+
+async fn every_end_is_told_once_in_its_order(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    assert_eq!(told_after(&store, None, 1).await, (vec![], None));
+    store.revoke_token(issued("jti-1"), at(1)).await.unwrap();
+    for second in [2, 3] {
+        let (session, id) = (&grant.session, &grant.id);
+        store.end_grant(session, id, at(second)).await.unwrap();
+    }
+    for second in [4, 5] {
+        store.end_session(&session_id(1), at(second)).await.unwrap();
+    }
+    store
+        .tell_end(EndKind::Token, "jti-2", at(6))
+        .await
+        .unwrap();
+    store.revoke_token(issued("jti-1"), at(7)).await.unwrap();
+    let session = format!("session {}", session_id(1));
+    let expected = ["token jti-1", "grant grant_1", &session, "token jti-2"];
+    assert_eq!(told(&store, 8).await, expected);
+}
+
+async fn what_ends_by_a_replay_or_a_reuse_is_told(store: Arc<dyn Store>) {
+    with_grant(&store).await;
+    refresh(&store, 0, 1).await;
+    refresh(&store, 1, 2).await;
+    assert_eq!(refresh(&store, 0, 3).await, Rotated::Reused);
+    store.open_session(opening(2), at(0)).await.unwrap();
+    take(&store, 2, 1).await;
+    assert_eq!(take(&store, 2, 4).await, TakenCode::Replayed);
+    let session = format!("session {}", session_id(2));
+    assert_eq!(told(&store, 5).await, ["grant grant_1", &session]);
+
+    store.open_session(opening(3), at(0)).await.unwrap();
+    store.open_grant(grant(3)).await.unwrap();
+    let of = (session_id(3), grant(3).id);
+    let rotated = store.rotate(&of.0, &of.1, 7, GRACE, at(6)).await.unwrap();
+    assert_eq!(rotated, Rotated::Unknown, "a token of the future");
+    assert_eq!(told(&store, 6).await[2..], ["grant grant_3"]);
+}
+
+async fn what_is_forgiven_or_unknown_is_not_told(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    refresh(&store, 0, 1).await;
+    assert_eq!(refresh(&store, 0, 2).await, Rotated::TooSoon);
+    assert_eq!(refresh(&store, 0, 10).await, Rotated::Next(2));
+    store.end_session(&session_id(9), at(11)).await.unwrap();
+    store
+        .end_grant(&session_id(9), &grant.id, at(11))
+        .await
+        .unwrap();
+    take(&store, 9, 11).await;
+    assert_eq!(told(&store, 12).await, [""; 0]);
+    assert!(grant_lives(&store, 12).await);
+}
+
+async fn ends_are_told_page_by_page_and_from_where_one_left(store: Arc<dyn Store>) {
+    for n in 0..7 {
+        let id = format!("jti-{n}");
+        // Some within one moment.
+        let second = i64::from(n / 3);
+        store
+            .tell_end(EndKind::Token, &id, at(second))
+            .await
+            .unwrap();
+    }
+    let (mut place, mut pages) = (None, Vec::new());
+    loop {
+        let page = store.ends_after(place, 3, at(9)).await.unwrap();
+        place = page.place;
+        pages.push(words(&page));
+        if page.is_all {
+            break;
+        }
+    }
+    let of = |these: &[u8]| these.iter().map(|n| format!("token jti-{n}")).collect();
+    let expected: [Vec<String>; 3] = [of(&[0, 1, 2]), of(&[3, 4, 5]), of(&[6])];
+    assert_eq!(pages, expected);
+    assert_eq!(told_after(&store, place, 9).await, (vec![], place));
+    // One whose clock goes slow: it is told behind the others all the same.
+    store
+        .tell_end(EndKind::Session, "late", at(-30))
+        .await
+        .unwrap();
+    assert_eq!(told_after(&store, place, 9).await.0, ["session late"]);
+}
+
+async fn who_comes_with_a_place_that_is_not_ours_is_told_everything(store: Arc<dyn Store>) {
+    for id in ["a", "b"] {
+        store.tell_end(EndKind::Token, id, at(1)).await.unwrap();
+    }
+    let first = store.ends_after(None, 1, at(2)).await.unwrap();
+    let place = first.place.expect("a place").to_string();
+    let (number, mark) = place.split_once('.').expect("a number and a mark");
+    let number: i64 = number.parse().expect("a number");
+    for other in [
+        format!("{number}.0000000000000000"),
+        format!("{}.{mark}", number + 1_000_000),
+        format!("{}.{mark}", number - 1),
+        format!("-9223372036854775808.{mark}"),
+        format!("9223372036854775807.{mark}"),
+    ] {
+        let other = Some(other.parse().expect("a place"));
+        let all = told_after(&store, other, 2).await.0;
+        assert_eq!(all, ["token a", "token b"], "{other:?}");
+    }
+    let known = Some(place.parse().expect("a place"));
+    assert_eq!(told_after(&store, known, 2).await.0, ["token b"]);
+}
+
+async fn an_end_is_told_as_long_as_a_token_can_be_good(store: Arc<dyn Store>) {
+    const LONGEST: i64 = 65 * 60;
+    store.tell_end(EndKind::Token, "a", at(0)).await.unwrap();
+    store.tell_end(EndKind::Token, "b", at(60)).await.unwrap();
+    let page = store.ends_after(None, 9, at(61)).await.unwrap();
+    assert_eq!(page.ends[0].told_until(), at(LONGEST));
+    store.sweep(at(LONGEST - 1)).await.unwrap();
+    assert_eq!(told(&store, LONGEST - 1).await, ["token a", "token b"]);
+    assert_eq!(told(&store, LONGEST).await, ["token b"], "before a sweep");
+    store.sweep(at(LONGEST)).await.unwrap();
+    assert_eq!(told(&store, LONGEST).await, ["token b"]);
+    // Whoever comes back then has missed nothing that matters.
+    let late = told_after(&store, page.place, LONGEST + 60).await;
+    assert_eq!(late.0, [""; 0]);
+    store.sweep(at(LONGEST + 60)).await.unwrap();
+    store
+        .tell_end(EndKind::Token, "c", at(LONGEST + 61))
+        .await
+        .unwrap();
+    let later = told_after(&store, page.place, LONGEST + 62).await;
+    assert_eq!(later.0, ["token c"]);
+}
+
+async fn of_many_who_end_at_once_all_are_told(store: Arc<dyn Store>) {
+    race(&store, |store, n| async move {
+        let id = format!("jti-{n}");
+        store.tell_end(EndKind::Token, &id, at(1)).await.unwrap();
+        // Whoever has ended something finds it there.
+        assert!(told(&store, 2).await.contains(&format!("token {id}")));
+    })
+    .await;
+    let all: BTreeSet<String> = told(&store, 2).await.into_iter().collect();
+    assert_eq!(all.len(), usize::from(RACERS));
 }
 
 async fn remember(store: &Arc<dyn Store>, n: u8, until: i64, second: i64) -> Seen {

@@ -11,6 +11,7 @@ mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod embedded;
+mod ended;
 mod import;
 pub mod organization;
 mod record;
@@ -26,6 +27,7 @@ use thiserror::Error;
 pub use around::Around;
 pub use change::change_account;
 pub use embedded::Embedded;
+pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use organization::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
@@ -83,6 +85,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Ends a session, and leaves a [`LogoutNotice`] for each client that it was handed to, due at once.
     /// Ending one that is not there is no error. Notices are forgotten a day after the end.
+    ///
+    /// Whatever ends a session, a grant or a token is told in the feed ([`Store::ends_after`]) before this or any
+    /// other operation answers that it has ended, and no death of the process in between leaves it out.
     async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Takes notices that are due, the longest due first, and counts a try of each. They are due again at
@@ -130,10 +135,27 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ) -> Result<Rotated, StoreError>;
 
     /// Ends a grant, and with it every token of it. Ending one that is not there is no error.
-    async fn end_grant(&self, session: &SessionId, grant: &GrantId) -> Result<(), StoreError>;
+    async fn end_grant(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Ends an access token before its time, and nothing else.
-    async fn revoke_token(&self, token: IssuedToken) -> Result<(), StoreError>;
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Tells in the feed of an end that is kept otherwise: that of a token without a session. Call it first.
+    async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The ends that followed a place in the feed, at most `limit` (at least one): from the beginning where there is
+    /// no place, or where this store does not know it. An end is told for as long as a token that it concerns can be good.
+    async fn ends_after(
+        &self,
+        place: Option<FeedPlace>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Ends, StoreError>;
 
     /// The live session behind an access token; `None` if that has expired, or it, its grant or
     /// its session was ended.

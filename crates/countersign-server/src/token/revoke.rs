@@ -43,7 +43,9 @@ async fn end(
         .ok_or_else(|| OAuthError::invalid_request("`token` is missing"))?;
     if let Some(token) = RefreshToken::open(text, client, context) {
         let store = &context.broker.store;
-        let ended = store.end_grant(&token.session, &token.grant).await;
+        let ended = store
+            .end_grant(&token.session, &token.grant, context.now)
+            .await;
         return ended.map_err(|error| unavailable(&error, context));
     }
     match verified(text, context).await {

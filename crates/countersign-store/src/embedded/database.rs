@@ -7,8 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    account, bucket, device, grant, key, logout_notice, once, organization, registry_account,
-    session, sign_in,
+    account, bucket, device, ended, grant, key, logout_notice, once, organization, registry_account, session, sign_in,
 };
 use crate::StoreError;
 
@@ -27,6 +26,7 @@ pub(super) const STATE: Plan = Plan {
         &[session::TABLES, logout_notice::TABLES],
         &[bucket::TABLES],
         &[device::TABLES],
+        &[ended::TABLES],
     ],
 };
 

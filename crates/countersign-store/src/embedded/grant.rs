@@ -6,8 +6,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row::{Place, execute, from_json, micros, to_json};
-use super::sign_in;
-use crate::{Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
+use super::{ended, sign_in};
+use crate::{EndKind, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
 
 pub(super) const TABLES: &str = "
     CREATE TABLE client_grant (
@@ -119,11 +119,11 @@ pub(super) fn rotate(
         Standing::JustSpent => return Ok(Rotated::TooSoon),
         // Only where a power cut took what was written last: whoever has an earlier one may be a thief.
         Standing::NeverIssued => {
-            end(connection, session, grant)?;
+            end(connection, session, grant, now)?;
             return Ok(Rotated::Unknown);
         }
         Standing::Spent => {
-            end(connection, session, grant)?;
+            end(connection, session, grant, now)?;
             return Ok(Rotated::Reused);
         }
     };
@@ -172,23 +172,29 @@ pub(super) fn end(
     connection: &Connection,
     session: &SessionId,
     grant: &GrantId,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    const END: &str =
-        "UPDATE client_grant SET client_grant = NULL WHERE grant_id = ?1 AND session_id = ?2";
-    execute(connection, END, [grant.as_str(), session.as_str()])?;
+    const END: &str = "UPDATE client_grant SET client_grant = NULL \
+        WHERE grant_id = ?1 AND session_id = ?2 AND client_grant IS NOT NULL";
+    if execute(connection, END, [grant.as_str(), session.as_str()])? > 0 {
+        ended::tell(connection, EndKind::Grant, grant.as_str(), now)?;
+    }
     Ok(())
 }
 
 /// Ends an access token before its time.
-pub(super) fn revoke(connection: &Connection, token: &IssuedToken) -> Result<(), StoreError> {
+pub(super) fn revoke(
+    connection: &Connection,
+    token: &IssuedToken,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO revoked_token (jti, session_id, forget_at) VALUES (?1, ?2, ?3) \
         ON CONFLICT (jti) DO NOTHING";
     let forget_at = micros(token.expires_at);
-    execute(
-        connection,
-        INSERT,
-        params![token.jti, token.session.as_str(), forget_at],
-    )?;
+    let parameters = params![token.jti, token.session.as_str(), forget_at];
+    if execute(connection, INSERT, parameters)? > 0 {
+        ended::tell(connection, EndKind::Token, &token.jti, now)?;
+    }
     Ok(())
 }
 

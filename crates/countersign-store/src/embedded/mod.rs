@@ -10,6 +10,7 @@ mod bucket;
 mod database;
 mod device;
 mod directory;
+mod ended;
 mod grant;
 mod key;
 mod logout_notice;
@@ -36,10 +37,7 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
-    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
-    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -234,16 +232,39 @@ impl Store for Embedded {
         self.state.run(rotate).await
     }
 
-    async fn end_grant(&self, session: &SessionId, grant: &GrantId) -> Result<(), StoreError> {
+    async fn end_grant(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let of = (session.clone(), grant.clone());
         self.state
-            .run(move |connection| grant::end(connection, &of.0, &of.1))
+            .run(move |connection| grant::end(connection, &of.0, &of.1, now))
             .await
     }
 
-    async fn revoke_token(&self, token: IssuedToken) -> Result<(), StoreError> {
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError> {
         self.state
-            .run(move |connection| grant::revoke(connection, &token))
+            .run(move |connection| grant::revoke(connection, &token, now))
+            .await
+    }
+
+    async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        self.state
+            .run(move |connection| ended::tell(connection, kind, &id, now))
+            .await
+    }
+
+    async fn ends_after(
+        &self,
+        place: Option<FeedPlace>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Ends, StoreError> {
+        self.state_reader
+            .read_much(move |connection| ended::after(connection, place, limit, now))
             .await
     }
 
@@ -502,6 +523,7 @@ impl Store for Embedded {
                 bucket::sweep(connection, now, SWEPT_AT_ONCE)?,
                 device::sweep(connection, now, SWEPT_AT_ONCE)?,
                 logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
+                ended::sweep(connection, now, SWEPT_AT_ONCE)?,
             ];
             Ok(swept.into_iter().fold(0, usize::max))
         };

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
-use super::logout_notice;
 use super::row::{Place, execute, from_json, micros, to_json};
-use crate::{Code, CodeDigest, Opening, ProviderSession, Session, StoreError, TakenCode};
+use super::{ended, logout_notice};
+use crate::{Code, CodeDigest, EndKind, Opening, ProviderSession, Session, StoreError, TakenCode};
 
 /// Rows are appended in the order of `n`, so that the random ids scatter over a small index only.
 pub(super) const TABLES: &str = "
@@ -207,6 +207,7 @@ pub(super) fn end(
         "UPDATE sign_in SET session = NULL WHERE session_id = ?1 AND session IS NOT NULL";
     if execute(connection, END, [id.as_str()])? > 0 {
         logout_notice::leave(connection, id, now)?;
+        ended::tell(connection, EndKind::Session, id.as_str(), now)?;
     }
     Ok(())
 }

@@ -5,12 +5,13 @@
 use countersign_core::{GrantId, SessionId};
 use jiff::Timestamp;
 
+use super::ended;
 use super::link::{Link, reply_at};
 use super::names::Names;
 use super::reply::{Reply, corrupt, from_json, to_json, unexpected};
 use super::script::{Call, Script};
 use super::sign_in::{self, micros};
-use crate::{Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
+use crate::{EndKind, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
 
 /// How long a grant is kept whose session is not there, in milliseconds. Nobody can use it.
 const ORPHANED: &str = "86400000";
@@ -69,6 +70,7 @@ pub(super) async fn rotate(
     (presented, grace): (u32, Grace),
     now: Timestamp,
 ) -> Result<Rotated, StoreError> {
+    let is_told = tell_of_reuse(link, names, of, (presented, grace), now).await;
     let before = |length| micros(now.saturating_sub(length).unwrap_or(Timestamp::MIN));
     let idle_until = now.saturating_add(grace.idle).unwrap_or(Timestamp::MAX);
     let call = Call {
@@ -86,10 +88,54 @@ pub(super) async fn rotate(
     match reply.word() {
         "next" => reply.number(1).map(Rotated::Next).ok_or_else(unexpected),
         "too-soon" => Ok(Rotated::TooSoon),
-        "reused" => Ok(Rotated::Reused),
+        // Where it was spent between the two looks at it, it is told now.
+        word @ ("reused" | "never-issued") => {
+            if !is_told? {
+                ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await?;
+            }
+            Ok(if word == "reused" {
+                Rotated::Reused
+            } else {
+                Rotated::Unknown
+            })
+        }
         "unknown" => Ok(Rotated::Unknown),
         _ => Err(unexpected()),
     }
+}
+
+/// Tells of the end of a grant before the rotation that will end it, and answers whether it was told.
+///
+/// What is spent beyond doubt stays so, whatever happens until the rotation looks at it again.
+async fn tell_of_reuse(
+    link: &Link,
+    names: &Names,
+    of: (&SessionId, &GrantId),
+    (presented, grace): (u32, Grace),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let key = names.grant(of.0, of.1);
+    let mut question = redis::pipe();
+    question.cmd("HMGET").arg(&key);
+    question.arg(&["good", "spent", "spent_at", "rotated_at", "grant"]);
+    let mut answers = link.read(&key, question).await?;
+    let row = reply_at(&mut answers, 0)?;
+    let is_live = row.piece(4).is_some_and(|json| !json.is_empty());
+    let Some(good) = row.number::<u32>(0).filter(|_| is_live) else {
+        return Ok(false);
+    };
+    let is_within = |place, grace| {
+        let since = now.saturating_sub(grace).unwrap_or(Timestamp::MIN);
+        row.number::<i64>(place)
+            .is_some_and(|then| then > since.as_microsecond())
+    };
+    let is_last = presented < good && row.number(1) == Some(presented);
+    let is_forgiven = is_last && (is_within(2, grace.lost) || is_within(3, grace.busy));
+    if presented == good || is_forgiven {
+        return Ok(false);
+    }
+    ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await?;
+    Ok(true)
 }
 
 /// Ends a grant, if it is there.
@@ -97,13 +143,28 @@ pub(super) async fn end(
     link: &Link,
     names: &Names,
     of: (&SessionId, &GrantId),
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let key = names.grant(of.0, of.1);
+    let told = if is_there(link, &key).await? {
+        ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await
+    } else {
+        Ok(())
+    };
     let call = Call {
         script: Script::EndGrant,
-        keys: vec![names.grant(of.0, of.1)],
+        keys: vec![key],
         arguments: Vec::new(),
     };
-    link.write(call).await.map(drop)
+    link.write(call).await?;
+    told
+}
+
+async fn is_there(link: &Link, key: &str) -> Result<bool, StoreError> {
+    let mut question = redis::pipe();
+    question.cmd("EXISTS").arg(key);
+    let mut answers = link.read(key, question).await?;
+    Ok(reply_at(&mut answers, 0)?.number(0) == Some(1))
 }
 
 /// Ends an access token before its time.
@@ -111,7 +172,9 @@ pub(super) async fn revoke(
     link: &Link,
     names: &Names,
     token: &IssuedToken,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let told = ended::tell(link, names, (EndKind::Token, &token.jti), now).await;
     let call = Call {
         script: Script::RevokeToken,
         keys: vec![
@@ -120,7 +183,8 @@ pub(super) async fn revoke(
         ],
         arguments: Vec::new(),
     };
-    link.write(call).await.map(drop)
+    link.write(call).await?;
+    told
 }
 
 /// The session behind an access token that nobody has ended.

@@ -26,6 +26,7 @@
 //!   finds the request answered.
 //! - `take_notices`: they are due again after their lease.
 //! - `open_grant`, `replace_…`: the second finds a conflict, and the caller reads what is there.
+//! - What ends something: it may have ended, and be told in the feed of ends; it may also be told and not have ended ([`ended`]).
 //! - All others answer as the first would have, and are tried again here.
 //!
 //! A read may see what was written and not acknowledged. What ended is ended for every reader at once, as long as it asks the
@@ -39,6 +40,7 @@ mod account;
 mod bucket;
 mod connect;
 mod device;
+mod ended;
 mod grant;
 mod key;
 mod link;
@@ -69,10 +71,7 @@ pub use self::settings::{
 };
 pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode, Grace,
-    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
-    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -193,12 +192,30 @@ impl Store for Redis {
         grant::rotate(&self.link, &self.names, of, (presented, grace), now).await
     }
 
-    async fn end_grant(&self, session: &SessionId, grant: &GrantId) -> Result<(), StoreError> {
-        grant::end(&self.link, &self.names, (session, grant)).await
+    async fn end_grant(
+        &self,
+        session: &SessionId,
+        grant: &GrantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        grant::end(&self.link, &self.names, (session, grant), now).await
     }
 
-    async fn revoke_token(&self, token: IssuedToken) -> Result<(), StoreError> {
-        grant::revoke(&self.link, &self.names, &token).await
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError> {
+        grant::revoke(&self.link, &self.names, &token, now).await
+    }
+
+    async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        ended::tell(&self.link, &self.names, (kind, id), now).await
+    }
+
+    async fn ends_after(
+        &self,
+        place: Option<FeedPlace>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Ends, StoreError> {
+        ended::after(&self.link, &self.names, place, limit, now).await
     }
 
     async fn session_of_token(

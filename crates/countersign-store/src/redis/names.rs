@@ -45,6 +45,11 @@ impl Names {
         format!("{}{{notices}}:tries", self.0)
     }
 
+    /// What has ended before its time, by when it did.
+    pub(super) fn ended(&self) -> String {
+        format!("{}ended", self.0)
+    }
+
     /// A grant of a session.
     pub(super) fn grant(&self, session: &SessionId, id: &GrantId) -> String {
         format!("{}grant:{{{session}}}:{id}", self.0)

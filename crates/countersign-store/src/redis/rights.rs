@@ -11,7 +11,7 @@ local calls = {
     {'EXISTS'}, {'GET'}, {'PTTL'}, {'PEXPIRE', '1'}, {'SET', '', 'XX'},
     {'HGET', 'f'}, {'HMGET', 'f'}, {'HGETALL'}, {'HKEYS'}, {'HDEL', 'f'},
     {'HSET', 'f', 'v', 'f-without-a-value'}, {'HINCRBY', 'f', 'not-a-number'},
-    {'ZADD', 'XX', '1', 'm'}, {'ZREM', 'm'}, {'ZRANGEBYLEX', '-', '+'}, {'ZRANGEBYSCORE', '0', '0'},
+    {'ZADD', 'XX', '1', 'm'}, {'ZREM', 'm'}, {'ZSCORE', 'm'}, {'ZRANGEBYLEX', '-', '+'}, {'ZRANGEBYSCORE', '0', '0'},
     {'ZREVRANGE', '0', '0'}, {'ZREMRANGEBYSCORE', '0', '0'},
 }
 local denied = {}

@@ -20,6 +20,7 @@ pub(super) enum Script {
     TakeCode,
     HandOver,
     EndSession,
+    TellEnd,
     Add,
     TakeNotices,
     PostponeNotice,
@@ -43,11 +44,12 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
         Self::EndSession,
+        Self::TellEnd,
         Self::Add,
         Self::TakeNotices,
         Self::PostponeNotice,
@@ -77,6 +79,7 @@ impl Script {
             Self::TakeCode => TAKE_CODE,
             Self::HandOver => HAND_OVER,
             Self::EndSession => END_SESSION,
+            Self::TellEnd => TELL_END,
             Self::Add => ADD,
             Self::TakeNotices => TAKE_NOTICES,
             Self::PostponeNotice => POSTPONE_NOTICE,
@@ -118,6 +121,7 @@ impl Script {
             | Self::RemoveRecord
             | Self::ReplaceKey => Again::Never,
             Self::EndSession
+            | Self::TellEnd
             | Self::Add
             | Self::PostponeNotice
             | Self::SettleNotice
@@ -185,6 +189,22 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 return reply";
 
+/// KEYS: what has ended. ARGV: now, the end, milliseconds to keep all that, before when ends are forgotten, and since when
+/// one that was told is told already.
+///
+/// The score is the time, and never less than that of the end before: whoever has followed to one misses none that is told later.
+const TELL_END: &str = "
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])
+local told = redis.call('ZSCORE', KEYS[1], ARGV[2])
+if not told or tonumber(told) <= tonumber(ARGV[5]) then
+  local at = tonumber(ARGV[1])
+  local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+  if last and tonumber(last) >= at then at = tonumber(last) + 1 end
+  redis.call('ZADD', KEYS[1], string.format('%.0f', at), ARGV[2])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {'told'}";
+
 /// KEYS: an index by time. ARGV: the score, the member, milliseconds to keep the index, and what is older than that.
 /// A member keeps the score that it has.
 const ADD: &str = "
@@ -236,7 +256,7 @@ local presented, good = tonumber(ARGV[1]), tonumber(row[3])
 local first = ARGV[2]
 if presented > good then
   redis.call('HSET', KEYS[2], 'grant', '')
-  return {'unknown'}
+  return {'never-issued'}
 elseif presented < good then
   local is_last = row[4] and tonumber(row[4]) == presented
   if is_last and tonumber(row[6]) > tonumber(ARGV[3]) then return {'too-soon'} end

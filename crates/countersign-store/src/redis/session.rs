@@ -9,12 +9,15 @@ use std::collections::BTreeSet;
 use countersign_core::{AccountId, ClientId, SessionId};
 use jiff::{SignedDuration, Timestamp};
 
+use super::ended;
 use super::link::{Link, reply_at};
 use super::names::Names;
 use super::reply::{Reply, corrupt, to_json, unexpected};
 use super::script::{Call, Script};
 use super::sign_in::{self, micros, time_to_live};
-use crate::{FurtherCode, LiveSession, LogoutNotice, ProviderSession, Session, StoreError};
+use crate::{
+    EndKind, FurtherCode, LiveSession, LogoutNotice, ProviderSession, Session, StoreError,
+};
 
 /// How many sessions are listed at most.
 const MOST: usize = 100;
@@ -169,7 +172,16 @@ pub(super) async fn end(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let key = names.session(id);
-    let was_there = sign_in::session(link, names, id, now).await?.is_some();
+    let mut question = redis::pipe();
+    sign_in::ask(&mut question, &key);
+    question.cmd("EXISTS").arg(&key);
+    let mut answers = link.read(&key, question).await?;
+    let was_there = sign_in::live(&key, id, &reply_at(&mut answers, 0)?, now)?.is_some();
+    // Also where it has ended already: whoever ended it may not have come to tell.
+    let told = match reply_at(&mut answers, 1)?.number(0) {
+        Some(1) => ended::tell(link, names, (EndKind::Session, id.as_str()), now).await,
+        _ => Ok(()),
+    };
     let call = Call {
         script: Script::EndSession,
         keys: vec![key.clone()],
@@ -177,7 +189,7 @@ pub(super) async fn end(
     };
     let reply = link.write(call).await?;
     let Some(account) = reply.piece(1).filter(|_| was_there) else {
-        return Ok(());
+        return told;
     };
     let account = String::from_utf8_lossy(account).into_owned();
     for name in reply.0.iter().skip(2).flatten() {
@@ -194,7 +206,7 @@ pub(super) async fn end(
         };
         link.write(call).await?;
     }
-    Ok(())
+    told
 }
 
 /// Takes notices that are due, and makes them due again later.
