@@ -13,6 +13,7 @@ mod organizations;
 mod process;
 mod redis;
 mod reminder;
+mod revocations;
 mod screen;
 mod sessions;
 mod sign_in;

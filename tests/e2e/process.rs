@@ -11,6 +11,7 @@ mod log;
 mod policy;
 mod private;
 mod reload;
+mod revocations;
 mod serve;
 mod simulate;
 mod traces;

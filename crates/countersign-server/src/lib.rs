@@ -65,7 +65,7 @@ use keys::Keys;
 use limits::Limits;
 use metrics::Metrics;
 use seal::Sealer;
-use token::Nonces;
+use token::{Feed, Nonces};
 
 /// What goes wrong while the server is put together.
 #[derive(Debug, Error)]
@@ -152,6 +152,8 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     draining: Draining,
+    /// Who waits to be told what has ended.
+    feed: Feed,
     /// Woken where a session has ended, so that its clients are told at once.
     ended: Arc<Notify>,
 }
@@ -211,6 +213,7 @@ impl Broker {
             clock: parts.clock,
             entropy: parts.entropy,
             draining: Draining::default(),
+            feed: Feed::default(),
             ended: Arc::default(),
         })
     }

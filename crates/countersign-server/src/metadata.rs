@@ -58,6 +58,8 @@ fn document(broker: &Broker) -> Value {
         "token_endpoint": settings.endpoint("/token"),
         "introspection_endpoint": settings.endpoint("/introspect"),
         "revocation_endpoint": settings.endpoint("/revoke"),
+        // Ours: no standard names what it serves (ARCHITECTURE.md).
+        "countersign_revocations_endpoint": settings.endpoint("/revocations"),
         "end_session_endpoint": settings.endpoint("/logout"),
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,

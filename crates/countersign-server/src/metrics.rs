@@ -270,7 +270,7 @@ impl Counters {
         );
         registry.register(
             "token_requests_refused",
-            "Requests to /token, /introspect and /revoke that were refused, by OAuth error",
+            "Requests to /token, /introspect, /revoke and /revocations that were refused, by OAuth error",
             self.token_requests_refused.clone(),
         );
         registry.register(

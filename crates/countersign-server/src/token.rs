@@ -11,6 +11,7 @@ mod issued;
 mod mint;
 mod redeem;
 mod refresh;
+mod revocations;
 mod revoke;
 mod service;
 mod user_info;
@@ -28,6 +29,7 @@ pub(crate) use client::authenticate;
 pub(crate) use dpop::{Nonces, proof_of, spend};
 pub(crate) use introspect::introspect;
 pub(crate) use issued::{is_live, is_of_a_service, presented, session_of};
+pub(crate) use revocations::{Feed, revocations, watch};
 pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
 

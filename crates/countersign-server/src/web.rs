@@ -43,6 +43,7 @@ impl Broker {
     pub fn serve(self, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
         let broker = web::Data::new(self);
         let telling = Arc::downgrade(&broker.clone().into_inner());
+        actix_web::rt::spawn(token::watch(telling.clone()));
         actix_web::rt::spawn(session::notices::run(telling, Arc::clone(&broker.ended)));
         let server = HttpServer::new(move || {
             App::new()
@@ -82,6 +83,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/userinfo", web::post().to(token::user_info_by_form))
         .route("/introspect", web::post().to(token::introspect))
         .route("/revoke", web::post().to(token::revoke))
+        .route("/revocations", web::post().to(token::revocations))
         .route("/logout", read().to(session::logout))
         .route("/logout", web::post().to(session::logout_by_form))
         .route("/logout/confirm", web::post().to(session::logout_confirmed))

@@ -60,6 +60,12 @@ pub enum Error {
     /// The proof lacks a nonce of the server's (RFC 9449, section 9).
     #[error("the proof has no `nonce` that is good now")]
     NonceNeeded,
+    /// The token was good, but it, its grant or its session has been ended.
+    #[error("the token has been revoked, or its session has ended")]
+    Revoked,
+    /// The token is good, but the feed of what has ended has not been heard for too long.
+    #[error("the feed of what has ended has not been heard for too long")]
+    FeedSilent,
     /// The token is good, but lacks this scope.
     #[error("the token lacks the scope `{scope}`")]
     InsufficientScope {
@@ -108,7 +114,10 @@ impl Error {
             } => Some(Challenge::insufficient_user_authentication(
                 acr_values, *max_age,
             )),
-            Self::Configuration(_) | Self::BadKeySet(_) | Self::Unavailable(_) => None,
+            Self::Configuration(_)
+            | Self::BadKeySet(_)
+            | Self::Unavailable(_)
+            | Self::FeedSilent => None,
             Self::TooLong
             | Self::Malformed(_)
             | Self::WrongType
@@ -121,6 +130,9 @@ impl Error {
             | Self::WrongAudience
             | Self::NotYetValid => Some(Challenge::invalid_token(
                 "The access token is not valid for this service",
+            )),
+            Self::Revoked => Some(Challenge::invalid_token(
+                "The access token has been revoked",
             )),
             Self::Expired => Some(Challenge::invalid_token("The access token has expired")),
             Self::SenderConstrained => {

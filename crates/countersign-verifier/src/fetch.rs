@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -67,7 +67,32 @@ impl Source {
         Ok(keys)
     }
 
+    /// Where the issuer tells what has ended.
+    pub(crate) async fn feed(&self) -> Result<Url, Error> {
+        let metadata = self.metadata(&self.document(self.metadata.clone()).await?)?;
+        let none = || unavailable("the issuer has no feed of what has ended");
+        let feed = metadata.countersign_revocations_endpoint.ok_or_else(none)?;
+        let why = "the metadata's `countersign_revocations_endpoint` is not an https URL";
+        self.url(&feed, why)
+    }
+
+    /// What it answers to these parameters, for which it may take so long.
+    pub(crate) async fn ends(
+        &self,
+        feed: Url,
+        parameters: &[(&'static str, String)],
+        wait: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        let request = self.http.post(feed).form(parameters);
+        self.body(request.timeout(REQUEST_TIMEOUT + wait)).await
+    }
+
     fn jwks_url(&self, metadata: &[u8]) -> Result<Url, Error> {
+        let why = "the metadata's `jwks_uri` is not an https URL";
+        self.url(&self.metadata(metadata)?.jwks_uri, why)
+    }
+
+    fn metadata(&self, metadata: &[u8]) -> Result<Metadata, Error> {
         let metadata: Metadata =
             object(metadata).map_err(|_| unavailable("the issuer's metadata is not as agreed"))?;
         // RFC 8414, section 3.3: the issuer in the document must be identical to ours.
@@ -75,14 +100,22 @@ impl Source {
         if metadata.issuer != self.issuer {
             return Err(unavailable("the metadata is of another issuer"));
         }
-        match Url::parse(&metadata.jwks_uri) {
+        Ok(metadata)
+    }
+
+    fn url(&self, text: &str, why: &str) -> Result<Url, Error> {
+        match Url::parse(text) {
             Ok(url) if self.transport.allows(&url) => Ok(url),
-            Ok(_) | Err(_) => Err(unavailable("the metadata's `jwks_uri` is not an https URL")),
+            Ok(_) | Err(_) => Err(unavailable(why)),
         }
     }
 
     async fn document(&self, url: Url) -> Result<Vec<u8>, Error> {
-        let request = self.http.get(url).header("accept", "application/json");
+        self.body(self.http.get(url)).await
+    }
+
+    async fn body(&self, request: RequestBuilder) -> Result<Vec<u8>, Error> {
+        let request = request.header("accept", "application/json");
         let response = request.send().await.map_err(|error| failed(&error))?;
         // Redirects are not followed, and so end here as well.
         if response.status() != StatusCode::OK {
@@ -100,6 +133,9 @@ impl Source {
 struct Metadata {
     issuer: String,
     jwks_uri: String,
+    /// Where what has ended is told; an older broker has none.
+    #[serde(default)]
+    countersign_revocations_endpoint: Option<String>,
 }
 
 impl Transport {

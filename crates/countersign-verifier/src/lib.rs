@@ -29,6 +29,21 @@
 //! for. Only a service that is stricter than that policy looks at
 //! [`acr`](AccessToken::require_acr) or at the [age of the login](AccessToken::require_max_age).
 //!
+//! **What ends before its time.** A token is good until it expires, also where its session has ended meanwhile. A
+//! service that wants to know within a second follows the broker's feed, as a client of the broker's:
+//!
+#![cfg_attr(feature = "fetch", doc = "```no_run")]
+#![cfg_attr(not(feature = "fetch"), doc = "```ignore")]
+//! # use countersign_verifier::{Error, FeedClient, Silence, Verifier};
+//! # fn start(verifier: Verifier, secret: String) -> Result<(), Error> {
+//! let client = FeedClient::with_secret("registry-api", secret);
+//! let follower = verifier.follow(client, Silence::Accept)?; // or `RefuseAfter`, to fail closed
+//! tokio::spawn(follower.run());
+//! # Ok(()) }
+//! ```
+//!
+//! From then on [`Verifier::verify`] refuses what has ended, with [`Error::Revoked`].
+//!
 //! Without the feature `fetch` (on by default) the crate has neither network nor clock: get the
 //! issuer's key set yourself, and call [`verify()`] with it and with the time.
 #![warn(missing_docs)]
@@ -40,9 +55,13 @@ mod cache;
 mod challenge;
 mod claims;
 mod dpop;
+#[cfg(feature = "fetch")]
+mod ended;
 mod error;
 #[cfg(feature = "fetch")]
 mod fetch;
+#[cfg(feature = "fetch")]
+mod follow;
 mod json;
 mod keys;
 #[cfg(test)]
@@ -56,7 +75,11 @@ pub use bearer::{Presented, bearer, presented};
 pub use challenge::Challenge;
 pub use claims::{Actor, Claims, Confirmation, CountersignClaim, Scope, ScopeError};
 pub use dpop::{DPOP_ALGORITHMS, DpopProof, Target};
+#[cfg(feature = "fetch")]
+pub use ended::{FeedStatus, Silence};
 pub use error::Error;
+#[cfg(feature = "fetch")]
+pub use follow::{FeedClient, Follower};
 pub use keys::KeySet;
 #[cfg(feature = "fetch")]
 pub use verifier::Verifier;

@@ -1,7 +1,7 @@
 //! The verifier that a service keeps: an issuer, an audience, and the issuer's keys in a cache.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -10,8 +10,10 @@ use crate::access_token::AccessToken;
 use crate::bearer::Presented;
 use crate::cache::Cache;
 use crate::dpop::{DpopProof, Target};
+use crate::ended::{Ended, FeedStatus, Page, Silence};
 use crate::error::Error;
 use crate::fetch::Source;
+use crate::follow::{FeedClient, Follower};
 use crate::keys::KeySet;
 use crate::verify::{Expectations, verify, verify_with_proof};
 
@@ -28,11 +30,13 @@ pub struct Verifier {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     expected: Expectations,
-    source: Source,
+    source: Arc<Source>,
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
     state: Mutex<State>,
+    /// What has ended, where the feed is followed.
+    ended: OnceLock<Mutex<Ended>>,
 }
 
 #[derive(Default)]
@@ -59,9 +63,10 @@ impl Verifier {
     ) -> Result<Self, Error> {
         let inner = Inner {
             expected: Expectations::new(issuer, audience),
-            source: Source::new(issuer)?,
+            source: Arc::new(Source::new(issuer)?),
             clock: Box::new(clock),
             state: Mutex::default(),
+            ended: OnceLock::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -69,8 +74,34 @@ impl Verifier {
     }
 
     /// Verifies one token. See [`verify`](crate::verify()) for what is checked.
+    ///
+    /// Where the feed of what has ended is followed ([`Verifier::follow`]) what has is refused.
     pub async fn verify(&self, token: &str) -> Result<AccessToken, Error> {
         let now = (self.inner.clock)();
+        let verified = self.verify_signed(token, now).await?;
+        self.inner.check_ended(&verified, now)?;
+        Ok(verified)
+    }
+
+    /// Follows the broker's feed of what has ended: from now on tokens are refused within a second of the end of
+    /// their session, of their grant, or of themselves. `silence` says what happens while it can't be heard.
+    ///
+    /// Spawn what comes back ([`Follower::run`]): nothing is followed before. Once for a verifier and its clones.
+    pub fn follow(&self, client: FeedClient, silence: Silence) -> Result<Follower, Error> {
+        let follower = Follower::new(&self.inner, &self.inner.source, client, silence)?;
+        let ended = Ended::new(silence, (self.inner.clock)());
+        match self.inner.ended.set(Mutex::new(ended)) {
+            Ok(()) => Ok(follower),
+            Err(_) => Err(Error::Configuration("the feed is followed already")),
+        }
+    }
+
+    /// How it stands with the feed; `None` where it is not followed.
+    pub fn feed(&self) -> Option<FeedStatus> {
+        self.inner.ended().map(|ended| ended.status())
+    }
+
+    async fn verify_signed(&self, token: &str, now: i64) -> Result<AccessToken, Error> {
         let keys = self.keys(now).await?;
         match verify(token, &keys, &self.inner.expected, now) {
             // The issuer may have a new key; verify again with whatever is newest.
@@ -104,14 +135,17 @@ impl Verifier {
         let now = (self.inner.clock)();
         let proof = DpopProof::verify(proof, target, Some(token), now)?;
         let expected = &self.inner.expected;
-        match verify_with_proof(token, &proof, &*self.keys(now).await?, expected, now) {
-            Err(Error::UnknownKey) => {
-                self.fetch_if_due(now).await;
-                let keys = self.inner.state().cache.keys(now)?;
-                verify_with_proof(token, &proof, &keys, expected, now)
-            }
-            answer => answer,
-        }
+        let verified =
+            match verify_with_proof(token, &proof, &*self.keys(now).await?, expected, now) {
+                Err(Error::UnknownKey) => {
+                    self.fetch_if_due(now).await;
+                    let keys = self.inner.state().cache.keys(now)?;
+                    verify_with_proof(token, &proof, &keys, expected, now)
+                }
+                answer => answer,
+            }?;
+        self.inner.check_ended(&verified, now)?;
+        Ok(verified)
     }
 
     async fn keys(&self, now: i64) -> Result<Arc<KeySet>, Error> {
@@ -156,6 +190,42 @@ impl Inner {
     /// No code that can panic runs under this lock, and if it did the state would still be whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> Option<MutexGuard<'_, Ended>> {
+        let ended = self.ended.get()?;
+        Some(ended.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A token that was good until it was ended.
+    fn check_ended(&self, token: &AccessToken, now: i64) -> Result<(), Error> {
+        match self.ended() {
+            Some(ended) => ended.check(token.claims(), now),
+            None => Ok(()),
+        }
+    }
+
+    /// The feed has answered.
+    pub(crate) fn note_ends(&self, page: &Page) {
+        let now = (self.clock)();
+        if let Some(mut ended) = self.ended() {
+            ended.note(page, now);
+        }
+    }
+
+    /// It has not.
+    pub(crate) fn note_no_ends(&self, error: Error) {
+        if let Some(mut ended) = self.ended() {
+            ended.note_failure(error);
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
     }
 }
 

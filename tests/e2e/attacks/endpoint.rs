@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 40] = [
+const ROUTES: [(&str, &[&str]); 41] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &[&str]); 40] = [
     ("/userinfo", &["GET", "POST"]),
     ("/introspect", &["POST"]),
     ("/revoke", &["POST"]),
+    ("/revocations", &["POST"]),
     ("/logout", &["GET", "HEAD", "POST"]),
     ("/logout/confirm", &["POST"]),
     ("/sign-in", &["GET"]),
@@ -59,7 +60,7 @@ const ROUTES: [(&str, &[&str]); 40] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 16] = [
+const TAKING_FORMS: [&str; 17] = [
     "/organizations/contoso/press",
     "/organizations/contoso/connect",
     "/organizations/contoso/connect/start",
@@ -70,6 +71,7 @@ const TAKING_FORMS: [&str; 16] = [
     "/userinfo",
     "/introspect",
     "/revoke",
+    "/revocations",
     "/authorize",
     "/callback/oidc",
     "/logout",
@@ -161,6 +163,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
         "/userinfo",
         "/introspect",
         "/revoke",
+        "/revocations",
         "/logout",
         "/jwks.json",
     ];

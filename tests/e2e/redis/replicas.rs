@@ -1,7 +1,10 @@
 //! Several servers on one Redis: whichever is asked, the answer is the same.
 
-use countersign_tests::redis::RedisServer;
-use countersign_tests::{BrokerSetup, Browser, Page, Program, wire};
+use std::time::Duration;
+
+use countersign_tests::redis::{RedisCluster, RedisServer};
+use countersign_tests::{BrokerSetup, Browser, Following, Page, Program, wire};
+use countersign_verifier::{Error, Silence};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -204,4 +207,90 @@ async fn accounts_are_imported_into_redis_and_shown_from_it() {
     assert!(run(&["import", &file]).contains("2 new"));
     assert!(run(&["import", &file]).contains("2 as they were"));
     assert!(run(&["show", "ann"]).contains("2024-05-06"));
+}
+
+/// Three servers on a cluster, where what ends and what tells of it are at different nodes. One is followed; the
+/// end comes at each in turn, and each is killed as soon as it has said that it has ended something.
+#[actix_web::test]
+async fn what_ends_at_any_server_is_refused_by_who_follows_another_within_a_second() {
+    let cluster = RedisCluster::start();
+    let site = Site::new().await;
+    let grants = "[client.gallery]\ngrant_types = [\"authorization_code\", \"refresh_token\"]";
+    site.installation
+        .replace("countersign.toml", "[client.gallery]", grants);
+    let nodes: Vec<String> = cluster
+        .nodes
+        .iter()
+        .map(|node| format!("\"{}\"", node.address))
+        .collect();
+    site.installation
+        .keep_in_redis(&format!("cluster = [{}]", nodes.join(", ")));
+    let followed = site.installation.start();
+    let mut others = vec![
+        site.installation.start_replica(None),
+        site.installation.start_replica(None),
+    ];
+    let following = Following::start(&site.installation.issuer, Silence::Accept).await;
+    let mut longest = Duration::ZERO;
+    for nth in 0..12 {
+        let all: Vec<&str> = [&followed]
+            .into_iter()
+            .chain(&others)
+            .map(|server| server.issuer.as_str())
+            .collect();
+        let at = all[nth % 3];
+        let (status, tokens) = answer(&post(at, "/token", &redeem(&site.code().await)).await);
+        assert_eq!(status, 200, "{tokens}");
+        let token = text(&tokens, "access_token");
+        assert_eq!(following.verdict(token).await, Ok(()));
+        let name = ["access_token", "refresh_token"][nth % 2];
+        let page = post(at, "/revoke", &pairs(&[("token", text(&tokens, name))])).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        longest = longest.max(following.refuses(token).await);
+    }
+    println!("cluster, three servers: refused after {longest:?} at most");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+
+    while let Some(doomed) = others.pop() {
+        let form = redeem(&site.code().await);
+        let (status, tokens) = answer(&post(&followed.issuer, "/token", &form).await);
+        assert_eq!(status, 200, "{tokens}");
+        let refresh_token = text(&tokens, "refresh_token");
+        let page = post(
+            &doomed.issuer,
+            "/revoke",
+            &pairs(&[("token", refresh_token)]),
+        )
+        .await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        doomed.kill();
+        let token = text(&tokens, "access_token");
+        let took = following.refuses(token).await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        let fresh = Following::start(&site.installation.issuer, Silence::Accept).await;
+        assert_eq!(fresh.verdict(token).await, Err(Error::Revoked));
+    }
+}
+
+fn pairs(some: &[(&str, &str)]) -> Vec<(String, String)> {
+    let client = [
+        ("client_id", "gallery"),
+        ("client_secret", BrokerSetup::SECRET),
+    ];
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    client.iter().chain(some).map(owned).collect()
+}
+
+fn redeem(code: &str) -> Vec<(String, String)> {
+    pairs(&[
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", BrokerSetup::REDIRECT_URI),
+        ("code_verifier", VERIFIER),
+    ])
+}
+
+async fn post(server: &str, path: &str, form: &[(String, String)]) -> Page {
+    let url = Url::parse(&format!("{server}{path}")).expect("an address");
+    Browser::new().post(&url, form).await
 }
