@@ -1,7 +1,8 @@
 //! `/revoke` (RFC 7009): a client ends a token that it no longer needs, or that it has lost.
 //!
 //! With a refresh token all of its grant ends; an access token ends alone. Registries' services see it
-//! at `/introspect` at once, and those that verify tokens themselves within the token's lifetime.
+//! at `/introspect` at once, and those that verify tokens themselves within a second where they follow `/revocations`, else
+//! within the token's lifetime.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::ClientId;
