@@ -12,6 +12,7 @@ mod policy;
 mod private;
 mod reload;
 mod revocations;
+mod rotation;
 mod serve;
 mod simulate;
 mod traces;
