@@ -2,9 +2,8 @@
 
 mod assertion;
 mod device;
-mod dpop;
+pub(crate) mod dpop;
 mod exchange;
-mod fapi2;
 mod push;
 mod service;
 
@@ -17,11 +16,11 @@ use countersign_tests::{BrokerSetup, Browser, Login, Page, Signer, World, wire};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mBJL1Ia4lOTjFWOEjhYDk3jJMOYtTk";
+pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client that authenticates by this key.
-fn keyed(signer: &Signer) -> Client {
+pub(crate) fn keyed(signer: &Signer) -> Client {
     let keys = PublishedKeys::from_json(&signer.key_set().to_string()).expect("keys");
     let authentication = ClientAuthentication::PrivateKey(Arc::new(keys));
     let uris = vec![BrokerSetup::REDIRECT_URI.into()];
@@ -29,14 +28,14 @@ fn keyed(signer: &Signer) -> Client {
 }
 
 /// Adds a client that people may sign in to.
-fn add(setup: &mut BrokerSetup, id: &str, client: Client) {
+pub(crate) fn add(setup: &mut BrokerSetup, id: &str, client: Client) {
     let tier = format!("\n[client.{id}]\ntier = \"manage\"\n");
     setup.policy.push_str(&tier);
     let id = ClientId::new(id).expect("a client id");
     setup.clients.insert(id, client);
 }
 
-fn now(world: &World) -> i64 {
+pub(crate) fn now(world: &World) -> i64 {
     world.broker.clock.now().as_second()
 }
 
@@ -48,7 +47,7 @@ fn fresh() -> String {
 }
 
 /// The claims of a good assertion of this client.
-fn assertion_claims(world: &World, client: &str) -> Value {
+pub(crate) fn assertion_claims(world: &World, client: &str) -> Value {
     json!({
         "iss": client, "sub": client, "aud": world.broker.issuer, "jti": fresh(),
         "iat": now(world), "exp": now(world) + 60,
@@ -62,19 +61,24 @@ fn assertion(world: &World, client: &str, signer: &Signer) -> String {
 }
 
 /// Posts a form; a parameter without a value is left out.
-async fn post(world: &World, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Page {
+pub(crate) async fn post(
+    world: &World,
+    path: &str,
+    headers: &[(&str, &str)],
+    form: &[(&str, &str)],
+) -> Page {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form.iter().filter(|(_, value)| !value.is_empty()));
     let body = body.finish();
     wire::send("POST", &world.broker.issuer, path, headers, &body).await
 }
 
-fn read(page: &Page) -> Value {
+pub(crate) fn read(page: &Page) -> Value {
     serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("no JSON: {}", page.body))
 }
 
 #[track_caller]
-fn assert_refused(page: &Page, (status, error): (u16, &str), why: &str) {
+pub(crate) fn assert_refused(page: &Page, (status, error): (u16, &str), why: &str) {
     let told = read(page);
     let found = (page.status, told["error"].as_str().unwrap_or_default());
     assert_eq!(found, (status, error), "{why}: {}", page.body);

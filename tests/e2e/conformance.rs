@@ -7,6 +7,7 @@
 //! <https://gitlab.com/openid/conformance-suite>
 
 mod backchannel_logout;
+mod fapi2;
 mod op_basic;
 mod op_config;
 mod rp_basic;
@@ -27,17 +28,17 @@ enum Held {
 
 /// Holds a plan, the tests in its file and the documentation against each other.
 fn check_plan(file: &str, prefix: &str, source: &str, plan: &[Module]) {
-    let module_of = |test: &str| format!("{prefix}{}", test.replace('_', "-"));
+    // Some modules have an underline or a capital in their names.
     let test_of = |module: &str| {
         let name = module.strip_prefix(prefix).expect("the plan's prefix");
-        name.replace('-', "_")
+        name.replace('-', "_").to_lowercase()
     };
     let marked = source.split("#[actix_web::test]\nasync fn ").skip(1);
-    let tests: Vec<String> = marked
-        .filter_map(|rest| rest.split_once('(').map(|(name, _)| module_of(name)))
+    let tests: Vec<&str> = marked
+        .filter_map(|rest| rest.split_once('(').map(|(name, _)| name))
         .collect();
     let held = plan.iter().filter(|(_, held)| matches!(held, Held::Here));
-    let held: Vec<&str> = held.map(|(module, _)| *module).collect();
+    let held: Vec<String> = held.map(|(module, _)| test_of(module)).collect();
     assert_eq!(tests, held, "the tests of {file}, in the plan's order");
     for (module, held) in plan {
         let row = match held {

@@ -32,19 +32,19 @@ async fn world(signer: &Signer) -> World {
 }
 
 /// What a proof says of a request to us.
-pub(super) fn proof_claims(world: &World, method: &str, path: &str, nonce: &str) -> Value {
+pub(crate) fn proof_claims(world: &World, method: &str, path: &str, nonce: &str) -> Value {
     json!({
         "jti": fresh(), "htm": method, "htu": format!("{}{path}", world.broker.issuer),
         "iat": now(world), "nonce": nonce,
     })
 }
 
-pub(super) fn signed(key: &Signer, claims: &Value) -> String {
+pub(crate) fn signed(key: &Signer, claims: &Value) -> String {
     key.sign(&json!({"typ": "dpop+jwt", "jwk": key.jwk()}), claims)
 }
 
 /// The nonce of this moment, from an answer that asks for one.
-pub(super) async fn nonce(world: &World) -> String {
+pub(crate) async fn nonce(world: &World) -> String {
     let key = Signer::new("ES256");
     let mut claims = proof_claims(world, "POST", "/token", "");
     claims.as_object_mut().expect("claims").remove("nonce");
