@@ -712,3 +712,114 @@ async fn a_code_that_comes_twice_ends_what_it_bought() {
     assert_refused(&refused, NOT_GOOD, "its session is ended");
     assert!(!is_active(&world, "gallery", tokens.text("access_token")).await);
 }
+
+const SIGNED: &str = "application/token-introspection+jwt";
+
+/// What `/introspect` answers to a client that accepts this.
+async fn introspected_as(world: &World, client: &str, token: &str, accept: &str) -> Page {
+    let secret = match client {
+        "gallery" => BrokerSetup::SECRET,
+        _ => SECRET,
+    };
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("token", token)
+        .append_pair("client_id", client)
+        .append_pair("client_secret", secret);
+    let headers = [("accept", accept)];
+    let issuer = &world.broker.issuer;
+    wire::send("POST", issuer, "/introspect", &headers, &form.finish()).await
+}
+
+/// The claims of a signed answer, verified by a library of others.
+async fn verified_answer(world: &World, page: &Page, client: &str) -> Value {
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert_eq!(page.header("content-type"), Some(SIGNED));
+    let header = jsonwebtoken::decode_header(&page.body).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("token-introspection+jwt"));
+    let keys = wire::get(&world.broker.issuer, "/jwks.json", &[]).await;
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&keys.body).expect("a key set");
+    let key = keys.find(header.kid.as_deref().unwrap_or_default());
+    let key = jsonwebtoken::DecodingKey::from_jwk(key.expect("a published key")).expect("a key");
+    let mut expected = jsonwebtoken::Validation::new(header.alg);
+    expected.set_audience(&[client]);
+    expected.set_issuer(&[&world.broker.issuer]);
+    expected.required_spec_claims = ["iss", "aud"].map(str::to_owned).into();
+    let told = jsonwebtoken::decode::<Value>(&page.body, &key, &expected);
+    told.expect("a good answer").claims
+}
+
+#[actix_web::test]
+async fn who_asks_for_a_signed_answer_has_one_that_is_told_to_them_alone() {
+    let world = world().await;
+    let tokens = signed_in(&world, &ann()).await;
+    let access = tokens.text("access_token");
+    let page = introspected_as(&world, "other", access, SIGNED).await;
+    let claims = verified_answer(&world, &page, "other").await;
+    let plain = introspected(&world, "other", access).await;
+    assert_eq!(claims["token_introspection"], plain);
+    let names: Vec<&String> = claims.as_object().expect("claims").keys().collect();
+    assert_eq!(names, ["aud", "iat", "iss", "token_introspection"]);
+
+    // Of what is none of a caller's business nothing is told, signed or not.
+    for (client, token) in [("elsewhere", access), ("other", "made-up")] {
+        let page = introspected_as(&world, client, token, SIGNED).await;
+        let claims = verified_answer(&world, &page, client).await;
+        assert_eq!(claims["token_introspection"], json!({"active": false}));
+    }
+    // It is no token of any kind.
+    let issuer = &world.broker.issuer;
+    assert_eq!(wire::user_info(issuer, &page.body).await.status, 401);
+    assert!(!is_active(&world, "other", &page.body).await);
+    let verifier = countersign_verifier::Verifier::new(issuer, "other").expect("a verifier");
+    let refused = verifier.verify(&page.body).await;
+    assert_eq!(refused, Err(countersign_verifier::Error::WrongType));
+    let query = format!("/logout?id_token_hint={}", page.body);
+    let refused = wire::get(issuer, &query, &[]).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+}
+
+#[actix_web::test]
+async fn a_signed_answer_is_for_who_names_it_and_an_error_is_json() {
+    let world = world().await;
+    let tokens = signed_in(&world, &ann()).await;
+    let access = tokens.text("access_token");
+    for (accept, is_signed) in [
+        (SIGNED, true),
+        (
+            "application/json, Application/Token-Introspection+JWT;q=0.5",
+            true,
+        ),
+        ("*/*", false),
+        ("application/*", false),
+        ("application/json", false),
+        ("application/jwt", false),
+        ("application/token-introspection+jwt;q=0", false),
+    ] {
+        let page = introspected_as(&world, "gallery", access, accept).await;
+        let expected = if is_signed {
+            SIGNED
+        } else {
+            "application/json"
+        };
+        assert_eq!(page.header("content-type"), Some(expected), "{accept}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+    }
+    let page = introspected_as(&world, "nobody", access, SIGNED).await;
+    assert_eq!(page.status, 401);
+    assert_eq!(page.header("content-type"), Some("application/json"));
+}
+
+#[actix_web::test]
+async fn the_metadata_names_what_introspection_is_signed_by() {
+    let world = world().await;
+    let page = wire::get(
+        &world.broker.issuer,
+        "/.well-known/oauth-authorization-server",
+        &[],
+    )
+    .await;
+    let metadata: Value = serde_json::from_str(&page.body).expect("JSON");
+    let signed = &metadata["introspection_signing_alg_values_supported"];
+    assert_eq!(*signed, metadata["id_token_signing_alg_values_supported"]);
+    assert!(signed.as_array().is_some_and(|all| !all.is_empty()));
+}

@@ -47,7 +47,8 @@ fn document(broker: &Broker) -> Value {
     let algorithms = broker
         .keys
         .algorithms()
-        .map(crate::SigningAlgorithm::as_str);
+        .map(crate::SigningAlgorithm::as_str)
+        .collect::<Vec<_>>();
     json!({
         "issuer": settings.issuer(),
         "authorization_endpoint": settings.endpoint("/authorize"),
@@ -70,7 +71,9 @@ fn document(broker: &Broker) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": GrantType::ALL.map(GrantType::as_str),
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": algorithms.collect::<Vec<_>>(),
+        "id_token_signing_alg_values_supported": &algorithms,
+        // RFC 9701 7: as the caller's ID tokens are.
+        "introspection_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": AUTHENTICATION,
         "token_endpoint_auth_signing_alg_values_supported": assertions,
         // RFC 7662 2.1: who asks must be known, so all but `none`.

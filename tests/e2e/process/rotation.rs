@@ -138,7 +138,7 @@ async fn check(site: &Site, before: &BTreeSet<String>, said: &str, signed: &Sign
 }
 
 /// Changes the keys of each name as they stand in the store, while no server has it open.
-async fn age(site: &Site, change: impl Fn(&mut Vec<Value>, Timestamp)) -> Result<(), StoreError> {
+async fn age(site: &Site, change: impl Fn(&mut [Value], Timestamp)) -> Result<(), StoreError> {
     let store = Embedded::open_to_change(&site.installation.path("data"))?;
     let now = SystemClock.now();
     for key in store.list_keys().await? {
@@ -159,7 +159,7 @@ fn time(key: &Value, name: &str) -> Option<Timestamp> {
 }
 
 /// The key that was called is used since half an hour; the one before is still needed, and those before that are not.
-fn hours_pass(keys: &mut Vec<Value>, now: Timestamp) {
+fn hours_pass(keys: &mut [Value], now: Timestamp) {
     let hours = |hours| json!(now - SignedDuration::from_hours(hours));
     let is_called = keys.iter().any(|key| time(key, "used_from") > Some(now));
     let current = keys
@@ -187,7 +187,7 @@ fn hours_pass(keys: &mut Vec<Value>, now: Timestamp) {
 }
 
 /// What is used is used for so long that another must be called.
-fn days_pass(keys: &mut Vec<Value>, now: Timestamp) {
+fn days_pass(keys: &mut [Value], now: Timestamp) {
     hours_pass(keys, now);
     let newest = keys.iter().filter_map(|key| time(key, "used_from")).max();
     for key in keys.iter_mut() {

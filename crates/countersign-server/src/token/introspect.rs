@@ -2,6 +2,8 @@
 //! verify it themselves or must know at once that it was ended.
 //!
 //! Whoever may not know is told what everybody is told of a token that never was: `{"active": false}`.
+//!
+//! Whoever asks for a signed answer (RFC 9701) has one, which they can show to others: it says to whom it was told.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::{ClientId, Scope};
@@ -14,6 +16,7 @@ use super::refresh::{RefreshToken, may_refresh};
 use super::{client, mint, read, unavailable};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
+use crate::keys::NotSigned;
 use crate::session;
 use crate::web::{Context, Parameters};
 
@@ -31,7 +34,46 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     let parameters = read(form)?;
     let caller = client::authenticate_confidential(&parameters, context).await?;
     let told = told(&parameters, &caller, context).await?;
-    Ok(HttpResponse::Ok().json(told.unwrap_or_else(|| json!({"active": false}))))
+    let told = told.unwrap_or_else(|| json!({"active": false}));
+    if !wants_jwt(context) {
+        return Ok(HttpResponse::Ok().json(told));
+    }
+    let signed = signed(&told, &caller, context).map_err(mint::not_signed)?;
+    Ok(HttpResponse::Ok().content_type(JWT).body(signed))
+}
+
+/// The media type of a signed answer (RFC 9701 4), and with it the `typ` of the JWT.
+const JWT: &str = "application/token-introspection+jwt";
+const TYP: &str = "token-introspection+jwt";
+
+/// Whether the caller accepts a signed answer. One that accepts anything (`*/*`) has not asked for it.
+fn wants_jwt(context: &Context<'_>) -> bool {
+    let lines = context.request.headers().get_all("accept");
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_it = parts
+                .next()
+                .is_some_and(|one| one.eq_ignore_ascii_case(JWT));
+            // RFC 9110 12.4.2: a weight of 0 means "not acceptable".
+            is_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        })
+}
+
+/// RFC 9701 5: what is told stands in a member of its own, and there is no `sub` and no `exp` beside it, so that it
+/// passes for no other kind of JWT.
+fn signed(told: &Value, caller: &ClientId, context: &Context<'_>) -> Result<String, NotSigned> {
+    let broker = context.broker;
+    let client = broker.settings.clients.get(caller).ok_or(NotSigned)?;
+    let claims = json!({
+        "iss": broker.settings.issuer(),
+        "aud": caller,
+        "iat": context.now.as_second(),
+        "token_introspection": told,
+    });
+    broker.keys.sign(client.id_token_algorithm, TYP, &claims)
 }
 
 /// What the caller may know of the token. `token_type_hint` is a hint only (RFC 7662 2.1): what a token
