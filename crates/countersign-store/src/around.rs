@@ -5,10 +5,11 @@ use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace,
-    Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening,
-    Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen,
-    Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
+    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
+    TakenCode, Version,
 };
 
 /// A store around another.
@@ -49,6 +50,9 @@ operations! {
     take_notices(limit: usize, again: Timestamp, now: Timestamp) -> Vec<LogoutNotice>;
     postpone_notice(notice: &LogoutNotice, until: Timestamp) -> ();
     settle_notice(notice: &LogoutNotice) -> ();
+    keep_token(token: KeptToken, until: Timestamp, now: Timestamp) -> ();
+    kept_token(session: &SessionId, now: Timestamp) -> Option<(KeptToken, Version)>;
+    replace_kept_token(token: KeptToken, version: Version) -> Version;
     open_grant(grant: Grant) -> ();
     grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Option<LiveGrant>;
     rotate(session: &SessionId, grant: &GrantId, presented: u32, grace: Grace, now: Timestamp) -> Rotated;

@@ -19,9 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EmailAddress,
-    End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, Lock,
-    LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount, RegistryAccountName,
-    Rotated, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
+    Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount, RegistryAccountName,
+    Rotated, SealedText, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -93,7 +94,117 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     the_first_key_of_a_name_stays(make().await).await;
     a_key_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_key_one_wins(make().await).await;
+    a_token_is_kept_for_a_session_and_ends_with_it(make().await).await;
+    a_token_is_kept_for_no_session_that_was_opened_before(make().await).await;
+    a_token_of_an_attempt_that_came_to_nothing_is_forgotten(make().await).await;
+    a_kept_token_is_replaced_only_by_who_read_it_last(make().await).await;
+    of_many_who_replace_a_kept_token_one_wins(make().await).await;
     sweeping_forgets_nothing_that_is_needed(make().await).await;
+}
+
+/// What the provider of the `n`th session is asked again with.
+pub fn kept(n: u8, text: &str) -> KeptToken {
+    KeptToken {
+        session: session_id(n),
+        sealed: SealedText(text.into()),
+        asked_at: at(0),
+        asking_until: None,
+    }
+}
+
+async fn kept_for(store: &Arc<dyn Store>, n: u8, second: i64) -> Option<KeptToken> {
+    let found = store.kept_token(&session_id(n), at(second)).await.unwrap();
+    found.map(|(token, _)| token)
+}
+
+async fn with_token(store: &Arc<dyn Store>, n: u8) {
+    let token = kept(n, "first");
+    store.keep_token(token, at(ATTEMPT), at(0)).await.unwrap();
+    store.open_session(opening(n), at(1)).await.unwrap();
+}
+
+async fn a_token_is_kept_for_a_session_and_ends_with_it(store: Arc<dyn Store>) {
+    let first = kept(1, "of the first leg");
+    store.keep_token(first, at(ATTEMPT), at(0)).await.unwrap();
+    assert_eq!(kept_for(&store, 1, 1).await, None, "without a session");
+    with_token(&store, 1).await;
+    with_token(&store, 2).await;
+    store.open_session(opening(3), at(1)).await.unwrap();
+    assert_eq!(kept_for(&store, 1, 2).await, Some(kept(1, "first")));
+    assert_eq!(kept_for(&store, 3, 2).await, None);
+    // Longer than its attempt would have lasted, and as long as the session.
+    store.sweep(at(SESSION - 1)).await.unwrap();
+    assert_eq!(
+        kept_for(&store, 2, SESSION - 1).await,
+        Some(kept(2, "first"))
+    );
+    assert_eq!(kept_for(&store, 2, SESSION).await, None);
+    store.end_session(&session_id(1), at(3)).await.unwrap();
+    assert_eq!(kept_for(&store, 1, 4).await, None);
+    let again = store.replace_kept_token(kept(1, "again"), Version(1)).await;
+    assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+    assert_eq!(kept_for(&store, 2, 4).await, Some(kept(2, "first")));
+}
+
+async fn a_token_is_kept_for_no_session_that_was_opened_before(store: Arc<dyn Store>) {
+    with_token(&store, 1).await;
+    let keep = || store.keep_token(kept(1, "another"), at(ATTEMPT), at(2));
+    assert!(matches!(keep().await, Err(StoreError::AttemptSpent)));
+    assert_eq!(kept_for(&store, 1, 3).await, Some(kept(1, "first")));
+    store.end_session(&session_id(1), at(3)).await.unwrap();
+    assert!(matches!(keep().await, Err(StoreError::AttemptSpent)));
+    assert_eq!(kept_for(&store, 1, 4).await, None);
+}
+
+async fn a_token_of_an_attempt_that_came_to_nothing_is_forgotten(store: Arc<dyn Store>) {
+    let token = kept(1, "first");
+    store.keep_token(token, at(ATTEMPT), at(0)).await.unwrap();
+    store.end_session(&session_id(1), at(1)).await.unwrap();
+    store.open_session(opening(1), at(2)).await.unwrap();
+    assert_eq!(kept_for(&store, 1, 3).await, None);
+    let token = kept(2, "first");
+    store.keep_token(token, at(ATTEMPT), at(0)).await.unwrap();
+    store.sweep(at(ATTEMPT)).await.unwrap();
+}
+
+async fn a_kept_token_is_replaced_only_by_who_read_it_last(store: Arc<dyn Store>) {
+    with_token(&store, 1).await;
+    let found = store.kept_token(&session_id(1), at(2)).await.unwrap();
+    let (_, version) = found.unwrap();
+    let asking = KeptToken {
+        asking_until: Some(at(60)),
+        asked_at: at(5),
+        ..kept(1, "second")
+    };
+    let replaced = store.replace_kept_token(asking.clone(), version).await;
+    assert_ne!(replaced.unwrap(), version);
+    let late = store.replace_kept_token(kept(1, "late"), version).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    assert_eq!(kept_for(&store, 1, 3).await, Some(asking));
+    let never = kept(2, "never");
+    let never = store.replace_kept_token(never, Version(1)).await;
+    assert!(matches!(never, Err(StoreError::Conflict)), "{never:?}");
+    let beyond = kept(1, "beyond");
+    let beyond = store.replace_kept_token(beyond, Version(u64::MAX)).await;
+    assert!(matches!(beyond, Err(StoreError::Conflict)), "{beyond:?}");
+}
+
+async fn of_many_who_replace_a_kept_token_one_wins(store: Arc<dyn Store>) {
+    with_token(&store, 1).await;
+    let (_, version) = store
+        .kept_token(&session_id(1), at(2))
+        .await
+        .unwrap()
+        .unwrap();
+    let replaced = race(&store, move |store, racer| async move {
+        let token = kept(1, &racer.to_string());
+        store.replace_kept_token(token, version).await.is_ok()
+    })
+    .await;
+    assert_eq!(replaced.iter().filter(|won| **won).count(), 1);
+    let winner = replaced.iter().position(|won| *won).unwrap() + 1;
+    let expected = kept(1, &winner.to_string());
+    assert_eq!(kept_for(&store, 1, 3).await, Some(expected));
 }
 
 async fn a_code_is_taken_once(store: Arc<dyn Store>) {

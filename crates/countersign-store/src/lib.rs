@@ -35,9 +35,9 @@ pub use organization::{
 };
 pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
-    Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, Lock, LogoutNotice, Once,
-    Opening, ProviderSession, Rate, Rotated, Seen, Session, Spent, StoredKey, TakenCode, Version,
-    VouchedEmail,
+    Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant, LiveSession, Lock, LogoutNotice,
+    Once, Opening, ProviderSession, Rate, Rotated, SealedText, Seen, Session, Spent, StoredKey,
+    TakenCode, Version, VouchedEmail,
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
@@ -56,6 +56,32 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// [`StoreError::AttemptSpent`] if the attempt was spent before: nothing is written then.
     async fn open_session(&self, opening: Opening, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps what the provider of the session that this attempt leads to is asked again with, in the place of what was
+    /// kept before. It lasts until then; [`Store::open_session`] makes it last as long as the session, and
+    /// [`Store::end_session`] forgets it, whether the session was ever opened or not.
+    ///
+    /// [`StoreError::AttemptSpent`] if the session was opened before: nothing is written then.
+    async fn keep_token(
+        &self,
+        token: KeptToken,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// What the provider of a live session is asked again with, if anything was kept.
+    async fn kept_token(
+        &self,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(KeptToken, Version)>, StoreError>;
+
+    /// Replaces it if it still has `version`; [`StoreError::Conflict`] if not, or if it is gone.
+    async fn replace_kept_token(
+        &self,
+        token: KeptToken,
+        version: Version,
+    ) -> Result<Version, StoreError>;
 
     /// Takes a code: exactly one caller ever gets [`TakenCode::Fresh`]. A later one gets
     /// [`TakenCode::Replayed`] as long as the session would last, and the session that the code

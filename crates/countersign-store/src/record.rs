@@ -152,6 +152,31 @@ impl fmt::Display for ProviderSession {
     }
 }
 
+/// What the provider of a session is asked again with, and when it was asked: a part of the session, which ends with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptToken {
+    /// The session.
+    pub session: SessionId,
+    /// The provider's token, sealed by the caller for this session.
+    pub sealed: SealedText,
+    /// When the provider last vouched for the login: at the login itself, or when it was asked again.
+    pub asked_at: Timestamp,
+    /// Until when somebody has it alone, to ask the provider with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asking_until: Option<Timestamp>,
+}
+
+/// What was sealed before it came here. It is not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedText(pub String);
+
+impl fmt::Debug for SealedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
 /// A client that is to be told that a session has ended (OpenID Connect Back-Channel Logout).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogoutNotice {

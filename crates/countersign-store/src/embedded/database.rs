@@ -7,7 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    account, bucket, device, ended, grant, key, logout_notice, once, organization, registry_account, session, sign_in,
+    account, bucket, device, ended, grant, kept_token, key, logout_notice, once, organization,
+    registry_account, session, sign_in,
 };
 use crate::StoreError;
 
@@ -27,6 +28,7 @@ pub(super) const STATE: Plan = Plan {
         &[bucket::TABLES],
         &[device::TABLES],
         &[ended::TABLES],
+        &[kept_token::TABLES],
     ],
 };
 

@@ -12,6 +12,7 @@ mod device;
 mod directory;
 mod ended;
 mod grant;
+mod kept_token;
 mod key;
 mod logout_notice;
 mod once;
@@ -37,7 +38,11 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
+    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
+    TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -122,6 +127,36 @@ impl Store for Embedded {
         let row = sign_in::Row::new(&opening)?;
         self.state
             .run(move |connection| sign_in::open(connection, &row, now))
+            .await
+    }
+
+    async fn keep_token(
+        &self,
+        token: KeptToken,
+        until: Timestamp,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.state
+            .run(move |connection| kept_token::keep(connection, &token, until))
+            .await
+    }
+
+    async fn kept_token(
+        &self,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(KeptToken, Version)>, StoreError> {
+        self.state_reader
+            .read(|connection| kept_token::find(connection, session, now))
+    }
+
+    async fn replace_kept_token(
+        &self,
+        token: KeptToken,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        self.state
+            .run(move |connection| kept_token::replace(connection, &token, version))
             .await
     }
 
@@ -524,6 +559,7 @@ impl Store for Embedded {
                 device::sweep(connection, now, SWEPT_AT_ONCE)?,
                 logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
                 ended::sweep(connection, now, SWEPT_AT_ONCE)?,
+                kept_token::sweep(connection, now, SWEPT_AT_ONCE)?,
             ];
             Ok(swept.into_iter().fold(0, usize::max))
         };

@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::row::{Place, execute, from_json, micros, to_json};
-use super::{ended, logout_notice};
+use super::{ended, kept_token, logout_notice};
 use crate::{Code, CodeDigest, EndKind, Opening, ProviderSession, Session, StoreError, TakenCode};
 
 /// Rows are appended in the order of `n`, so that the random ids scatter over a small index only.
@@ -42,6 +42,7 @@ pub(super) struct Row {
     code_digest: [u8; 32],
     code: String,
     code_expires_at: i64,
+    session_ends_at: i64,
     forget_at: i64,
     account_id: String,
     provider_session: Option<String>,
@@ -67,6 +68,7 @@ impl Row {
             code_digest: opening.code_digest,
             code: to_json(&opening.code)?,
             code_expires_at,
+            session_ends_at,
             forget_at: micros(opening.attempt_remembered_until)
                 .max(session_ends_at)
                 .max(code_expires_at),
@@ -103,6 +105,7 @@ pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result
     if written == 0 {
         return Err(StoreError::AttemptSpent);
     }
+    kept_token::take_over(connection, &row.session_id, row.session_ends_at)?;
     if connection.last_insert_rowid() % SWEEP_EVERY == 0 {
         sweep(connection, now, SWEPT_IN_PASSING)?;
     }
@@ -209,6 +212,7 @@ pub(super) fn end(
         logout_notice::leave(connection, id, now)?;
         ended::tell(connection, EndKind::Session, id.as_str(), now)?;
     }
+    kept_token::forget(connection, id)?;
     Ok(())
 }
 

@@ -408,7 +408,7 @@ async fn sessions_of_the_first_schema_live_on_and_can_be_refreshed() {
     drop(store);
     let database = Connection::open(data(&directory).join("state.db")).unwrap();
     let back = "DROP TABLE client_grant; DROP TABLE revoked_token; DROP TABLE seen_once; DROP TABLE further_code; \
-        DROP TABLE bucket; DROP TABLE device_request; DROP TABLE ended; DROP TABLE logout_notice; DROP INDEX sign_in_account_id; DROP INDEX sign_in_provider_session; \
+        DROP TABLE bucket; DROP TABLE device_request; DROP TABLE ended; DROP TABLE kept_token; DROP TABLE logout_notice; DROP INDEX sign_in_account_id; DROP INDEX sign_in_provider_session; \
         ALTER TABLE sign_in DROP COLUMN account_id; ALTER TABLE sign_in DROP COLUMN provider_session; \
         ALTER TABLE sign_in DROP COLUMN client_id; PRAGMA user_version = 1";
     database.execute_batch(back).unwrap();

@@ -42,6 +42,7 @@ mod connect;
 mod device;
 mod ended;
 mod grant;
+mod kept_token;
 mod key;
 mod link;
 mod map;
@@ -71,7 +72,11 @@ pub use self::settings::{
 };
 pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey, TakenCode, Version,
+    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
+    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
+    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
+    TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -112,6 +117,32 @@ impl Redis {
 impl Store for Redis {
     async fn open_session(&self, opening: Opening, now: Timestamp) -> Result<(), StoreError> {
         sign_in::open(&self.link, &self.names, &opening, now).await
+    }
+
+    async fn keep_token(
+        &self,
+        token: KeptToken,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        kept_token::keep(&self.link, &self.names, &token, (until, now)).await
+    }
+
+    async fn kept_token(
+        &self,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<(KeptToken, Version)>, StoreError> {
+        kept_token::find(&self.link, &self.names, session, now).await
+    }
+
+    async fn replace_kept_token(
+        &self,
+        token: KeptToken,
+        version: Version,
+    ) -> Result<Version, StoreError> {
+        let key = self.names.kept_token(&token.session);
+        record::replace(&self.link, key, &token, version).await
     }
 
     async fn take_code(&self, code: &CodeDigest, now: Timestamp) -> Result<TakenCode, StoreError> {

@@ -60,6 +60,11 @@ impl Names {
         format!("{}revoked:{{{session}}}:{jti}", self.0)
     }
 
+    /// What the provider of a session is asked again with.
+    pub(super) fn kept_token(&self, session: &SessionId) -> String {
+        format!("{}token:{{{session}}}", self.0)
+    }
+
     /// What a device asks for.
     pub(super) fn device_request(&self, id: &DeviceRequestId) -> String {
         format!("{}device:{}", self.0, hex(&id.0))
@@ -241,6 +246,7 @@ mod tests {
         let expected = slot(&names.session(&session));
         assert_eq!(slot(&names.grant(&session, &grant)), expected);
         assert_eq!(slot(&names.revoked(&session, "tok_{x}")), expected);
+        assert_eq!(slot(&names.kept_token(&session)), expected);
         assert_eq!(slot(&names.notices()), slot(&names.notice_tries()));
         let organization = OrganizationId::new("contoso").unwrap();
         let index = names.organizations(Initial::of(&organization));

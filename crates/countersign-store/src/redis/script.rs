@@ -16,6 +16,7 @@ pub(super) struct Call {
 /// The scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
+    KeepToken,
     OpenSession,
     TakeCode,
     HandOver,
@@ -44,7 +45,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
@@ -75,6 +76,7 @@ impl Script {
     /// What runs.
     pub(super) fn text(self) -> &'static str {
         match self {
+            Self::KeepToken => KEEP_TOKEN,
             Self::OpenSession => OPEN_SESSION,
             Self::TakeCode => TAKE_CODE,
             Self::HandOver => HAND_OVER,
@@ -120,7 +122,8 @@ impl Script {
             | Self::ReplaceRecord
             | Self::RemoveRecord
             | Self::ReplaceKey => Again::Never,
-            Self::EndSession
+            Self::KeepToken
+            | Self::EndSession
             | Self::TellEnd
             | Self::Add
             | Self::PostponeNotice
@@ -143,7 +146,14 @@ pub(super) enum Again {
     Never,
 }
 
-/// KEYS: session. ARGV: the session, its end, the code's digest, the code, its end, milliseconds to keep all that, the
+/// KEYS: session, token. ARGV: the token, milliseconds to keep it.
+const KEEP_TOKEN: &str = "
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'spent'} end
+redis.call('HSET', KEYS[2], 'version', '1', 'record', ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return {'kept'}";
+
+/// KEYS: session, token. ARGV: the session, its end, the code's digest, the code, its end, milliseconds to keep all that, the
 /// client and the account.
 ///
 /// A code is two fields by its digest, `code:` and `until:`; `client:` and a client's name say whom it was handed to.
@@ -152,6 +162,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return {'spent'} end
 redis.call('HSET', KEYS[1], 'session', ARGV[1], 'session_until', ARGV[2], 'account', ARGV[8],
   'code:' .. ARGV[3], ARGV[4], 'until:' .. ARGV[3], ARGV[5], 'client:' .. ARGV[7], '')
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
 return {'opened'}";
 
 /// KEYS: session. ARGV: the digest, now.
@@ -178,9 +189,10 @@ redis.call('HSET', KEYS[1], 'session_until', alive, 'code:' .. ARGV[1], ARGV[2],
   'client:' .. ARGV[7], '')
 return {'handed'}";
 
-/// KEYS: session. Answers with the account, and the clients, where it lived; and where it did not, so that a call whose
+/// KEYS: session, token. Answers with the account, and the clients, where it lived; and where it did not, so that a call whose
 /// answer was lost can be made again: notices that are there already are not written anew.
 const END_SESSION: &str = "
+redis.call('HDEL', KEYS[2], 'version', 'record')
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'ended'} end
 redis.call('HSET', KEYS[1], 'session', '')
 local reply = {'ended', redis.call('HGET', KEYS[1], 'account') or ''}

@@ -184,7 +184,7 @@ pub(super) async fn end(
     };
     let call = Call {
         script: Script::EndSession,
-        keys: vec![key.clone()],
+        keys: vec![key.clone(), names.kept_token(id)],
         arguments: Vec::new(),
     };
     let reply = link.write(call).await?;

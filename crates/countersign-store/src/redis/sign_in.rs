@@ -39,7 +39,7 @@ pub(super) async fn open(
     session::index(link, names, session, now).await?;
     let call = Call {
         script: Script::OpenSession,
-        keys: vec![names.session(&id)],
+        keys: vec![names.session(&id), names.kept_token(&id)],
         arguments: vec![
             to_json(&opening.session)?,
             micros(opening.session.expires_at.min(opening.idle_until)),
