@@ -55,6 +55,8 @@ pub struct Behaviour {
     pub tenant_key_issuer: TenantKeyIssuer,
     /// The token endpoint's answer, whatever the request.
     pub token_error: Option<TokenError>,
+    /// The token endpoint's answer to a refresh token.
+    pub refresh_error: Option<TokenError>,
 }
 
 impl Default for Behaviour {
@@ -74,6 +76,7 @@ impl Default for Behaviour {
             front_channel_id_tokens: FrontChannelIdTokens::Enabled,
             tenant_key_issuer: TenantKeyIssuer::Templated,
             token_error: None,
+            refresh_error: None,
         }
     }
 }
@@ -170,6 +173,7 @@ pub(crate) struct Entra {
     site: Site,
     codes: Handed<SignIn>,
     tokens: Handed<SignIn>,
+    refresh_tokens: Handed<SignIn>,
 }
 
 impl Kind for Entra {
@@ -178,6 +182,7 @@ impl Kind for Entra {
             site,
             codes: Handed::new(),
             tokens: Handed::new(),
+            refresh_tokens: Handed::new(),
         }
     }
 

@@ -5,9 +5,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::claims::{self, Leg, SignIn};
+use super::demand::{Demand, Used};
 use super::error::TokenError;
 use super::realm::Realm;
-use super::{Entra, error};
+use super::{Entra, SecondFactor, error};
 use crate::clients::Client;
 use crate::control::Behaviour;
 use crate::faults::Document;
@@ -17,6 +18,10 @@ use crate::oauth::{self, Nothing, Params, Pkce, param};
 
 /// Seconds that an access token lives, as Microsoft writes it.
 const ACCESS_TOKEN_LIFETIME: i64 = 3_599;
+/// Seconds that a refresh token lives.
+const REFRESH_TOKEN_LIFETIME: i64 = 90 * 86_400;
+/// How many bytes longer than ours Microsoft's refresh tokens are: they have one to two kilobytes.
+const REFRESH_TOKEN_FILLER: usize = 1_500;
 
 /// POST of `/{realm}/oauth2/v2.0/token`.
 pub(super) async fn token(
@@ -40,8 +45,13 @@ pub(super) async fn token(
     if let Some(error) = &behaviour.entra.token_error {
         return error.response(now);
     }
-    let redeemed = authenticated(&entra, &request, &form)
-        .and_then(|client| Ok((redeemed(&entra, &client, &form)?, client)));
+    let redeemed = authenticated(&entra, &request, &form).and_then(|client| {
+        let sign_in = match param(&form, "grant_type") {
+            Some("refresh_token") => refreshed(&entra, &client, &form)?,
+            _ => redeemed(&entra, &client, &form)?,
+        };
+        Ok((sign_in, client))
+    });
     match redeemed {
         Ok((sign_in, client)) => tokens(&entra, &client, sign_in),
         Err(error) => error.response(now),
@@ -135,6 +145,51 @@ fn redeemed(entra: &Entra, client: &Client, form: &Params) -> Result<SignIn, Tok
     }
 }
 
+/// How the sign-in behind a refresh token stands now. Tokens are good once here; Microsoft asks applications to throw
+/// the old one away, and is not known to refuse it.
+fn refreshed(entra: &Entra, client: &Client, form: &Params) -> Result<SignIn, TokenError> {
+    let behaviour = entra.site.behaviour();
+    if let Some(error) = &behaviour.entra.refresh_error {
+        return Err(error.clone());
+    }
+    let invalid = |code, text| TokenError::new("invalid_grant", code, text);
+    let token = param(form, "refresh_token").unwrap_or_default();
+    let revoked =
+        "The provided grant has expired due to it being revoked, a fresh auth token is needed.";
+    let now = entra.site.now();
+    let kept = entra.refresh_tokens.read(token, now);
+    let before = kept.filter(|kept| kept.client_id == client.id);
+    let before = before.ok_or_else(|| invalid(50173, revoked))?;
+    let mut accounts = behaviour.entra.accounts.iter();
+    let account = accounts.find(|account| account.id == before.account.id);
+    let account = account.ok_or_else(|| invalid(50057, "The user account is disabled."))?;
+    let used = match account.second_factor {
+        SecondFactor::Lacking => Used::PasswordAlone,
+        SecondFactor::Always
+        | SecondFactor::WhenDemanded
+        | SecondFactor::EnrolsWhenDemanded
+        | SecondFactor::IgnoresDemands => before.used,
+    };
+    let demand = Demand::of(form, &behaviour.entra, &before.tid);
+    if demand.is_second_factor() && used == Used::PasswordAlone {
+        let text = "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access.";
+        return Err(TokenError {
+            suberror: Some("basic_action".to_owned()),
+            ..TokenError::new("interaction_required", 50076, text)
+        });
+    }
+    entra.refresh_tokens.take(token, now).ok();
+    Ok(SignIn {
+        nonce: None,
+        account: account.clone(),
+        used,
+        acr: before.acr.filter(|_| used == before.used),
+        acrs: demand.acrs(used, &behaviour.entra, &before.tid),
+        max_age: None,
+        ..before
+    })
+}
+
 fn tokens(entra: &Entra, client: &Client, sign_in: SignIn) -> HttpResponse {
     let (now, behaviour) = (entra.site.now(), entra.site.behaviour());
     let base_url = &entra.site.base_url;
@@ -148,7 +203,15 @@ fn tokens(entra: &Entra, client: &Client, sign_in: SignIn) -> HttpResponse {
     let scope: Vec<&str> = sign_in.scopes.iter().map(String::as_str).collect();
     let scope = scope.join(" ");
     let ends = now + ACCESS_TOKEN_LIFETIME;
-    let answer = json!({
+    let offline = sign_in.scopes.contains("offline_access");
+    let refresh_token = offline.then(|| {
+        let ends = now + REFRESH_TOKEN_LIFETIME;
+        let prefix = format!("1.A{}.", "x".repeat(REFRESH_TOKEN_FILLER));
+        entra
+            .refresh_tokens
+            .hand_out(&prefix, sign_in.clone(), now, ends)
+    });
+    let mut answer = json!({
         "token_type": "Bearer",
         "scope": scope,
         "expires_in": ACCESS_TOKEN_LIFETIME,
@@ -156,5 +219,8 @@ fn tokens(entra: &Entra, client: &Client, sign_in: SignIn) -> HttpResponse {
         "access_token": entra.tokens.hand_out("", sign_in, now, ends),
         "id_token": id_token,
     });
+    if let Some(refresh_token) = refresh_token {
+        answer["refresh_token"] = json!(refresh_token);
+    }
     entra.site.json(Document::TokenResponse, answer)
 }

@@ -35,6 +35,8 @@ pub struct Behaviour {
     pub private_profile_scope: PrivateProfileScope,
     /// How REST answers when the limit is used up; `None` while it isn't.
     pub rate_limit: Option<RateLimit>,
+    /// Seconds that an access token lives, where tokens end: with a refresh token beside it.
+    pub token_lifetime: Option<i64>,
     /// OAuth errors of the token endpoint, whatever the request: sent with HTTP 200.
     pub token_error: Option<TokenError>,
     /// `X-GitHub-Api-Version` values that are served; others get 410.
@@ -49,6 +51,7 @@ impl Default for Behaviour {
             iss_on_errors: IssOnErrors::Sent,
             private_profile_scope: PrivateProfileScope::ReadUser,
             rate_limit: None,
+            token_lifetime: None,
             token_error: None,
             api_versions: vec!["2022-11-28".to_owned(), "2026-03-10".to_owned()],
         }
@@ -107,6 +110,7 @@ pub(crate) struct GitHub {
     site: Site,
     codes: Handed<Grant>,
     tokens: Handed<Grant>,
+    refresh_tokens: Handed<Grant>,
     /// Scopes granted before, by client and account.
     granted: Mutex<HashMap<(String, String), BTreeSet<String>>>,
 }
@@ -117,6 +121,7 @@ impl Kind for GitHub {
             site,
             codes: Handed::new(),
             tokens: Handed::new(),
+            refresh_tokens: Handed::new(),
             granted: Mutex::default(),
         }
     }

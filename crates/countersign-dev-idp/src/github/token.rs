@@ -7,11 +7,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::{Answer, GitHub, Grant};
+use crate::clients::Client;
 use crate::faults::{Document, edited};
 use crate::oauth::{self, Params, Pkce, param};
 
 /// GitHub's tokens of OAuth apps don't end by themselves.
 const FOREVER: i64 = i64::MAX;
+/// Seconds that a refresh token lives, where access tokens end.
+const REFRESH_TOKEN_LIFETIME: i64 = 15_897_600;
 
 pub(super) async fn access_token(
     request: HttpRequest,
@@ -54,6 +57,9 @@ fn redeemed(github: &GitHub, request: &HttpRequest, form: &Params) -> Result<Gra
                 "The client_id and/or client_secret passed are incorrect.",
             )
         })?;
+    if param(form, "grant_type") == Some("refresh_token") {
+        return refreshed(github, &client, form);
+    }
     let bad_code = || {
         refusal(
             "bad_verification_code",
@@ -97,6 +103,21 @@ fn redeemed(github: &GitHub, request: &HttpRequest, form: &Params) -> Result<Gra
     }
 }
 
+/// Both tokens are new then.
+fn refreshed(github: &GitHub, client: &Client, form: &Params) -> Result<Grant, Refusal> {
+    let token = param(form, "refresh_token").unwrap_or_default();
+    let grant = github.refresh_tokens.take(token, github.site.now());
+    grant
+        .ok()
+        .filter(|grant| grant.client_id == client.id)
+        .ok_or_else(|| {
+            refusal(
+                "bad_refresh_token",
+                "The refresh token passed is incorrect or expired.",
+            )
+        })
+}
+
 fn refusal(error: &str, description: &str) -> Refusal {
     (error.to_owned(), description.to_owned())
 }
@@ -105,10 +126,21 @@ fn token(github: &GitHub, grant: Grant) -> Value {
     // Comma, not space: GitHub's own way, against RFC 6749 3.3.
     let scope: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     let scope = scope.join(",");
-    let access_token = github
-        .tokens
-        .hand_out("gho_", grant, github.site.now(), FOREVER);
-    json!({ "access_token": access_token, "scope": scope, "token_type": "bearer" })
+    let (now, lifetime) = (
+        github.site.now(),
+        github.site.behaviour().github.token_lifetime,
+    );
+    let ends = lifetime.map_or(FOREVER, |lifetime| now + lifetime);
+    let access_token = github.tokens.hand_out("gho_", grant.clone(), now, ends);
+    let mut answer =
+        json!({ "access_token": access_token, "scope": scope, "token_type": "bearer" });
+    if let Some(lifetime) = lifetime {
+        let ends = now + REFRESH_TOKEN_LIFETIME;
+        answer["expires_in"] = json!(lifetime);
+        answer["refresh_token"] = json!(github.refresh_tokens.hand_out("ghr_", grant, now, ends));
+        answer["refresh_token_expires_in"] = json!(REFRESH_TOKEN_LIFETIME);
+    }
+    answer
 }
 
 /// As JSON where the request accepts it, otherwise as a form.

@@ -99,6 +99,7 @@ pub(crate) struct Oidc {
     site: Site,
     codes: Handed<SignIn>,
     tokens: Handed<SignIn>,
+    refresh_tokens: Handed<SignIn>,
 }
 
 impl Kind for Oidc {
@@ -107,6 +108,7 @@ impl Kind for Oidc {
             site,
             codes: Handed::new(),
             tokens: Handed::new(),
+            refresh_tokens: Handed::new(),
         }
     }
 
@@ -160,12 +162,12 @@ async fn discovery(oidc: Data<Oidc>) -> HttpResponse {
         "jwks_uri": format!("{base}/jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "code_challenge_methods_supported": ["S256"],
-        "scopes_supported": ["openid", "profile", "email"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash",
             "name", "preferred_username", "email", "email_verified"],
         "claims_parameter_supported": true,

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::claims::{self, SignIn};
-use super::{Oidc, signing_key};
+use super::{Oidc, SecondFactor, signing_key};
 use crate::clients::Client;
 use crate::faults::Document;
 use crate::jwt::{self, Signer};
@@ -13,6 +13,8 @@ use crate::oauth::{self, Params, Pkce, param};
 
 /// Seconds that an access token lives.
 const ACCESS_TOKEN_LIFETIME: i64 = 600;
+/// Seconds that a refresh token lives.
+const REFRESH_TOKEN_LIFETIME: i64 = 30 * 86_400;
 
 /// POST, OpenID Connect Core 3.1.3.
 pub(super) async fn token(request: HttpRequest, body: String, oidc: Data<Oidc>) -> HttpResponse {
@@ -25,14 +27,18 @@ pub(super) async fn token(request: HttpRequest, body: String, oidc: Data<Oidc>) 
     let Some(client) = authenticated(&oidc, &request, &form) else {
         return error(401, "invalid_client", "Unknown client, or wrong secret.");
     };
-    if param(&form, "grant_type") != Some("authorization_code") {
-        return error(
-            400,
-            "unsupported_grant_type",
-            "Only authorization_code is served.",
-        );
-    }
-    match redeemed(&oidc, &client, &form) {
+    let redeemed = match param(&form, "grant_type") {
+        Some("authorization_code") => redeemed(&oidc, &client, &form),
+        Some("refresh_token") => refreshed(&oidc, &client, &form),
+        _ => {
+            return error(
+                400,
+                "unsupported_grant_type",
+                "Only authorization_code and refresh_token are served.",
+            );
+        }
+    };
+    match redeemed {
         Ok(sign_in) => tokens(&oidc, &client, &sign_in),
         Err(description) => error(400, "invalid_grant", description),
     }
@@ -79,6 +85,35 @@ fn redeemed(oidc: &Oidc, client: &Client, form: &Params) -> Result<SignIn, &'sta
     }
 }
 
+/// How the sign-in behind a refresh token stands now (OIDC Core 12). Each is good once.
+fn refreshed(oidc: &Oidc, client: &Client, form: &Params) -> Result<SignIn, &'static str> {
+    let token = param(form, "refresh_token").ok_or("The refresh token is missing.")?;
+    let before = oidc
+        .refresh_tokens
+        .take(token, oidc.site.now())
+        .map_err(|_| "The refresh token is unknown, expired or used.")?;
+    if before.client_id != client.id {
+        return Err("The refresh token is another client's.");
+    }
+    let behaviour = oidc.site.behaviour();
+    let mut accounts = behaviour.oidc.accounts.iter();
+    let account = accounts.find(|account| account.id == before.account.id);
+    let account = account.ok_or("The account is disabled.")?;
+    let evidence = match account.second_factor {
+        SecondFactor::Lacking => account.single.clone(),
+        SecondFactor::Always
+        | SecondFactor::WhenDemanded
+        | SecondFactor::EnrolsWhenDemanded
+        | SecondFactor::IgnoresDemands => before.evidence,
+    };
+    Ok(SignIn {
+        nonce: None,
+        account: account.clone(),
+        evidence,
+        ..before
+    })
+}
+
 fn tokens(oidc: &Oidc, client: &Client, sign_in: &SignIn) -> HttpResponse {
     let (now, behaviour) = (oidc.site.now(), oidc.site.behaviour());
     let ends = now + ACCESS_TOKEN_LIFETIME;
@@ -92,13 +127,20 @@ fn tokens(oidc: &Oidc, client: &Client, sign_in: &SignIn) -> HttpResponse {
         base_url,
     };
     let scope: Vec<&str> = sign_in.scopes.iter().map(String::as_str).collect();
-    let answer = json!({
+    let mut answer = json!({
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": ACCESS_TOKEN_LIFETIME,
         "scope": scope.join(" "),
         "id_token": jwt::write(claims, &signer, &behaviour.back),
     });
+    if sign_in.scopes.contains("offline_access") {
+        let ends = now + REFRESH_TOKEN_LIFETIME;
+        let next = oidc
+            .refresh_tokens
+            .hand_out("rt_", sign_in.clone(), now, ends);
+        answer["refresh_token"] = json!(next);
+    }
     oidc.site.json(Document::TokenResponse, answer)
 }
 
