@@ -65,6 +65,7 @@ impl StandIns {
             credentials: credentials(),
             flow: None,
             enrolment_url: Url::parse(enrolment)?,
+            recheck: None,
         })
     }
 
@@ -80,6 +81,7 @@ impl StandIns {
             site: self.github_site()?,
             credentials: credentials(),
             scopes: vec!["read:user".to_owned(), "user:email".to_owned()],
+            recheck: None,
         })
     }
 
@@ -94,6 +96,7 @@ impl StandIns {
             scopes: vec!["profile".to_owned(), "email".to_owned()],
             algorithm: SigningAlgorithm::Rs256,
             email_trust: EmailTrust::Trusted,
+            recheck: None,
         })
     }
 }

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod organizations;
 mod process;
+mod recheck;
 mod redis;
 mod reminder;
 mod revocations;

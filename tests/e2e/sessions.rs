@@ -49,13 +49,13 @@ fn ann() -> Login {
 }
 
 /// A client's address for logout tokens: keeps what is posted, and answers with what it was given.
-struct Listener {
-    url: Url,
+pub(crate) struct Listener {
+    pub(crate) url: Url,
     posted: mpsc::UnboundedReceiver<String>,
 }
 
 impl Listener {
-    fn start(mut answers: Vec<u16>) -> Self {
+    pub(crate) fn start(mut answers: Vec<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.3:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (sender, posted) = mpsc::unbounded_channel();
@@ -82,7 +82,7 @@ impl Listener {
     }
 
     /// The next logout token that arrives.
-    async fn heard(&mut self) -> String {
+    pub(crate) async fn heard(&mut self) -> String {
         let wait = std::time::Duration::from_secs(30);
         let body = tokio::time::timeout(wait, self.posted.recv()).await;
         let body = body.expect("a logout token in time").expect("a listener");

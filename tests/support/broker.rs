@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
@@ -12,6 +13,7 @@ use countersign_server::{
     PolicyHandle, PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
+use jiff::SignedDuration;
 use tempfile::TempDir;
 use url::Url;
 
@@ -28,6 +30,8 @@ pub struct BrokerSetup {
     pub resources: BTreeMap<String, Resource>,
     /// How much anybody may ask for.
     pub limits: LimitSettings,
+    /// How long until providers are asked again; never, unless a test says so.
+    pub recheck: Option<SignedDuration>,
     listener: TcpListener,
 }
 
@@ -55,6 +59,7 @@ impl BrokerSetup {
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
             limits: LimitSettings::default(),
+            recheck: None,
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }
@@ -183,8 +188,12 @@ impl TestBroker {
 
     /// What it remembers, read beside it.
     pub fn look(&self) -> Embedded {
-        let data = self.shared.directory.path().join("data");
-        Embedded::open_to_look(&data).expect("its store")
+        Embedded::open_to_look(&self.data()).expect("its store")
+    }
+
+    /// Where it keeps what it remembers.
+    pub fn data(&self) -> PathBuf {
+        self.shared.directory.path().join("data")
     }
 
     /// Locks an account, as `countersign accounts lock` does, and leaves its sessions alone.

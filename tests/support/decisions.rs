@@ -128,6 +128,7 @@ impl<'a> MadeUpLog<'a> {
                 ..Login::new(provider, self.now)
             },
             identity_changed: false,
+            withdrawn: false,
             account: self.account(),
             remedy: if flag {
                 Remedy::Nothing

@@ -7,6 +7,7 @@ use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
 use countersign_server::Clock;
+use jiff::SignedDuration;
 use secrecy::SecretString;
 use url::Url;
 
@@ -26,6 +27,8 @@ pub struct World {
     pub github: DevIdp,
     /// Plain OpenID Connect.
     pub oidc: DevIdp,
+    /// How long until providers are asked again.
+    recheck: Option<SignedDuration>,
 }
 
 /// A sign-in to be made.
@@ -77,26 +80,29 @@ impl World {
             .expect("a stand-in for OpenID Connect");
         let mut setup = BrokerSetup::new(POLICY);
         change(&mut setup);
-        let broker = setup.start(|http| providers(http, [&entra, &github, &oidc]));
+        let recheck = setup.recheck;
+        let broker = setup.start(|http| providers(http, [&entra, &github, &oidc], recheck));
         Self {
             broker,
             entra,
             github,
             oidc,
+            recheck,
         }
     }
 
     /// Another broker on the same store, on an address of its own.
     pub fn replica(&self) -> TestBroker {
         let stand_ins = [&self.entra, &self.github, &self.oidc];
-        self.broker.replica(|http| providers(http, stand_ins))
+        self.broker
+            .replica(|http| providers(http, stand_ins, self.recheck))
     }
 
     /// The same where one provider is configured no more.
     pub fn replica_without(&self, name: &str) -> TestBroker {
         let stand_ins = [&self.entra, &self.github, &self.oidc];
         self.broker.replica(|http| {
-            let mut providers = providers(http, stand_ins);
+            let mut providers = providers(http, stand_ins, self.recheck);
             providers.retain(|provider| provider.name().as_str() != name);
             providers
         })
@@ -233,12 +239,16 @@ impl Outcome {
     }
 }
 
-fn providers(http: &Http, [entra, github, oidc]: [&DevIdp; 3]) -> Vec<Provider> {
+fn providers(
+    http: &Http,
+    [entra, github, oidc]: [&DevIdp; 3],
+    recheck: Option<SignedDuration>,
+) -> Vec<Provider> {
     let contoso = TenantId::new(countersign_dev_idp::entra::CONTOSO).expect("a tenant");
     vec![
-        microsoft(http, entra, "microsoft", Audience::Consumers),
-        microsoft(http, entra, "entra", Audience::Organizations),
-        microsoft(http, entra, "contoso", Audience::Tenant(contoso)),
+        microsoft((http, entra), "microsoft", Audience::Consumers, None),
+        microsoft((http, entra), "entra", Audience::Organizations, recheck),
+        microsoft((http, entra), "contoso", Audience::Tenant(contoso), recheck),
         Provider::GitHub(GitHub::new(
             GitHubSettings {
                 name: provider_id("github"),
@@ -246,6 +256,7 @@ fn providers(http: &Http, [entra, github, oidc]: [&DevIdp; 3]) -> Vec<Provider> 
                 site: Site::at(&url(github)).expect("addresses"),
                 credentials: credentials(),
                 scopes: vec!["read:user".into(), "user:email".into()],
+                recheck,
             },
             http.clone(),
         )),
@@ -259,13 +270,19 @@ fn providers(http: &Http, [entra, github, oidc]: [&DevIdp; 3]) -> Vec<Provider> 
                 algorithm: SigningAlgorithm::Rs256,
                 email_trust: EmailTrust::Trusted,
                 enrolment_url: None,
+                recheck,
             },
             http.clone(),
         )),
     ]
 }
 
-fn microsoft(http: &Http, idp: &DevIdp, name: &str, audience: Audience) -> Provider {
+fn microsoft(
+    (http, idp): (&Http, &DevIdp),
+    name: &str,
+    audience: Audience,
+    recheck: Option<SignedDuration>,
+) -> Provider {
     let (title, enrolment_url) = match audience {
         Audience::Consumers => ("Microsoft", "https://account.microsoft.com/security"),
         Audience::Tenant(_) => ("Contoso", "https://mysignins.microsoft.com/security-info"),
@@ -282,6 +299,7 @@ fn microsoft(http: &Http, idp: &DevIdp, name: &str, audience: Audience) -> Provi
         credentials: credentials(),
         flow: None,
         enrolment_url: Url::parse(enrolment_url).expect("an address"),
+        recheck,
     };
     Provider::Microsoft(Microsoft::new(settings, http.clone()))
 }

@@ -27,6 +27,9 @@ pub fn decide(policy: &Policy, facts: &Facts, now: Timestamp) -> Decision {
     if facts.identity_changed {
         return Decision::Refuse(Refusal::by(Rule::request(), Reason::IdentityChanged));
     }
+    if facts.withdrawn {
+        return Decision::Refuse(Refusal::by(Rule::recheck(), Reason::ProviderWithdrew));
+    }
     if facts.account.locked {
         return Decision::Refuse(Refusal::by(Rule::account(), Reason::AccountLocked));
     }

@@ -36,6 +36,9 @@ pub struct Facts {
     /// Whether a step-up was answered by another person than the one who began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub identity_changed: bool,
+    /// Whether the provider was asked again at a refresh, and no longer confirms the login.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
     /// What is known of the account.
     pub account: AccountFacts,
     /// What can still be done where that is not enough.

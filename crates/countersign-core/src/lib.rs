@@ -22,6 +22,7 @@ mod id;
 mod mapping;
 mod policy;
 mod reason;
+mod recheck;
 mod record;
 mod service;
 mod showing;
@@ -52,6 +53,7 @@ pub use policy::{
     TierName, WARNED_BEFORE, When,
 };
 pub use reason::Reason;
+pub use recheck::{Withdrawal, confirms};
 pub use record::{LeftOut, LineVersion, Occasion, Outcome, Record, Verdict};
 pub use service::{NotItsOwn, ServicePermit, decide_for_service};
 pub use user_code::{NotAUserCode, UserCode};

@@ -49,6 +49,8 @@ pub enum Reason {
     IdentityChanged,
     /// Earlier tokens stated something else of this very login: what counts as what has changed since.
     WeighedOtherwise,
+    /// The provider was asked again, and no longer confirms the login.
+    ProviderWithdrew,
     /// A client or a tier that this policy does not have (it changed since the request).
     NotInPolicy,
 }
@@ -76,6 +78,7 @@ impl Reason {
         Self::AccountLocked,
         Self::IdentityChanged,
         Self::WeighedOtherwise,
+        Self::ProviderWithdrew,
         Self::NotInPolicy,
     ];
 
@@ -102,6 +105,7 @@ impl Reason {
             Self::AccountLocked => "account-locked",
             Self::IdentityChanged => "identity-changed",
             Self::WeighedOtherwise => "weighed-otherwise",
+            Self::ProviderWithdrew => "provider-withdrew",
             Self::NotInPolicy => "not-in-policy",
         }
     }
@@ -159,6 +163,7 @@ impl Reason {
             Self::WeighedOtherwise => {
                 "The registry's rules on what a sign-in shows have changed since you signed in."
             }
+            Self::ProviderWithdrew => "Your provider no longer confirms your sign-in.",
             Self::NotInPolicy => "The registry's rules changed while you were signing in.",
         }
     }

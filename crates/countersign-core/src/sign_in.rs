@@ -273,6 +273,7 @@ impl Attempt {
             login: Login::of(evidence, &known.mappings),
             mappings: known.mappings,
             identity_changed,
+            withdrawn: false,
             account: known.account,
             remedy,
             session_expires_at: None,

@@ -71,5 +71,6 @@ fn settings(name: ProviderId) -> Result<OidcSettings, ProviderError> {
         algorithm: SigningAlgorithm::Rs256,
         email_trust: EmailTrust::Trusted,
         enrolment_url: None,
+        recheck: None,
     })
 }

@@ -68,6 +68,22 @@ impl ProviderError {
         }
     }
 
+    /// Whether a provider that was asked again about a login says no. Anything else says nothing of the login.
+    pub fn is_no(&self) -> bool {
+        match self {
+            Self::Cancelled | Self::Unmet | Self::WrongTenant => true,
+            Self::Refused(error) => SAYS_NO.contains(error),
+            Self::Misconfigured(_)
+            | Self::Unavailable
+            | Self::RateLimited { .. }
+            | Self::Timeout
+            | Self::Unreachable(_)
+            | Self::Forbidden(_)
+            | Self::Answer(_)
+            | Self::IdToken(_) => false,
+        }
+    }
+
     /// Reads an OAuth or OpenID Connect error code; branches on `error`, never on its description.
     pub(crate) fn from_oauth(error: &str, subcode: Option<&str>) -> Self {
         match (error, subcode) {
@@ -93,9 +109,24 @@ impl ProviderError {
     }
 }
 
+/// GitHub's answer to a token that is good no more.
+pub(crate) const BAD_CREDENTIALS: &str = "bad_credentials";
+
+/// The errors by which a provider takes a refresh token or an access token for good no more, or wants to see the person
+/// first (OpenID Connect Core 3.1.2.6; Microsoft sends those from its token endpoint too).
+const SAYS_NO: [&str; 7] = [
+    "invalid_grant",
+    "interaction_required",
+    "login_required",
+    "consent_required",
+    "account_selection_required",
+    "bad_refresh_token",
+    BAD_CREDENTIALS,
+];
+
 /// The error as a constant of ours: what a provider sends is untrusted text.
 fn known(error: &str) -> &'static str {
-    const KNOWN: [&str; 13] = [
+    const KNOWN: [&str; 14] = [
         "invalid_request",
         "invalid_scope",
         "invalid_resource",
@@ -105,6 +136,7 @@ fn known(error: &str) -> &'static str {
         "consent_required",
         "account_selection_required",
         "bad_verification_code",
+        "bad_refresh_token",
         "unverified_user_email",
         "request_not_supported",
         "unsupported_grant_type",

@@ -8,14 +8,19 @@ pub(crate) mod evidence;
 use countersign_core::sign_in::Visit;
 use countersign_core::{Evidence, ProviderId};
 use http::{HeaderMap, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use url::Url;
 
+use crate::error::BAD_CREDENTIALS;
 use crate::examine::{Asked, Step, answers};
 use crate::http::{Http, Reach};
-use crate::token_endpoint::{ClientAuthentication, Exchange, Tokens};
-use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
+use crate::recheck::{self, Access, Kept};
+use crate::token_endpoint::{ClientAuthentication, Exchange, Renewal, Tokens};
+use crate::{
+    AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, IssParameter,
+    ProviderError, ProviderToken,
+};
 
 /// The REST API version that the answers are read as.
 const API_VERSION: &str = "2022-11-28";
@@ -33,6 +38,8 @@ pub struct GitHubSettings {
     pub credentials: Credentials,
     /// The scopes to ask for; `read:user user:email` shows the flag and the addresses.
     pub scopes: Vec<String>,
+    /// How long after a login, or after the last time, it is asked again at a refresh; never, if nothing is said.
+    pub recheck: Option<SignedDuration>,
 }
 
 /// The addresses of one GitHub.
@@ -142,14 +149,18 @@ impl GitHub {
         url
     }
 
-    /// Redeems the code, reads the account, and drops the token: nothing is left half done.
+    pub(crate) fn recheck(&self) -> Option<SignedDuration> {
+        self.settings.recheck
+    }
+
+    /// Redeems the code and reads the account. The token is dropped, unless the account is to be read again.
     pub(crate) async fn fetch(
         &self,
         answer: &Answer,
         visit: &Visit,
         redirect_uri: &Url,
         now: Timestamp,
-    ) -> Result<Evidence, ProviderError> {
+    ) -> Result<Fetched, ProviderError> {
         // Whether `iss` comes with errors too is not known of GitHub; a wrong one is refused either way.
         let promise = match answer.error {
             Some(_) => IssParameter::NotPromised,
@@ -167,14 +178,63 @@ impl GitHub {
         };
         let tokens = exchange.send(&self.http, self.reach).await?;
         let granted = Granted::of(&tokens);
-        let user = self.read(&tokens, "user").await?;
+        let token = tokens.access_token.secret();
+        let user = self.read(token, "user").await?;
         let emails = if granted.may_read_emails() {
-            Some(self.read(&tokens, "user/emails").await?)
+            Some(self.read(token, "user/emails").await?)
         } else {
             None
         };
         let host = &self.settings.site.host;
-        evidence::evidence(&self.settings.name, host, &user, emails.as_deref(), now)
+        let emails = emails.as_deref();
+        let kept = Access::of(&tokens, now).filter(|_| self.settings.recheck.is_some());
+        Ok(Fetched {
+            evidence: evidence::evidence(&self.settings.name, host, &user, emails, now)?,
+            token: kept.map(|access| ProviderToken(Kept::Access(access))),
+        })
+    }
+
+    /// Reads the account again: who it is, and whether two-factor authentication is on.
+    pub(crate) async fn ask_again(&self, token: &ProviderToken, now: Timestamp) -> AskedAgain {
+        let Kept::Access(access) = &token.0 else {
+            return recheck::of_another_kind();
+        };
+        let Some(refresh_token) = access.is_to_be_renewed(now) else {
+            return AskedAgain::with(self.read_again(access, now).await);
+        };
+        let renewed = match self.renewed(refresh_token).await {
+            Ok(tokens) => Access::of(&tokens, now),
+            Err(error) => return AskedAgain::with(Err(error)),
+        };
+        let Some(access) = renewed else {
+            return AskedAgain::with(Err(ProviderError::Answer("a token that can't be kept")));
+        };
+        let found = self.read_again(&access, now).await;
+        let next = Some(ProviderToken(Kept::Access(access)));
+        AskedAgain { next, found }
+    }
+
+    async fn read_again(&self, access: &Access, now: Timestamp) -> Result<Evidence, ProviderError> {
+        let user = self.ask(&access.token, "user").await?;
+        // Revoked by the person, by GitHub, or because ten newer ones have been given out.
+        if user.status() == http::StatusCode::UNAUTHORIZED {
+            return Err(ProviderError::Refused(BAD_CREDENTIALS));
+        }
+        let user = good(user)?;
+        let host = &self.settings.site.host;
+        evidence::evidence(&self.settings.name, host, &user, None, now)
+    }
+
+    /// GitHub Apps' tokens end after eight hours, as do those of OAuth apps whose owner has chosen so.
+    async fn renewed(&self, refresh_token: &str) -> Result<Tokens, ProviderError> {
+        let renewal = Renewal {
+            token_url: &self.settings.site.login("/access_token"),
+            credentials: &self.settings.credentials,
+            authentication: ClientAuthentication::Post,
+            refresh_token,
+            parameters: Vec::new(),
+        };
+        renewal.send(&self.http, self.reach).await
     }
 
     pub(crate) async fn examine(&self, now: &dyn Fn() -> Timestamp) -> Vec<Step> {
@@ -192,23 +252,27 @@ impl GitHub {
         steps
     }
 
-    async fn read(&self, tokens: &Tokens, path: &str) -> Result<Vec<u8>, ProviderError> {
+    async fn read(&self, token: &str, path: &str) -> Result<Vec<u8>, ProviderError> {
+        good(self.ask(token, path).await?)
+    }
+
+    async fn ask(&self, token: &str, path: &str) -> Result<Response<Vec<u8>>, ProviderError> {
         let url = self.settings.site.api.join(path);
         let url = url.map_err(|_| ProviderError::Misconfigured("its API is not an address"))?;
         let request = http::Request::get(url.as_str())
             .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", API_VERSION)
-            .header(
-                "authorization",
-                format!("Bearer {}", tokens.access_token.secret()),
-            )
+            .header("authorization", format!("Bearer {token}"))
             .body(Vec::new())
             .map_err(|_| ProviderError::Answer("a token that can't be sent"))?;
-        let answer = self.http.send(request, self.reach).await?;
-        match fault(&answer) {
-            Some(fault) => Err(fault),
-            None => Ok(answer.into_body()),
-        }
+        self.http.send(request, self.reach).await
+    }
+}
+
+fn good(answer: Response<Vec<u8>>) -> Result<Vec<u8>, ProviderError> {
+    match fault(&answer) {
+        Some(fault) => Err(fault),
+        None => Ok(answer.into_body()),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::strict_json::StrictObject;
 pub(crate) const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 /// How long ago a token may have been issued: it answers a request that lives for an hour.
 const OLDEST: SignedDuration = SignedDuration::from_hours(24);
+/// The same of a token that was asked for just now. Entra dates its tokens five minutes back.
+const OLDEST_AT_REFRESH: SignedDuration = SignedDuration::from_mins(10);
 /// The longest token that is read, in bytes; Entra's are under 4 KiB.
 const LONGEST: usize = 32 * 1024;
 /// The longest `kid`; it is only ever compared.
@@ -58,12 +60,21 @@ pub enum TokenFault {
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) client_id: &'a str,
-    pub(crate) nonce: &'a str,
+    pub(crate) nonce: Nonce<'a>,
     /// The one algorithm that the provider is registered with.
     pub(crate) algorithm: SigningAlgorithm,
     pub(crate) may_sign: &'a dyn Fn(&Key) -> bool,
     pub(crate) binding: Binding<'a>,
     pub(crate) now: Timestamp,
+}
+
+/// What the token must say of a nonce.
+#[derive(Clone, Copy)]
+pub(crate) enum Nonce<'a> {
+    /// The token of a login: the nonce of this browser's request.
+    OfRequest(&'a str),
+    /// One that came for a refresh token: none, or that of the login (Core 12.2).
+    OfLogin(&'a str),
 }
 
 /// What the token must be bound to besides the nonce.
@@ -146,7 +157,7 @@ impl<'a> Unverified<'a> {
         self.check_signature(expected, keys)?;
         let token = IdToken::new(self.claims)?;
         token.check_parties(expected)?;
-        token.check_times(expected.now)?;
+        token.check_times(expected)?;
         token.check_nonce(expected.nonce)?;
         token.check_binding(expected)?;
         Ok(token)
@@ -287,7 +298,8 @@ impl IdToken {
     }
 
     /// (9), (10), and RFC 7519 4.1.5 for `nbf`.
-    fn check_times(&self, now: Timestamp) -> Result<(), TokenFault> {
+    fn check_times(&self, expected: &Expected<'_>) -> Result<(), TokenFault> {
+        let now = expected.now;
         let required = |name: &'static str| {
             self.claims
                 .get(name)
@@ -298,7 +310,12 @@ impl IdToken {
             return Err(TokenFault::Claim("exp"));
         }
         let age = now.duration_since(required("iat")?);
-        if age < -LEEWAY || age > OLDEST {
+        // Core 12.2: at a refresh `iat` is the time of that, or the token says nothing new.
+        let oldest = match expected.nonce {
+            Nonce::OfRequest(_) => OLDEST,
+            Nonce::OfLogin(_) => OLDEST_AT_REFRESH,
+        };
+        if age < -LEEWAY || age > oldest {
             return Err(TokenFault::Claim("iat"));
         }
         match self.claims.get("nbf") {
@@ -310,8 +327,12 @@ impl IdToken {
         }
     }
 
-    /// (11) The nonce of this browser's request.
-    fn check_nonce(&self, expected: &str) -> Result<(), TokenFault> {
+    /// (11) The nonce of this browser's request; or Core 12.2.
+    fn check_nonce(&self, expected: Nonce<'_>) -> Result<(), TokenFault> {
+        let expected = match expected {
+            Nonce::OfLogin(_) if !self.claims.contains_key("nonce") => return Ok(()),
+            Nonce::OfRequest(nonce) | Nonce::OfLogin(nonce) => nonce,
+        };
         let nonce = self
             .claims
             .get("nonce")

@@ -16,6 +16,7 @@ mod metadata;
 pub mod microsoft;
 pub mod oidc;
 mod published_keys;
+mod recheck;
 mod strict_json;
 mod token_endpoint;
 
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 
 use countersign_core::sign_in::{Flow, Visit};
 use countersign_core::{Ask, Evidence, Identity, ProviderId, Remedy, TenantId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 pub use error::ProviderError;
@@ -33,6 +34,7 @@ pub use id_token::TokenFault;
 pub use microsoft::Microsoft;
 pub use oidc::Oidc;
 pub use published_keys::{NoKeys, PublishedKeys, SignedJwt};
+pub use recheck::{AskedAgain, Fetched, ProviderToken};
 pub use token_endpoint::Credentials;
 
 /// One configured provider.
@@ -215,11 +217,55 @@ impl Provider {
         redirect_uri: &Url,
         keep: &BTreeSet<String>,
         now: Timestamp,
-    ) -> Result<Evidence, ProviderError> {
+    ) -> Result<Fetched, ProviderError> {
         match self {
             Self::Microsoft(one) => one.fetch(answer, visit, redirect_uri, keep, now).await,
             Self::GitHub(one) => one.fetch(answer, visit, redirect_uri, now).await,
             Self::Oidc(one) => one.fetch(answer, visit, redirect_uri, keep, now).await,
+        }
+    }
+}
+
+/// About which login a provider is asked again.
+#[derive(Debug, Clone, Copy)]
+pub struct Again<'a> {
+    /// What the login proved.
+    pub evidence: &'a Evidence,
+    /// The authentication context that it rests on (Entra), if it does on one.
+    pub context: Option<&'a str>,
+    /// As for [`Provider::fetch`].
+    pub keep: &'a BTreeSet<String>,
+}
+
+impl Provider {
+    /// How long after a login, or after the last time, it is to be asked again; never, if nothing is said.
+    pub fn recheck(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Microsoft(one) => one.recheck(),
+            Self::GitHub(one) => one.recheck(),
+            Self::Oidc(one) => one.recheck(),
+        }
+    }
+
+    /// Asks how a login stands now, without the person.
+    pub async fn ask_again(
+        &self,
+        token: &ProviderToken,
+        again: Again<'_>,
+        now: Timestamp,
+    ) -> AskedAgain {
+        let Again {
+            evidence,
+            context,
+            keep,
+        } = again;
+        match self {
+            Self::Microsoft(one) => {
+                let about = (evidence, context);
+                one.ask_again(token, about, keep, now).await
+            }
+            Self::GitHub(one) => one.ask_again(token, now).await,
+            Self::Oidc(one) => one.ask_again(token, evidence, keep, now).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use countersign_core::sign_in::{Flow, Visit};
 use countersign_core::{Ask, Evidence, ProviderId, Strength, TenantId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::json;
 use url::Url;
@@ -22,12 +22,17 @@ pub use tenancy::Audience;
 use crate::cache::Cached;
 use crate::examine::{Described, Step};
 use crate::http::{Http, Reach};
-use crate::id_token::Binding;
+use crate::id_token::{Binding, Nonce};
 use crate::key_set::KeySet;
 use crate::metadata::Metadata;
 use crate::oidc::SigningAlgorithm;
-use crate::token_endpoint::{ClientAuthentication, Exchange};
-use crate::{AccountChoice, Answer, Credentials, Departure, IssParameter, ProviderError};
+use crate::recheck::{self, Kept, OFFLINE_ACCESS, Refresh};
+use crate::token_endpoint::{ClientAuthentication, Exchange, Renewal, Tokens};
+use crate::{
+    AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, IssParameter,
+    ProviderError, ProviderToken,
+};
+use tenancy::Of;
 
 /// What an installation says of a Microsoft provider.
 #[derive(Debug, Clone)]
@@ -46,6 +51,8 @@ pub struct MicrosoftSettings {
     pub flow: Option<Flow>,
     /// Where people switch on multi-factor authentication there.
     pub enrolment_url: Url,
+    /// How long after a login, or after the last time, it is asked again at a refresh; never, if nothing is said.
+    pub recheck: Option<SignedDuration>,
 }
 
 /// Entra ID, or Microsoft personal accounts.
@@ -116,7 +123,7 @@ impl Microsoft {
 
     pub(crate) fn departure(&self, departure: &Departure<'_>) -> Result<Url, ProviderError> {
         let visit = departure.visit;
-        let mut url = self.endpoint(visit, "authorize")?;
+        let mut url = self.endpoint(visit.tenant.as_ref(), "authorize")?;
         let verifier = PkceCodeVerifier::new(visit.pkce_verifier.clone());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
         let (response_type, response_mode) = match visit.flow {
@@ -128,7 +135,7 @@ impl Microsoft {
             .append_pair("response_mode", response_mode)
             .append_pair("client_id", &self.settings.credentials.client_id)
             .append_pair("redirect_uri", departure.redirect_uri.as_str())
-            .append_pair("scope", "openid profile email")
+            .append_pair("scope", &self.scope())
             .append_pair("state", &visit.state)
             .append_pair("nonce", &visit.nonce)
             .append_pair("code_challenge", challenge.as_str())
@@ -138,6 +145,16 @@ impl Microsoft {
         Ok(url)
     }
 
+    pub(crate) fn recheck(&self) -> Option<SignedDuration> {
+        self.settings.recheck
+    }
+
+    fn scope(&self) -> String {
+        let offline = self.settings.recheck.map(|_| OFFLINE_ACCESS);
+        let scopes = ["openid", "profile", "email"].into_iter().chain(offline);
+        scopes.collect::<Vec<_>>().join(" ")
+    }
+
     pub(crate) async fn fetch(
         &self,
         answer: &Answer,
@@ -145,7 +162,7 @@ impl Microsoft {
         redirect_uri: &Url,
         keep: &BTreeSet<String>,
         now: Timestamp,
-    ) -> Result<Evidence, ProviderError> {
+    ) -> Result<Fetched, ProviderError> {
         let code = answer.code()?;
         let metadata = self.metadata(now).await?;
         // Microsoft does not send `iss` on the callback; where it ever does, it has the tenant in it.
@@ -153,9 +170,13 @@ impl Microsoft {
             let issuer = self.settings.audience.issuer_of(&metadata, visit)?;
             answer.check_issuer(&issuer, IssParameter::NotPromised)?;
         }
+        let of = Of {
+            nonce: Nonce::OfRequest(&visit.nonce),
+            tenant: visit.tenant.as_ref(),
+        };
         let front = match (visit.flow, &answer.id_token) {
             (Flow::Hybrid, Some(raw)) => Some(
-                self.verify(raw, Binding::Code(code), &metadata, visit, now)
+                self.verify(raw, Binding::Code(code), &metadata, of, now)
                     .await?,
             ),
             (Flow::Hybrid, None) => {
@@ -167,7 +188,7 @@ impl Microsoft {
             (Flow::Code, _) => None,
         };
         let exchange = Exchange {
-            token_url: &self.endpoint(visit, "token")?,
+            token_url: &self.endpoint(visit.tenant.as_ref(), "token")?,
             credentials: &self.settings.credentials,
             authentication: ClientAuthentication::Post,
             code,
@@ -175,11 +196,88 @@ impl Microsoft {
             redirect_uri,
         };
         let tokens = exchange.send(&self.http, self.reach).await?;
+        let back = self.verify_back(&tokens, &metadata, of, now).await?;
+        let kept = Refresh::of_login(&tokens, &visit.nonce);
+        Ok(Fetched {
+            evidence: evidence::evidence(&self.settings.name, front.as_ref(), &back, keep, now)?,
+            token: kept.filter(|_| self.settings.recheck.is_some()),
+        })
+    }
+
+    /// Redeems the refresh token of a login at the person's tenant; the new ID token says how it stands now.
+    ///
+    /// `context` is the authentication context that the login rests on: Entra asks its policies about it again.
+    pub(crate) async fn ask_again(
+        &self,
+        token: &ProviderToken,
+        (before, context): (&Evidence, Option<&str>),
+        keep: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> AskedAgain {
+        let Kept::Refresh(kept) = &token.0 else {
+            return recheck::of_another_kind();
+        };
+        let tenant = before.tenant();
+        let tokens = match self.renewed(kept, tenant, context).await {
+            Ok(tokens) => tokens,
+            Err(error) => return AskedAgain::with(Err(error)),
+        };
+        let of = Of {
+            nonce: Nonce::OfLogin(&kept.nonce),
+            tenant,
+        };
+        let found = self.verified_again(&tokens, of, now).await;
+        let found = found.and_then(|back| {
+            let fresh = evidence::evidence(&self.settings.name, None, &back, keep, now)?;
+            recheck::check_auth_time(before, &fresh)?;
+            Ok(fresh)
+        });
+        let next = kept.next(&tokens);
+        AskedAgain { next, found }
+    }
+
+    async fn renewed(
+        &self,
+        kept: &Refresh,
+        tenant: Option<&TenantId>,
+        context: Option<&str>,
+    ) -> Result<Tokens, ProviderError> {
+        let claims = context.map(|context| ("claims", essential(context)));
+        let renewal = Renewal {
+            token_url: &self.endpoint(tenant, "token")?,
+            credentials: &self.settings.credentials,
+            authentication: ClientAuthentication::Post,
+            refresh_token: &kept.token,
+            parameters: [("scope", self.scope())]
+                .into_iter()
+                .chain(claims)
+                .collect(),
+        };
+        renewal.send(&self.http, self.reach).await
+    }
+
+    async fn verified_again(
+        &self,
+        tokens: &Tokens,
+        of: Of<'_>,
+        now: Timestamp,
+    ) -> Result<tenancy::TenantToken, ProviderError> {
+        let metadata = self.metadata(now).await?;
+        self.verify_back(tokens, &metadata, of, now).await
+    }
+
+    /// Verifies the ID token of the token endpoint.
+    async fn verify_back(
+        &self,
+        tokens: &Tokens,
+        metadata: &Metadata,
+        of: Of<'_>,
+        now: Timestamp,
+    ) -> Result<tenancy::TenantToken, ProviderError> {
         let raw = tokens.id_token.as_deref();
         let raw = raw.ok_or(ProviderError::Answer("the token endpoint sent no ID token"))?;
         let binding = Binding::AccessToken(tokens.access_token.secret());
-        let back = self.verify(raw, binding, &metadata, visit, now).await?;
-        evidence::evidence(&self.settings.name, front.as_ref(), &back, keep, now)
+        self.verify(raw, binding, metadata, of, now).await
     }
 
     async fn verify(
@@ -187,13 +285,13 @@ impl Microsoft {
         raw: &str,
         binding: Binding<'_>,
         metadata: &Metadata,
-        visit: &Visit,
+        of: Of<'_>,
         now: Timestamp,
     ) -> Result<tenancy::TenantToken, ProviderError> {
         let check = tenancy::Check {
             audience: &self.settings.audience,
             metadata,
-            visit,
+            of,
             client_id: &self.settings.credentials.client_id,
             binding,
             now,
@@ -247,8 +345,8 @@ impl Microsoft {
     }
 
     /// The tenant's own endpoint where the tenant is known (guests need it), else the audience's.
-    fn endpoint(&self, visit: &Visit, name: &str) -> Result<Url, ProviderError> {
-        let segment = visit.tenant.as_ref().map_or_else(
+    fn endpoint(&self, tenant: Option<&TenantId>, name: &str) -> Result<Url, ProviderError> {
+        let segment = tenant.map_or_else(
             || self.settings.audience.segment().to_owned(),
             TenantId::to_string,
         );
@@ -279,13 +377,17 @@ fn demands(ask: &Ask) -> Vec<(&'static str, String)> {
         parameters.push(("acr_values", values.join(" ")));
     }
     if let (Some(_), Some(context)) = (&ask.tenant, ask.contexts.first()) {
-        let claims = json!({"id_token": {"acrs": {"essential": true, "value": context}}});
-        parameters.push(("claims", claims.to_string()));
+        parameters.push(("claims", essential(context)));
     }
     if let Some(max_age) = ask.max_age {
         parameters.push(("max_age", max_age.as_secs().max(0).to_string()));
     }
     parameters
+}
+
+/// The `claims` parameter that demands an authentication context.
+fn essential(context: &str) -> String {
+    json!({"id_token": {"acrs": {"essential": true, "value": context}}}).to_string()
 }
 
 /// Whom to sign in, as request parameters. `login_hint` and `select_account` exclude each other.

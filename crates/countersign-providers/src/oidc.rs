@@ -4,10 +4,11 @@ pub(crate) mod evidence;
 mod logout;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use countersign_core::sign_in::Visit;
 use countersign_core::{Ask, Evidence, ProviderId, Strength};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -18,12 +19,16 @@ pub(crate) use evidence::{auth_time, session_name};
 use crate::cache::Cached;
 use crate::examine::{Described, Step};
 use crate::http::{Http, Reach};
-use crate::id_token::{Binding, Expected, IdToken, Unverified};
+use crate::id_token::{Binding, Expected, IdToken, Nonce, Unverified};
 use crate::key_set::KeySet;
 use crate::metadata::Metadata;
+use crate::recheck::{self, Kept, OFFLINE_ACCESS, Refresh};
 use crate::strict_json::StrictObject;
-use crate::token_endpoint::{Exchange, Tokens};
-use crate::{AccountChoice, Answer, Credentials, Departure, LoggedOut, ProviderError};
+use crate::token_endpoint::{Exchange, Renewal, Tokens};
+use crate::{
+    AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, LoggedOut, ProviderError,
+    ProviderToken,
+};
 
 /// What an installation says of an OpenID Connect provider.
 #[derive(Debug, Clone)]
@@ -44,6 +49,8 @@ pub struct OidcSettings {
     pub email_trust: EmailTrust,
     /// Where people switch on multi-factor authentication there.
     pub enrolment_url: Option<Url>,
+    /// How long after a login, or after the last time, it is asked again at a refresh; never, if nothing is said.
+    pub recheck: Option<SignedDuration>,
 }
 
 /// The algorithms that a provider may be configured with (`id_token_signed_response_alg`).
@@ -120,14 +127,16 @@ impl Oidc {
         let mut url = metadata.authorization_endpoint.clone();
         let verifier = PkceCodeVerifier::new(departure.visit.pkce_verifier.clone());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
-        let scopes = ["openid"]
-            .into_iter()
-            .chain(self.settings.scopes.iter().map(String::as_str));
+        let others = self.settings.scopes.iter().map(String::as_str);
+        let mut scopes: Vec<&str> = ["openid"].into_iter().chain(others).collect();
+        if self.settings.recheck.is_some() && !scopes.contains(&OFFLINE_ACCESS) {
+            scopes.push(OFFLINE_ACCESS);
+        }
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.settings.credentials.client_id)
             .append_pair("redirect_uri", departure.redirect_uri.as_str())
-            .append_pair("scope", &scopes.collect::<Vec<_>>().join(" "))
+            .append_pair("scope", &scopes.join(" "))
             .append_pair("state", &departure.visit.state)
             .append_pair("nonce", &departure.visit.nonce)
             .append_pair("code_challenge", challenge.as_str())
@@ -142,6 +151,10 @@ impl Oidc {
         Ok(url)
     }
 
+    pub(crate) fn recheck(&self) -> Option<SignedDuration> {
+        self.settings.recheck
+    }
+
     pub(crate) async fn fetch(
         &self,
         answer: &Answer,
@@ -149,7 +162,7 @@ impl Oidc {
         redirect_uri: &Url,
         keep: &BTreeSet<String>,
         now: Timestamp,
-    ) -> Result<Evidence, ProviderError> {
+    ) -> Result<Fetched, ProviderError> {
         let metadata = self.metadata(now).await?;
         answer.check_issuer(&metadata.issuer, metadata.iss_parameter())?;
         let exchange = Exchange {
@@ -161,23 +174,72 @@ impl Oidc {
             redirect_uri,
         };
         let tokens = exchange.send(&self.http, self.reach).await?;
-        let token = self.verify(&metadata, &tokens, visit, now).await?;
+        let nonce = Nonce::OfRequest(&visit.nonce);
+        let token = self.verify(&metadata, &tokens, nonce, now).await?;
         let person = self.user_info(&metadata, &tokens, &token).await?;
-        Ok(evidence::evidence(
-            &self.settings,
-            &metadata.issuer,
-            &token,
-            &person,
-            keep,
-            now,
-        ))
+        let kept = Refresh::of_login(&tokens, &visit.nonce);
+        Ok(Fetched {
+            evidence: evidence::evidence(
+                &self.settings,
+                &metadata.issuer,
+                &token,
+                &person,
+                keep,
+                now,
+            ),
+            token: kept.filter(|_| self.settings.recheck.is_some()),
+        })
+    }
+
+    /// Redeems the refresh token of a login; the new ID token says how it stands now (Core 12.2).
+    pub(crate) async fn ask_again(
+        &self,
+        token: &ProviderToken,
+        before: &Evidence,
+        keep: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> AskedAgain {
+        let Kept::Refresh(kept) = &token.0 else {
+            return recheck::of_another_kind();
+        };
+        let (metadata, tokens) = match self.renewed(kept, now).await {
+            Ok(renewed) => renewed,
+            Err(error) => return AskedAgain::with(Err(error)),
+        };
+        let verified = self.verify(&metadata, &tokens, Nonce::OfLogin(&kept.nonce), now);
+        let found = verified.await.and_then(|token| {
+            // UserInfo is not asked: it says nothing of how the person signed in.
+            let (settings, nothing) = (&self.settings, Map::new());
+            let fresh = evidence::evidence(settings, &metadata.issuer, &token, &nothing, keep, now);
+            recheck::check_auth_time(before, &fresh)?;
+            Ok(fresh)
+        });
+        let next = kept.next(&tokens);
+        AskedAgain { next, found }
+    }
+
+    async fn renewed(
+        &self,
+        kept: &Refresh,
+        now: Timestamp,
+    ) -> Result<(Arc<Metadata>, Tokens), ProviderError> {
+        let metadata = self.metadata(now).await?;
+        let renewal = Renewal {
+            token_url: &metadata.token_endpoint,
+            credentials: &self.settings.credentials,
+            authentication: metadata.client_authentication(),
+            refresh_token: &kept.token,
+            parameters: Vec::new(),
+        };
+        let tokens = renewal.send(&self.http, self.reach).await?;
+        Ok((metadata, tokens))
     }
 
     async fn verify(
         &self,
         metadata: &Metadata,
         tokens: &Tokens,
-        visit: &Visit,
+        nonce: Nonce<'_>,
         now: Timestamp,
     ) -> Result<IdToken, ProviderError> {
         let raw = tokens.id_token.as_deref();
@@ -185,7 +247,7 @@ impl Oidc {
         let expected = Expected {
             issuer: &metadata.issuer,
             client_id: &self.settings.credentials.client_id,
-            nonce: &visit.nonce,
+            nonce,
             algorithm: self.settings.algorithm,
             may_sign: &|_| true,
             binding: Binding::AccessToken(tokens.access_token.secret()),
@@ -253,7 +315,7 @@ impl Oidc {
         }
     }
 
-    async fn metadata(&self, now: Timestamp) -> Result<std::sync::Arc<Metadata>, ProviderError> {
+    async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {
         self.metadata
             .current(now, async || {
                 let metadata: Metadata = self.http.json(&self.discovery_url()?, self.reach).await?;

@@ -1,16 +1,17 @@
-//! The exchange of a code for tokens at a provider's token endpoint.
+//! The exchange of a code, or of a refresh token, for tokens at a provider's token endpoint.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use oauth2::{
-    AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet,
+    AccessToken, AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
     ErrorResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
     TokenResponse, TokenUrl,
     basic::{BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use crate::http::{Http, Reach};
@@ -35,6 +36,16 @@ pub(crate) struct Exchange<'a> {
     pub(crate) redirect_uri: &'a Url,
 }
 
+/// One renewal.
+pub(crate) struct Renewal<'a> {
+    pub(crate) token_url: &'a Url,
+    pub(crate) credentials: &'a Credentials,
+    pub(crate) authentication: ClientAuthentication,
+    pub(crate) refresh_token: &'a str,
+    /// What to send besides.
+    pub(crate) parameters: Vec<(&'static str, String)>,
+}
+
 /// How we show our secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientAuthentication {
@@ -51,6 +62,9 @@ pub(crate) struct Tokens {
     token_type: BasicTokenType,
     pub(crate) id_token: Option<String>,
     pub(crate) scope: Option<String>,
+    pub(crate) refresh_token: Option<RefreshToken>,
+    /// In how many seconds the access token ends. Some write a text.
+    pub(crate) expires_in: Option<Value>,
 }
 
 impl fmt::Debug for Tokens {
@@ -86,14 +100,14 @@ impl TokenResponse for Tokens {
         None
     }
     fn refresh_token(&self) -> Option<&RefreshToken> {
-        None
+        self.refresh_token.as_ref()
     }
     fn scopes(&self) -> Option<&Vec<Scope>> {
         None
     }
 }
 
-type Client = oauth2::Client<
+type Client<HasTokenUrl> = oauth2::Client<
     TokenError,
     Tokens,
     BasicTokenIntrospectionResponse,
@@ -103,25 +117,48 @@ type Client = oauth2::Client<
     EndpointNotSet,
     EndpointNotSet,
     EndpointNotSet,
-    EndpointNotSet,
+    HasTokenUrl,
 >;
+
+fn client(
+    token_url: &Url,
+    credentials: &Credentials,
+    authentication: ClientAuthentication,
+) -> Client<EndpointSet> {
+    Client::<EndpointNotSet>::new(ClientId::new(credentials.client_id.clone()))
+        .set_client_secret(ClientSecret::new(
+            credentials.secret.expose_secret().to_owned(),
+        ))
+        .set_auth_type(match authentication {
+            ClientAuthentication::Post => AuthType::RequestBody,
+            ClientAuthentication::Basic => AuthType::BasicAuth,
+        })
+        .set_token_uri(TokenUrl::from_url(token_url.clone()))
+}
 
 impl Exchange<'_> {
     /// Redeems the code.
     pub(crate) async fn send(&self, http: &Http, reach: Reach) -> Result<Tokens, ProviderError> {
-        let client = Client::new(ClientId::new(self.credentials.client_id.clone()))
-            .set_client_secret(ClientSecret::new(
-                self.credentials.secret.expose_secret().to_owned(),
-            ))
-            .set_auth_type(match self.authentication {
-                ClientAuthentication::Post => AuthType::RequestBody,
-                ClientAuthentication::Basic => AuthType::BasicAuth,
-            })
-            .set_token_uri(TokenUrl::from_url(self.token_url.clone()));
-        client
+        client(self.token_url, self.credentials, self.authentication)
             .exchange_code(AuthorizationCode::new(self.code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(self.pkce_verifier.to_owned()))
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(self.redirect_uri.clone())))
+            .request_async(&|request| send(http, reach, request))
+            .await
+            .map_err(fault)
+    }
+}
+
+impl Renewal<'_> {
+    /// Redeems the refresh token.
+    pub(crate) async fn send(&self, http: &Http, reach: Reach) -> Result<Tokens, ProviderError> {
+        let refresh_token = RefreshToken::new(self.refresh_token.to_owned());
+        let client = client(self.token_url, self.credentials, self.authentication);
+        let mut request = client.exchange_refresh_token(&refresh_token);
+        for (name, value) in &self.parameters {
+            request = request.add_extra_param(*name, value.as_str());
+        }
+        request
             .request_async(&|request| send(http, reach, request))
             .await
             .map_err(fault)

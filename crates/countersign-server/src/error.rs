@@ -212,6 +212,16 @@ impl OAuthError {
         })
     }
 
+    /// The provider must be asked again before anything is refreshed, and does not answer. The refresh token is not spent.
+    pub(crate) fn provider_silent(retry_after: u32) -> Failure {
+        Failure::Json(Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: "temporarily_unavailable",
+            description: "the provider that this session rests on does not answer: try again with the same refresh token",
+            retry_after: Some(retry_after),
+        })
+    }
+
     /// Whether a client could not show who it is.
     pub(crate) fn is_of_client(failure: &Failure) -> bool {
         matches!(failure, Failure::Json(error) if error.status == StatusCode::UNAUTHORIZED)

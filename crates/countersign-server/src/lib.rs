@@ -24,6 +24,7 @@ mod own;
 mod pages;
 mod private;
 mod probe;
+mod recheck;
 mod seal;
 mod secret;
 mod session;

@@ -43,6 +43,7 @@ struct Counters {
     token_requests_refused: Family<Refusal, Counter>,
     exceptions_used: Family<Waiver, Counter>,
     refresh_tokens_reused: Family<Issue, Counter>,
+    provider_rechecks: Family<Recheck, Counter>,
     single_sign_ons: Family<Issue, Counter>,
     logout_notices: Family<Notice, Counter>,
     requests_limited: Family<Limited, Counter>,
@@ -79,6 +80,12 @@ struct Limited {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Issue {
     client: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Recheck {
+    provider: String,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -183,6 +190,15 @@ impl Metrics {
             .inc();
     }
 
+    /// A provider was asked again about a login. `outcome` is a word of ours.
+    pub(crate) fn provider_asked_again(&self, provider: &ProviderId, outcome: &'static str) {
+        let provider = provider.to_string();
+        self.counters
+            .provider_rechecks
+            .get_or_create(&Recheck { provider, outcome })
+            .inc();
+    }
+
     /// A client got a code from a session that was there already.
     pub(crate) fn single_sign_on(&self, client: &ClientId) {
         let client = client.to_string();
@@ -236,6 +252,7 @@ impl Counters {
             token_requests_refused: Family::default(),
             exceptions_used: Family::default(),
             refresh_tokens_reused: Family::default(),
+            provider_rechecks: Family::default(),
             single_sign_ons: Family::default(),
             logout_notices: Family::default(),
             requests_limited: Family::default(),
@@ -287,6 +304,11 @@ impl Counters {
             "refresh_tokens_reused",
             "Refresh tokens that came twice, and so ended their grant",
             self.refresh_tokens_reused.clone(),
+        );
+        registry.register(
+            "provider_rechecks",
+            "Times that a provider was asked again about a login, by what it said",
+            self.provider_rechecks.clone(),
         );
         registry.register(
             "single_sign_ons",

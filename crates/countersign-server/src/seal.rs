@@ -1,4 +1,4 @@
-//! Sealing of what others carry for us, browsers and clients: AES-256-GCM, bound to where it is used.
+//! Sealing of what others carry for us, browsers and clients, and of providers' tokens: AES-256-GCM, bound to where it is used.
 //!
 //! A sealed value opens only under the name, the party and the purpose that it was sealed for. Nonces
 //! are random: 2^32 seals per key keep the odds of a repeat below 2^-32. It is sealed with the newest key
@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     RefreshToken,
     /// A pushed authorization request, in the address that stands for it.
     PushedRequest,
+    /// What a provider is asked again with, in the store.
+    ProviderToken,
     /// What a device shows when it asks whether somebody has signed in for it.
     DeviceCode,
 }
@@ -52,6 +54,7 @@ impl Purpose {
             Self::Form => "form",
             Self::RefreshToken => "refresh-token",
             Self::PushedRequest => "pushed-request",
+            Self::ProviderToken => "provider-token",
             Self::DeviceCode => "device-code",
         }
     }
@@ -175,7 +178,8 @@ impl Read {
             | Purpose::Form
             | Purpose::PushedRequest
             | Purpose::DeviceCode => &self.for_cookies,
-            Purpose::RefreshToken => &self.for_refresh_tokens,
+            // Neither outlives a session, and no value of these is in a browser.
+            Purpose::RefreshToken | Purpose::ProviderToken => &self.for_refresh_tokens,
         }
     }
 }

@@ -9,7 +9,9 @@ mod provider;
 
 use countersign_core::SessionId;
 use countersign_store::{Session, StoreError};
+use jiff::Timestamp;
 
+use crate::Broker;
 use crate::web::Context;
 
 pub(crate) use browser::{earlier, of_browser, put};
@@ -33,8 +35,17 @@ pub(crate) async fn end_all(session: &Session, context: &Context<'_>) -> Result<
 
 /// Ends one session.
 pub(crate) async fn end_one(id: &SessionId, context: &Context<'_>) -> Result<(), StoreError> {
-    context.broker.store.end_session(id, context.now).await?;
-    context.broker.ended.notify_one();
-    tracing::info!(code = "session-ended", request = %context.request_id, session = %id, "a session has been ended");
+    end_for(id, context.broker, (&context.request_id, context.now)).await
+}
+
+/// The same where whoever asked may be gone.
+pub(crate) async fn end_for(
+    id: &SessionId,
+    broker: &Broker,
+    (request_id, now): (&str, Timestamp),
+) -> Result<(), StoreError> {
+    broker.store.end_session(id, now).await?;
+    broker.ended.notify_one();
+    tracing::info!(code = "session-ended", request = %request_id, session = %id, "a session has been ended");
     Ok(())
 }

@@ -358,7 +358,7 @@ impl Client {
     }
 
     /// Whether it may exchange this for tokens.
-    pub(crate) fn may(&self, grant: GrantType) -> bool {
+    pub fn may(&self, grant: GrantType) -> bool {
         self.grants.contains(&grant)
     }
 

@@ -32,6 +32,7 @@ use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provide
 use countersign_server::{
     DecisionLogSettings, KeySettings, LimitSettings, PolicyInForce, Settings,
 };
+use jiff::SignedDuration;
 use thiserror::Error;
 
 use self::file::{PolicyText, Reader};
@@ -58,7 +59,7 @@ pub fn load(path: &Path, outside: &dyn Surroundings) -> Result<Installation, Loa
         .map(|found| read_policy(found, &reader));
     match (written, policy) {
         (Ok(written), Some(Ok((file, read)))) => {
-            let warnings = warning::all(&written, &read.warnings, &reader);
+            let warnings = warning::all(&written, &read, &reader);
             written
                 .install(read.policy, file, warnings)
                 .map_err(LoadError::Wrong)
@@ -198,6 +199,15 @@ impl ProviderSettings {
             },
             Self::GitHub(_) => ProviderKind::GitHub,
             Self::Oidc(_) => ProviderKind::Oidc,
+        }
+    }
+
+    /// How long until it is asked again about a login; never, if nothing is said.
+    pub fn recheck(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Microsoft(one) => one.recheck,
+            Self::GitHub(one) => one.recheck,
+            Self::Oidc(one) => one.recheck,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_core::{Occasion, Outcome, Record};
+use countersign_core::{Occasion, Outcome, Reason, Record};
 use countersign_tests::Program;
 use tokio::task::JoinSet;
 
@@ -148,5 +148,80 @@ async fn decisions_go_to_stdout_alone_or_nowhere_where_the_file_says_so() {
         assert!(!site.installation.path("data/decisions.jsonl").exists());
         site.installation
             .replace("countersign.toml", &section, "[log]");
+    }
+}
+
+/// In real time: a minute is the shortest that a provider can be left alone.
+#[actix_web::test]
+async fn a_login_that_its_provider_withdrew_is_a_line_and_no_token_of_the_provider_s_is_anywhere() {
+    let site = Site::new().await;
+    let refreshes =
+        "name = \"Example Gallery\"\ngrant_types = [\"authorization_code\", \"refresh_token\"]";
+    for (old, new) in [
+        ("name = \"Example Gallery\"", refreshes),
+        (
+            "[provider.oidc.oidc]",
+            "[provider.oidc.oidc]\nrecheck = \"1m\"",
+        ),
+        (
+            "[provider.github.github]",
+            "[provider.github.github]\nrecheck = \"1m\"",
+        ),
+    ] {
+        site.installation.replace("countersign.toml", old, new);
+    }
+    let program = site.installation.start();
+    let mut sessions = Vec::new();
+    for provider in ["oidc", "github"] {
+        let page = site.sign_in(provider, "ann-mfa", |_, _| {}).await;
+        let code = page.sent_with("code").expect("a code");
+        sessions.push(site.redeem(&code).await);
+    }
+    site.github.control().set(|behaviour| {
+        let ann = behaviour.github.account_mut("ann-mfa");
+        ann.expect("Ann").two_factor = countersign_dev_idp::github::TwoFactor::Off;
+    });
+    tokio::time::sleep(Duration::from_secs(62)).await;
+    let confirmed = site.refresh(sessions[0].text("refresh_token")).await;
+    assert_eq!(confirmed.status, 200, "{}", confirmed.body);
+    let withdrawn = site.refresh(sessions[1].text("refresh_token")).await;
+    assert_eq!(withdrawn.body["error_description"], "provider-withdrew");
+    let metrics = program.metrics().await;
+    for (provider, outcome) in [("oidc", "confirmed"), ("github", "withdrawn")] {
+        let line = format!(
+            "countersign_provider_rechecks_total{{provider=\"{provider}\",outcome=\"{outcome}\"}} 1"
+        );
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    let program = stop(program).await;
+    let path = site.installation.path("data/decisions.jsonl");
+    let records = records(&path);
+    let last = records.last().expect("a decision");
+    assert_eq!(last.occasion, Occasion::Refresh);
+    assert_eq!(last.verdict.rule.as_str(), "recheck");
+    assert_eq!(last.verdict.reasons, [Reason::ProviderWithdrew]);
+    let log = program.log();
+    assert!(
+        log.contains("provider-withdrew") && log.contains("provider-confirmed"),
+        "{log}"
+    );
+    // The stand-in has seen the one that we sent it; the others begin alike.
+    let requests = site.oidc.control().token_requests();
+    let sent = requests.iter().find_map(|one| one.param("refresh_token"));
+    let sent = sent.expect("a refresh token").to_owned();
+    let decisions = fs::read_to_string(&path).expect("a log");
+    for text in [sent.as_str(), "rt_", "gho_"] {
+        assert!(
+            !log.contains(text) && !decisions.contains(text),
+            "`{text}` is in a log"
+        );
+        for file in ["state.db", "state.db-wal", "durable.db"] {
+            let path = site.installation.path(&format!("data/{file}"));
+            let bytes = fs::read(path).unwrap_or_default();
+            let is_there = bytes
+                .windows(text.len())
+                .any(|part| part == text.as_bytes());
+            assert!(!is_there, "`{text}` is in `{file}`");
+        }
     }
 }

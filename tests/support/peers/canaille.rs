@@ -92,6 +92,7 @@ impl Canaille {
             algorithm: SigningAlgorithm::Rs256,
             email_trust: EmailTrust::Trusted,
             enrolment_url: None,
+            recheck: None,
         };
         Provider::Oidc(Oidc::new(settings, http.clone()))
     }

@@ -77,6 +77,7 @@ impl OidcProvider {
                     algorithm,
                     email_trust: EmailTrust::Trusted,
                     enrolment_url: None,
+                    recheck: None,
                 };
                 Provider::Oidc(Oidc::new(settings, http.clone()))
             })

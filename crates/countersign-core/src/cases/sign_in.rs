@@ -83,6 +83,7 @@ impl Reader<'_> {
                 mappings: Vec::new(),
                 demands: demands?,
                 identity_changed: false,
+                withdrawn: false,
                 account: account?,
                 remedy: remedy(visit, policy, &login.provider),
                 session_expires_at: None,

@@ -45,7 +45,8 @@ impl Decision {
 }
 
 /// A part of the policy file, by its name there: `tier.publish`, `calendar`, `exception.NAME`;
-/// `request`, where the request demanded more than the policy; or `grant`, where earlier tokens stated something else.
+/// `request`, where the request demanded more than the policy; `grant`, where earlier tokens stated something else; or
+/// `recheck`, where the provider was asked again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Rule(String);
@@ -93,6 +94,10 @@ impl Rule {
 
     pub(super) fn grant() -> Self {
         Self("grant".to_owned())
+    }
+
+    pub(super) fn recheck() -> Self {
+        Self("recheck".to_owned())
     }
 
     /// The name.

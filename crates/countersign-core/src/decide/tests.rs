@@ -155,6 +155,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
         demands: Demands::default(),
         login: evidence,
         identity_changed: false,
+        withdrawn: false,
         account: account(),
         remedy: Remedy::Nothing,
         session_expires_at: None,

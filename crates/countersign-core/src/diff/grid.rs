@@ -285,6 +285,7 @@ fn facts(client: &ClientId, asker: &Asker, login: Login) -> Facts {
         demands: Demands::default(),
         login,
         identity_changed: false,
+        withdrawn: false,
         account: asker.moment.account.clone(),
         // What a login is worth in itself: whether a provider could be asked for more is not the
         // policy's affair.

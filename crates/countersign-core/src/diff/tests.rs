@@ -356,6 +356,7 @@ prop_compose! {
                 ..Login::new(ProviderId::new(provider).unwrap(), now)
             },
             identity_changed: false,
+            withdrawn: false,
             account: AccountFacts {
                 id: AccountId::new("acct_1").unwrap(),
                 made_at: "2020-01-01T00:00:00Z".parse().unwrap(),

@@ -56,6 +56,13 @@ fn obstacles(policy: &Policy, facts: &Facts, now: Timestamp) -> Vec<String> {
         sentences
             .push("The step-up was answered by another person than the one who began.".to_owned());
     }
+    if facts.withdrawn {
+        sentences.push(
+            "The provider was asked again and no longer confirms the login: it said no, named somebody else, or showed less \
+             than at first."
+                .to_owned(),
+        );
+    }
     if facts.account.locked {
         sentences.push("An operator has locked the account.".to_owned());
     }
@@ -148,6 +155,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew
         | Reason::NotInPolicy => format!(
             "The login at `{provider}` says nothing of a second factor: {carries}, and {counts}."
         ),
@@ -330,6 +338,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew
         | Reason::NotInPolicy => reason.sentence().trim_end_matches('.').to_owned(),
     }
 }

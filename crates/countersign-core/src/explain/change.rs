@@ -148,7 +148,10 @@ impl Step {
         let mut facts = facts;
         match self {
             Self::SamePerson => facts.identity_changed = false,
-            Self::SignInAgain => facts.login.verified_at = now,
+            Self::SignInAgain => {
+                facts.login.verified_at = now;
+                facts.withdrawn = false;
+            }
             Self::AuthenticateAgain => facts.login.claims.auth_time = Claim::Value(now),
             Self::VerifyEmail => facts.account.email_vouched = true,
             Self::SecondFactor { basis, claims, .. } => {

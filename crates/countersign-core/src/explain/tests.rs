@@ -433,6 +433,7 @@ prop_compose! {
         who in 1_u8..3,
         demands in (any::<bool>(), any::<bool>(), any::<bool>()),
         identity_changed in prop::bool::weighted(0.1),
+        withdrawn in prop::bool::weighted(0.1),
         steps_up in any::<bool>(),
     ) -> (Facts, Timestamp) {
         let now = noon(day);
@@ -450,6 +451,7 @@ prop_compose! {
             },
             login,
             identity_changed,
+            withdrawn,
             account: AccountFacts {
                 id: AccountId::new(format!("acct_{who}")).unwrap(),
                 made_at: noon(day - made_before),

@@ -73,6 +73,7 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
             ..Login::new(ProviderId::new(provider).unwrap(), at(LOGIN))
         },
         identity_changed: false,
+        withdrawn: false,
         account: account(who),
         remedy: Remedy::Nothing,
         session_expires_at: None,

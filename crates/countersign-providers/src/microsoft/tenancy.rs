@@ -5,7 +5,7 @@ use countersign_core::sign_in::Visit;
 use jiff::Timestamp;
 
 use crate::ProviderError;
-use crate::id_token::{Binding, Expected, IdToken, TokenFault, Unverified};
+use crate::id_token::{Binding, Expected, IdToken, Nonce, TokenFault, Unverified};
 use crate::key_set::{Key, KeySet};
 use crate::metadata::Metadata;
 use crate::oidc::SigningAlgorithm;
@@ -92,11 +92,19 @@ impl TenantToken {
     }
 }
 
+/// Which login a token is of.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) nonce: Nonce<'a>,
+    /// The tenant that it must be from, where that is known.
+    pub(super) tenant: Option<&'a TenantId>,
+}
+
 /// What a token is checked against.
 pub(super) struct Check<'a> {
     pub(super) audience: &'a Audience,
     pub(super) metadata: &'a Metadata,
-    pub(super) visit: &'a Visit,
+    pub(super) of: Of<'a>,
     pub(super) client_id: &'a str,
     pub(super) binding: Binding<'a>,
     pub(super) now: Timestamp,
@@ -114,7 +122,7 @@ impl Check<'_> {
         let expected = Expected {
             issuer: &issuer,
             client_id: self.client_id,
-            nonce: &self.visit.nonce,
+            nonce: self.of.nonce,
             // Microsoft signs ID tokens with nothing else.
             algorithm: SigningAlgorithm::Rs256,
             may_sign: &|key| self.may_sign(key, &tid, &issuer),
@@ -126,11 +134,7 @@ impl Check<'_> {
         if token.text("ver").value().map(String::as_str) != Some("2.0") {
             return Err(TokenFault::Claim("ver").into());
         }
-        let right_tenant = self
-            .visit
-            .tenant
-            .as_ref()
-            .is_none_or(|wanted| *wanted == tid);
+        let right_tenant = self.of.tenant.is_none_or(|wanted| *wanted == tid);
         if !(self.audience.admits(&tid) && right_tenant) {
             return Err(ProviderError::WrongTenant);
         }

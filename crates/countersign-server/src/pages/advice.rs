@@ -183,6 +183,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::AccountLocked
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew
         | Reason::NotInPolicy => false,
     }
 }

@@ -7,7 +7,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{Evidence, ProviderId};
-use countersign_providers::{Answer, ProviderError};
+use countersign_providers::{Answer, Fetched, ProviderError};
+use countersign_store::StoreError;
 
 use super::attempt_cookie::{self, Wait};
 use super::depart::{callback_url, upstream};
@@ -15,6 +16,7 @@ use super::finish::finish;
 use super::reminder::Reminder;
 use crate::Broker;
 use crate::error::{Failure, Problem, SignInFailure, Why};
+use crate::recheck;
 use crate::web::{Context, Parameters, see_other, with_cookies};
 
 /// How the answer arrived.
@@ -143,16 +145,23 @@ async fn receive(
         Err(error) => Err(error),
     };
     match fetched {
-        Ok(evidence) => Ok((attempt, evidence)),
+        Ok(Fetched { evidence, token }) => {
+            // In the store and not in a cookie, as evidence may be on its way: it is nobody's affair but ours.
+            match recheck::keep(&attempt, token, evidence.verified_at, context).await {
+                Ok(()) => Ok((attempt, evidence)),
+                Err(StoreError::AttemptSpent) => Err(fail(attempt, Why::AttemptSpent)),
+                Err(error) => Err(fail(attempt, Why::Store(error))),
+            }
+        }
         Err(error) => {
             let why = why(error, &attempt.leg);
-            Err(SignInFailure::failure(
-                attempt.request,
-                provider.clone(),
-                why,
-            ))
+            Err(fail(attempt, why))
         }
     }
+}
+
+fn fail(attempt: Attempt, why: Why) -> Failure {
+    SignInFailure::failure(attempt.request, attempt.provider, why)
 }
 
 /// Who cancels a step-up is told what the step-up was for.

@@ -112,6 +112,7 @@ async fn usable(
         login: Login::of(&session.evidence, &mappings),
         mappings,
         identity_changed: false,
+        withdrawn: false,
         account: context.broker.calendar.facts(&account),
         remedy: provider.remedy(),
         session_expires_at: Some(session.expires_at),
@@ -173,6 +174,7 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
         | Reason::OrganizationNotShown
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew
         | Reason::NotInPolicy => "interaction_required",
     };
     fail.with(error, reason.code())

@@ -20,6 +20,7 @@ use super::unavailable;
 use super::weigh::{Wish, weigh};
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError};
+use crate::recheck::{self, Standing};
 use crate::seal::{Place, Purpose};
 use crate::settings::GrantType;
 use crate::web::{Context, Parameters};
@@ -152,6 +153,13 @@ pub(super) async fn refresh(
         stated: Some(&grant.stated),
     };
     let weighed = weigh(wish, &session, context).await?;
+    let standing = recheck::standing(&session, context).await;
+    match standing.map_err(|error| unavailable(&error, context))? {
+        Standing::Stands => {}
+        Standing::Withdrawn => return Err(weighed.withdraw(context)),
+        Standing::Ended => return Err(not_good()),
+        Standing::Unknown { retry_after } => return Err(OAuthError::provider_silent(retry_after)),
+    }
     let shown = dpop::spend(proof, context).await?;
     let next = rotate(token, client, context).await?;
     let (account, permit) = weighed.keep(context).await?;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use countersign_core::{
-    Acr, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Refusal,
-    Remedy, Scope, Stated, StepUp, Verdict, decide,
+    Acr, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason,
+    Refusal, Remedy, Scope, Stated, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, Session, Version};
 use jiff::Timestamp;
@@ -60,6 +60,7 @@ pub(super) async fn weigh(
         login: Login::of(&session.evidence, &mappings),
         mappings,
         identity_changed: false,
+        withdrawn: false,
         account: context.broker.calendar.facts(&account),
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
@@ -119,6 +120,25 @@ impl Weighed {
             kept.map_err(|error| unavailable(&error, context))?;
         }
         Ok((self.account, self.permit))
+    }
+}
+
+impl Weighed {
+    /// Writes down that nothing follows from it: the provider was asked again, and no longer confirms the login.
+    pub(super) fn withdraw(self, context: &Context<'_>) -> Failure {
+        let Decided { on, at, facts, .. } = self.decided;
+        let facts = Facts {
+            withdrawn: true,
+            ..facts
+        };
+        let decision = decide(context.policy(), &facts, at);
+        context.log_decision(Decided {
+            on,
+            at,
+            verdict: Verdict::from(&decision),
+            facts,
+        });
+        OAuthError::invalid_grant(Reason::ProviderWithdrew.code())
     }
 }
 

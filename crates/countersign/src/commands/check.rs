@@ -154,7 +154,27 @@ impl Summary<'_> {
                 account_types(&one.audience)
             )?;
         }
+        if let Some(interval) = provider.recheck() {
+            writeln!(
+                f,
+                "  asked again when tokens are refreshed, after {interval:#}"
+            )?;
+            writeln!(f, "  needs: {}", to_ask_again(provider))?;
+        }
         Ok(())
+    }
+}
+
+/// What must be allowed there.
+fn to_ask_again(provider: &ProviderSettings) -> &'static str {
+    match provider {
+        ProviderSettings::GitHub(_) => "nothing more than for signing in",
+        ProviderSettings::Microsoft(_) => {
+            "the permission `offline_access`, and a tenant's `acrs` as proof"
+        }
+        ProviderSettings::Oidc(_) => {
+            "a refresh token for `offline_access`, and the claims of the proof in the ID token of a refresh"
+        }
     }
 }
 

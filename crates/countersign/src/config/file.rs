@@ -9,7 +9,7 @@ use countersign_core::document::{Place, Problem, Problems, Table, Value};
 use countersign_core::{ClientId, ProviderId, ProviderKind};
 use countersign_providers::PrivateHosts;
 use countersign_server::{
-    Client, KeySettings, LimitSettings, PolicyInForce, Proxies, Resource, Settings,
+    Client, GrantType, KeySettings, LimitSettings, PolicyInForce, Proxies, Resource, Settings,
 };
 use jiff::SignedDuration;
 use url::Url;
@@ -46,6 +46,8 @@ pub(super) struct Reader<'o> {
     pub(super) is_sound: bool,
     pub(super) policy: Option<PolicyText>,
     pub(super) providers: BTreeMap<ProviderId, (ProviderKind, Place)>,
+    /// How long until providers are asked again, of those that are.
+    pub(super) rechecks: BTreeMap<ProviderId, (SignedDuration, Place)>,
     pub(super) clients: BTreeSet<ClientId>,
     pub(super) named_resources: BTreeSet<String>,
     pub(super) resources: BTreeMap<String, Place>,
@@ -93,6 +95,7 @@ impl<'o> Reader<'o> {
             is_sound: false,
             policy: None,
             providers: BTreeMap::new(),
+            rechecks: BTreeMap::new(),
             clients: BTreeSet::new(),
             named_resources: BTreeSet::new(),
             resources: BTreeMap::new(),
@@ -221,6 +224,11 @@ impl<'o> Reader<'o> {
 }
 
 impl Written {
+    pub(super) fn has_refreshing_clients(&self) -> bool {
+        let mut clients = self.clients.values();
+        clients.any(|client| client.may(GrantType::RefreshToken))
+    }
+
     pub(super) fn install(
         self,
         policy: PolicyInForce,

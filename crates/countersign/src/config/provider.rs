@@ -7,6 +7,7 @@ use countersign_providers::Credentials;
 use countersign_providers::github::{GitHubSettings, Site};
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use jiff::SignedDuration;
 use url::Url;
 
 use super::ProviderSettings;
@@ -20,6 +21,9 @@ const MICROSOFT: &str = "https://login.microsoftonline.com";
 const MICROSOFT_ACCOUNT_SECURITY: &str = "https://account.microsoft.com/security";
 const ENTRA_SECURITY: &str = "https://mysignins.microsoft.com/security-info";
 const GITHUB: &str = "https://github.com";
+
+/// Who asks more often than this asks at each refresh, and GitHub and Entra would soon answer no more.
+const SHORTEST_RECHECK: SignedDuration = SignedDuration::from_mins(1);
 
 const FLOWS: [(&str, Flow); 2] = [("hybrid", Flow::Hybrid), ("code", Flow::Code)];
 
@@ -108,6 +112,7 @@ impl<'o> Reader<'o> {
         let flow = table.optional_or("flow", Flow::Hybrid, |value| self.personal_flow(value));
         let authority = site(table, "authority", MICROSOFT);
         let enrolment = enrolment_url(table, MICROSOFT_ACCOUNT_SECURITY);
+        let recheck = table.optional("recheck", never_again);
         Some(ProviderSettings::Microsoft(MicrosoftSettings {
             name: name?,
             title: title?,
@@ -116,6 +121,7 @@ impl<'o> Reader<'o> {
             credentials: credentials?,
             flow: Some(flow?),
             enrolment_url: enrolment?,
+            recheck: recheck?,
         }))
     }
 
@@ -140,6 +146,7 @@ impl<'o> Reader<'o> {
         let flow = table.optional("flow", |value| value.one_of(&FLOWS));
         let authority = site(table, "authority", MICROSOFT);
         let enrolment = enrolment_url(table, ENTRA_SECURITY);
+        let recheck = table.optional("recheck", |value| self.recheck(name.as_ref(), value));
         Some(ProviderSettings::Microsoft(MicrosoftSettings {
             name: name?,
             title: title?,
@@ -148,6 +155,7 @@ impl<'o> Reader<'o> {
             credentials: credentials?,
             flow: flow?,
             enrolment_url: enrolment?,
+            recheck: recheck?,
         }))
     }
 
@@ -167,6 +175,7 @@ impl<'o> Reader<'o> {
             self.warn_of_missing_scopes(&scopes, value);
             Some(scopes)
         });
+        let recheck = table.optional("recheck", |value| self.recheck(name.as_ref(), value));
         let (site, url) = match site? {
             Some(site) => site,
             None => default_site()?,
@@ -177,6 +186,7 @@ impl<'o> Reader<'o> {
             site,
             credentials: credentials?,
             scopes: scopes?,
+            recheck: recheck?,
         }))
     }
 
@@ -214,6 +224,7 @@ impl<'o> Reader<'o> {
             value.one_of(&EMAIL_TRUST)
         });
         let enrolment = table.optional("enrolment_url", |value| value.parsed(address::web));
+        let recheck = table.optional("recheck", |value| self.recheck(name.as_ref(), value));
         let name = name?;
         Some(ProviderSettings::Oidc(OidcSettings {
             title: title?.unwrap_or_else(|| name.to_string()),
@@ -224,7 +235,22 @@ impl<'o> Reader<'o> {
             algorithm: algorithm?,
             email_trust: email_trust?,
             enrolment_url: enrolment?,
+            recheck: recheck?,
         }))
+    }
+
+    /// How long until the provider is asked again. What the policy has to do with it is looked at when both are read.
+    fn recheck(&mut self, name: Option<&ProviderId>, value: &Value<'_>) -> Option<SignedDuration> {
+        let interval = value.duration()?;
+        if interval < SHORTEST_RECHECK {
+            value.report("expected at least `1m`: providers limit how often they are asked");
+            return None;
+        }
+        if let Some(name) = name {
+            self.rechecks
+                .insert(name.clone(), (interval, value.place()));
+        }
+        Some(interval)
     }
 
     fn credentials(&mut self, table: &mut Table<'_>) -> Option<Credentials> {
@@ -241,6 +267,15 @@ impl<'o> Reader<'o> {
             secret: secret?,
         })
     }
+}
+
+/// The proof of a personal account is its `acr`, which is known to come with the person alone.
+fn never_again(value: &Value<'_>) -> Option<SignedDuration> {
+    value.report(
+        "personal accounts can't be asked about again: Microsoft is known to send their proof (`acr`) \
+         only when the person signs in; leave it out",
+    );
+    None
 }
 
 /// Whose accounts: a tenant, any tenant, or any tenant and personal accounts.

@@ -308,7 +308,8 @@ fn what_the_shipped_file_calls_a_default_is_one() {
     };
     assert_eq!(format!("{redis:?}"), format!("{usual:?}"));
     for (plain, written) in plain.providers.iter().zip(&written.providers) {
-        let written = format!("{written:?}");
+        // To ask again is a choice, too.
+        let written = format!("{written:?}").replace("recheck: Some(1h)", "recheck: None");
         assert_eq!(
             format!("{plain:?}").replace(differing, "flow: Some(Hybrid)"),
             written
@@ -1018,6 +1019,86 @@ fn what_is_likely_wrong_is_warned_of() {
         "[resource.\"https://registri.example\"]\naccess_token_signed_response_alg = \"RS256\"\n[client.gallery]",
         &[
             "c.toml:7:11: `resource.\"https://registri.example\"`: no client names it; did you mean `https://registry.example`?",
+        ],
+    );
+}
+
+/// The good configuration in which the client refreshes, and this provider is asked again.
+fn asked_again(after: &str, interval: &str) -> String {
+    let text = with(
+        "resource = \"https://registry.example\"\n",
+        "resource = \"https://registry.example\"\ngrant_types = [\"authorization_code\", \"refresh_token\"]\n",
+    );
+    text.replacen(after, &format!("{after}\nrecheck = \"{interval}\""), 1)
+}
+
+#[test]
+fn providers_are_asked_again_only_where_the_file_says_so() {
+    let told = |text: &str| {
+        let installation = good(text);
+        let all = installation.providers.iter();
+        let all: Vec<(String, i64)> = all
+            .filter_map(|one| Some((one.name().to_string(), one.recheck()?.as_secs())))
+            .collect();
+        (
+            all,
+            installation.warnings.to_string().replace("/etc/c/", ""),
+        )
+    };
+    assert_eq!(told(GOOD), (vec![], String::new()));
+    let one =
+        |name: &str, seconds, warning: &str| (vec![(name.to_owned(), seconds)], warning.to_owned());
+    let text = asked_again("client_id = \"g\"", "1h");
+    assert_eq!(told(&text), one("github", 3600, ""));
+    let text = asked_again("client_id = \"k\"", "10m");
+    assert_eq!(told(&text), one("keycloak", 600, ""));
+    for (text, name, seconds, warning) in [
+        (
+            asked_again("client_id = \"g\"", "12h"),
+            "github",
+            43_200,
+            "c.toml:22:11: `provider.github.github.recheck`: sessions end before (`lifetimes.session.absolute`), so nobody is asked again",
+        ),
+        (
+            asked_again("client_id = \"g\"", "9m"),
+            "github",
+            540,
+            "c.toml:22:11: `provider.github.github.recheck`: tokens live longer (`lifetimes.token`), so it is asked at every refresh",
+        ),
+        (
+            asked_again("client_id = \"e\"", "1h"),
+            "work",
+            3600,
+            "c.toml:19:11: `provider.entra.work.recheck`: Microsoft is known to send `acr` only when the person signs in: who shows a second factor by it loses the session when Entra is asked again; prove it by a tenant's `acrs`",
+        ),
+        (
+            with("client_id = \"g\"", "client_id = \"g\"\nrecheck = \"1h\""),
+            "github",
+            3600,
+            "c.toml:21:11: `provider.github.github.recheck`: no client has `refresh_token` among its `grant_types`, so nobody is asked again",
+        ),
+    ] {
+        assert_eq!(told(&text), one(name, seconds, warning));
+    }
+    check_with(
+        "client_id = \"m\"",
+        "client_id = \"m\"\nrecheck = \"1h\"",
+        &[
+            "c.toml:14:11: `provider.microsoft-account.microsoft.recheck`: personal accounts can't be asked about again: Microsoft is known to send their proof (`acr`) only when the person signs in; leave it out",
+        ],
+    );
+    check_with(
+        "client_id = \"g\"",
+        "client_id = \"g\"\nrecheck = \"59s\"",
+        &[
+            "c.toml:21:11: `provider.github.github.recheck`: expected at least `1m`: providers limit how often they are asked",
+        ],
+    );
+    check_with(
+        "client_id = \"g\"",
+        "client_id = \"g\"\nrecheck = true",
+        &[
+            "c.toml:21:11: `provider.github.github.recheck`: expected a string, found `true` or `false`",
         ],
     );
 }

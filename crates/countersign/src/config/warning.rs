@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use countersign_core::document::{Problem, Problems, did_you_mean};
+use countersign_core::{Policy, ProviderKind};
 
+use super::ReadPolicy;
 use super::file::{Reader, Written};
 
-pub(super) fn all(written: &Written, of_policy: &Problems, reader: &Reader<'_>) -> Problems {
+pub(super) fn all(written: &Written, read: &ReadPolicy, reader: &Reader<'_>) -> Problems {
     let mut warnings = reader.warnings.clone();
-    warnings.extend(of_policy.iter().cloned());
+    warnings.extend(read.warnings.iter().cloned());
+    warnings.extend(odd_rechecks(written, &read.policy.policy, reader));
     warnings.extend(idle_resources(reader));
     warnings.extend(same_titles(written, reader));
     warnings.into_iter().collect()
@@ -26,6 +29,37 @@ fn idle_resources<'a>(reader: &'a Reader<'_>) -> impl Iterator<Item = Problem> +
             "`resource.\"{audience}\"`: no client names it{hint}"
         ))
     })
+}
+
+/// Providers that are asked again for nothing, or with nothing to show.
+fn odd_rechecks(written: &Written, policy: &Policy, reader: &Reader<'_>) -> Vec<Problem> {
+    let lifetimes = policy.lifetimes();
+    let mut problems = Vec::new();
+    for (name, (interval, place)) in &reader.rechecks {
+        let kind = reader.providers.get(name).map(|(kind, _)| *kind);
+        let mut warn = |message: &str| {
+            let kind = kind.map_or("", ProviderKind::as_str);
+            let message = format!("`provider.{kind}.{name}.recheck`: {message}");
+            problems.push(place.problem(message));
+        };
+        if !written.has_refreshing_clients() {
+            warn("no client has `refresh_token` among its `grant_types`, so nobody is asked again");
+        }
+        if *interval >= lifetimes.session {
+            warn("sessions end before (`lifetimes.session.absolute`), so nobody is asked again");
+        }
+        if *interval < lifetimes.token {
+            warn("tokens live longer (`lifetimes.token`), so it is asked at every refresh");
+        }
+        // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference lists no `acr`.
+        if kind == Some(ProviderKind::Entra) && !policy.proof(name).acr.is_empty() {
+            warn(
+                "Microsoft is known to send `acr` only when the person signs in: who shows a second factor by it \
+                 loses the session when Entra is asked again; prove it by a tenant's `acrs`",
+            );
+        }
+    }
+    problems
 }
 
 /// People choose by the title.

@@ -412,6 +412,16 @@ fn a_step_up_answered_by_another_person_ends_it() {
     );
 }
 
+#[test]
+fn a_login_that_its_provider_withdrew_is_good_for_nothing() {
+    let (mut facts, now) = weak("openid", date(2027, 4, 1));
+    facts.withdrawn = true;
+    assert_eq!(
+        told(&with_calendar(), (facts, now)),
+        "refuse: provider-withdrew [recheck]"
+    );
+}
+
 // ---- for all logins ------------------------------------------------------------------------
 
 prop_compose! {

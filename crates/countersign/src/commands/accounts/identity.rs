@@ -210,6 +210,7 @@ pub(super) mod tests {
             credentials: credentials(),
             flow: None,
             enrolment_url: url("https://account.example"),
+            recheck: None,
         })
     }
 
@@ -220,6 +221,7 @@ pub(super) mod tests {
             site: Site::at(&url(site)).unwrap(),
             credentials: credentials(),
             scopes: Vec::new(),
+            recheck: None,
         })
     }
 
@@ -233,6 +235,7 @@ pub(super) mod tests {
             algorithm: SigningAlgorithm::Rs256,
             email_trust: EmailTrust::Ignored,
             enrolment_url: None,
+            recheck: None,
         })
     }
 
