@@ -87,7 +87,7 @@ pub(crate) async fn standing(
         loop {
             let now = broker.clock.now();
             let kept = broker.store.kept_token(&session.id, now).await?;
-            match turn(session, kept, every, now) {
+            match turn(kept, session.evidence.verified_at, every, now) {
                 Turn::Nothing => return Ok(Standing::Stands),
                 Turn::Wait => tokio::time::sleep(PAUSE).await,
                 Turn::Unanswerable => return end_unless_ended(session, context).await,
@@ -118,14 +118,15 @@ enum Turn {
     Ask(KeptToken, Version),
 }
 
+/// `verified_at` is the login's.
 fn turn(
-    session: &Session,
     kept: Option<(KeptToken, Version)>,
+    verified_at: Timestamp,
     every: SignedDuration,
     now: Timestamp,
 ) -> Turn {
     let asked_at = kept.as_ref().map(|(kept, _)| kept.asked_at);
-    let last = asked_at.unwrap_or(session.evidence.verified_at);
+    let last = asked_at.unwrap_or(verified_at);
     if now.duration_since(last) <= every {
         return Turn::Nothing;
     }
@@ -350,5 +351,69 @@ fn place(session: &SessionId) -> Place<'_> {
         name: "provider_token",
         party: session.as_str(),
         purpose: Purpose::ProviderToken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::AttemptId;
+
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + 60 * minute).unwrap()
+    }
+
+    fn kept(asked_at: i64, asking_until: Option<i64>) -> KeptToken {
+        KeptToken {
+            session: SessionId::of(&AttemptId::new("0123456789abcdef0123456789abcdef").unwrap()),
+            sealed: SealedText("sealed".into()),
+            asked_at: at(asked_at),
+            asking_until: asking_until.map(at),
+        }
+    }
+
+    fn turn_at(kept: Option<KeptToken>, minute: i64) -> Turn {
+        let kept = kept.map(|kept| (kept, Version(7)));
+        turn(kept, at(0), SignedDuration::from_mins(60), at(minute))
+    }
+
+    #[test]
+    fn a_provider_is_asked_when_it_was_last_asked_longer_ago_than_the_interval() {
+        assert_eq!(turn_at(Some(kept(0, None)), 60), Turn::Nothing);
+        let due = Turn::Ask(kept(0, None), Version(7));
+        assert_eq!(turn_at(Some(kept(0, None)), 61), due);
+        assert_eq!(turn_at(Some(kept(61, None)), 121), Turn::Nothing);
+        let again = Turn::Ask(kept(61, None), Version(7));
+        assert_eq!(turn_at(Some(kept(61, None)), 122), again);
+        // A clock that was set back asks later, and never without end.
+        assert_eq!(turn_at(Some(kept(61, None)), 0), Turn::Nothing);
+    }
+
+    #[test]
+    fn others_wait_while_one_asks_and_no_longer_than_it_may() {
+        assert_eq!(turn_at(Some(kept(0, Some(62))), 61), Turn::Wait);
+        let left_over = kept(0, Some(62));
+        let mine = Turn::Ask(left_over.clone(), Version(7));
+        assert_eq!(turn_at(Some(left_over), 62), mine);
+        assert_eq!(turn_at(Some(kept(0, Some(62))), 60), Turn::Nothing);
+    }
+
+    #[test]
+    fn with_nothing_kept_a_session_is_good_until_it_is_due() {
+        assert_eq!(turn_at(None, 60), Turn::Nothing);
+        assert_eq!(turn_at(None, 61), Turn::Unanswerable);
+    }
+
+    #[test]
+    fn who_is_limited_is_told_how_long_within_reason() {
+        let wait = |seconds| ProviderError::RateLimited {
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        let told: Vec<u32> = [0, 77, 1_000_000]
+            .map(|seconds| retry_after(&wait(seconds)))
+            .into();
+        assert_eq!(told, [1, 77, 3600]);
+        assert_eq!(retry_after(&ProviderError::Timeout), RETRY_AFTER);
     }
 }
