@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::{Attestation, Claim, Evidence, Login, Membership, Policy, Reason};
+use crate::{Attestation, Claim, Evidence, Login, Mapping, Membership, Policy, Reason};
 
 /// Why a provider's new answer does not confirm the login any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +29,24 @@ impl fmt::Display for Withdrawal {
     }
 }
 
-/// Whether `fresh` still confirms all that `before` proved, by this policy.
+/// Whether `fresh` still confirms all that `before` proved, by this policy and the mappings of whom the login comes from.
 ///
 /// All of it, and not only what one client wants at the moment: others hold the same session, and none
 /// of them asks the provider again so soon. More than before is no harm, and no gain.
-pub fn confirms(policy: &Policy, before: &Evidence, fresh: &Evidence) -> Result<(), Withdrawal> {
+pub fn confirms(
+    policy: &Policy,
+    mappings: &[Mapping],
+    before: &Evidence,
+    fresh: &Evidence,
+) -> Result<(), Withdrawal> {
     if before.provider != fresh.provider || before.identity != fresh.identity {
         return Err(Withdrawal::AnotherPerson);
     }
     if counts_as_member(&before.membership) && !counts_as_member(&fresh.membership) {
         return Err(Withdrawal::NoMember);
     }
-    let proven = policy.assess(&Login::from(before));
-    let now_proven = policy.assess(&Login::from(fresh));
+    let proven = policy.assess(&Login::of(before, mappings));
+    let now_proven = policy.assess(&Login::of(fresh, mappings));
     let is_kept = |one: &&Attestation| {
         let same_word = |other: &&Attestation| other.basis == one.basis;
         let mut others = now_proven.attestations().iter().filter(same_word);
@@ -70,7 +75,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::{Claims, Identity, Profile, ProviderId};
+    use crate::{Affiliation, Claims, Identity, Profile, ProviderId};
 
     const POLICY: &str = r#"
 version = 1
@@ -102,6 +107,7 @@ tier = "browse"
             claims,
             profile: Profile::default(),
             membership: Claim::Absent,
+            affiliation: Affiliation::default(),
             provider_session: None,
             verified_at: Timestamp::UNIX_EPOCH,
         }
@@ -127,7 +133,7 @@ tier = "browse"
             evidence(provider, before.clone()),
             evidence(provider, fresh.clone()),
         );
-        let found = confirms(&policy(), &before, &fresh);
+        let found = confirms(&policy(), &[], &before, &fresh);
         assert_eq!(found, expected.map_err(Withdrawal::LessProven), "{fresh:?}");
     }
 
@@ -180,7 +186,7 @@ tier = "browse"
             host: "git.example".into(),
             id: 8,
         };
-        let found = confirms(&policy(), &before, &fresh);
+        let found = confirms(&policy(), &[], &before, &fresh);
         assert_eq!(found, Err(Withdrawal::AnotherPerson));
     }
 
@@ -209,7 +215,7 @@ tier = "browse"
                 membership,
                 ..before.clone()
             };
-            assert_eq!(confirms(&policy(), &with(was), &with(is)), expected);
+            assert_eq!(confirms(&policy(), &[], &with(was), &with(is)), expected);
         }
     }
 }

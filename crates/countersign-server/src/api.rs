@@ -14,6 +14,8 @@ use crate::Broker;
 use crate::error::{ApiError, Failure};
 use crate::web::{Context, read};
 
+/// The longest body that says an address, in bytes: a few times the longest one.
+const LONGEST_ADDRESS: usize = 4 * 1024;
 /// The longest body, in bytes: an organisation with as many admins as it can have.
 const LONGEST_BODY: usize = 64 * 1024;
 /// The longest body that tells of many.
@@ -25,6 +27,7 @@ pub(crate) fn routes() -> Scope {
         .app_data(web::PayloadConfig::new(LONGEST_BODY))
         .service(
             web::resource("/accounts/{account}/verified-email")
+                .app_data(web::PayloadConfig::new(LONGEST_ADDRESS))
                 .route(web::put().to(accounts::vouch))
                 .route(web::delete().to(accounts::take_back))
                 .default_service(only("PUT, DELETE")),

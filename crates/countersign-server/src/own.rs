@@ -155,6 +155,7 @@ fn facts(
         mappings,
         demands: Demands::default(),
         identity_changed: false,
+        withdrawn: false,
         account: context.broker.calendar.facts(account),
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),

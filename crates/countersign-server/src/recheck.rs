@@ -11,7 +11,7 @@ use actix_web::web;
 use countersign_core::sign_in::Attempt;
 use countersign_core::{Login, SessionId, confirms};
 use countersign_providers::{Again, Provider, ProviderError, ProviderToken};
-use countersign_store::{KeptToken, SealedText, Session, StoreError, Version};
+use countersign_store::{KeptToken, SealedText, Session, StoreError, Version, mappings_of};
 use jiff::{SignedDuration, Timestamp};
 use tracing::Instrument;
 
@@ -221,7 +221,9 @@ impl About {
         let (Some(provider), Some(token)) = (provider, token) else {
             return self.withdraw(broker, &NOTHING_KEPT).await;
         };
-        let assurance = policy.assess(&Login::from(evidence));
+        let sources = Login::from(evidence);
+        let mappings = mappings_of(broker.store.as_ref(), sources.sources()).await?;
+        let assurance = policy.assess(&Login::of(evidence, &mappings));
         let proofs = assurance.attestations().iter().map(|one| &one.proof);
         let again = Again {
             evidence,
@@ -240,7 +242,7 @@ impl About {
             ..kept
         };
         match asked.found {
-            Ok(fresh) => match confirms(policy, evidence, &fresh) {
+            Ok(fresh) => match confirms(policy, &mappings, evidence, &fresh) {
                 Ok(()) => self.confirm(kept, mine, broker).await,
                 Err(withdrawal) => self.withdraw(broker, &withdrawal).await,
             },

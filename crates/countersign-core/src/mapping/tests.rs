@@ -88,6 +88,7 @@ fn facts(login: Login, asked: Option<&str>, mappings: Vec<Mapping>) -> Facts {
         demands: Demands::default(),
         login,
         identity_changed: false,
+        withdrawn: false,
         account: AccountFacts {
             id: AccountId::new("acct_1").unwrap(),
             made_at: Timestamp::UNIX_EPOCH,

@@ -46,6 +46,7 @@ pub(super) enum Script {
 
 impl Script {
     pub(super) const ALL: [Self; 26] = [
+        Self::KeepToken,
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
