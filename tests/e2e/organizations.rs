@@ -2,6 +2,7 @@
 
 mod api;
 mod connect;
+mod github;
 mod membership;
 
 use countersign_core::ClientId;
@@ -18,32 +19,33 @@ const CONTOSO: &str = countersign_dev_idp::entra::CONTOSO;
 /// A world with the services `registry`, which may all, `reader`, and `indexer`, which may nothing here; `gallery`
 /// may ask for tokens for the API.
 async fn world() -> World {
-    World::with(|setup| {
-        let api = format!("{}/api/v1", setup.issuer());
-        let algorithm = SigningAlgorithm::Es256;
-        setup.resources.insert(api.clone(), Resource { algorithm });
-        setup.gallery().other_resources.insert(api.clone());
-        setup.gallery().grants.insert(GrantType::RefreshToken);
-        setup.policy = setup.policy.replace(
-            "scopes = [\"packages:manage\"]",
-            "scopes = [\"packages:manage\", \"organizations:write\", \"organizations:read\"]",
-        );
-        for (name, own) in [
-            ("registry", "\"organizations:write\", \"tenants:write\""),
-            ("reader", "\"organizations:read\""),
-            ("indexer", "\"packages:read\""),
-        ] {
-            let secret = ClientAuthentication::Secret(SecretDigest::of(SECRET));
-            let mut client = Client::new(name, vec![], secret, BrokerSetup::AUDIENCE);
-            client.other_resources.insert(api.clone());
-            client.grants = [GrantType::ClientCredentials].into();
-            let id = ClientId::new(name).expect("a client id");
-            setup.clients.insert(id, client);
-            let rule = format!("[client.{name}]\ntier = \"browse\"\nown_scopes = [{own}]\n");
-            setup.policy.push_str(&rule);
-        }
-    })
-    .await
+    World::with(services).await
+}
+
+fn services(setup: &mut BrokerSetup) {
+    let api = format!("{}/api/v1", setup.issuer());
+    let algorithm = SigningAlgorithm::Es256;
+    setup.resources.insert(api.clone(), Resource { algorithm });
+    setup.gallery().other_resources.insert(api.clone());
+    setup.gallery().grants.insert(GrantType::RefreshToken);
+    setup.policy = setup.policy.replace(
+        "scopes = [\"packages:manage\"]",
+        "scopes = [\"packages:manage\", \"organizations:write\", \"organizations:read\"]",
+    );
+    for (name, own) in [
+        ("registry", "\"organizations:write\", \"tenants:write\""),
+        ("reader", "\"organizations:read\""),
+        ("indexer", "\"packages:read\""),
+    ] {
+        let secret = ClientAuthentication::Secret(SecretDigest::of(SECRET));
+        let mut client = Client::new(name, vec![], secret, BrokerSetup::AUDIENCE);
+        client.other_resources.insert(api.clone());
+        client.grants = [GrantType::ClientCredentials].into();
+        let id = ClientId::new(name).expect("a client id");
+        setup.clients.insert(id, client);
+        let rule = format!("[client.{name}]\ntier = \"browse\"\nown_scopes = [{own}]\n");
+        setup.policy.push_str(&rule);
+    }
 }
 
 fn api(broker: &TestBroker) -> String {

@@ -32,6 +32,8 @@ pub struct BrokerSetup {
     pub limits: LimitSettings,
     /// How long until providers are asked again; never, unless a test says so.
     pub recheck: Option<SignedDuration>,
+    /// What GitHub is asked for at every login.
+    pub github_scopes: &'static str,
     listener: TcpListener,
 }
 
@@ -60,6 +62,7 @@ impl BrokerSetup {
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
             limits: LimitSettings::default(),
             recheck: None,
+            github_scopes: "read:user user:email",
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }

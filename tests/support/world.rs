@@ -28,7 +28,14 @@ pub struct World {
     /// Plain OpenID Connect.
     pub oidc: DevIdp,
     /// How long until providers are asked again.
+    upstream: Upstream,
+}
+
+/// How the broker speaks with its providers.
+#[derive(Debug, Clone, Copy)]
+struct Upstream {
     recheck: Option<SignedDuration>,
+    github_scopes: &'static str,
 }
 
 /// A sign-in to be made.
@@ -80,14 +87,17 @@ impl World {
             .expect("a stand-in for OpenID Connect");
         let mut setup = BrokerSetup::new(POLICY);
         change(&mut setup);
-        let recheck = setup.recheck;
-        let broker = setup.start(|http| providers(http, [&entra, &github, &oidc], recheck));
+        let upstream = Upstream {
+            recheck: setup.recheck,
+            github_scopes: setup.github_scopes,
+        };
+        let broker = setup.start(|http| providers(http, [&entra, &github, &oidc], upstream));
         Self {
             broker,
             entra,
             github,
             oidc,
-            recheck,
+            upstream,
         }
     }
 
@@ -95,14 +105,14 @@ impl World {
     pub fn replica(&self) -> TestBroker {
         let stand_ins = [&self.entra, &self.github, &self.oidc];
         self.broker
-            .replica(|http| providers(http, stand_ins, self.recheck))
+            .replica(|http| providers(http, stand_ins, self.upstream))
     }
 
     /// The same where one provider is configured no more.
     pub fn replica_without(&self, name: &str) -> TestBroker {
         let stand_ins = [&self.entra, &self.github, &self.oidc];
         self.broker.replica(|http| {
-            let mut providers = providers(http, stand_ins, self.recheck);
+            let mut providers = providers(http, stand_ins, self.upstream);
             providers.retain(|provider| provider.name().as_str() != name);
             providers
         })
@@ -242,8 +252,10 @@ impl Outcome {
 fn providers(
     http: &Http,
     [entra, github, oidc]: [&DevIdp; 3],
-    recheck: Option<SignedDuration>,
+    upstream: Upstream,
 ) -> Vec<Provider> {
+    let recheck = upstream.recheck;
+    let scopes = upstream.github_scopes.split(' ').map(str::to_owned);
     let contoso = TenantId::new(countersign_dev_idp::entra::CONTOSO).expect("a tenant");
     vec![
         microsoft((http, entra), "microsoft", Audience::Consumers, None),
@@ -255,7 +267,7 @@ fn providers(
                 title: "GitHub".into(),
                 site: Site::at(&url(github)).expect("addresses"),
                 credentials: credentials(),
-                scopes: vec!["read:user".into(), "user:email".into()],
+                scopes: scopes.collect(),
                 recheck,
             },
             http.clone(),

@@ -147,6 +147,8 @@ pub enum Endpoint {
     User,
     /// GitHub's `/user/emails`.
     Emails,
+    /// GitHub's `/user/memberships/orgs`.
+    Memberships,
 }
 
 /// JSON documents (and the callback's parameters) that edits apply to.
@@ -158,6 +160,7 @@ pub enum Document {
     UserInfo,
     User,
     Emails,
+    Memberships,
     /// The parameters sent to the redirect URI, by whichever response mode. No JSON pointers here.
     Callback,
 }

@@ -5,8 +5,10 @@
 
 pub(crate) mod evidence;
 
+use std::collections::BTreeMap;
+
 use countersign_core::sign_in::Visit;
-use countersign_core::{Evidence, ProviderId};
+use countersign_core::{Claim, Evidence, GitHubMember, ProviderId};
 use http::{HeaderMap, Response};
 use jiff::{SignedDuration, Timestamp};
 use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
@@ -18,12 +20,20 @@ use crate::http::{Http, Reach};
 use crate::recheck::{self, Access, Kept};
 use crate::token_endpoint::{ClientAuthentication, Exchange, Renewal, Tokens};
 use crate::{
-    AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, IssParameter,
+    AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, IssParameter, Memberships,
     ProviderError, ProviderToken,
 };
 
 /// The REST API version that the answers are read as.
 const API_VERSION: &str = "2022-11-28";
+
+/// The scope that shows which organisations a person is in.
+/// <https://docs.github.com/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps>
+const READ_ORG: &str = "read:org";
+/// How many memberships come at once: as many as GitHub gives.
+const PAGE: usize = 100;
+/// How many pages of them are read: nobody waits for more.
+const MOST_PAGES: usize = 5;
 
 /// What an installation says of a GitHub host.
 #[derive(Debug, Clone)]
@@ -135,7 +145,7 @@ impl GitHub {
         url.query_pairs_mut()
             .append_pair("client_id", &self.settings.credentials.client_id)
             .append_pair("redirect_uri", departure.redirect_uri.as_str())
-            .append_pair("scope", &self.settings.scopes.join(" "))
+            .append_pair("scope", &self.scopes(departure.memberships))
             .append_pair("state", &departure.visit.state)
             .append_pair("code_challenge", challenge.as_str())
             .append_pair("code_challenge_method", "S256");
@@ -147,6 +157,15 @@ impl GitHub {
                 .append_pair("prompt", "select_account");
         }
         url
+    }
+
+    fn scopes(&self, memberships: Memberships) -> String {
+        let configured = self.settings.scopes.iter().map(String::as_str);
+        let mut scopes: Vec<&str> = configured.collect();
+        if memberships == Memberships::Asked && !scopes.contains(&READ_ORG) {
+            scopes.push(READ_ORG);
+        }
+        scopes.join(" ")
     }
 
     pub(crate) fn recheck(&self) -> Option<SignedDuration> {
@@ -185,11 +204,18 @@ impl GitHub {
         } else {
             None
         };
+        let memberships = if granted.may_read_memberships() {
+            Claim::Value(self.memberships(token).await?)
+        } else {
+            Claim::Absent
+        };
         let host = &self.settings.site.host;
         let emails = emails.as_deref();
         let kept = Access::of(&tokens, now).filter(|_| self.settings.recheck.is_some());
+        let mut evidence = evidence::evidence(&self.settings.name, host, &user, emails, now)?;
+        evidence.affiliation.github_organizations = memberships;
         Ok(Fetched {
-            evidence: evidence::evidence(&self.settings.name, host, &user, emails, now)?,
+            evidence,
             token: kept.map(|access| ProviderToken(Kept::Access(access))),
         })
     }
@@ -252,6 +278,22 @@ impl GitHub {
         steps
     }
 
+    /// The organisations that the person is an active member of, as far as we may see them.
+    async fn memberships(&self, token: &str) -> Result<BTreeMap<u64, GitHubMember>, ProviderError> {
+        let mut all = BTreeMap::new();
+        for page in 1..=MOST_PAGES {
+            let path = format!("user/memberships/orgs?state=active&per_page={PAGE}&page={page}");
+            let answer = self.read(token, &path).await?;
+            let listed = evidence::memberships(&answer)?;
+            let is_last = listed.count < PAGE;
+            all.extend(listed.active);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
     async fn read(&self, token: &str, path: &str) -> Result<Vec<u8>, ProviderError> {
         good(self.ask(token, path).await?)
     }
@@ -285,9 +327,16 @@ impl<'a> Granted<'a> {
     }
 
     fn may_read_emails(&self) -> bool {
-        self.0
-            .split([',', ' '])
-            .any(|scope| matches!(scope.trim(), "user:email" | "user"))
+        self.has(&["user:email", "user"])
+    }
+
+    fn may_read_memberships(&self) -> bool {
+        self.has(&[READ_ORG, "write:org", "admin:org"])
+    }
+
+    fn has(&self, any_of: &[&str]) -> bool {
+        let mut granted = self.0.split([',', ' ']).map(str::trim);
+        granted.any(|scope| any_of.contains(&scope))
     }
 }
 

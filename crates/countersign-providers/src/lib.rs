@@ -61,6 +61,17 @@ pub struct Departure<'a> {
     pub login_hint: Option<&'a str>,
     /// Whether the person is to choose among accounts; never on a step-up.
     pub account_choice: AccountChoice,
+    /// Whether GitHub is to say whose member the person is, even where it is not asked at every login.
+    pub memberships: Memberships,
+}
+
+/// Whether the organisations that a person is in are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memberships {
+    /// As the provider's `scopes` have it.
+    AsConfigured,
+    /// They are what the sign-in is for.
+    Asked,
 }
 
 /// Whether the provider should let the person choose among accounts.

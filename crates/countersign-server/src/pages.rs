@@ -475,7 +475,7 @@ fn not_proven(why: NotProven) -> (&'static str, &'static str) {
         }
         NotProven::WrongProvider => "An organization can’t be connected with this kind of account.",
         NotProven::NotLet => {
-            "This sign-in did not show multi-factor authentication, which connecting an organization needs of everybody, from today on."
+            "This sign-in did not show the multi-factor authentication that connecting an organization needs, of everybody and from today on. Sign in with another account, or another provider."
         }
     };
     (title, message)

@@ -8,7 +8,7 @@ use url::Url;
 use super::{CONTOSO, Registry, TOLD_BY_PHONE, signed_in, tenant, world as bare};
 
 /// The same world, with pages: the policy names them, and Entra says who has which directory role.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = bare().await;
     let policy = format!(
         "{}\n[client.countersign]\ntier = \"browse\"\n",
@@ -22,15 +22,15 @@ async fn world() -> World {
 }
 
 /// An admin of `contoso`, who signs in with OpenID Connect, in a browser of their own.
-struct Admin<'a> {
+pub(super) struct Admin<'a> {
     world: &'a World,
-    browser: Browser,
+    pub(super) browser: Browser,
     login: Login,
 }
 
 impl<'a> Admin<'a> {
     /// Signs in to the page, with what changing something needs.
-    async fn of(world: &'a World, organization: &str, account: &'static str) -> Self {
+    pub(super) async fn of(world: &'a World, organization: &str, account: &'static str) -> Self {
         let login = Login::new("oidc", account);
         let registry = Registry::of(world).await;
         let tokens = signed_in(world, &login).await;
@@ -69,7 +69,7 @@ impl<'a> Admin<'a> {
     }
 
     /// Follows redirects, and what a person does at the provider, up to a page of the broker's.
-    async fn walk(&mut self, mut page: Page, login: &Login) -> Page {
+    pub(super) async fn walk(&mut self, mut page: Page, login: &Login) -> Page {
         for _ in 0..12 {
             page = match page.location.clone() {
                 Some(to) if to.as_str().starts_with(&self.world.broker.issuer) => {
@@ -88,21 +88,29 @@ impl<'a> Admin<'a> {
     }
 
     /// Presses the button that begins to connect by this provider; answers with the page that leads there.
-    async fn begin(&mut self, organization: &str, provider: &str, tenant: &str) -> Page {
+    pub(super) async fn begin(&mut self, organization: &str, provider: &str) -> Page {
+        self.begin_at(organization, provider, "").await
+    }
+
+    async fn begin_at(&mut self, organization: &str, provider: &str, tenant: &str) -> Page {
         let page = self.get(&format!("/organizations/{organization}")).await;
-        let sealed = field_after(&page.body, &format!("tenant-{provider}"), "form");
+        let title = match provider {
+            "entra" => "Connect with Microsoft Entra ID",
+            _ => "Connect with GitHub",
+        };
+        let sealed = field_after(&page.body, title, "form");
         let path = format!("/organizations/{organization}/connect/start");
-        let form = [
-            ("form".to_owned(), sealed),
-            ("tenant".to_owned(), tenant.to_owned()),
-        ];
+        let mut form = vec![("form".to_owned(), sealed)];
+        if provider == "entra" {
+            form.push(("tenant".to_owned(), tenant.to_owned()));
+        }
         let url = self.url(&path);
         self.browser.post(&url, &form).await
     }
 
     /// Shows by this account's sign-in that one speaks for a tenant: the page that follows.
     async fn show(&mut self, tenant: &str, account: &'static str) -> Page {
-        let page = self.begin("contoso", "entra", tenant).await;
+        let page = self.begin_at("contoso", "entra", tenant).await;
         let way = page.primary_link().expect("a way to the provider");
         let page = self.browser.get(&way).await;
         let page = self.walk(page, &Login::new("entra", account)).await;
@@ -117,11 +125,15 @@ impl<'a> Admin<'a> {
     }
 
     /// Says yes to what the page shows.
-    async fn confirm(&mut self, page: &Page, more: &[(&str, &str)]) -> Page {
+    pub(super) async fn confirm(
+        &mut self,
+        page: &Page,
+        source: &str,
+        more: &[(&str, &str)],
+    ) -> Page {
         let (to, mut fields) = page.form().expect("a form");
-        let source = format!("tenant:{CONTOSO}");
         fields.retain(|(name, _)| name == "form");
-        fields.push(("source".to_owned(), source));
+        fields.push(("source".to_owned(), source.to_owned()));
         fields.extend(more.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         self.browser.post(&to, &fields).await
     }
@@ -142,7 +154,7 @@ fn field_after(body: &str, other: &str, name: &str) -> String {
         .to_owned()
 }
 
-async fn connections(world: &World, organization: &str) -> Value {
+pub(super) async fn connections(world: &World, organization: &str) -> Value {
     let registry = Registry::of(world).await;
     let (_, told) = registry
         .call("GET", &format!("/organizations/{organization}"), "")
@@ -166,6 +178,7 @@ async fn an_admin_connects_the_tenant_that_they_administer() {
     let done = admin
         .confirm(
             &page,
+            &tenant(CONTOSO),
             &[
                 ("guests", "yes"),
                 ("mfa", "c7"),
@@ -207,7 +220,10 @@ async fn without_a_tenants_id_the_one_that_is_signed_in_to_is_connected() {
     let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
     let page = admin.show("", "ada-admin").await;
     assert!(page.body.contains(CONTOSO), "{}", page.body);
-    assert_eq!(admin.confirm(&page, &[]).await.status, 303);
+    assert_eq!(
+        admin.confirm(&page, &tenant(CONTOSO), &[]).await.status,
+        303
+    );
 }
 
 #[actix_web::test]
@@ -280,7 +296,7 @@ async fn what_one_browser_began_another_does_not_finish() {
     let world = world().await;
     let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
     // The link that leads to the provider is good for the session that it was made for.
-    let page = admin.begin("contoso", "entra", CONTOSO).await;
+    let page = admin.begin_at("contoso", "entra", CONTOSO).await;
     let way = page.primary_link().expect("a way to the provider");
     let mut other = Admin::of(&world, "fabrikam", "pia-passkey").await;
     let page = other.browser.get(&way).await;
@@ -301,7 +317,7 @@ async fn what_one_browser_began_another_does_not_finish() {
     assert_eq!(page.reason_code(), Some("form-expired"), "{}", page.body);
     assert_eq!(connections(&world, "fabrikam").await, Value::Null);
     // Who has signed out since finishes nothing.
-    let page = admin.begin("contoso", "entra", CONTOSO).await;
+    let page = admin.begin_at("contoso", "entra", CONTOSO).await;
     let way = page.primary_link().expect("a way to the provider");
     let left = admin.browser.get(&way).await;
     let sessions = admin.get("/session").await;
@@ -340,12 +356,12 @@ async fn what_was_shown_is_for_the_admins_own_organization_and_not_for_long() {
     // Nor does it hold once the registry has made somebody else the admin.
     let registry = Registry::of(&world).await;
     registry.tell("contoso", "{}").await;
-    let refused = admin.confirm(&page, &[]).await;
+    let refused = admin.confirm(&page, &tenant(CONTOSO), &[]).await;
     assert_eq!(refused.status, 404, "{}", refused.body);
     let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
     let page = admin.show(CONTOSO, "ada-admin").await;
     world.broker.clock.advance(901);
-    let late = admin.confirm(&page, &[]).await;
+    let late = admin.confirm(&page, &tenant(CONTOSO), &[]).await;
     assert_eq!(late.reason_code(), Some("form-expired"), "{}", late.body);
     assert_eq!(connections(&world, "contoso").await, Value::Null);
 }
@@ -360,7 +376,10 @@ async fn a_tenant_that_another_has_is_disputed_until_its_admin_shares_it() {
         .await;
     let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
     let page = admin.show(CONTOSO, "ada-admin").await;
-    assert_eq!(admin.confirm(&page, &[]).await.status, 303);
+    assert_eq!(
+        admin.confirm(&page, &tenant(CONTOSO), &[]).await.status,
+        303
+    );
     assert_eq!(
         connections(&world, "contoso").await[0]["standing"],
         "disputed"

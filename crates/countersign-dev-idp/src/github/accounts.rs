@@ -16,6 +16,8 @@ pub struct Account {
     pub answer: Answer,
     /// The scopes the person leaves ticked; `None` grants all that is asked for.
     pub grants_only: Option<Vec<String>>,
+    /// The organisations that it is in, or invited to.
+    pub memberships: Vec<OrgMembership>,
 }
 
 /// `two_factor_authentication` as `GET /user` has it for those who may see it.
@@ -152,7 +154,92 @@ pub(super) fn usual() -> Vec<Account> {
             TwoFactor::Off,
         ),
     ]);
+    accounts.extend(in_organizations());
     accounts
+}
+
+fn in_organizations() -> Vec<Account> {
+    vec![
+        Account {
+            memberships: vec![OrgMembership::active(2001, "acme", OrgRole::Admin)],
+            ..account(
+                1013,
+                "olga-owner",
+                "olga",
+                "two-factor on, owns acme",
+                TwoFactor::On,
+            )
+        },
+        Account {
+            memberships: vec![OrgMembership::active(2001, "acme", OrgRole::Member)],
+            ..account(
+                1014,
+                "mei-member",
+                "mei",
+                "two-factor on, member of acme",
+                TwoFactor::On,
+            )
+        },
+    ]
+}
+
+/// What an account is in an organisation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrgMembership {
+    /// The organisation's numeric id.
+    pub number: u64,
+    pub login: String,
+    pub state: OrgState,
+    pub role: OrgRole,
+    /// Whether the organisation lets this application see it.
+    pub is_visible: bool,
+}
+
+impl OrgMembership {
+    /// An active one that can be seen.
+    pub fn active(number: u64, login: &str, role: OrgRole) -> Self {
+        Self {
+            number,
+            login: login.to_owned(),
+            state: OrgState::Active,
+            role,
+            is_visible: true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrgState {
+    Active,
+    /// Invited, and nothing else yet.
+    Pending,
+}
+
+impl OrgState {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrgRole {
+    /// An owner.
+    Admin,
+    Member,
+    BillingManager,
+}
+
+impl OrgRole {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::BillingManager => "billing_manager",
+        }
+    }
 }
 
 fn account(number: u64, id: &str, login: &str, what: &str, two_factor: TwoFactor) -> Account {
@@ -173,6 +260,7 @@ fn account(number: u64, id: &str, login: &str, what: &str, two_factor: TwoFactor
         ],
         answer: Answer::SignsIn,
         grants_only: None,
+        memberships: Vec::new(),
     }
 }
 

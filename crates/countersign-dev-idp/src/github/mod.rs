@@ -16,7 +16,9 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, ServiceConfig};
 use serde_json::json;
 
-pub use accounts::{Account, Answer, Email, EmailRank, TwoFactor};
+pub use accounts::{
+    Account, Answer, Email, EmailRank, OrgMembership, OrgRole, OrgState, TwoFactor,
+};
 
 use crate::control::IssParameter;
 use crate::faults::{Document, Endpoint};
@@ -145,6 +147,10 @@ impl Kind for GitHub {
             .route("/api/v3/user", web::get().to(rest::user))
             .route("/api/v3/user/emails", web::get().to(rest::emails))
             .route(
+                "/api/v3/user/memberships/orgs",
+                web::get().to(rest::memberships),
+            )
+            .route(
                 "/api/v3/applications/{client_id}/token",
                 web::delete().to(rest::revoke),
             );
@@ -159,6 +165,7 @@ impl Kind for GitHub {
             "/login/oauth/access_token" => Some(Endpoint::Token),
             "/api/v3/user" => Some(Endpoint::User),
             "/api/v3/user/emails" => Some(Endpoint::Emails),
+            "/api/v3/user/memberships/orgs" => Some(Endpoint::Memberships),
             _ => None,
         }
     }

@@ -7,7 +7,9 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 
-use super::{Account, EmailRank, GitHub, Grant, PrivateProfileScope, RateLimit, TwoFactor};
+use super::{
+    Account, EmailRank, GitHub, Grant, OrgMembership, PrivateProfileScope, RateLimit, TwoFactor,
+};
 use crate::faults::{Document, edited};
 use crate::oauth;
 
@@ -46,6 +48,64 @@ pub(super) async fn emails(request: HttpRequest, github: Data<GitHub>) -> HttpRe
         "user:email, user",
         emails.collect(),
     )
+}
+
+/// `GET /user/memberships/orgs`: with `state`, `per_page` and `page`. An organisation that has not approved the
+/// application, or demands single sign-on, is left out without a word.
+pub(super) async fn memberships(request: HttpRequest, github: Data<GitHub>) -> HttpResponse {
+    let (grant, account) = match admitted(&github, &request) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return *refusal,
+    };
+    let may_read = ["read:org", "write:org", "admin:org"];
+    if !may_read.iter().any(|scope| grant.scopes.contains(*scope)) {
+        return error(
+            StatusCode::FORBIDDEN,
+            "You need at least read:org scope to list your organizations.",
+        );
+    }
+    let query = oauth::params(&request, "");
+    let number = |name: &str, usual: usize| {
+        let written = query.get(name).and_then(|text| text.parse().ok());
+        written.unwrap_or(usual)
+    };
+    let (page, size) = (
+        number("page", 1).max(1),
+        number("per_page", 30).clamp(1, 100),
+    );
+    let wanted = query.get("state");
+    let shown = account
+        .memberships
+        .iter()
+        .filter(|one| one.is_visible && wanted.is_none_or(|state| state == one.state.as_str()));
+    let listed = shown.skip((page - 1) * size).take(size);
+    let listed = listed.map(|one| membership(&github, &account, one));
+    answer(
+        &github,
+        Document::Memberships,
+        &grant,
+        "admin:org, read:org, repo, user, write:org",
+        listed.collect(),
+    )
+}
+
+fn membership(github: &GitHub, account: &Account, one: &OrgMembership) -> Value {
+    let base = &github.site.base_url;
+    let url = format!("{base}/api/v3/orgs/{}", one.login);
+    json!({
+        "url": format!("{url}/memberships/{}", account.login),
+        "state": one.state.as_str(),
+        "role": one.role.as_str(),
+        "organization_url": url,
+        "organization": {
+            "login": one.login, "id": one.number, "node_id": format!("O_{}", one.number), "url": url,
+            "repos_url": format!("{url}/repos"), "events_url": format!("{url}/events"), "hooks_url": format!("{url}/hooks"),
+            "issues_url": format!("{url}/issues"), "members_url": format!("{url}/members{{/member}}"),
+            "public_members_url": format!("{url}/public_members{{/member}}"),
+            "avatar_url": format!("{base}/avatars/o/{}", one.number), "description": null,
+        },
+        "user": null,
+    })
 }
 
 /// `DELETE /applications/{client_id}/token` with the client's credentials: the token is no more.

@@ -1,7 +1,10 @@
 //! Evidence of a GitHub login: pure, from what the REST API answered.
 
+use std::collections::BTreeMap;
+
 use countersign_core::{
-    Affiliation, Claim, Claims, Email, Evidence, Identity, Profile, ProviderId,
+    Affiliation, Claim, Claims, Email, Evidence, GitHubMember, GitHubRole, Identity, Profile,
+    ProviderId,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -52,6 +55,49 @@ pub(crate) fn evidence(
         affiliation: Affiliation::default(),
         provider_session: None,
         verified_at: now,
+    })
+}
+
+/// One page of `GET /user/memberships/orgs`.
+pub(crate) struct Listed {
+    /// How many there were, whatever can be made of them.
+    pub(crate) count: usize,
+    /// Those that are active, by the organisation's numeric id.
+    pub(crate) active: BTreeMap<u64, GitHubMember>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    state: String,
+    role: String,
+    organization: Organization,
+}
+
+#[derive(Deserialize)]
+struct Organization {
+    id: u64,
+    login: String,
+}
+
+/// What a page of memberships says. Who is invited (`pending`) is no member yet.
+pub(crate) fn memberships(page: &[u8]) -> Result<Listed, ProviderError> {
+    let entries: Vec<Entry> = serde_json::from_slice(page)
+        .map_err(|_| ProviderError::Answer("the memberships can't be read"))?;
+    let count = entries.len();
+    let active = entries
+        .into_iter()
+        .filter(|one| one.state == "active" && one.organization.id > 0);
+    let member = |one: Entry| {
+        let role = match one.role.as_str() {
+            "admin" => GitHubRole::Admin,
+            _ => GitHubRole::Member,
+        };
+        let login = display_text(&one.organization.login, 64).unwrap_or_default();
+        (one.organization.id, GitHubMember { login, role })
+    };
+    Ok(Listed {
+        count,
+        active: active.map(member).collect(),
     })
 }
 

@@ -1,9 +1,11 @@
 //! Sending a person to a provider: for the first time, or once more for what was missing.
 
 use actix_web::HttpResponse;
-use countersign_core::sign_in::{ATTEMPT_LIFETIME, Attempt, Leg, Request, SteppingUp, Visit};
+use countersign_core::sign_in::{
+    ATTEMPT_LIFETIME, Attempt, Destination, Leg, Request, SteppingUp, Visit,
+};
 use countersign_core::{Ask, AttemptId, ProviderId, TenantId};
-use countersign_providers::{AccountChoice, Departure, Provider, ProviderError};
+use countersign_providers::{AccountChoice, Departure, Memberships, Provider, ProviderError};
 use url::Url;
 
 use super::attempt_cookie;
@@ -102,6 +104,12 @@ async fn departure(
         redirect_uri: &redirect_uri,
         login_hint,
         account_choice,
+        memberships: match attempt.request.destination {
+            Destination::Connection(_) => Memberships::Asked,
+            Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => {
+                Memberships::AsConfigured
+            }
+        },
     };
     upstream
         .departure(&departure, context.now)
