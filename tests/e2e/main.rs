@@ -9,6 +9,7 @@ mod downstream;
 mod faults;
 mod keys;
 mod limits;
+mod linking;
 mod organizations;
 mod process;
 mod recheck;

@@ -90,6 +90,18 @@ pub enum Destination {
     /// An organisation is to be connected to what this sign-in speaks for. Nobody is signed in by it.
     #[serde(rename = "connection")]
     Connection(Connecting),
+    /// The identity that signs in is to lead to an account that somebody has already. Nobody is signed in by it.
+    #[serde(rename = "link")]
+    Link(Linking),
+}
+
+/// Whose account another identity is to lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linking {
+    /// The account.
+    pub account: AccountId,
+    /// The session of its owner, who began it.
+    pub session: SessionId,
 }
 
 /// Which organisation somebody shows that they may connect, and who wants that.
@@ -118,7 +130,10 @@ impl Request {
     pub fn redirect_uri(&self) -> Option<&str> {
         match &self.destination {
             Destination::RedirectUri(uri) => Some(uri),
-            Destination::Device(_) | Destination::Page(_) | Destination::Connection(_) => None,
+            Destination::Device(_)
+            | Destination::Page(_)
+            | Destination::Connection(_)
+            | Destination::Link(_) => None,
         }
     }
 

@@ -125,6 +125,10 @@ impl GitHub {
         &self.settings.name
     }
 
+    pub(crate) fn host(&self) -> &str {
+        self.settings.site.host()
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.settings.title
     }

@@ -196,6 +196,16 @@ impl Provider {
         }
     }
 
+    /// Whether an identity can be one of this provider's.
+    pub fn may_vouch_for(&self, identity: &Identity) -> bool {
+        match (self, identity) {
+            (Self::Microsoft(one), Identity::Microsoft { tid, .. }) => one.admits(tid),
+            (Self::GitHub(one), Identity::GitHub { host, .. }) => one.host() == host,
+            (Self::Oidc(one), Identity::Oidc { issuer, .. }) => one.is_issued_by(issuer),
+            (Self::Microsoft(_) | Self::GitHub(_) | Self::Oidc(_), _) => false,
+        }
+    }
+
     /// Whether a person can be sent to one of many tenants there.
     pub fn takes_tenants(&self) -> bool {
         match self {

@@ -100,6 +100,10 @@ impl Microsoft {
         }
     }
 
+    pub(crate) fn admits(&self, tenant: &TenantId) -> bool {
+        self.settings.audience.admits(tenant)
+    }
+
     pub(crate) fn takes_tenants(&self) -> bool {
         match &self.settings.audience {
             Audience::Organizations | Audience::Common => true,

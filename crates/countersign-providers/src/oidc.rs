@@ -105,6 +105,11 @@ impl Oidc {
         &self.settings.name
     }
 
+    /// Whether an issuer is this provider's.
+    pub(crate) fn is_issued_by(&self, issuer: &str) -> bool {
+        same_issuer(issuer, &self.settings.issuer)
+    }
+
     pub(crate) fn title(&self) -> &str {
         &self.settings.title
     }

@@ -52,6 +52,9 @@ pub(crate) enum Problem {
     PagesOff,
     LastAdmin,
     NotProven(NotProven),
+    IdentityTaken,
+    IdentityNotShown,
+    LastIdentity,
     TooMany(TooMany),
     Unavailable,
 }
@@ -483,6 +486,9 @@ impl Problem {
             Self::PagesOff => "pages-off",
             Self::LastAdmin => "last-admin",
             Self::NotProven(why) => why.code(),
+            Self::IdentityTaken => "identity-taken",
+            Self::IdentityNotShown => "identity-needs-more",
+            Self::LastIdentity => "last-identity",
             Self::TooMany(_) => "too-many-requests",
             Self::Unavailable => "store-unavailable",
         }
@@ -500,8 +506,8 @@ impl Problem {
             | Self::FormExpired
             | Self::SignedOut
             | Self::DeviceCodeEnded => StatusCode::BAD_REQUEST,
-            Self::LastAdmin => StatusCode::CONFLICT,
-            Self::NotProven(_) => StatusCode::FORBIDDEN,
+            Self::LastAdmin | Self::IdentityTaken | Self::LastIdentity => StatusCode::CONFLICT,
+            Self::NotProven(_) | Self::IdentityNotShown => StatusCode::FORBIDDEN,
             Self::PagesOff | Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -719,6 +725,9 @@ mod tests {
             Problem::DeviceCodeEnded,
             Problem::PagesOff,
             Problem::LastAdmin,
+            Problem::IdentityTaken,
+            Problem::IdentityNotShown,
+            Problem::LastIdentity,
             Problem::TooMany(TooMany { retry_after: 1 }),
             Problem::Unavailable,
         ];

@@ -39,6 +39,8 @@ pub(crate) enum Form {
     Connection,
     /// A button at a connection.
     Connections,
+    /// A button of the account's page.
+    Account,
 }
 
 impl Form {
@@ -52,6 +54,7 @@ impl Form {
             Self::ConnectAt => "connect-at",
             Self::Connection => "connection",
             Self::Connections => "connections",
+            Self::Account => "account",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Broker::serve`] runs it. A handler extracts, calls, answers; what goes wrong becomes HTTP
 //! in `error.rs` and nowhere else.
 
+mod account;
 mod api;
 mod arrival;
 mod calendar;

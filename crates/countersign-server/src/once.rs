@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     RevokedToken,
     /// A sign-in by which somebody has shown that they speak for a tenant.
     Connection,
+    /// A sign-in by which an identity was linked.
+    Link,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::PushedRequest => "pushed-request",
             Self::RevokedToken => "revoked-token",
             Self::Connection => "connection",
+            Self::Link => "link",
         }
     }
 }

@@ -10,7 +10,7 @@ use countersign_store::{Session, StoreError, mappings_of};
 
 use crate::web::Context;
 
-pub(crate) use connect::{NotProven, confirm, leave, of_attempt, preview, proven, start};
+pub(crate) use connect::{NotProven, confirm, leave, preview, proven, start};
 pub(crate) use page::{ask, list, press, show};
 pub(crate) use shut_out::{Effect, Fate};
 

@@ -30,6 +30,8 @@ pub(crate) enum OwnPage {
     Organizations,
     /// One of them.
     Organization(OrganizationId),
+    /// The person's own account.
+    Account,
 }
 
 impl OwnPage {
@@ -38,13 +40,16 @@ impl OwnPage {
         match self {
             Self::Organizations => "/organizations".to_owned(),
             Self::Organization(id) => format!("/organizations/{id}"),
+            Self::Account => "/account".to_owned(),
         }
     }
 
     /// The page at a path, if there is one: nobody is sent elsewhere.
     fn at(path: &str) -> Option<Self> {
-        if path == "/organizations" {
-            return Some(Self::Organizations);
+        match path {
+            "/organizations" => return Some(Self::Organizations),
+            "/account" => return Some(Self::Account),
+            _ => {}
         }
         let id = path.strip_prefix("/organizations/")?;
         OrganizationId::new(id).ok().map(Self::Organization)
@@ -61,8 +66,10 @@ impl OwnPage {
 
 /// What changes an organisation's connections.
 pub(crate) const CONNECT: &str = "tenants:write";
+/// What changes which identities lead to an account.
+pub(crate) const LINK: &str = "identities:write";
 /// What a person can be let do on our pages.
-const SCOPES: [&str; 1] = [CONNECT];
+const SCOPES: [&str; 2] = [CONNECT, LINK];
 
 /// The client that our pages are.
 pub(crate) fn client() -> ClientId {
@@ -252,7 +259,7 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_what_is_no_page_of_ours() {
-        for path in ["/organizations", "/organizations/contoso"] {
+        for path in ["/organizations", "/organizations/contoso", "/account"] {
             assert_eq!(OwnPage::at(path).unwrap().path(), path);
         }
         for elsewhere in [

@@ -1,5 +1,6 @@
 //! The pages that people see: rendered here, escaped by the templates, without any script.
 
+mod account;
 mod advice;
 mod day;
 mod device;
@@ -16,6 +17,7 @@ use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
 
+pub(crate) use account::{AccountPage, IdentityRow, LinkWay};
 use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
@@ -440,6 +442,18 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "None of the organization’s admins would act for it any more, so nothing was changed. Connect what they sign in through first, or ask the registry’s operators.",
         ),
         Problem::NotProven(why) => not_proven(why),
+        Problem::IdentityTaken => (
+            "This sign-in has an account already",
+            "The account at the provider that you signed in with leads to another account here. Accounts are never merged: remove it there first, or ask the registry’s operators.",
+        ),
+        Problem::IdentityNotShown => (
+            "Not added",
+            "This sign-in did not show the multi-factor authentication that adding it to an account needs. Set it up at the provider, and begin again.",
+        ),
+        Problem::LastIdentity => (
+            "The only way in",
+            "This is the only account at a provider that leads to yours. Add another one before you remove it.",
+        ),
         Problem::TooMany(_) => (
             "Too many requests",
             "There were more requests from where you are, or for your account, than there should be. Wait a minute, and try again.",
@@ -517,6 +531,9 @@ fn for_registry(problem: Problem) -> Option<String> {
         | Problem::SignedOut
         | Problem::DeviceCodeEnded
         | Problem::LastAdmin
+        | Problem::IdentityTaken
+        | Problem::IdentityNotShown
+        | Problem::LastIdentity
         | Problem::TooMany(_)
         | Problem::Unavailable => None,
         Problem::PagesOff => Some("The policy names no “client.countersign”.".to_owned()),

@@ -26,8 +26,8 @@ use crate::arrival::{Arrival, RequestId};
 use crate::edge::RandomText;
 use crate::error::{self, Failure, Problem};
 use crate::{
-    Broker, PolicyInForce, api, device, metadata, organization, own, pages, session, sign_in,
-    token, trace,
+    Broker, PolicyInForce, account, api, device, metadata, organization, own, pages, session,
+    sign_in, token, trace,
 };
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
@@ -88,6 +88,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/logout", web::post().to(session::logout_by_form))
         .route("/logout/confirm", web::post().to(session::logout_confirmed))
         .route("/sign-in", web::get().to(own::sign_in))
+        .route("/account", read().to(account::show))
+        .route("/account/export", web::get().to(account::export))
+        .route("/account/press", web::post().to(account::press))
+        .route("/account/at", web::get().to(account::leave))
         .route("/organizations", read().to(organization::list))
         .route("/session", read().to(session::show))
         .route("/session/end", web::post().to(session::end))

@@ -68,6 +68,7 @@ operations! {
     is_remembered(key: &Once, now: Timestamp) -> bool;
     spend(bucket: &Bucket, rate: Rate, now: Timestamp) -> Spent;
     claim_identity(identity: &Identity, fresh: AccountId) -> AccountId;
+    release_identity(identity: &Identity, account: &AccountId) -> ();
     account_of(identity: &Identity) -> Option<(Account, Version)>;
     account(id: &AccountId) -> Option<(Account, Version)>;
     put_account_if_absent(account: Account) -> (Account, Version);

@@ -79,6 +79,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     of_many_who_spend_at_once_as_many_as_fit_may(make().await).await;
     a_clock_that_is_set_back_shuts_nobody_out_for_long(make().await).await;
     of_many_who_claim_an_identity_one_wins(make().await).await;
+    an_identity_is_released_by_whose_it_is(make().await).await;
     identities_of_different_kinds_do_not_meet(make().await).await;
     an_account_is_found_by_id_and_by_identity(make().await).await;
     the_first_record_of_an_account_stays(make().await).await;
@@ -1067,6 +1068,22 @@ async fn of_many_who_claim_an_identity_one_wins(store: Arc<dyn Store>) {
     assert!(winners.contains(&later.unwrap()));
 }
 
+async fn an_identity_is_released_by_whose_it_is(store: Arc<dyn Store>) {
+    let (mine, other) = (account_id(1), account_id(2));
+    let claim = |who: AccountId| {
+        let store = store.clone();
+        async move { store.claim_identity(&identity(1), who).await.unwrap() }
+    };
+    assert_eq!(claim(mine.clone()).await, mine);
+    store.release_identity(&identity(1), &other).await.unwrap();
+    assert_eq!(claim(other.clone()).await, mine);
+    for _ in 0..2 {
+        store.release_identity(&identity(1), &mine).await.unwrap();
+    }
+    assert_eq!(store.account_of(&identity(1)).await.unwrap(), None);
+    assert_eq!(claim(other.clone()).await, other);
+}
+
 async fn identities_of_different_kinds_do_not_meet(store: Arc<dyn Store>) {
     let tenant = countersign_core::TenantId::new("6e93a626-8aca-4dc1-9191-ce291b4b75a1").unwrap();
     let all = [
@@ -1180,6 +1197,10 @@ async fn accounts_are_listed_page_by_page(store: Arc<dyn Store>) {
 
 async fn all_that_is_known_of_an_account_is_kept(store: Arc<dyn Store>) {
     let known = Account {
+        linked: vec![crate::LinkedIdentity {
+            identity: identity(9),
+            at: at(3),
+        }],
         first_mfa_at: Some(at(1)),
         registered_at: Some(at(-1_000_000_000)),
         registry_account: Some(registry_account(1).name),

@@ -35,9 +35,9 @@ pub use organization::{
 };
 pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
-    Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant, LiveSession, Lock, LogoutNotice,
-    Once, Opening, ProviderSession, Rate, Rotated, SealedText, Seen, Session, Spent, StoredKey,
-    TakenCode, Version, VouchedEmail,
+    Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LinkedIdentity, LiveGrant, LiveSession,
+    Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, SealedText, Seen, Session,
+    Spent, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
@@ -241,6 +241,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         identity: &Identity,
         fresh: AccountId,
     ) -> Result<AccountId, StoreError>;
+
+    /// Lets an identity lead nowhere, if it leads to this account. Releasing one that does not is no error.
+    async fn release_identity(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+    ) -> Result<(), StoreError>;
 
     /// The account that an identity leads to, with its record.
     async fn account_of(

@@ -20,6 +20,9 @@ pub struct Account {
     pub id: AccountId,
     /// The provider identity that leads here.
     pub identity: Identity,
+    /// Others that do, which the owner has linked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<LinkedIdentity>,
     /// Name and e-mail address, as of the last login.
     pub profile: Profile,
     /// When this record was made.
@@ -47,6 +50,15 @@ pub struct Account {
     pub locked: Option<Lock>,
 }
 
+/// An identity that its owner has linked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedIdentity {
+    /// The identity.
+    pub identity: Identity,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 /// Why an account is locked: an operator's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
@@ -62,6 +74,7 @@ impl Account {
         Self {
             id,
             identity,
+            linked: Vec::new(),
             profile,
             created_at,
             first_mfa_at: None,
@@ -72,6 +85,37 @@ impl Account {
             reminded_on: None,
             locked: None,
         }
+    }
+
+    /// All identities that lead here, the first one first.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        let linked = self.linked.iter().map(|one| &one.identity);
+        std::iter::once(&self.identity).chain(linked)
+    }
+
+    /// The same with one more identity. One that leads here already changes nothing.
+    #[must_use]
+    pub fn with_identity(&self, identity: &Identity, at: Timestamp) -> Self {
+        let mut changed = self.clone();
+        if !self.identities().any(|one| one == identity) {
+            let identity = identity.clone();
+            changed.linked.push(LinkedIdentity { identity, at });
+        }
+        changed
+    }
+
+    /// The same without an identity; `None` where it is the last, or none of them.
+    pub fn without_identity(&self, identity: &Identity) -> Option<Self> {
+        let mut changed = self.clone();
+        if *identity == self.identity {
+            if changed.linked.is_empty() {
+                return None;
+            }
+            changed.identity = changed.linked.remove(0).identity;
+            return Some(changed);
+        }
+        changed.linked.retain(|one| one.identity != *identity);
+        (changed.linked.len() < self.linked.len()).then_some(changed)
     }
 
     /// When the account was made, for the calendar: at the registry, or at first sight if that was earlier.

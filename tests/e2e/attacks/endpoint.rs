@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 41] = [
+const ROUTES: [(&str, &[&str]); 45] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -32,6 +32,10 @@ const ROUTES: [(&str, &[&str]); 41] = [
     ("/logout", &["GET", "HEAD", "POST"]),
     ("/logout/confirm", &["POST"]),
     ("/sign-in", &["GET"]),
+    ("/account", &["GET", "HEAD"]),
+    ("/account/export", &["GET"]),
+    ("/account/press", &["POST"]),
+    ("/account/at", &["GET"]),
     ("/organizations", &["GET", "HEAD"]),
     ("/organizations/contoso", &["GET", "HEAD"]),
     ("/organizations/contoso/disconnect", &["GET"]),
@@ -60,7 +64,8 @@ const ROUTES: [(&str, &[&str]); 41] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 17] = [
+const TAKING_FORMS: [&str; 18] = [
+    "/account/press",
     "/organizations/contoso/press",
     "/organizations/contoso/connect",
     "/organizations/contoso/connect/start",

@@ -62,7 +62,7 @@ impl Audience {
         Ok(metadata.issuer.replace(TENANT_PLACEHOLDER, tenant))
     }
 
-    fn admits(&self, tenant: &TenantId) -> bool {
+    pub(super) fn admits(&self, tenant: &TenantId) -> bool {
         match self {
             Self::Tenant(only) => only == tenant,
             Self::Organizations => !tenant.is_consumers(),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use countersign_core::sign_in::{Attempt, Connecting, Destination};
+use countersign_core::sign_in::{Connecting, Destination};
 use countersign_core::{
     AttemptId, Claim, Evidence, GitHubRole, Guests, Identity, Level, Membership, OrganizationId,
     Permit, ProviderId, SessionId, Source, TenantId,
@@ -427,14 +427,6 @@ pub(super) fn as_page(failure: Failure) -> Failure {
     match failure {
         Failure::Api(error) => error.for_person(),
         other => other,
-    }
-}
-
-/// Whether this attempt is one of these, and what it is to connect.
-pub(crate) fn of_attempt(attempt: &Attempt) -> Option<&Connecting> {
-    match &attempt.request.destination {
-        Destination::Connection(connecting) => Some(connecting),
-        Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => None,
     }
 }
 

@@ -239,7 +239,7 @@ async fn named(
 ) -> Result<Organization, Failure> {
     match page {
         OwnPage::Organization(id) => known(id, visitor, context).await,
-        OwnPage::Organizations => Err(Failure::Page(Problem::NotFound)),
+        OwnPage::Organizations | OwnPage::Account => Err(Failure::Page(Problem::NotFound)),
     }
 }
 

@@ -346,9 +346,22 @@ pub(crate) struct LeavePage {
     host: String,
     provider: String,
     path: String,
+    what: &'static str,
 }
 
 impl LeavePage {
+    /// To add an identity to one's account.
+    pub(crate) fn to_link(
+        provider: &countersign_core::ProviderId,
+        path: String,
+        context: &Context<'_>,
+    ) -> Self {
+        Self {
+            what: "Sign in there, with multi-factor authentication, with the account that is to lead to your account here from now on. Whoever can sign in with it can act as you.",
+            ..Self::new(provider, path, context)
+        }
+    }
+
     pub(crate) fn new(
         provider: &countersign_core::ProviderId,
         path: String,
@@ -359,6 +372,7 @@ impl LeavePage {
             host: host(context.broker),
             provider: known.map_or_else(|| provider.to_string(), |one| one.title().to_owned()),
             path,
+            what: "Sign in there with an account that administers what you want to connect. It need not be the one that you signed in with here, and it is not signed in here by this.",
         }
     }
 }

@@ -57,7 +57,9 @@ impl NewCode {
                 way: Way::Page(path.clone()),
             }),
             // What it shows leads to no session, and so to no code.
-            Destination::Connection(_) => Err(Failure::Page(Problem::NotFound)),
+            Destination::Connection(_) | Destination::Link(_) => {
+                Err(Failure::Page(Problem::NotFound))
+            }
             Destination::Device(user_code) => {
                 let waiting = device::waiting(user_code, context).await?;
                 Ok(Self {

@@ -106,9 +106,10 @@ async fn departure(
         account_choice,
         memberships: match attempt.request.destination {
             Destination::Connection(_) => Memberships::Asked,
-            Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => {
-                Memberships::AsConfigured
-            }
+            Destination::RedirectUri(_)
+            | Destination::Device(_)
+            | Destination::Page(_)
+            | Destination::Link(_) => Memberships::AsConfigured,
         },
     };
     upstream

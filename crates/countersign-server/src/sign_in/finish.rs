@@ -1,7 +1,7 @@
 //! What the decision says is done: the one place where a sign-in ends.
 
 use actix_web::HttpResponse;
-use countersign_core::sign_in::{Attempt, Known, Next, Request};
+use countersign_core::sign_in::{Attempt, Destination, Known, Next, Request};
 use countersign_core::{AttemptId, Evidence, Facts, Occasion, Permit, ProviderId, SessionId};
 use countersign_store::{Opening, Session, StoreError};
 
@@ -11,7 +11,7 @@ use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart, push};
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::web::{Context, Decided, with_cookies};
-use crate::{organization, session};
+use crate::{account, organization, session};
 
 /// Weighs the evidence and does what follows: a code, one more visit to the provider, or a page.
 pub(crate) async fn finish(
@@ -36,7 +36,10 @@ pub(crate) async fn finish(
     let step = attempt
         .clone()
         .advance(context.policy(), &evidence, known, remedy, context.now);
-    let is_sign_in = organization::of_attempt(&attempt).is_none();
+    let is_sign_in = !matches!(
+        attempt.request.destination,
+        Destination::Connection(_) | Destination::Link(_)
+    );
     if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder)
         && is_sign_in
     {
@@ -53,18 +56,20 @@ pub(crate) async fn finish(
         facts: step.facts.clone(),
     });
     match step.next {
-        Next::Issue(permit) => match organization::of_attempt(&attempt) {
-            Some(connecting) => {
-                let spent = (&ending.id, ending.expires_at);
-                let proof = (permit.as_ref(), &evidence);
-                organization::proven(spent, connecting, proof, context).await
+        Next::Issue(permit) => {
+            let spent = (&ending.id, ending.expires_at);
+            let shown = (permit.as_ref(), &evidence);
+            match &attempt.request.destination {
+                Destination::Connection(connecting) => {
+                    organization::proven(spent, connecting, shown, context).await
+                }
+                Destination::Link(linking) => account::link(spent, linking, shown, context).await,
+                Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => {
+                    let evidence = kept(evidence, &step.facts);
+                    ending.issue(&permit, candidate, evidence, context).await
+                }
             }
-            None => {
-                ending
-                    .issue(&permit, candidate, kept(evidence, &step.facts), context)
-                    .await
-            }
-        },
+        }
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,
         Next::Refuse(refusal) => {
             let counted = context.broker.limits.login_refused(&identity, context.now);

@@ -133,6 +133,7 @@ pub(crate) fn again(request: &Request, more: &[(&str, &str)], context: &Context<
         (Destination::Connection(connecting), _) => {
             return own::OwnPage::Organization(connecting.organization.clone()).path();
         }
+        (Destination::Link(_), _) => return own::OwnPage::Account.path(),
         (Destination::RedirectUri(uri), None) => ("/authorize", query(request, uri)),
         (Destination::RedirectUri(uri), Some(pushed)) => {
             let query = query(request, uri);
@@ -234,9 +235,10 @@ impl<'a> Fail<'a> {
                 redirect_uri,
                 state: request.state.as_deref(),
             },
-            Destination::Device(_) | Destination::Page(_) | Destination::Connection(_) => {
-                Self::Client
-            }
+            Destination::Device(_)
+            | Destination::Page(_)
+            | Destination::Connection(_)
+            | Destination::Link(_) => Self::Client,
         }
     }
 

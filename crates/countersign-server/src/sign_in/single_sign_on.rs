@@ -90,7 +90,7 @@ async fn usable(
         }
         // Nobody can be where our own pages are.
         Destination::Page(_) => true,
-        Destination::Device(_) | Destination::Connection(_) => false,
+        Destination::Device(_) | Destination::Connection(_) | Destination::Link(_) => false,
     };
     let session = session::of_browser(context).await?;
     let Some(session) = session.filter(|session| is_assured && is_meant(checked, session)) else {

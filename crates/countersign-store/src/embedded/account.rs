@@ -42,6 +42,17 @@ pub(super) fn claim(
     }
 }
 
+/// Lets an identity lead nowhere, if it leads to this account.
+pub(super) fn release(
+    connection: &Connection,
+    identity: &str,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    const RELEASE: &str = "DELETE FROM identity WHERE identity = ?1 AND account = ?2";
+    execute(connection, RELEASE, [identity, account.as_str()])?;
+    Ok(())
+}
+
 /// The account that an identity leads to.
 pub(super) fn of_identity(
     connection: &Connection,

@@ -385,6 +385,17 @@ impl Store for Embedded {
             .await
     }
 
+    async fn release_identity(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+    ) -> Result<(), StoreError> {
+        let (identity, account) = (identity.to_string(), account.clone());
+        self.durable
+            .run(move |connection| account::release(connection, &identity, &account))
+            .await
+    }
+
     async fn account_of(
         &self,
         identity: &Identity,

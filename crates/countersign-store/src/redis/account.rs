@@ -31,6 +31,24 @@ pub(super) async fn claim(
     account_id(&key, &link.write(call).await?)?.ok_or_else(unexpected)
 }
 
+/// Lets an identity lead nowhere, if it leads to this account.
+pub(super) async fn release(
+    link: &Link,
+    names: &Names,
+    identity: &Identity,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    let call = Call {
+        script: Script::Release,
+        keys: vec![names.identity(identity)],
+        arguments: vec![account.as_str().into()],
+    };
+    match link.write(call).await?.word() {
+        "released" => Ok(()),
+        _ => Err(unexpected()),
+    }
+}
+
 /// The account that an identity leads to.
 pub(super) async fn of_identity(
     link: &Link,

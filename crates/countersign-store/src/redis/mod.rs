@@ -313,6 +313,14 @@ impl Store for Redis {
         account::claim(&self.link, &self.names, identity, &fresh).await
     }
 
+    async fn release_identity(
+        &self,
+        identity: &Identity,
+        account: &AccountId,
+    ) -> Result<(), StoreError> {
+        account::release(&self.link, &self.names, identity, account).await
+    }
+
     async fn account_of(
         &self,
         identity: &Identity,

@@ -35,6 +35,7 @@ pub(super) enum Script {
     Remember,
     Swap,
     Claim,
+    Release,
     PutRecord,
     ReplaceRecord,
     RemoveRecord,
@@ -45,7 +46,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::KeepToken,
         Self::OpenSession,
         Self::TakeCode,
@@ -65,6 +66,7 @@ impl Script {
         Self::Remember,
         Self::Swap,
         Self::Claim,
+        Self::Release,
         Self::PutRecord,
         Self::ReplaceRecord,
         Self::RemoveRecord,
@@ -96,6 +98,7 @@ impl Script {
             Self::Remember => REMEMBER,
             Self::Swap => SWAP,
             Self::Claim => CLAIM,
+            Self::Release => RELEASE,
             Self::PutRecord => PUT_RECORD,
             Self::ReplaceRecord => REPLACE_RECORD,
             Self::RemoveRecord => REMOVE_RECORD,
@@ -132,6 +135,7 @@ impl Script {
             | Self::EndGrant
             | Self::RevokeToken
             | Self::Claim
+            | Self::Release
             | Self::PutRecord
             | Self::SetSignpost
             | Self::RemoveSignpost
@@ -331,6 +335,11 @@ const CLAIM: &str = "
 local account = redis.call('GET', KEYS[1]) or ARGV[1]
 redis.call('SET', KEYS[1], account)
 return {account}";
+
+/// KEYS: identity. ARGV: the account that it must lead to.
+const RELEASE: &str = "
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], 0) end
+return {'released'}";
 
 /// KEYS: record, and the index that it is to stand in, if any. ARGV: the record, its name in the index.
 const PUT_RECORD: &str = "

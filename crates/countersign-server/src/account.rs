@@ -1,0 +1,259 @@
+//! `/account`: what is kept of a person, and which identities lead to their account.
+//!
+//! Another identity is linked by who signs in with it in the browser that has the session, at once, and shows what
+//! linking needs, as the session itself must. An address that two have in common says nothing: nothing is ever merged.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use countersign_core::sign_in::{Destination, Linking};
+use countersign_core::{AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
+use countersign_providers::{AccountChoice, Provider};
+use countersign_store::{Account, StoreError, change_account};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use url::form_urlencoded;
+
+use crate::Broker;
+use crate::error::{Failure, Problem, page_of_store};
+use crate::form::{self, Form};
+use crate::once::{Kind, is_first};
+use crate::own::{self, LINK, OwnPage, Visitor, visitor};
+use crate::pages::{self, AccountPage, IdentityRow, LeavePage, LinkWay};
+use crate::session;
+use crate::sign_in::depart;
+use crate::web::{Context, Parameters, see_other};
+
+/// What a button of the page does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Button {
+    /// Links an identity at this provider.
+    Add(ProviderId),
+    /// The way there that follows.
+    Leave(ProviderId),
+    /// Lets this one lead here no more.
+    Remove(Identity),
+}
+
+/// GET: the page.
+pub(crate) async fn show(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let visitor = visitor(&OwnPage::Account, &context).await?;
+        let may_change = visitor.may(LINK);
+        let mut rows = Vec::new();
+        for identity in visitor.account.identities() {
+            let button = Button::Remove(identity.clone());
+            let form = may_change.then(|| seal(&button, &visitor, &context));
+            let is_here = *identity == visitor.session.evidence.identity;
+            rows.push(IdentityRow::new(
+                identity,
+                is_here,
+                form.transpose()?,
+                &context,
+            ));
+        }
+        let mut ways = Vec::new();
+        for provider in context.broker.providers.values().filter(|_| may_change) {
+            let form = seal(&Button::Add(provider.name().clone()), &visitor, &context)?;
+            ways.push(LinkWay::new(provider, form));
+        }
+        let is_offered = own::scopes([LINK].into_iter(), &context).contains(LINK);
+        let raise = (is_offered && !may_change).then(|| OwnPage::Account.sign_in(Some(LINK)));
+        Ok(pages::ok(&AccountPage::new(
+            &visitor.account,
+            rows,
+            ways,
+            raise,
+            &context,
+        )))
+    };
+    context.answer(answer.await)
+}
+
+/// GET: all that is kept of the person, for them to take away.
+pub(crate) async fn export(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let visitor = visitor(&OwnPage::Account, &context).await?;
+        let store = &context.broker.store;
+        let live = store.sessions_of(&visitor.account.id, context.now).await;
+        let live = live.map_err(|error| page_of_store(&error, &context))?;
+        let sessions: Vec<_> = live
+            .iter()
+            .map(|one| json!({"session": one.session, "clients": one.clients, "ends_at": one.ends_at}))
+            .collect();
+        Ok(HttpResponse::Ok()
+            .insert_header((
+                "content-disposition",
+                "attachment; filename=\"countersign-account.json\"",
+            ))
+            .json(json!({"account": visitor.account, "sessions": sessions})))
+    };
+    context.answer(answer.await)
+}
+
+/// POST: a button was pressed.
+pub(crate) async fn press(
+    request: HttpRequest,
+    form: web::Bytes,
+    broker: web::Data<Broker>,
+) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let visitor = visitor(&OwnPage::Account, &context).await?;
+        let button = opened(&Parameters::read(&form), &visitor, &context)?;
+        let visitor = visitor.must_be_let(LINK, &OwnPage::Account, &context)?;
+        match button {
+            Button::Add(provider) => offer(&provider, &visitor, &context),
+            Button::Remove(identity) => remove(&identity, &visitor, &context).await,
+            Button::Leave(_) => Err(Failure::Page(Problem::FormExpired)),
+        }
+    };
+    context.answer(answer.await)
+}
+
+/// A form is held to `form-action` on every redirect that follows it: the way to the provider is a link.
+fn offer(
+    provider: &ProviderId,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let sealed = seal(&Button::Leave(provider.clone()), visitor, context)?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair(form::FIELD, &sealed)
+        .finish();
+    let page = LeavePage::to_link(provider, format!("/account/at?{query}"), context);
+    Ok(pages::ok(&page))
+}
+
+/// GET: on to the provider.
+pub(crate) async fn leave(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
+    let context = Context::new(&request, &broker);
+    let answer = async {
+        let visitor = visitor(&OwnPage::Account, &context).await?;
+        let Button::Leave(provider) = opened(&context.query(), &visitor, &context)? else {
+            return Err(Failure::Page(Problem::FormExpired));
+        };
+        let linking = Linking {
+            account: visitor.account.id.clone(),
+            session: visitor.session.id.clone(),
+        };
+        let first = depart::First {
+            request: own::request(Destination::Link(linking), Some(LINK), &context),
+            tenant: None,
+            login_hint: None,
+            account_choice: AccountChoice::Offered,
+        };
+        depart::first(first, &provider, &context).await
+    };
+    context.answer(answer.await)
+}
+
+/// Somebody came back with another identity, and the policy lets them: it leads to the account from now on.
+pub(crate) async fn link(
+    (attempt, until): (&AttemptId, Timestamp),
+    linking: &Linking,
+    (permit, evidence): (&Permit, &Evidence),
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let store_failed = |error: StoreError| page_of_store(&error, context);
+    // The browser that began it, still signed in as who began it, and still well enough.
+    let visitor = visitor(&OwnPage::Account, context).await?;
+    if visitor.session.id != linking.session || visitor.account.id != linking.account {
+        return Err(Failure::Page(Problem::SignedOut));
+    }
+    let visitor = visitor.must_be_let(LINK, &OwnPage::Account, context)?;
+    let first = is_first(Kind::Link, &[attempt.as_str()], until, context).await;
+    if !first.map_err(store_failed)? {
+        return Err(Failure::Page(Problem::AttemptMissing));
+    }
+    // What is let go of is not shown: who takes over a weak identity must not get in by it here.
+    if !permit.scopes().contains(LINK) || permit.is_let_off() {
+        return Err(Failure::Page(Problem::IdentityNotShown));
+    }
+    let store = context.broker.store.as_ref();
+    let id = &visitor.account.id;
+    let leads_to = store.claim_identity(&evidence.identity, id.clone()).await;
+    if leads_to.map_err(store_failed)? != *id {
+        return Err(Failure::Page(Problem::IdentityTaken));
+    }
+    let with = |account: &Account| account.with_identity(&evidence.identity, context.now);
+    change(&visitor, with, context).await?;
+    tracing::info!(code = "identity-linked", request = %context.request_id, account = %id, provider = %evidence.provider, "an identity was linked");
+    Ok(own::arrive(&OwnPage::Account.path(), context))
+}
+
+/// Lets an identity lead here no more, and ends what rests on it.
+async fn remove(
+    identity: &Identity,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    if visitor.account.without_identity(identity).is_none() {
+        return Err(Failure::Page(Problem::LastIdentity));
+    }
+    let without = |account: &Account| {
+        let changed = account.without_identity(identity);
+        changed.unwrap_or_else(|| account.clone())
+    };
+    let account = change(visitor, without, context).await?;
+    if account.identities().any(|one| one == identity) {
+        return Err(Failure::Page(Problem::LastIdentity)); // another was removed at the same time
+    }
+    let store = &context.broker.store;
+    // From here on nobody gets in by it; what was got goes after.
+    let released = store.release_identity(identity, &account.id).await;
+    released.map_err(|error| page_of_store(&error, context))?;
+    let live = store.sessions_of(&account.id, context.now).await;
+    for one in live.map_err(|error| page_of_store(&error, context))? {
+        if one.session.evidence.identity == *identity {
+            let ended = session::end_one(&one.session.id, context).await;
+            ended.map_err(|error| page_of_store(&error, context))?;
+        }
+    }
+    tracing::info!(code = "identity-removed", request = %context.request_id, account = %account.id, "an identity was removed");
+    Ok(see_other(
+        &context.broker.settings.endpoint(&OwnPage::Account.path()),
+    ))
+}
+
+async fn change(
+    visitor: &Visitor,
+    change: impl Fn(&Account) -> Account,
+    context: &Context<'_>,
+) -> Result<Account, Failure> {
+    let store = context.broker.store.as_ref();
+    let found = store.account(&visitor.account.id).await;
+    let found = found.map_err(|error| page_of_store(&error, context))?;
+    let found = found.ok_or(Failure::Page(Problem::SignedOut))?;
+    let changed = change_account(store, found, change).await;
+    changed.map_err(|error| page_of_store(&error, context))
+}
+
+fn seal(button: &Button, visitor: &Visitor, context: &Context<'_>) -> Result<String, Failure> {
+    form::seal(Form::Account, button, holder(&visitor.session.id), context)
+}
+
+fn opened(
+    parameters: &Parameters,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<Button, Failure> {
+    form::open(
+        Form::Account,
+        parameters,
+        holder(&visitor.session.id),
+        context,
+    )
+}
+
+fn holder(session: &SessionId) -> &str {
+    session.as_str()
+}
+
+/// What people call the provider that has an identity, if one that is configured has.
+pub(crate) fn provider_of<'a>(identity: &Identity, context: &Context<'a>) -> Option<&'a Provider> {
+    let mut providers = context.broker.providers.values();
+    providers.find(|provider| provider.may_vouch_for(identity))
+}

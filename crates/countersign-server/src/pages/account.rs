@@ -1,0 +1,99 @@
+//! The page about a person's own account.
+
+use askama::Template;
+use countersign_core::Identity;
+use countersign_providers::Provider;
+use countersign_store::Account;
+
+use super::host;
+use super::sessions::Moment;
+use crate::account::provider_of;
+use crate::web::Context;
+
+/// What is kept of a person, and which identities lead to their account.
+#[derive(Template)]
+#[template(path = "account.html")]
+pub(crate) struct AccountPage {
+    host: String,
+    id: String,
+    name: Option<String>,
+    email: Option<String>,
+    registry_name: Option<String>,
+    made_at: Moment,
+    rows: Vec<IdentityRow>,
+    ways: Vec<LinkWay>,
+    /// Where to sign in before anything can be changed, if that is needed.
+    raise: Option<String>,
+}
+
+/// One identity.
+pub(crate) struct IdentityRow {
+    provider: String,
+    name: String,
+    is_here: bool,
+    form: Option<String>,
+}
+
+impl IdentityRow {
+    /// `form` is the sealed button that removes it.
+    pub(crate) fn new(
+        identity: &Identity,
+        is_here: bool,
+        form: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
+        let provider = provider_of(identity, context);
+        Self {
+            provider: provider.map_or_else(
+                || "A provider that is not configured any more".to_owned(),
+                |provider| provider.title().to_owned(),
+            ),
+            name: match identity {
+                Identity::Microsoft { tid, oid } => format!("object {oid} of tenant {tid}"),
+                Identity::GitHub { host, id } => format!("account {id} at {host}"),
+                Identity::Oidc { issuer, subject } => format!("{subject} at {issuer}"),
+            },
+            is_here,
+            form,
+        }
+    }
+}
+
+/// A provider with which another identity can be linked.
+pub(crate) struct LinkWay {
+    title: String,
+    form: String,
+}
+
+impl LinkWay {
+    /// `form` is the sealed button that begins it.
+    pub(crate) fn new(provider: &Provider, form: String) -> Self {
+        Self {
+            title: provider.title().to_owned(),
+            form,
+        }
+    }
+}
+
+impl AccountPage {
+    pub(crate) fn new(
+        account: &Account,
+        rows: Vec<IdentityRow>,
+        ways: Vec<LinkWay>,
+        raise: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
+        let email = account.profile.email.as_ref();
+        Self {
+            host: host(context.broker),
+            id: account.id.to_string(),
+            name: account.profile.name.clone(),
+            email: email.map(|email| email.address.clone()),
+            registry_name: account.registry_account.as_ref().map(ToString::to_string),
+            made_at: Moment(account.created_at),
+            rows,
+            ways,
+            raise,
+        }
+    }
+}
