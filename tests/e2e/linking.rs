@@ -289,7 +289,9 @@ async fn the_first_identity_can_be_changed_for_another() {
     ann.add("GitHub", &github()).await;
     let mut again = Person::of(&world, &github()).await;
     // What the two pages showed before either was pressed: one of them comes too late.
-    let page = again.press("Remove <span class=\"hidden\">sub-ann-mfa").await;
+    let page = again
+        .press("Remove <span class=\"hidden\">sub-ann-mfa")
+        .await;
     assert_eq!(page.status, 303, "{}", page.body);
     assert_eq!(sub(&tokens(&world, &github()).await), mine);
     assert_ne!(sub(&tokens(&world, &oidc()).await), mine);

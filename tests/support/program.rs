@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use countersign_dev_idp::{Client, DevIdp};
@@ -249,12 +250,13 @@ fn serve(mut command: Command, stdout: Stdio, (issuer, private): (String, String
         .spawn()
         .expect("the program starts");
     let log = Arc::new(Mutex::new(String::new()));
-    let ready = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
+    let (ready, reader) = collect(child.stderr.take().expect("its log"), Arc::clone(&log));
     let program = Program {
         issuer,
         private,
         child,
         log,
+        reader,
     };
     assert!(
         ready.recv_timeout(START).is_ok(),
@@ -265,9 +267,12 @@ fn serve(mut command: Command, stdout: Stdio, (issuer, private): (String, String
 }
 
 /// Keeps all that the program logs, and tells when it is ready.
-fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> Receiver<()> {
+fn collect(
+    from: impl std::io::Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+) -> (Receiver<()>, JoinHandle<()>) {
     let (sender, receiver) = channel();
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
             let is_ready = line.contains("\"ready\"");
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,7 +284,7 @@ fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -
             }
         }
     });
-    receiver
+    (receiver, reader)
 }
 
 /// The serving program; killed when it is dropped.
@@ -291,6 +296,7 @@ pub struct Program {
     pub private: String,
     child: Child,
     log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Program {
@@ -354,10 +360,12 @@ impl Program {
         self.child.wait().expect("it ends");
     }
 
-    /// Waits for its end without blocking the test's other tasks.
+    /// Waits for its end, and until its last words are read, without blocking the test's other tasks.
     pub async fn ended(&mut self) -> ExitStatus {
         loop {
-            if let Some(status) = self.child.try_wait().expect("a status") {
+            if let Some(status) = self.child.try_wait().expect("a status")
+                && self.reader.is_finished()
+            {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
