@@ -112,6 +112,9 @@ struct Known {
     registry_account: Option<RegistryAccountName>,
     /// As it is printed, the key under which the account is found.
     identity: Option<String>,
+    /// Others that lead to it, which its owner has linked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    linked: Vec<String>,
     /// What the calendar goes by.
     made_at: Option<Timestamp>,
     /// When the registry says that it was made there.
@@ -162,6 +165,11 @@ impl Known {
         };
         Self {
             identity: Some(account.identity.to_string()),
+            linked: account
+                .linked
+                .iter()
+                .map(|one| one.identity.to_string())
+                .collect(),
             made_at: Some(account.made_at()),
             registered_at: account.registered_at,
             created_at: Some(account.created_at),
@@ -203,6 +211,12 @@ impl Display for Known {
         });
         // A provider may send any text as `sub`, and it must not steer a terminal.
         let identity = self.identity.as_ref().map(|text| text.escape_debug());
+        let linked: Vec<String> = self
+            .linked
+            .iter()
+            .map(|text| text.escape_debug().to_string())
+            .collect();
+        let linked = (!linked.is_empty()).then(|| linked.join("; "));
         let vouched = self.vouched_email.as_ref();
         let vouched =
             vouched.map(|email| format!("{} (verified, since {})", email.address, email.at));
@@ -223,6 +237,7 @@ impl Display for Known {
                 "not known",
             ),
             said("identity", identity, "not known"),
+            said("linked identities", linked, "none"),
             said("made, for the calendar", self.made_at, "not known"),
             said("made at the registry", self.registered_at, "not known"),
             said("first known here", self.created_at, "not yet"),
