@@ -269,7 +269,7 @@ async fn an_identity_that_is_removed_leads_nowhere_and_what_rests_on_it_ends() {
         serde_json::from_str(&page.body).expect("JSON")
     };
     assert_eq!(introspected(&by_github).await["active"], true);
-    let page = ann.press("Remove <span class=\"hidden\">account").await;
+    let page = ann.press("aria-label=\"Remove account").await;
     assert_eq!(page.status, 303, "{}", page.body);
     assert_eq!(introspected(&by_github).await["active"], false);
     assert_eq!(identities(&world, &mine).await, 1);
@@ -289,9 +289,7 @@ async fn the_first_identity_can_be_changed_for_another() {
     ann.add("GitHub", &github()).await;
     let mut again = Person::of(&world, &github()).await;
     // What the two pages showed before either was pressed: one of them comes too late.
-    let page = again
-        .press("Remove <span class=\"hidden\">sub-ann-mfa")
-        .await;
+    let page = again.press("aria-label=\"Remove sub-ann-mfa").await;
     assert_eq!(page.status, 303, "{}", page.body);
     assert_eq!(sub(&tokens(&world, &github()).await), mine);
     assert_ne!(sub(&tokens(&world, &oidc()).await), mine);

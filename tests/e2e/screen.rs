@@ -1,5 +1,6 @@
 //! What people see: sign-ins in headless Chromium, and every page of the broker's.
 
+mod account;
 mod cookies;
 mod pages;
 mod passkey;

@@ -107,8 +107,8 @@ impl ChooserPage {
     pub(crate) fn new(request: &Request, context: &Context<'_>) -> Self {
         let broker = context.broker;
         let href = |provider: &ProviderId| {
-            if request.pushed.is_some() {
-                // The client's address ends too soon for a person who thinks about it.
+            if request.pushed.is_some() || request.redirect_uri().is_none() {
+                // The client's address ends too soon for a person who thinks about it; our own pages have another.
                 return again(request, &[("provider", provider.as_str())], context);
             }
             // The person's own query, so that hints which only providers read are kept.
