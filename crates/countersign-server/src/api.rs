@@ -5,7 +5,7 @@ mod caller;
 mod organizations;
 
 pub(crate) use caller::{Caller, names_of};
-pub(crate) use organizations::{Terms, administered_by, claim, log, managed, refused, wanted};
+pub(crate) use organizations::{administered_by, claim, log, managed, refused, wanted};
 
 use actix_web::{HttpRequest, HttpResponse, Route, Scope, web};
 use serde::de::DeserializeOwned;

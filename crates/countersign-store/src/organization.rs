@@ -1,6 +1,9 @@
 //! An organisation of the registry: who administers it, and whose people outside are its people.
 
 mod claim;
+pub mod file;
+mod rules;
+mod tell;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,6 +19,8 @@ use crate::{RegistryAccountName, Store, StoreError, Version};
 pub use claim::{
     ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, settle,
 };
+pub use rules::{MOST_ADMINS, Terms, Told, Unfit};
+pub use tell::{Change, TellError, forget, tell};
 
 /// How often a record that others keep writing to is tried.
 const TRIES: usize = 100;
@@ -36,7 +41,7 @@ pub struct Organization {
     pub connections: Vec<Connection>,
     /// When it was first told of.
     pub created_at: Timestamp,
-    /// Who told of it last.
+    /// Who told of it last. A file does not take over what a client tells of.
     pub told_by: Actor,
 }
 
@@ -106,7 +111,12 @@ pub enum Actor {
     Client(ClientId),
     /// Who runs the installation, at its machine.
     Operator,
+    /// The operator's file of organisations.
+    File,
 }
+
+/// How [`Actor::File`] is written.
+const FILE: &str = "operator-file";
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +124,7 @@ impl fmt::Display for Actor {
             Self::Account(id) => write!(f, "account:{id}"),
             Self::Client(id) => write!(f, "client:{id}"),
             Self::Operator => f.write_str("operator"),
+            Self::File => f.write_str(FILE),
         }
     }
 }
@@ -131,6 +142,7 @@ impl TryFrom<String> for Actor {
         match text.split_once(':') {
             Some(("account", id)) => AccountId::new(id).map(Self::Account),
             Some((_, id)) => ClientId::new(id).map(Self::Client),
+            None if text == FILE => Ok(Self::File),
             None => Ok(Self::Operator),
         }
     }

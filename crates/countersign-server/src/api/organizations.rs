@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use countersign_core::{Guests, Level, Mapping, OrganizationId, RegistryRole, Source};
-use countersign_store::organization::{self, ClaimError, Settlement};
-use countersign_store::{
-    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
-    organizations_by,
+use countersign_core::{OrganizationId, Source};
+use countersign_store::organization::{
+    self, Change, ClaimError, Settlement, TellError, Terms, Told, Unfit,
 };
-use serde::{Deserialize, Serialize};
+use countersign_store::{
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, organizations_by,
+};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::{Caller, caller, service};
@@ -30,26 +31,6 @@ const PAGE: usize = 100;
 const LONGEST_PAGE: usize = 1000;
 /// The most that are told of in one request.
 const MOST_AT_ONCE: usize = 1000;
-/// The most admins of one organisation.
-const MOST_ADMINS: usize = 200;
-/// The longest title, in characters.
-const LONGEST_TITLE: usize = 256;
-/// The most contexts, and roles, that a connection names.
-const MOST_NAMED: usize = 100;
-/// The longest of their names, and the longest reason.
-const LONGEST_NAME: usize = 128;
-const LONGEST_REASON: usize = 500;
-
-/// What a registry tells of an organisation: all of it each time, so that saying it twice changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Told {
-    #[serde(default)]
-    pub(crate) title: Option<String>,
-    #[serde(default)]
-    pub(crate) admins: BTreeSet<Admin>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ToldOf {
@@ -64,21 +45,6 @@ struct ToldOf {
 #[serde(deny_unknown_fields)]
 struct Many {
     organizations: Vec<Value>,
-}
-
-/// What a connection says.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Terms {
-    #[serde(default)]
-    pub(crate) guests: Guests,
-    #[serde(default)]
-    pub(crate) contexts: BTreeMap<String, Level>,
-    #[serde(default)]
-    pub(crate) roles: BTreeMap<String, BTreeSet<RegistryRole>>,
-    /// Why a service may say so; a person has proven it before.
-    #[serde(default)]
-    pub(crate) reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -99,15 +65,6 @@ enum Verdict {
 #[serde(deny_unknown_fields)]
 struct Agreed {
     with: OrganizationId,
-}
-
-/// What became of one of many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Change {
-    Created,
-    Changed,
-    Unchanged,
 }
 
 type Id = web::Path<String>;
@@ -271,45 +228,12 @@ pub(crate) async fn keep(
     actor: &Actor,
     context: &Context<'_>,
 ) -> Result<(Change, Organization), Failure> {
-    let title = told
-        .title
-        .as_deref()
-        .map(str::trim)
-        .filter(|title| !title.is_empty());
-    if title.is_some_and(|title| {
-        title.chars().count() > LONGEST_TITLE || title.contains(char::is_control)
-    }) {
-        return Err(ApiError::Body("`title` is one line of at most 256 characters").into());
-    }
-    if told.admins.len() > MOST_ADMINS {
-        return Err(ApiError::Body("an organization has at most 200 admins").into());
-    }
     let store = context.broker.store.as_ref();
-    let before = store.organization(id).await.map_err(ApiError::Store)?;
-    let told = |known: Option<&Organization>| {
-        let fresh = || Organization::new(id.clone(), context.now, actor.clone());
-        let known = known.cloned().unwrap_or_else(fresh);
-        let changed = Organization {
-            title: title.map(str::to_owned),
-            admins: told.admins.clone(),
-            ..known.clone()
-        };
-        let told_by = if changed == known {
-            known.told_by
-        } else {
-            actor.clone()
-        };
-        Ok::<_, countersign_store::StoreError>(Some(Organization { told_by, ..changed }))
-    };
-    let kept = change_organization(store, id, told).await;
-    let kept = kept
-        .map_err(ApiError::Store)?
-        .ok_or(ApiError::UnknownOrganization)?;
-    let change = match before {
-        None => Change::Created,
-        Some((before, _)) if before == kept => Change::Unchanged,
-        Some(_) => Change::Changed,
-    };
+    let told = organization::tell(store, id, told, actor, context.now).await;
+    let (change, kept) = told.map_err(|error| match error {
+        TellError::Unfit(unfit) => ApiError::from(unfit),
+        TellError::Store(error) => ApiError::Store(error),
+    })?;
     if change != Change::Unchanged {
         log("organization-told", id, None, actor, context);
     }
@@ -327,8 +251,7 @@ pub(super) async fn forget(
         let client = service(TELL, &context).await?;
         let id = parse(&id)?;
         let store = context.broker.store.as_ref();
-        let gone = |_: Option<&Organization>| Ok::<_, countersign_store::StoreError>(None);
-        change_organization(store, &id, gone)
+        organization::forget(store, &id)
             .await
             .map_err(ApiError::Store)?;
         log(
@@ -359,7 +282,7 @@ pub(super) async fn connect(
         let proof = match (&caller, known.connection(&source)) {
             (_, Some(before)) => before.proof.clone(),
             (Caller::Service(_), None) => Proof::Operator {
-                reason: reason(&terms)?,
+                reason: terms.reason().map_err(ApiError::from)?.to_owned(),
             },
             (Caller::Person(..), None) => {
                 return Err(ApiError::Forbidden(
@@ -383,15 +306,9 @@ pub(crate) fn wanted(
     (proof, made_by): (Proof, Actor),
     context: &Context<'_>,
 ) -> Result<Connection, Failure> {
-    check(&terms, &source)?;
+    terms.check(&source).map_err(ApiError::from)?;
     Ok(Connection {
-        mapping: Mapping {
-            organization: id.clone(),
-            source,
-            guests: terms.guests,
-            contexts: terms.contexts,
-            roles: terms.roles,
-        },
+        mapping: terms.mapping(id.clone(), source),
         standing: Standing::InForce,
         proof,
         made_by,
@@ -399,54 +316,9 @@ pub(crate) fn wanted(
     })
 }
 
-fn check(terms: &Terms, source: &Source) -> Result<(), ApiError> {
-    let is_name = |name: &String| {
-        (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_control)
-    };
-    if !matches!(source, Source::Tenant(_))
-        && (terms.guests == Guests::Admitted
-            || !terms.contexts.is_empty()
-            || !terms.roles.is_empty())
-    {
-        return Err(ApiError::Body(
-            "`guests`, `contexts` and `roles` are of Entra tenants",
-        ));
-    }
-    if terms.contexts.len() > MOST_NAMED || terms.roles.len() > MOST_NAMED {
-        return Err(ApiError::Body(
-            "at most 100 contexts, and at most 100 roles",
-        ));
-    }
-    // Entra's are `c1` to `c99`.
-    let is_context = |name: &String| {
-        let number = name.strip_prefix('c').and_then(|n| n.parse::<u8>().ok());
-        number.is_some_and(|n| (1..=99).contains(&n) && *name == format!("c{n}"))
-    };
-    if !terms.contexts.keys().all(is_context) {
-        return Err(ApiError::Body("an authentication context is `c1` to `c99`"));
-    }
-    if terms.contexts.values().any(|level| *level < Level::Mfa) {
-        return Err(ApiError::Body(
-            "a context attests `mfa` or `phishing-resistant`",
-        ));
-    }
-    let roles = terms.roles.values().flatten();
-    if !terms.roles.keys().chain(roles).all(is_name) {
-        return Err(ApiError::Body(
-            "groups and roles have names of 1 to 128 characters",
-        ));
-    }
-    Ok(())
-}
-
-fn reason(terms: &Terms) -> Result<String, ApiError> {
-    let reason = terms.reason.as_deref().map(str::trim).unwrap_or_default();
-    if (1..=LONGEST_REASON).contains(&reason.chars().count()) {
-        Ok(reason.to_owned())
-    } else {
-        Err(ApiError::Body(
-            "`reason` is missing: why may this organization be connected so? (at most 500 characters)",
-        ))
+impl From<Unfit> for ApiError {
+    fn from(unfit: Unfit) -> Self {
+        Self::Body(unfit.message())
     }
 }
 

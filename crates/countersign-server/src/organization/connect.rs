@@ -14,6 +14,7 @@ use countersign_core::{
     Permit, ProviderId, SessionId, Source, TenantId,
 };
 use countersign_providers::{AccountChoice, Provider};
+use countersign_store::organization::Terms;
 use countersign_store::{Organization, Proof};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use url::form_urlencoded;
 use super::page::{known, page_of};
 use super::shut_out;
 use crate::Broker;
-use crate::api::{Terms, claim, wanted};
+use crate::api::{claim, wanted};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};

@@ -1,0 +1,99 @@
+//! Telling of organisations: who they are, and that they are no more.
+
+use countersign_core::OrganizationId;
+use jiff::Timestamp;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::rules::{Told, Unfit};
+use super::{Actor, Organization, change_organization};
+use crate::{Store, StoreError};
+
+/// What became of an organisation that was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It was not known.
+    Created,
+    /// It was known otherwise.
+    Changed,
+    /// It was known so.
+    Unchanged,
+}
+
+/// Why an organisation was not told of.
+#[derive(Debug, Error)]
+pub enum TellError {
+    /// It can't be told so.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps what is told of an organisation. What it is connected to stays.
+///
+/// # Errors
+///
+/// What can't be told, and failures of the store.
+pub async fn tell(
+    store: &dyn Store,
+    id: &OrganizationId,
+    told: &Told,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(Change, Organization), TellError> {
+    told.check()?;
+    let before = store.organization(id).await?;
+    let change = |known: Option<&Organization>| {
+        let told = known_as(id, known, told, actor, now)?;
+        Ok::<_, TellError>(Some(told))
+    };
+    let kept = change_organization(store, id, change).await?;
+    let kept = kept.ok_or(StoreError::Conflict)?;
+    let change = match before {
+        None => Change::Created,
+        Some((before, _)) if before == kept => Change::Unchanged,
+        Some(_) => Change::Changed,
+    };
+    Ok((change, kept))
+}
+
+/// The record after somebody has told this.
+pub(super) fn known_as(
+    id: &OrganizationId,
+    known: Option<&Organization>,
+    told: &Told,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Organization, Unfit> {
+    let fresh = || Organization::new(id.clone(), now, actor.clone());
+    let known = known.cloned().unwrap_or_else(fresh);
+    let changed = Organization {
+        title: told.title()?.map(str::to_owned),
+        admins: told.admins.clone(),
+        ..known.clone()
+    };
+    let told_by = match (&known.told_by, actor) {
+        // A file forgets what it told of once it names it no more: it never takes over what a client tells of, and
+        // gives up what a client tells of too.
+        (Actor::Client(_), Actor::File) => known.told_by,
+        (Actor::File, Actor::Client(_)) | (Actor::Operator, Actor::File) => actor.clone(),
+        _ if changed == known => known.told_by,
+        (Actor::Account(_) | Actor::Client(_) | Actor::Operator | Actor::File, _) => actor.clone(),
+    };
+    Ok(Organization { told_by, ..changed })
+}
+
+/// Forgets an organisation. `false` where there is none.
+///
+/// # Errors
+///
+/// Failures of the store.
+pub async fn forget(store: &dyn Store, id: &OrganizationId) -> Result<bool, StoreError> {
+    let was_there = store.organization(id).await?.is_some();
+    let gone = |_: Option<&Organization>| Ok::<_, StoreError>(None);
+    change_organization(store, id, gone).await?;
+    Ok(was_there)
+}
