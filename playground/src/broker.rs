@@ -13,14 +13,18 @@ use countersign_server::{
     Settings, SigningAlgorithm, SystemClock,
 };
 use countersign_store::{Embedded, RegistryRow};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::registry::RegistrySettings;
 use crate::site::Site;
 
 /// The registry's id at the broker.
 pub(crate) const CLIENT_ID: &str = "gallery";
 /// The id of a command-line tool that people sign in to on another device.
 pub(crate) const TOOL_ID: &str = "tool";
+/// The id of the registry's own service, which tells of its organisations.
+pub(crate) const SERVICE_ID: &str = "registry";
 /// What stands for the registry's API in access tokens.
 pub(crate) const AUDIENCE: &str = "https://registry.example";
 
@@ -58,13 +62,13 @@ pub(crate) async fn start(parts: Parts) -> io::Result<Site> {
     .await
 }
 
-/// One client, the sample registry, and the one resource that its tokens are for.
+/// The sample registry's clients, and what their tokens are for.
 pub(crate) fn settings(
     issuer: Url,
+    registry: &RegistrySettings,
     redirect_uri: String,
-    secret: &str,
 ) -> anyhow::Result<Settings> {
-    let authentication = ClientAuthentication::Secret(SecretDigest::of(secret));
+    let authentication = by_secret(&registry.client_secret);
     let client = Client::new(
         "Sample Registry",
         vec![redirect_uri],
@@ -78,15 +82,33 @@ pub(crate) fn settings(
         AUDIENCE,
     );
     tool.grants = BTreeSet::from([GrantType::DeviceCode, GrantType::RefreshToken]);
-    let resource = Resource {
+    let mut clients = BTreeMap::from([
+        (ClientId::new(CLIENT_ID)?, client),
+        (ClientId::new(TOOL_ID)?, tool),
+    ]);
+    let api = registry.broker_api();
+    if let Some(service) = &registry.service {
+        let authentication = by_secret(&service.client_secret);
+        let mut own = Client::new(
+            "Sample Registry's service",
+            vec![],
+            authentication,
+            AUDIENCE,
+        );
+        own.grants = BTreeSet::from([GrantType::ClientCredentials]);
+        own.other_resources = BTreeSet::from([api.clone()]);
+        clients.insert(ClientId::new(&service.client_id)?, own);
+    }
+    let resource = || Resource {
         algorithm: SigningAlgorithm::Es256,
     };
     Ok(Settings {
         issuer,
-        clients: BTreeMap::from([
-            (ClientId::new(CLIENT_ID)?, client),
-            (ClientId::new(TOOL_ID)?, tool),
-        ]),
-        resources: BTreeMap::from([(AUDIENCE.to_owned(), resource)]),
+        clients,
+        resources: BTreeMap::from([(AUDIENCE.to_owned(), resource()), (api, resource())]),
     })
+}
+
+fn by_secret(secret: &SecretString) -> ClientAuthentication {
+    ClientAuthentication::Secret(SecretDigest::of(secret.expose_secret()))
 }

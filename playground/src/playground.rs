@@ -7,17 +7,17 @@ use anyhow::Context;
 use countersign_core::calendar::day_of;
 use countersign_core::{ClientId, Installation, Policy};
 use countersign_dev_idp::DevIdp;
+use countersign_dev_idp::entra::GroupMembershipClaims;
 use countersign_server::{Clock, PolicyInForce, SystemClock};
-use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use url::Url;
 
 use crate::PlaygroundOptions;
-use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts, TOOL_ID};
+use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts, SERVICE_ID, TOOL_ID};
 use crate::calendar;
 use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
 use crate::providers::{self, StandIns};
-use crate::registry::{self, RegistrySettings, SampleRegistry};
+use crate::registry::{self, RegistrySettings, SampleRegistry, ServiceSettings};
 use crate::site::Site;
 
 /// Everything that a sign-in needs, running on this machine. It stops when dropped.
@@ -40,17 +40,13 @@ impl Playground {
         let listener = BROKER.listen(options.ports)?;
         let issuer = format!("http://{}", listener.local_addr()?);
         let settings = registry_settings(&issuer);
-        let secret = settings.client_secret.clone();
+        let for_broker = settings.clone();
         let registry = SampleRegistry::serve(REGISTRY.listen(options.ports)?, settings).await?;
         let stand_ins = start_stand_ins(options.ports).await?;
         let (data, temporary) = data_directory(options.data)?;
         let parts = Parts {
             listener,
-            settings: broker::settings(
-                Url::parse(&issuer)?,
-                registry.redirect_uri(),
-                secret.expose_secret(),
-            )?,
+            settings: broker::settings(Url::parse(&issuer)?, &for_broker, registry.redirect_uri())?,
             policy,
             providers: stand_ins.providers()?,
             known: calendar::long_standing(&stand_ins.github_site()?)?,
@@ -109,7 +105,11 @@ impl Playground {
 }
 
 fn policy(options: &PlaygroundOptions) -> anyhow::Result<PolicyInForce> {
-    let clients = BTreeSet::from([ClientId::new(CLIENT_ID)?, ClientId::new(TOOL_ID)?]);
+    let clients = BTreeSet::from([
+        ClientId::new(CLIENT_ID)?,
+        ClientId::new(TOOL_ID)?,
+        ClientId::new(SERVICE_ID)?,
+    ]);
     let kinds = providers::kinds()?;
     let installation = Installation {
         providers: Some(&kinds),
@@ -121,7 +121,14 @@ fn policy(options: &PlaygroundOptions) -> anyhow::Result<PolicyInForce> {
 }
 
 fn registry_settings(issuer: &str) -> RegistrySettings {
-    RegistrySettings::new(issuer, CLIENT_ID, registry::random_text(), AUDIENCE)
+    let service = ServiceSettings {
+        client_id: SERVICE_ID.to_owned(),
+        client_secret: registry::random_text().into(),
+    };
+    RegistrySettings {
+        service: Some(service),
+        ..RegistrySettings::new(issuer, CLIENT_ID, registry::random_text(), AUDIENCE)
+    }
 }
 
 /// At once: each makes its keys first, which takes a while.
@@ -131,6 +138,10 @@ async fn start_stand_ins(ports: Ports) -> anyhow::Result<StandIns> {
         GITHUB.start(ports, DevIdp::github),
         OIDC.start(ports, DevIdp::oidc),
     )?;
+    // As the app registration is to be set up where admins connect their tenants.
+    entra.control().set(|behaviour| {
+        behaviour.entra.group_membership_claims = GroupMembershipClaims::DirectoryRole;
+    });
     Ok(StandIns {
         entra,
         github,

@@ -10,6 +10,7 @@ mod frontend;
 mod http;
 mod id_token;
 mod oidc_client;
+mod organizations;
 mod packages;
 mod pages;
 mod sessions;
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 use crate::site::Site;
 use api_client::ApiClient;
 use oidc_client::OidcClient;
+use organizations::Organizations;
 use packages::Packages;
 use sessions::Sessions;
 
@@ -44,13 +46,29 @@ pub struct RegistrySettings {
     pub client_secret: SecretString,
     /// What stands for the API in access tokens.
     pub audience: String,
+    /// The service that tells the broker of the registry's organisations; none: nobody does.
+    pub service: Option<ServiceSettings>,
     /// The scopes that signing in asks for.
     pub scopes: Vec<String>,
     /// Tells the time to the checks of tokens and to sessions.
     pub clock: Arc<dyn Clock>,
 }
 
+/// The registry's own service, as a client of the broker.
+#[derive(Debug, Clone)]
+pub struct ServiceSettings {
+    /// Its `client_id`.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+}
+
 impl RegistrySettings {
+    /// The broker's own API: where it is, and what stands for it in tokens.
+    pub(crate) fn broker_api(&self) -> String {
+        format!("{}/api/v1", self.issuer)
+    }
+
     /// The usual scopes and the machine's clock.
     pub fn new(
         issuer: impl Into<String>,
@@ -70,6 +88,7 @@ impl RegistrySettings {
             client_id: client_id.into(),
             client_secret: client_secret.into(),
             audience: audience.into(),
+            service: None,
             scopes: scopes.map(str::to_owned).to_vec(),
             clock: Arc::new(SystemClock),
         }
@@ -131,6 +150,7 @@ struct Registry {
     broker: OidcClient,
     verifier: Verifier,
     api: ApiClient,
+    organizations: Option<Organizations>,
     clock: Arc<dyn Clock>,
     sessions: Mutex<Sessions>,
     packages: Mutex<Packages>,
@@ -146,6 +166,7 @@ impl Registry {
         Ok(Self {
             verifier: verifier.map_err(io::Error::other)?,
             api: ApiClient::new(http.clone(), url),
+            organizations: Organizations::of(&http, &settings),
             packages: Mutex::new(Packages::with_samples()),
             sessions: Mutex::default(),
             broker: OidcClient::new(http, settings, redirect_uri(url)),

@@ -8,6 +8,7 @@ mod doctor;
 mod keys;
 mod limits;
 mod log;
+mod orgs;
 mod policy;
 mod private;
 mod reload;

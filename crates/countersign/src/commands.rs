@@ -3,9 +3,12 @@
 mod accounts;
 mod check;
 mod doctor;
+mod input;
 mod keys;
 mod log;
+mod orgs;
 mod policy;
+mod progress;
 mod serve;
 mod store;
 
@@ -26,6 +29,7 @@ pub(crate) use keys::{
     ListArguments, ResealArguments, RetireArguments, RotateArguments, list as list_keys,
     reseal as reseal_keys, retire as retire_key, rotate as rotate_keys,
 };
+pub(crate) use orgs::{OrgsCommand, run as orgs};
 pub(crate) use policy::{PolicyCommand, run as policy};
 pub(crate) use serve::run as serve;
 

@@ -43,6 +43,15 @@ enum Command {
     /// Import what the registry knows of its accounts, look one up, lock one
     #[command(subcommand)]
     Accounts(Accounts),
+    /// The registry's organizations: whose people are theirs, and why
+    ///
+    /// It may run beside servers, and holds at once.
+    Orgs {
+        #[command(subcommand)]
+        orgs: commands::OrgsCommand,
+        #[command(flatten)]
+        with: GlobalConfiguration,
+    },
     /// Look at the keys, replace or withdraw one, seal them under another secret
     ///
     /// It may run beside servers, which read the keys again within ten seconds.
@@ -141,12 +150,29 @@ struct Configuration {
     config: PathBuf,
 }
 
+/// The same, wherever it stands on the line.
+#[derive(Debug, Args)]
+struct GlobalConfiguration {
+    /// What this installation is
+    ///
+    /// The policy and the secrets are named in it.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "COUNTERSIGN_CONFIG",
+        default_value = "/etc/countersign/countersign.toml"
+    )]
+    config: PathBuf,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   countersign check --config countersign.toml
   countersign serve --config countersign.toml
   countersign doctor --config countersign.toml
   countersign accounts import accounts.csv --config countersign.toml
+  countersign orgs apply organizations.toml --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve";
 
 const HELP: &str = "\
@@ -155,6 +181,7 @@ Examples:
   countersign serve --config countersign.toml
   countersign doctor --config countersign.toml
   countersign accounts import accounts.csv --config countersign.toml
+  countersign orgs apply organizations.toml --config countersign.toml
   COUNTERSIGN_CONFIG=/srv/countersign.toml countersign serve
 
 Secrets come from files or environment variables that the configuration names, never from the
@@ -172,6 +199,7 @@ fn main() -> ExitCode {
         Command::Check(with) => commands::check(&with.config),
         Command::Doctor { doctor, with } => commands::doctor(&doctor, &with.config),
         Command::Policy(command) => commands::policy(&command),
+        Command::Orgs { orgs, with } => commands::orgs(&orgs, &with.config),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {
             commands::rotate_keys(&rotate, &with.config)

@@ -82,7 +82,11 @@ pub(super) async fn browse(
 /// GET `/me`: who signed in, and what that login is good for.
 pub(super) async fn me(request: HttpRequest, registry: web::Data<Registry>) -> HttpResponse {
     match person(&request, &registry) {
-        Some(person) => pages::respond(StatusCode::OK, &MePage::new(&person)),
+        Some(person) => {
+            let organizations = registry.organizations.as_ref();
+            let page = organizations.map(|it| it.page().to_owned());
+            pages::respond(StatusCode::OK, &MePage::new(&person, page))
+        }
         None => see_other("/"),
     }
 }
@@ -280,6 +284,9 @@ async fn arrive(
         .redeem(&code, &attempt, &registry.verifier, registry.now())
         .await?;
     check_wish(&attempt, &person)?;
+    if let Some(organizations) = &registry.organizations {
+        organizations.welcome(&person.claims.sub).await;
+    }
     let fresh = random_text();
     registry
         .sessions()

@@ -185,6 +185,8 @@ pub(super) struct MePage {
     visitor: Visitor,
     summary: String,
     facts: Vec<Fact>,
+    /// Where the person sees the organisations that they administer.
+    organizations: Option<String>,
 }
 
 /// One line: what it is called, its id in the page, what it says, what that means.
@@ -196,7 +198,7 @@ struct Fact {
 }
 
 impl MePage {
-    pub(super) fn new(person: &Person) -> Self {
+    pub(super) fn new(person: &Person, organizations: Option<String>) -> Self {
         let mut facts = about_person(person);
         facts.extend(about_login(&person.claims));
         facts.extend(about_token(person));
@@ -204,6 +206,7 @@ impl MePage {
             visitor: Visitor::of(Some(person)),
             summary: summary(&person.claims),
             facts,
+            organizations,
         }
     }
 }
@@ -318,7 +321,16 @@ fn about_token(person: &Person) -> Vec<Fact> {
     let claim = claims.countersign.as_ref();
     let due = claim.and_then(|claim| claim.mfa_due.clone());
     let waiver = claim.and_then(|claim| claim.waiver.clone());
+    let organizations = claim.map(|claim| claim.organizations.join(", "));
     let rare = [
+        organizations.filter(|all| !all.is_empty()).map(|all| {
+            fact(
+                "Organizations",
+                "acts-for",
+                all,
+                "whose people sign in where you did: you act for them here",
+            )
+        }),
         due.map(|due| {
             fact(
                 "Due",

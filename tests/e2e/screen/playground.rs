@@ -137,3 +137,53 @@ async fn the_stand_ins_pages_are_accessible_too() {
     check_looks(&screen, "stand-in-blocked").await;
     assert!(!screen.url().await.as_str().starts_with(broker));
 }
+
+#[actix_web::test]
+async fn an_admin_connects_contosos_tenant_and_its_members_act_for_it() {
+    let (playground, screen) = open().await;
+    let broker = playground.broker_url().to_owned();
+    screen.click("#sign-in").await;
+    sign_in(&screen, "oidc", "ann-mfa").await;
+    screen.arrive_at(&[playground.url()]).await;
+    // Nobody acts for anything yet.
+    assert_eq!(screen.count("#acts-for").await, 0);
+    screen.click("#organizations").await;
+    screen.arrive_at(&[&broker]).await;
+    assert_eq!(screen.text("h1").await, "Your organizations");
+    check_looks(&screen, "organizations").await;
+    screen.click("a[href='/organizations/contoso']").await;
+    let contoso = format!("{broker}/organizations/contoso");
+    screen.arrive_at(&[&contoso]).await;
+    check_looks(&screen, "organization").await;
+    screen.click("form:has(#tenant-entra) button").await;
+    screen
+        .arrive_at(&[&format!("{contoso}/connect/start")])
+        .await;
+    check_looks(&screen, "organization-leave").await;
+    screen.click(".button.primary").await;
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    screen.click("#choice-ada-admin").await;
+    screen.arrive_at(&[&broker]).await;
+    assert_eq!(screen.text("h1").await, "Connect Contoso");
+    screen.click("summary").await;
+    check_looks(&screen, "organization-connect").await;
+    screen.type_into("#mfa", "c7").await;
+    screen.click("button.primary").await;
+    screen.arrive_at(&[&contoso]).await;
+    let shown = screen.text("main").await;
+    assert!(
+        shown.contains("in force") && shown.contains("c7"),
+        "{shown}"
+    );
+    check_looks(&screen, "organization-connected").await;
+    screen.click("a[href*='/disconnect?']").await;
+    screen.arrive_at(&[&format!("{contoso}/disconnect")]).await;
+    check_looks(&screen, "organization-disconnect").await;
+
+    screen.forget_cookies().await;
+    screen.goto(&format!("{}/sign-in", playground.url())).await;
+    sign_in(&screen, "entra", "ann-mfa").await;
+    screen.arrive_at(&[playground.url()]).await;
+    assert_eq!(screen.text("#acts-for").await, "contoso");
+    check_looks(&screen, "registry-acts-for").await;
+}

@@ -244,5 +244,36 @@ pub async fn prune(store: &dyn Store, id: &OrganizationId) -> Result<bool, Store
     Ok(kept.is_none())
 }
 
+/// What an organisation is connected to by a file that says so no more.
+pub fn given_up(known: &Organization, entry: &Entry) -> Vec<Source> {
+    let is_wanted = |source: &Source| entry.connections.iter().any(|one| one.source == *source);
+    let of_file = known.connections.iter().filter(|one| is_of_file(one));
+    let sources = of_file.map(|one| one.mapping.source.clone());
+    sources.filter(|source| !is_wanted(source)).collect()
+}
+
+/// Ends a connection that a file has made. `false`, and it stays, where somebody else has made it since.
+pub async fn give_up(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<bool, StoreError> {
+    let change = |known: Option<&Organization>| {
+        let mut changed = known.cloned();
+        if let Some(changed) = &mut changed {
+            changed
+                .connections
+                .retain(|one| one.mapping.source != *source || !is_of_file(one));
+        }
+        Ok::<_, StoreError>(changed)
+    };
+    let kept = change_organization(store, id, change).await?;
+    Ok(kept.is_none_or(|kept| kept.connection(source).is_none()))
+}
+
+fn is_of_file(connection: &Connection) -> bool {
+    connection.made_by == Actor::File
+}
+
 #[cfg(test)]
 mod tests;

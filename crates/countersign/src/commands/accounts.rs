@@ -3,10 +3,8 @@
 mod duplicates;
 mod identity;
 mod import;
-mod input;
 mod lock;
 mod problem;
-mod progress;
 mod rows;
 mod show;
 

@@ -4,10 +4,19 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, StoreSettings};
+use countersign_server::{Clock, SystemClock};
 use countersign_store::{Embedded, Redis, RedisSettings, Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long to write beside a server before it gets its turn.
+const TURN: SignedDuration = SignedDuration::from_millis(250);
+/// SQLite asks for its lock again every 100 ms at the latest (`sqliteDefaultBusyCallback`): a
+/// pause that is longer is a turn for whoever waits, and a login waits for two seconds.
+const PAUSE: Duration = Duration::from_millis(110);
 
 /// Opens the store to serve from it.
 pub(super) fn to_serve(installation: &Installation, path: &Path) -> Result<Arc<dyn Store>> {
@@ -48,7 +57,7 @@ pub(super) fn to_change(installation: &Installation) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// A store that accounts are imported into.
+/// A store that accounts, or organisations, are brought into.
 pub(super) enum Importing {
     /// Files, of which a server that has them open too would like its share.
     Embedded(Box<Embedded>),
@@ -57,7 +66,7 @@ pub(super) enum Importing {
 }
 
 impl Importing {
-    /// Opens the store to import accounts, beside a server or without one.
+    /// Opens the store to bring much into it, beside a server or without one.
     pub(super) fn open(installation: &Installation) -> Result<Self, StoreError> {
         match &installation.store {
             StoreSettings::DataDirectory => {
@@ -82,6 +91,28 @@ impl Importing {
             Self::Embedded(store) => store.is_served(),
             Self::Redis(_) => Ok(false),
         }
+    }
+}
+
+/// Since when it is our turn to write.
+#[derive(Debug)]
+pub(super) struct Turn(Timestamp);
+
+impl Turn {
+    pub(super) fn begin() -> Self {
+        Self(SystemClock.now())
+    }
+
+    /// Pauses now and then, where a server would like to write too.
+    pub(super) fn give_way(&mut self, importing: &Importing) -> Result<(), StoreError> {
+        if SystemClock.now().duration_since(self.0) < TURN {
+            return Ok(());
+        }
+        if importing.must_give_way()? {
+            std::thread::sleep(PAUSE);
+        }
+        *self = Self::begin();
+        Ok(())
     }
 }
 

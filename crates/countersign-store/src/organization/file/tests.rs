@@ -217,6 +217,31 @@ async fn only_what_the_file_alone_told_of_is_pruned() {
     assert_eq!(organizations_by(store, &post).await.unwrap().len(), 2);
 }
 
+#[tokio::test]
+async fn a_connection_is_given_up_only_where_the_file_made_it() {
+    let here = here();
+    let store = here.store.as_ref();
+    here.apply(&entry("contoso", &[TENANT]), 1).await;
+    let by_hand = Connection {
+        made_by: Actor::Operator,
+        ..wanted(OTHER)
+            .connection(&id("contoso"), None, at(2))
+            .unwrap()
+    };
+    claim(store, &id("contoso"), &by_hand).await.unwrap();
+    let known = here.known("contoso").await.unwrap();
+    assert_eq!(given_up(&known, &entry("contoso", &[TENANT])), []);
+    assert_eq!(given_up(&known, &entry("contoso", &[])), [source(TENANT)]);
+    for (text, is_gone) in [(OTHER, false), (TENANT, true), (TENANT, true)] {
+        let gone = give_up(store, &id("contoso"), &source(text)).await;
+        assert_eq!(gone.unwrap(), is_gone, "{text}");
+    }
+    assert_eq!(
+        here.standing("contoso", OTHER).await,
+        Some(Standing::InForce)
+    );
+}
+
 #[test]
 fn all_that_can_not_be_applied_is_told() {
     let mut wrong = entry("contoso", &["github:github.com:7", OTHER]);

@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -17,26 +16,21 @@ use countersign_core::AccountId;
 use countersign_server::{Clock, Entropy, SystemClock, SystemEntropy};
 use countersign_store::{Contradiction, Embedded, Imported, RegistryRow, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::super::store::{self, Importing};
+use super::super::input::Input;
+use super::super::progress::{Progress, Verbosity};
+use super::super::store::{self, Importing, Turn};
 use super::super::{load, say, tell};
 use super::duplicates::Seen;
 use super::identity::Providers;
-use super::input::Input;
 use super::problem::{Problem, Problems};
-use super::progress::{Progress, Verbosity};
 use super::rows::{Next, Row, Rows, Rules};
 
 /// How many rows are on their way at once. The store takes no more than twice as many writes.
 const BATCH: usize = 1000;
 /// How many rows a table may have: what is remembered to find duplicates takes up to 1 GB then.
 const MOST_ROWS: u64 = 10_000_000;
-/// How long to write beside a server before it gets its turn.
-const TURN: SignedDuration = SignedDuration::from_millis(250);
-/// SQLite asks for its lock again every 100 ms at the latest (`sqliteDefaultBusyCallback`): a
-/// pause that is longer is a turn for whoever waits, and a login waits for two seconds.
-const PAUSE: Duration = Duration::from_millis(110);
 
 /// What is written after `countersign accounts import`.
 #[derive(Debug, Args)]
@@ -100,7 +94,7 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
         way,
         progress: Progress::start(way.what(), rows, verbosity),
         tally: Tally::default(),
-        turn: SystemClock.now(),
+        turn: Turn::begin(),
     };
     let tally = pass.run(&mut input, rules)?;
     tally.tell(&input.name, way)
@@ -247,8 +241,7 @@ struct Pass<'a> {
     way: Way<'a>,
     progress: Progress,
     tally: Tally,
-    /// Since when it is our turn to write.
-    turn: Timestamp,
+    turn: Turn,
 }
 
 impl Pass<'_> {
@@ -294,19 +287,11 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Pauses now and then, where a server would like to write too.
     fn give_way(&mut self) -> Result<()> {
-        let Way::Write(importing) = self.way else {
-            return Ok(());
-        };
-        if SystemClock.now().duration_since(self.turn) < TURN {
-            return Ok(());
+        match self.way {
+            Way::Write(importing) => Ok(self.turn.give_way(importing)?),
+            Way::Look(_) | Way::IntoNothing => Ok(()),
         }
-        if importing.must_give_way()? {
-            std::thread::sleep(PAUSE);
-        }
-        self.turn = SystemClock.now();
-        Ok(())
     }
 }
 

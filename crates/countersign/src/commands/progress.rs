@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::super::tell;
+use super::tell;
 
 /// How many lines there are from the beginning to the end where stderr is no terminal.
 const LINES: u64 = 10;
