@@ -92,7 +92,7 @@ async fn one_is_told_of_connected_shown_and_forgotten_beside_a_running_server() 
     here.replace(
         "policy.toml",
         "[client.gallery]",
-        "[organization.contoso]\ntier.publish.needs = \"phishing-resistant\"\n[exception.rooms]\n\
+        "[organization.contoso]\nstricter.manage = { max_evidence_age = \"1h\" }\n[exception.rooms]\n\
          organization = \"contoso\"\nreason = \"no phones\"\napproved_by = \"security@registry.example\"\n\
          until = 2199-01-01\nwaives = [\"manage\"]\n[client.gallery]",
     );
@@ -160,7 +160,8 @@ async fn one_is_told_of_connected_shown_and_forgotten_beside_a_running_server() 
         "guests of the tenant count",
         "context c1 attests mfa",
         "publishers is publisher, reader",
-        "tier publish of its own: needs phishing-resistant",
+        "stricter for tier manage: needs mfa; ",
+        "max_evidence_age 1h",
         "exception rooms: waives manage; until 2199-01-01",
     ] {
         assert!(out.contains(part), "`{part}` in {out}");

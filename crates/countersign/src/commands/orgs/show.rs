@@ -303,6 +303,26 @@ fn because(proof: &Proof) -> String {
     }
 }
 
+/// All that a tier needs here, in the policy's own words.
+fn needs(requirement: &Requirement) -> String {
+    let accepts: Vec<&str> = requirement.accepts.iter().map(|one| one.as_str()).collect();
+    let mut said = vec![format!("needs {}", requirement.level)];
+    if !accepts.is_empty() {
+        said.push(format!("accepts {}", accepts.join(", ")));
+    }
+    let ages = [
+        ("max_age", requirement.max_age),
+        ("max_evidence_age", requirement.max_evidence_age),
+    ];
+    for (name, age) in ages {
+        said.extend(age.map(|age| format!("{name} {age:#}")));
+    }
+    if requirement.verified_email {
+        said.push("verified_email".to_owned());
+    }
+    said.join("; ")
+}
+
 impl Display for InFile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -313,7 +333,7 @@ impl Display for InFile<'_> {
             write!(f, "\n  tenant:{tenant}: in force")?;
         }
         for (tier, requirement) in &self.stricter {
-            write!(f, "\n  tier {tier} of its own: needs {}", requirement.level)?;
+            write!(f, "\n  stricter for tier {tier}: {}", needs(requirement))?;
         }
         for (
             name,
