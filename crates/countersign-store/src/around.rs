@@ -5,8 +5,8 @@ use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
-    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
+    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
     LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
     RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
     TakenCode, Version,
@@ -88,5 +88,7 @@ operations! {
     put_key_if_absent(key: StoredKey) -> StoredKey;
     replace_key(known: &StoredKey, material: KeyMaterial) -> ();
     list_keys() -> Vec<StoredKey>;
+    put_audit_head(head: &AuditHead) -> ();
+    audit_heads() -> Vec<AuditHead>;
     sweep(now: Timestamp) -> ();
 }

@@ -18,11 +18,11 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EmailAddress,
-    End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
-    Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, RegistryAccount, RegistryAccountName,
-    Rotated, SealedText, Seen, Session, Spent, Store, StoreError, StoredKey, TakenCode, Version,
-    VouchedEmail,
+    Account, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
+    DeviceRequestId, EmailAddress, End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant,
+    IssuedToken, KeptToken, KeyMaterial, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate,
+    RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SealedText, Seen, Session, Spent,
+    Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -100,6 +100,8 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_token_of_an_attempt_that_came_to_nothing_is_forgotten(make().await).await;
     a_kept_token_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_kept_token_one_wins(make().await).await;
+    a_head_of_a_chain_stays_what_it_is(make().await).await;
+    heads_are_listed_by_chain_and_the_last_are_kept(make().await).await;
     sweeping_forgets_nothing_that_is_needed(make().await).await;
 }
 
@@ -1365,6 +1367,46 @@ async fn the_first_key_of_a_name_stays(store: Arc<dyn Store>) {
     assert!(answers.iter().all(|answer| *answer == first));
     store.put_key_if_absent(key("a", 0)).await.unwrap();
     assert_eq!(store.list_keys().await.unwrap(), [key("a", 0), first]);
+}
+
+fn head(replica: &str, n: u64) -> AuditHead {
+    AuditHead {
+        replica: ReplicaId::new(replica).unwrap(),
+        n,
+        hash: ChainHash([u8::try_from(n % 251).unwrap(); 32]),
+        time: at(i64::try_from(n).unwrap()) + SignedDuration::from_nanos(123_456_789),
+    }
+}
+
+async fn a_head_of_a_chain_stays_what_it_is(store: Arc<dyn Store>) {
+    assert_eq!(store.audit_heads().await.unwrap(), []);
+    store.put_audit_head(&head("a", 7)).await.unwrap();
+    store.put_audit_head(&head("a", 7)).await.unwrap();
+    let other = AuditHead {
+        hash: ChainHash([9; 32]),
+        ..head("a", 7)
+    };
+    let refused = store.put_audit_head(&other).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    // One that comes late is kept too: it says of earlier lines what the last says of all.
+    store.put_audit_head(&head("a", 5)).await.unwrap();
+    let heads = store.audit_heads().await.unwrap();
+    assert_eq!(heads, [head("a", 5), head("a", 7)]);
+}
+
+async fn heads_are_listed_by_chain_and_the_last_are_kept(store: Arc<dyn Store>) {
+    let kept = u64::try_from(crate::HEADS_KEPT).unwrap();
+    for n in 1..=kept + 2 {
+        store.put_audit_head(&head("b", n * 3)).await.unwrap();
+    }
+    for chain in ["b-c", "a", "b0"] {
+        store.put_audit_head(&head(chain, 1)).await.unwrap();
+    }
+    let heads = store.audit_heads().await.unwrap();
+    let of_b = (3..=kept + 2).map(|n| head("b", n * 3));
+    let all = [head("a", 1)].into_iter().chain(of_b);
+    let all: Vec<AuditHead> = all.chain([head("b-c", 1), head("b0", 1)]).collect();
+    assert_eq!(heads, all);
 }
 
 async fn sweeping_forgets_nothing_that_is_needed(store: Arc<dyn Store>) {

@@ -3,10 +3,11 @@
 //! [`Store`] is the one trait; [`Embedded`] keeps everything in a data directory on one
 //! machine, [`Redis`] in a Redis or Valkey that many machines share. `conformance` (a feature) is the suite that every backend passes. The operations are named
 //! for what they do, and each touches one owner's records only (an attempt with the session
-//! and the code it led to; a device's request; an identity; an account; a registry account; an organisation; what may come once), so that a cluster keeps
+//! and the code it led to; a device's request; an identity; an account; a registry account; an organisation; what may come once; the heads of audit chains), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
 mod around;
+mod audit;
 mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 pub use around::Around;
+pub use audit::{AuditHead, ChainHash, HEADS_KEPT, NotAHash, NotAReplica, ReplicaId};
 pub use change::change_account;
 pub use embedded::Embedded;
 pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
@@ -354,6 +356,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// All keys, in the order of their names.
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError>;
+
+    /// Keeps how far a chain of audit lines was written. A head that is there already stays, and one with another
+    /// hash in its place is a [`StoreError::Conflict`]. Of each chain the last [`HEADS_KEPT`] are kept.
+    async fn put_audit_head(&self, head: &AuditHead) -> Result<(), StoreError>;
+
+    /// All heads that are kept, by replica and number.
+    async fn audit_heads(&self) -> Result<Vec<AuditHead>, StoreError>;
 
     /// Forgets what has expired. Called now and then; nothing depends on it but disk space.
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError>;

@@ -7,8 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    account, bucket, device, ended, grant, kept_token, key, logout_notice, once, organization,
-    registry_account, session, sign_in,
+    account, audit, bucket, device, ended, grant, kept_token, key, logout_notice, once,
+    organization, registry_account, session, sign_in,
 };
 use crate::StoreError;
 
@@ -42,6 +42,7 @@ pub(super) const DURABLE: Plan = Plan {
         &[account::TABLES, key::TABLES],
         &[registry_account::TABLES],
         &[organization::TABLES],
+        &[audit::TABLES],
     ],
 };
 

@@ -6,6 +6,7 @@
 //! made where they are asked for ([`reader`]).
 
 mod account;
+mod audit;
 mod bucket;
 mod database;
 mod device;
@@ -38,8 +39,8 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
-    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
+    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
     LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
     RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
     TakenCode, Version,
@@ -557,6 +558,17 @@ impl Store for Embedded {
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.durable_reader.read_much(key::list).await
+    }
+
+    async fn put_audit_head(&self, head: &AuditHead) -> Result<(), StoreError> {
+        let head = head.clone();
+        self.durable
+            .run(move |connection| audit::put(connection, &head))
+            .await
+    }
+
+    async fn audit_heads(&self) -> Result<Vec<AuditHead>, StoreError> {
+        self.durable_reader.read_much(audit::list).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {

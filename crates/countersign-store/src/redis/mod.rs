@@ -37,6 +37,7 @@
 //! Memory only. Expiry is judged by the caller's `now`; keys go ten minutes after nothing of them is needed.
 
 mod account;
+mod audit;
 mod bucket;
 mod connect;
 mod device;
@@ -72,8 +73,8 @@ pub use self::settings::{
 };
 pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
-    Account, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind, Ends,
-    FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
+    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
+    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
     LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
     RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
     TakenCode, Version,
@@ -445,6 +446,14 @@ impl Store for Redis {
 
     async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         key::list(&self.link, &self.names).await
+    }
+
+    async fn put_audit_head(&self, head: &AuditHead) -> Result<(), StoreError> {
+        audit::put(&self.link, &self.names, head).await
+    }
+
+    async fn audit_heads(&self) -> Result<Vec<AuditHead>, StoreError> {
+        audit::list(&self.link, &self.names).await
     }
 
     /// Redis forgets by itself what has expired.

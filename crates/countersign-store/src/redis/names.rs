@@ -105,6 +105,11 @@ impl Names {
         format!("{}organizations:{{org-{}}}", self.0, initial.0)
     }
 
+    /// How far audit logs were written.
+    pub(super) fn audit_heads(&self) -> String {
+        format!("{}audit-heads", self.0)
+    }
+
     /// What leads to organisations. It is one key, as an identity's is.
     pub(super) fn signpost(&self, post: &Signpost) -> String {
         format!("{}signpost:{post}", self.0)

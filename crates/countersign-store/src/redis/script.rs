@@ -43,6 +43,7 @@ pub(super) enum Script {
     RemoveSignpost,
     PutKey,
     ReplaceKey,
+    PutHead,
 }
 
 impl Script {
@@ -74,6 +75,7 @@ impl Script {
         Self::RemoveSignpost,
         Self::PutKey,
         Self::ReplaceKey,
+        Self::PutHead,
     ];
 
     /// What runs.
@@ -106,6 +108,7 @@ impl Script {
             Self::RemoveSignpost => REMOVE_SIGNPOST,
             Self::PutKey => PUT_KEY,
             Self::ReplaceKey => REPLACE_KEY,
+            Self::PutHead => PUT_HEAD,
         }
     }
 
@@ -139,7 +142,8 @@ impl Script {
             | Self::PutRecord
             | Self::SetSignpost
             | Self::RemoveSignpost
-            | Self::PutKey => Again::Harmless,
+            | Self::PutKey
+            | Self::PutHead => Again::Harmless,
         }
     }
 }
@@ -371,6 +375,19 @@ return {'done'}";
 const REMOVE_SIGNPOST: &str = "
 redis.call('ZREM', KEYS[1], ARGV[1])
 return {'done'}";
+
+/// KEYS: the heads. ARGV: the head, its beginning up to the number, its beginning up to the replica, how many are kept.
+const PUT_HEAD: &str = "
+local there = redis.call('ZRANGEBYLEX', KEYS[1], '[' .. ARGV[2], '(' .. ARGV[2] .. '\\255', 'LIMIT', 0, 1)
+if there[1] and there[1] ~= ARGV[1] then
+    return {'conflict'}
+end
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+local all = redis.call('ZRANGEBYLEX', KEYS[1], '[' .. ARGV[3], '(' .. ARGV[3] .. '\\255')
+for surplus = 1, #all - tonumber(ARGV[4]) do
+    redis.call('ZREM', KEYS[1], all[surplus])
+end
+return {'put'}";
 
 /// KEYS: the hash of all keys. ARGV: the name, the key.
 const PUT_KEY: &str = "
