@@ -7,8 +7,6 @@
 //!
 //! What a line holds is not decided here. Nothing here knows the time: a line carries its own.
 
-mod file;
-mod name;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -16,25 +14,33 @@ mod writer;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use countersign_core::Record;
-use jiff::tz::Offset;
-use jiff::{Timestamp, civil::Date};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use file::DecisionFile;
+use crate::log_file::{Kind, LogFile, LogFileError, LogFileSettings, Sink, Thinning};
+
 use queue::{Line, Queue};
-use writer::{Sink, Stdout};
+
+use writer::Stdout;
 
 /// How much may wait for a disk that does not write, in bytes: an hour of ten decisions a second.
 const MOST_WAITING: usize = 64 << 20;
 /// How long a stop waits for a disk that does not write. Service managers kill after ten seconds or more.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const KIND: Kind = Kind {
+    code: "decision-log",
+    torn: "decision-log-torn",
+    title: "decision log",
+    instead: "; decisions go to stdout with `to = \"stdout\"`",
+    thinning: Thinning::ByItself,
+};
 
 /// Where decisions are written down.
 #[derive(Debug)]
@@ -51,32 +57,7 @@ pub enum DecisionLogSettings {
     /// To stdout, for whoever collects it.
     Stdout,
     /// To a file.
-    File(DecisionFileSettings),
-}
-
-/// A file of decisions, and what becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecisionFileSettings {
-    /// The file that is written to. One that is full is renamed: `decisions.jsonl` to
-    /// `decisions-2027-03-08.jsonl`, or `decisions-2027-03-08-0001.jsonl` where the day goes on.
-    pub path: PathBuf,
-    /// Whether each day has a file of its own.
-    pub rotate: Rotate,
-    /// How long a file gets, in bytes, before the next is begun; a single batch of lines may be longer.
-    pub max_bytes: Option<u64>,
-    /// For how many days full files are kept; without it, for ever.
-    pub keep_days: Option<u16>,
-    /// How many full files are kept; without it, all.
-    pub keep_files: Option<usize>,
-}
-
-/// Whether each day has a file of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotate {
-    /// A file for each day, UTC.
-    Daily,
-    /// The days share a file.
-    Never,
+    File(LogFileSettings),
 }
 
 /// The line that stands for decisions which nobody could write down.
@@ -107,44 +88,9 @@ pub struct DecisionLogStatus {
 /// Why there is no log, or not all of it.
 #[derive(Debug, Error)]
 pub enum DecisionLogError {
-    /// The system refuses.
-    #[error("`{}`: {source}", path.display())]
-    Refused {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Only existing directories are written to.
-    #[error("the directory `{}` does not exist: make it, for the user that runs Countersign", .0.display())]
-    NoDirectory(PathBuf),
-    /// Anybody could put another file in the log's place.
-    #[error("everybody may write to the directory `{}` (mode {mode:04o}), and so replace the log: choose another", path.display())]
-    OpenDirectory {
-        /// The directory.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// Rotation renames the file, which makes no sense of a link, a pipe or a device.
-    #[error("`{}` is {found}, and must be a regular file; decisions go to stdout with `to = \"stdout\"`", path.display())]
-    NotAFile {
-        /// What should be the file.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-    },
-    /// Others could read who signed in when, or change what was decided.
-    #[error("others than its owner may use `{}` (mode {mode:04o}), and it says who signed in when: see who could, then `chmod 600` it, or `chmod 640` for a group that may read it", path.display())]
-    Shared {
-        /// The file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// Two processes would rename the file under each other.
-    #[error("another process writes to `{}`: stop it, or give each its own file", .0.display())]
-    InUse(PathBuf),
+    /// The file can't be written to.
+    #[error(transparent)]
+    File(#[from] LogFileError),
     /// The system gives no thread.
     #[error("no thread to write decisions: {0}")]
     Thread(io::Error),
@@ -163,14 +109,14 @@ impl DecisionLog {
             DecisionLogSettings::Off => Ok(Self::off()),
             DecisionLogSettings::Stdout => {
                 let stdout = io::stdout().as_fd().try_clone_to_owned();
-                let stdout = stdout.map_err(|source| DecisionLogError::Refused {
+                let stdout = stdout.map_err(|source| LogFileError::Refused {
                     path: "stdout".into(),
                     source,
                 })?;
                 Self::start(Stdout::new(stdout), MOST_WAITING, PATIENCE)
             }
             DecisionLogSettings::File(settings) => {
-                Self::start(DecisionFile::open(settings)?, MOST_WAITING, PATIENCE)
+                Self::start(LogFile::open(settings, &KIND)?, MOST_WAITING, PATIENCE)
             }
         }
     }
@@ -244,8 +190,4 @@ impl Drop for DecisionLog {
             tracing::error!(code = "decision-log", "{error}");
         }
     }
-}
-
-fn day(time: Timestamp) -> Date {
-    Offset::UTC.to_datetime(time).date()
 }

@@ -48,7 +48,7 @@ pub(crate) trait RandomText {
     fn secret(&self) -> String;
 }
 
-impl RandomText for dyn Entropy {
+impl RandomText for dyn Entropy + '_ {
     fn hex<const N: usize>(&self) -> String {
         let mut bytes = [0; N];
         self.fill(&mut bytes);

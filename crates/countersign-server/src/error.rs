@@ -132,6 +132,8 @@ pub(crate) enum ApiError {
     Method(&'static str),
     /// The store does not answer.
     Store(StoreError),
+    /// What is asked for can't be written down, and so is not done, or not known to have been.
+    NotAudited,
 }
 
 impl OAuthError {
@@ -282,7 +284,7 @@ impl ApiError {
     pub(crate) fn for_person(self) -> Failure {
         Failure::Page(match self {
             Self::Body(what) => Problem::BadRequest(what),
-            Self::Store(_) => Problem::Unavailable,
+            Self::Store(_) | Self::NotAudited => Problem::Unavailable,
             Self::TooMany(too_many) => Problem::TooMany(too_many),
             Self::TooLarge => Problem::TooLarge,
             Self::Client
@@ -311,6 +313,7 @@ impl ApiError {
             Self::NotFound => "not-found",
             Self::Method(_) => "method-not-allowed",
             Self::Store(_) => "store-unavailable",
+            Self::NotAudited => "audit-log-unavailable",
         }
     }
 
@@ -329,7 +332,7 @@ impl ApiError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::NotAudited => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -354,6 +357,9 @@ impl ApiError {
             Self::NotFound => "nothing is served at this address",
             Self::Method(_) => "this method is not served at this address",
             Self::Store(_) => "try again in a moment",
+            Self::NotAudited => {
+                "the audit log can't be written: see whether it was done, and try again in a moment"
+            }
         }
     }
 }
@@ -689,7 +695,8 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::Body(_)
         | ApiError::TooLarge
         | ApiError::NotFound
-        | ApiError::Store(_) => &mut response,
+        | ApiError::Store(_)
+        | ApiError::NotAudited => &mut response,
     };
     response.json(serde_json::json!({
         "code": error.code(),

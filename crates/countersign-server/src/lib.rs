@@ -7,6 +7,7 @@
 mod account;
 mod api;
 mod arrival;
+mod audit;
 mod calendar;
 mod decision_log;
 mod device;
@@ -17,6 +18,7 @@ mod form;
 mod in_force;
 mod keys;
 mod limits;
+mod log_file;
 mod metadata;
 mod metrics;
 mod once;
@@ -44,10 +46,13 @@ use countersign_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::Notify;
 
+pub use audit::{
+    AuditLine, AuditLog, AuditLogError, AuditLogSettings, By, Event, Finding, Happening,
+    NotAudited, Place, Subject, Verified, Verifier, Writer, hash_of, replicas_at,
+};
 pub use calendar::CalendarKey;
 pub use decision_log::{
-    DecisionFileSettings, DecisionLog, DecisionLogError, DecisionLogSettings, DecisionLogStatus,
-    Dropped, Rotate,
+    DecisionLog, DecisionLogError, DecisionLogSettings, DecisionLogStatus, Dropped,
 };
 pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
@@ -56,6 +61,7 @@ pub use keys::{
     MasterSecrets, Retired, Rotated, SHORTEST_ROTATION_DAYS, TooShort, Vault,
 };
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
+pub use log_file::{LogFileError, LogFileSettings, Rotate};
 pub use private::Private;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
@@ -106,6 +112,8 @@ pub struct Parts {
     pub limits: LimitSettings,
     /// Where decisions are written down; nowhere unless told otherwise.
     pub decision_log: Arc<DecisionLog>,
+    /// Who did what; written nowhere unless told otherwise.
+    pub audit_log: Arc<AuditLog>,
     /// The one clock; the machine's unless told otherwise.
     pub clock: Arc<dyn Clock>,
     /// The one source of random bytes; the machine's unless told otherwise.
@@ -129,6 +137,7 @@ impl Parts {
             keys: KeySettings::default(),
             limits: LimitSettings::default(),
             decision_log: Arc::new(DecisionLog::off()),
+            audit_log: Arc::new(AuditLog::off()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -144,6 +153,7 @@ pub struct Broker {
     providers: BTreeMap<ProviderId, Provider>,
     store: Arc<dyn Store>,
     decision_log: Arc<DecisionLog>,
+    audit_log: Arc<AuditLog>,
     http: Http,
     keys: Arc<Keys>,
     nonces: Nonces,
@@ -184,6 +194,7 @@ impl Broker {
             (Arc::clone(&keys), Arc::clone(&sealer)),
             parts.keys.rotate_every,
             (Arc::clone(&parts.clock), Arc::clone(&parts.entropy)),
+            Arc::clone(&parts.audit_log),
         );
         let providers = parts
             .providers
@@ -205,6 +216,7 @@ impl Broker {
             providers,
             store: parts.store,
             decision_log: parts.decision_log,
+            audit_log: parts.audit_log,
             http,
             nonces,
             keys,

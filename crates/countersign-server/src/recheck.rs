@@ -287,6 +287,12 @@ impl About {
         let now = broker.clock.now();
         for id in earlier.iter().chain([id]) {
             session::end_for(id, broker, (&self.request_id, now)).await?;
+            let ending = session::Ending::new(&evidence.provider, "provider-withdrew");
+            let ended = ending.of(id, Some(&self.session.account));
+            // From where, the client that refreshes would say, and not the person.
+            broker
+                .audit_log
+                .write(ended.in_request(&self.request_id, None), now);
         }
         Ok(Standing::Withdrawn)
     }

@@ -23,8 +23,10 @@ use tracing::Instrument;
 use url::form_urlencoded;
 
 use crate::arrival::{Arrival, RequestId};
+use crate::audit::Happening;
 use crate::edge::RandomText;
-use crate::error::{self, Failure, Problem};
+use crate::error::{self, ApiError, Failure, Problem};
+use crate::limits::Address;
 use crate::{
     Broker, PolicyInForce, account, api, device, metadata, organization, own, pages, session,
     sign_in, token, trace,
@@ -94,7 +96,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/account/at", web::get().to(account::leave))
         .route("/organizations", read().to(organization::list))
         .route("/session", read().to(session::show))
-        .route("/session/end", web::post().to(session::end))
+        .route("/session/end", web::post().to(session::end_by_form))
         .service(api::routes())
         // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))
@@ -280,6 +282,36 @@ impl<'a> Context<'a> {
             facts: decided.facts,
         };
         self.broker.decision_log.write(&record);
+    }
+
+    /// Writes down what somebody did. Never waits: a sign-in does not hang on a disk.
+    pub(crate) fn audit(&self, happening: Happening) {
+        let happening = self.placed(happening);
+        self.broker.audit_log.write(happening, self.now);
+    }
+
+    /// Whether what is about to be managed could be written down.
+    pub(crate) fn must_be_audited(&self) -> Result<(), ApiError> {
+        self.broker
+            .audit_log
+            .check()
+            .map_err(|_| ApiError::NotAudited)
+    }
+
+    /// Writes down what was managed, and answers when it is written.
+    pub(crate) async fn audit_through(&self, happening: Happening) -> Result<(), ApiError> {
+        let happening = self.placed(happening);
+        let written = self
+            .broker
+            .audit_log
+            .write_through(happening, self.now)
+            .await;
+        written.map_err(|_| ApiError::NotAudited)
+    }
+
+    fn placed(&self, happening: Happening) -> Happening {
+        let address = self.broker.limits.address(self.request);
+        happening.in_request(&self.request_id, address.map(Address::network))
     }
 
     /// Answers with what a handler has come to.

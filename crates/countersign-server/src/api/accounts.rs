@@ -9,6 +9,7 @@ use countersign_store::{Account, EmailAddress, VouchedEmail, change_account};
 use serde::Deserialize;
 
 use crate::Broker;
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{ApiError, Failure};
 use crate::token::authenticate;
 use crate::web::{Context, Parameters};
@@ -30,9 +31,10 @@ pub(super) async fn vouch(
     let context = Context::new(&request, &broker);
     let answer = async {
         let client = voucher(&context).await?;
+        context.must_be_audited()?;
         let address = read(&body.map_err(|error| ApiError::of_body(&error))?)?;
         let account = change(&account, Some(&address), &context).await?;
-        told("email-vouched", &account, &client, &context);
+        told(Event::EmailVouched, &account, &client, &context).await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -47,8 +49,9 @@ pub(super) async fn take_back(
     let context = Context::new(&request, &broker);
     let answer = async {
         let client = voucher(&context).await?;
+        context.must_be_audited()?;
         let account = change(&account, None, &context).await?;
-        told("email-not-vouched", &account, &client, &context);
+        told(Event::EmailNotVouched, &account, &client, &context).await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -107,8 +110,15 @@ async fn change(
     Ok(id)
 }
 
-fn told(code: &'static str, account: &AccountId, client: &ClientId, context: &Context<'_>) {
-    tracing::info!(code, request = %context.request_id, %client, %account, "a registry's word on an address");
+async fn told(
+    event: Event,
+    account: &AccountId,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    tracing::info!(code = event.code(), request = %context.request_id, %client, %account, "a registry's word on an address");
+    let happening = Happening::new(event, client).about(Subject::Account, account);
+    Ok(context.audit_through(happening).await?)
 }
 
 #[cfg(test)]

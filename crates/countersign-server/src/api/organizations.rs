@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::caller::{Caller, caller, service};
 use super::read_object;
 use crate::Broker;
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{ApiError, Failure};
 use crate::web::{Context, Parameters};
 
@@ -228,6 +229,7 @@ pub(crate) async fn keep(
     actor: &Actor,
     context: &Context<'_>,
 ) -> Result<(Change, Organization), Failure> {
+    context.must_be_audited()?;
     let store = context.broker.store.as_ref();
     let told = organization::tell(store, id, told, actor, context.now).await;
     let (change, kept) = told.map_err(|error| match error {
@@ -235,7 +237,7 @@ pub(crate) async fn keep(
         TellError::Store(error) => ApiError::Store(error),
     })?;
     if change != Change::Unchanged {
-        log("organization-told", id, None, actor, context);
+        log(Event::OrganizationTold, id, None, actor, context).await?;
     }
     Ok((change, kept))
 }
@@ -250,17 +252,19 @@ pub(super) async fn forget(
     let answer = async {
         let client = service(TELL, &context).await?;
         let id = parse(&id)?;
+        context.must_be_audited()?;
         let store = context.broker.store.as_ref();
         organization::forget(store, &id)
             .await
             .map_err(ApiError::Store)?;
         log(
-            "organization-forgotten",
+            Event::OrganizationForgotten,
             &id,
             None,
             &client.into(),
             &context,
-        );
+        )
+        .await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -328,14 +332,15 @@ pub(crate) async fn claim(
     wanted: &Connection,
     context: &Context<'_>,
 ) -> Result<Connection, Failure> {
+    context.must_be_audited()?;
     let store = context.broker.store.as_ref();
     let made = organization::claim(store, id, wanted)
         .await
         .map_err(refused)?;
     let code = match made.standing {
-        Standing::InForce => "organization-connected",
-        Standing::Disputed => "connection-disputed",
-        Standing::AwaitingApproval => "connection-awaits-approval",
+        Standing::InForce => Event::OrganizationConnected,
+        Standing::Disputed => Event::ConnectionDisputed,
+        Standing::AwaitingApproval => Event::ConnectionAwaitsApproval,
     };
     log(
         code,
@@ -343,7 +348,8 @@ pub(crate) async fn claim(
         Some(&made.mapping.source),
         &wanted.made_by,
         context,
-    );
+    )
+    .await?;
     Ok(made)
 }
 
@@ -358,16 +364,18 @@ pub(super) async fn disconnect(
         let caller = caller(CONNECT, &context).await?;
         let (id, source) = parse_both(&path)?;
         managed(&caller, &id, &context).await?;
+        context.must_be_audited()?;
         let store = context.broker.store.as_ref();
         let ended = organization::disconnect(store, &id, &source).await;
         ended.map_err(refused)?;
         log(
-            "organization-disconnected",
+            Event::OrganizationDisconnected,
             &id,
             Some(&source),
             &caller.actor(),
             &context,
-        );
+        )
+        .await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -390,16 +398,18 @@ pub(super) async fn settle(
             Verdict::Transfer => Settlement::Transfer,
             Verdict::Refuse => Settlement::Refuse,
         };
+        context.must_be_audited()?;
         let store = context.broker.store.as_ref();
         let settled = organization::settle(store, &id, &source, settlement).await;
         settled.map_err(refused)?;
         log(
-            "connection-settled",
+            Event::ConnectionSettled,
             &id,
             Some(&source),
             &client.into(),
             &context,
-        );
+        )
+        .await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -418,18 +428,20 @@ pub(super) async fn agree(
         let (holder, source) = parse_both(&path)?;
         let Agreed { with } = read_object(&body.map_err(|error| ApiError::of_body(&error))?)?;
         managed(&caller, &holder, &context).await?;
+        context.must_be_audited()?;
         let store = context.broker.store.as_ref();
         let agreed = organization::agree(store, &holder, &with, &source).await;
         if !agreed.map_err(refused)? {
             return Err(ApiError::NotConnected.into());
         }
         log(
-            "connection-shared",
+            Event::ConnectionShared,
             &with,
             Some(&source),
             &caller.actor(),
             &context,
-        );
+        )
+        .await?;
         Ok(HttpResponse::NoContent().finish())
     };
     context.answer(answer.await)
@@ -485,19 +497,24 @@ fn parse_both((id, source): &(String, String)) -> Result<(OrganizationId, Source
     Ok((parse(id)?, source))
 }
 
-pub(crate) fn log(
-    code: &'static str,
+/// Says what was done to an organisation, in the log and in the audit log.
+pub(crate) async fn log(
+    event: Event,
     organization: &OrganizationId,
     source: Option<&Source>,
     actor: &Actor,
     context: &Context<'_>,
-) {
+) -> Result<(), Failure> {
     tracing::info!(
-        code,
+        code = event.code(),
         request = %context.request_id,
         %organization,
         source = source.map(tracing::field::display),
         %actor,
         "an organization has changed",
     );
+    let happening = Happening::new(event, actor)
+        .about(Subject::Organization, organization)
+        .about_any(Subject::Source, source);
+    Ok(context.audit_through(happening).await?)
 }

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{DecisionLogStatus, Dropped, day};
+use super::{DecisionLogStatus, Dropped};
+use crate::log_file::day;
 
 /// How long to wait at most before a new attempt, once the log is being closed.
 const CLOSING_PAUSE: Duration = Duration::from_millis(200);

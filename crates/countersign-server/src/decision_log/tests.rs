@@ -11,8 +11,10 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::writer::Reopened;
 use super::*;
+use jiff::civil::Date;
+
+use crate::log_file::{Reopened, Rotate, day};
 
 const NOON: &str = "2027-03-08T12:00:00Z";
 
@@ -21,9 +23,9 @@ fn at(time: &str) -> Timestamp {
 }
 
 /// A directory, and the settings of a log in it: daily, and nothing is deleted.
-fn place() -> (TempDir, DecisionFileSettings) {
+fn place() -> (TempDir, LogFileSettings) {
     let directory = tempfile::tempdir().unwrap();
-    let settings = DecisionFileSettings {
+    let settings = LogFileSettings {
         path: directory.path().join("decisions.jsonl"),
         rotate: Rotate::Daily,
         max_bytes: None,
@@ -33,21 +35,21 @@ fn place() -> (TempDir, DecisionFileSettings) {
     (directory, settings)
 }
 
-fn open(settings: &DecisionFileSettings) -> DecisionLog {
+fn open(settings: &LogFileSettings) -> DecisionLog {
     DecisionLog::open(DecisionLogSettings::File(settings.clone())).unwrap()
 }
 
-fn refusal(settings: &DecisionFileSettings) -> String {
+fn refusal(settings: &LogFileSettings) -> String {
     let opened = DecisionLog::open(DecisionLogSettings::File(settings.clone()));
     opened.expect_err("it was opened").to_string()
 }
 
 /// A file that is written to without a thread between, each line a batch.
-struct Direct(DecisionFile);
+struct Direct(LogFile);
 
 impl Direct {
-    fn open(settings: &DecisionFileSettings) -> Self {
-        Self(DecisionFile::open(settings.clone()).unwrap())
+    fn open(settings: &LogFileSettings) -> Self {
+        Self(LogFile::open(settings.clone(), &KIND).unwrap())
     }
 
     fn write(&mut self, time: &str, text: &str) {

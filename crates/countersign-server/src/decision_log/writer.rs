@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::queue::{AfterPause, Line, Queue, Task};
+use crate::log_file::{Reopened, Sink, line_start};
 
 /// How much is written at a time, in bytes: a disk is no faster with more.
 const BATCH: usize = 256 << 10;
@@ -15,25 +16,6 @@ const BATCH: usize = 256 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait: a disk that has room again should not stay unused for long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Where lines end up.
-pub(super) trait Sink: Send {
-    /// Makes ready for so many bytes of whole lines of this day: what comes after may go to another file.
-    fn prepare(&mut self, day: Date, bytes: u64) -> io::Result<()>;
-    /// Writes, and says how many bytes it took.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Opens the destination by its name again, if that leads elsewhere by now.
-    fn reopen(&mut self) -> io::Result<Reopened>;
-    /// Answers once everything is on the disk.
-    fn sync(&mut self) -> io::Result<()>;
-}
-
-/// Where a name leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reopened {
-    Same,
-    Another,
-}
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(queue: &Queue, sink: impl Sink) {
@@ -161,15 +143,6 @@ fn at_once(day: Date, lines: &[Line]) -> usize {
         line.day() <= day && bytes <= BATCH
     });
     fits.count().max(1)
-}
-
-/// Where the line begins that this byte is in, or would be the first of.
-fn line_start(text: &[u8], byte: usize) -> usize {
-    let before = text.get(..byte).unwrap_or(text);
-    before
-        .iter()
-        .rposition(|&one| one == b'\n')
-        .map_or(0, |end| end + 1)
 }
 
 /// The process's stdout, without a buffer between.

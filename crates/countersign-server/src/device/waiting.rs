@@ -6,6 +6,7 @@ use countersign_store::{DeviceAnswer, DeviceRequest};
 
 use super::LAST_POLL;
 use super::code::id_of;
+use crate::audit::{By, Event, Happening, Subject};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::pages::{self, DeviceDonePage};
 use crate::session;
@@ -55,9 +56,15 @@ pub(crate) async fn signed_in(
     let answered = answer(user_code, DeviceAnswer::Session(session.clone()), context).await;
     if let Err(failure) = answered {
         // Nobody will ever take the code of this session. Where the store does not answer it ends by itself.
-        session::end_one(&session, context).await.ok();
+        let ending = session::Ending::new(By::Nobody, "device-gone");
+        session::end_one(&session, ending, context).await.ok();
         return Err(failure);
     }
+    context.audit(
+        Happening::new(Event::DeviceAllowed, By::Nobody)
+            .about(Subject::Session, &session)
+            .about(Subject::Client, client),
+    );
     tracing::info!(code = "device-signed-in", request = %context.request_id, %client, "a device has its answer");
     Ok(pages::ok(&DeviceDonePage::signed_in(client, context)))
 }
@@ -68,6 +75,7 @@ pub(super) async fn denied(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     answer(user_code, DeviceAnswer::Denied, context).await?;
+    context.audit(Happening::new(Event::DeviceDenied, By::Nobody).about(Subject::Client, client));
     tracing::info!(code = "device-denied", request = %context.request_id, %client, "a device has its answer");
     Ok(pages::ok(&DeviceDonePage::denied(context)))
 }

@@ -82,6 +82,7 @@ impl World {
             (keys.clone(), sealer.clone()),
             KeySettings::default().rotate_every,
             (self.clock.clone(), Arc::new(SystemEntropy)),
+            Arc::new(crate::AuditLog::off()),
         );
         Ok(Replica {
             keys,

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::ring::{Due, Ring};
 use super::vault::{Kept, Vault};
 use super::{Key, KeyError, Keys, Kind, material};
+use crate::audit::{AuditLog, By, Event, Happening, Subject};
 use crate::seal::Sealer;
 use crate::{Clock, Entropy};
 
@@ -30,6 +31,7 @@ struct Inside {
     rotate_every: Option<SignedDuration>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    audit_log: Arc<AuditLog>,
     looked_up_at: Mutex<Option<Timestamp>>,
 }
 
@@ -39,6 +41,7 @@ impl KeyUpkeep {
         (keys, sealer): (Arc<Keys>, Arc<Sealer>),
         rotate_every: Option<SignedDuration>,
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
+        audit_log: Arc<AuditLog>,
     ) -> Self {
         Self(Arc::new(Inside {
             vault,
@@ -47,6 +50,7 @@ impl KeyUpkeep {
             rotate_every,
             clock,
             entropy,
+            audit_log,
             looked_up_at: Mutex::new(None),
         }))
     }
@@ -111,7 +115,9 @@ impl KeyUpkeep {
         let replaced = self.0.vault.replace(kept, &ring, self.0.entropy.as_ref());
         match replaced.await {
             Ok(()) => {
-                tell(&kept.name, &kept.ring, &ring, now);
+                for told in tell(&kept.name, &kept.ring, &ring, now) {
+                    self.0.audit_log.write(told, now);
+                }
                 Ok(())
             }
             // Another replica was quicker.
@@ -129,9 +135,20 @@ impl KeyUpkeep {
     }
 }
 
-fn tell(name: &str, before: &Ring, after: &Ring, now: Timestamp) {
+/// Tells the log what has changed, and what the audit log is to be told.
+fn tell(name: &str, before: &Ring, after: &Ring, now: Timestamp) -> Vec<Happening> {
+    let mut told = Vec::new();
+    let mut note = |event, id: &str| {
+        let happening = Happening::new(event, By::Nobody).because("due");
+        told.push(
+            happening
+                .about(Subject::KeyName, name)
+                .about(Subject::Key, id),
+        );
+    };
     let known = |id: &str| before.keys.iter().any(|key| key.id == id);
     for key in after.keys.iter().filter(|key| !known(&key.id)) {
+        note(Event::KeyMade, &key.id);
         tracing::info!(
             code = "key-made",
             name,
@@ -141,6 +158,7 @@ fn tell(name: &str, before: &Ring, after: &Ring, now: Timestamp) {
     }
     for key in &before.keys {
         if !after.keys.iter().any(|one| one.id == key.id) {
+            note(Event::KeyGone, &key.id);
             tracing::info!(
                 code = "key-gone",
                 name,
@@ -153,6 +171,8 @@ fn tell(name: &str, before: &Ring, after: &Ring, now: Timestamp) {
         && let Some(next) = after.called(now)
         && let Some(from) = next.used_from
     {
+        note(Event::KeyRotated, &next.id);
         tracing::info!(code = "key-rotated", name, id = next.id, %from, "the next key will be used");
     }
+    told
 }

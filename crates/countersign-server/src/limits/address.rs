@@ -88,6 +88,20 @@ impl ForwardedHeader {
 }
 
 impl Address {
+    /// The network that it is in, as far as that may be written down: /24, or /48.
+    pub(crate) fn network(self) -> String {
+        match self {
+            Self::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                format!("{a}.{b}.{c}.0/24")
+            }
+            Self::V6(line) => {
+                let network = Ipv6Addr::from_bits(u128::from(line >> 16) << 80);
+                format!("{network}/48")
+            }
+        }
+    }
+
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
@@ -182,6 +196,14 @@ mod tests {
             trusted: Some(trusted),
             header,
         }
+    }
+
+    #[test]
+    fn of_an_address_only_the_network_is_written_down() {
+        let network = |text| address(text).network();
+        assert_eq!(network("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(network("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(network("2001:db8:1:2:3::4"), "2001:db8:1::/48");
     }
 
     fn address(text: &str) -> Address {

@@ -9,7 +9,8 @@ use super::connect::{About, as_page, speaking};
 use super::shut_out;
 use crate::Broker;
 use crate::api::{administered_by, log, managed, refused};
-use crate::error::{Failure, Problem, page_of_store};
+use crate::audit::Event;
+use crate::error::{ApiError, Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::own::{CONNECT, OwnPage, Visitor, visitor};
 use crate::pages::{
@@ -139,17 +140,19 @@ async fn disconnect(
     if is_in_force && shut_out::is_last_shut_out(&effects) {
         return Err(Failure::Page(Problem::LastAdmin));
     }
+    context.must_be_audited().map_err(ApiError::for_person)?;
     let store = context.broker.store.as_ref();
     let ended = domain::disconnect(store, &known.id, source).await;
     ended.map_err(|error| as_page(refused(error)))?;
     log(
-        "organization-disconnected",
+        Event::OrganizationDisconnected,
         &known.id,
         Some(source),
         &visitor.caller().actor(),
         context,
-    );
-    Ok(())
+    )
+    .await
+    .map_err(as_page)
 }
 
 async fn share(
@@ -159,19 +162,21 @@ async fn share(
     visitor: &Visitor,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
+    context.must_be_audited().map_err(ApiError::for_person)?;
     let store = context.broker.store.as_ref();
     let agreed = domain::agree(store, &known.id, with, source).await;
     if !agreed.map_err(|error| as_page(refused(error)))? {
         return Err(Failure::Page(Problem::FormExpired));
     }
     log(
-        "connection-shared",
+        Event::ConnectionShared,
         with,
         Some(source),
         &visitor.caller().actor(),
         context,
-    );
-    Ok(())
+    )
+    .await
+    .map_err(as_page)
 }
 
 /// What others claim that this organisation has.

@@ -10,7 +10,7 @@ use countersign_store::Session;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::{browser, end_all};
+use super::{Ending, browser, end_all};
 use crate::Broker;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
@@ -76,7 +76,8 @@ async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
         // RP-Initiated Logout 2: without a hint, or with one of another session, the person must be asked.
         return ask(&request, &here, context);
     }
-    let ended = end_all(&here, context).await;
+    let ending = Ending::new(&here.account, "logout");
+    let ended = end_all(&here, &ending, context).await;
     ended.map_err(|error| page_of_store(&error, context))?;
     let answer = match request.back {
         Some(back) => see_other(&back),
@@ -105,7 +106,8 @@ async fn confirmed(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, F
         here.id.as_str(),
         context,
     )?;
-    let ended = end_all(&here, context).await;
+    let ending = Ending::new(&here.account, "logout");
+    let ended = end_all(&here, &ending, context).await;
     ended.map_err(|error| page_of_store(&error, context))?;
     // A link and no redirect: browsers hold a form to `form-action` on every redirect that follows it.
     let back = yes.client.as_ref().zip(yes.back.as_deref());

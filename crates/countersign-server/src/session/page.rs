@@ -83,7 +83,8 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
             Ending::Others => one.session.id != here.id,
         };
         if is_meant {
-            let ended = end_all(&one.session, context).await;
+            let ending = super::Ending::new(&here.account, "by-the-person");
+            let ended = end_all(&one.session, &ending, context).await;
             ended.map_err(|error| page_of_store(&error, context))?;
         }
     }

@@ -9,7 +9,7 @@ use countersign_core::{Identity, ProviderId};
 use countersign_providers::{FrontChannel, LoggedOut};
 use countersign_store::{ProviderSession, Session, StoreError};
 
-use super::end_all;
+use super::{Ending, end_all};
 use crate::Broker;
 use crate::error::{Failure, OAuthError, Problem, of_store, page_of_store};
 use crate::web::{Context, Parameters};
@@ -131,7 +131,8 @@ async fn of_person(
 
 async fn end_each(sessions: &[Session], context: &Context<'_>) -> Result<(), StoreError> {
     for session in sessions {
-        end_all(session, context).await?;
+        let ending = Ending::new(&session.evidence.provider, "logout-at-the-provider");
+        end_all(session, &ending, context).await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use countersign_core::{AccountFacts, AccountId, Evidence, Permit};
 use countersign_store::{Account, Store, StoreError, Version, change_account};
 use jiff::civil::Date;
 
+use crate::audit::{Event, Happening, Subject};
 use crate::edge::RandomText;
 use crate::web::Context;
 
@@ -44,6 +45,11 @@ impl Candidate {
     /// The account's id, which it keeps.
     pub(crate) fn id(&self) -> &AccountId {
         &self.account.id
+    }
+
+    /// The account's id, if it has been made.
+    pub(crate) fn known_id(&self) -> Option<&AccountId> {
+        self.version.is_some().then_some(&self.account.id)
     }
 
     /// What the policy decides by.
@@ -125,10 +131,22 @@ async fn write(
     let found = match found.version {
         Some(version) => (found.account, version),
         // Where it is ours that was kept, nothing is left to change.
-        None => make(store, change(&found.account)).await?,
+        None => {
+            let made = make(store, change(&found.account)).await?;
+            if made.0.id == found.account.id {
+                tell_made(&made.0, context);
+            }
+            made
+        }
     };
     let account = change_account(store, found, change).await?;
     Ok(account.id)
+}
+
+fn tell_made(account: &Account, context: &Context<'_>) {
+    context.audit(
+        Happening::new(Event::AccountMade, &account.id).about(Subject::Account, &account.id),
+    );
 }
 
 /// Makes the account, unless another was faster: then it is theirs that counts.

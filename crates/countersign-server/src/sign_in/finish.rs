@@ -9,6 +9,7 @@ use super::account::Candidate;
 use super::code::NewCode;
 use super::reminder::{self, Reminder};
 use super::{attempt_cookie, depart, push};
+use crate::audit::{By, Event, Happening, Subject};
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::web::{Context, Decided, with_cookies};
 use crate::{account, organization, session};
@@ -26,6 +27,7 @@ pub(crate) async fn finish(
     let found = Candidate::find(&evidence, context).await;
     let candidate = found.map_err(|error| ending.fail(Why::Store(error)))?;
     if !ending.is_meant(&candidate) {
+        ending.audit_refusal("other-account", &candidate, context);
         return Err(ending.fail(Why::OtherAccount));
     }
     let mappings = organization::mappings_behind(&evidence, context).await;
@@ -72,6 +74,7 @@ pub(crate) async fn finish(
         }
         Next::StepUp(stepping_up) => depart::again(*stepping_up, &ending.id, context).await,
         Next::Refuse(refusal) => {
+            ending.audit_refusal(refusal.reason().code(), &candidate, context);
             let counted = context.broker.limits.login_refused(&identity, context.now);
             counted
                 .await
@@ -115,6 +118,18 @@ impl Ending {
         SignInFailure::failure(self.request.clone(), self.provider.clone(), why)
     }
 
+    /// Writes down that somebody who showed who they are was not let in.
+    fn audit_refusal(&self, reason: &'static str, who: &Candidate, context: &Context<'_>) {
+        let actor = who.known_id().map_or(By::Nobody, By::from);
+        context.audit(
+            Happening::new(Event::SignInRefused, actor)
+                .about(Subject::Client, &self.request.client)
+                .about(Subject::Provider, &self.provider)
+                .about_any(Subject::Account, who.known_id())
+                .because(reason),
+        );
+    }
+
     /// Opens the session, spends the attempt, and sends the person back with a code: in one operation.
     async fn issue(
         self,
@@ -151,12 +166,22 @@ impl Ending {
             .is_for_browser()
             .then(|| session::put(&session.id, context))
             .transpose()?;
+        let opened = (session.id.clone(), session.account.clone());
         let opening = self.opening(session, &new, context);
         match broker.store.open_session(opening, context.now).await {
             Ok(()) => {}
             Err(StoreError::AttemptSpent) => return Err(self.fail(Why::AttemptSpent)),
             Err(error) => return Err(self.fail(Why::Store(error))),
         }
+        context.audit(
+            Happening::new(Event::SignedIn, &opened.1)
+                .about(Subject::Account, &opened.1)
+                .about(Subject::Session, &opened.0)
+                .about(Subject::Client, &self.request.client)
+                .about(Subject::Provider, &self.provider)
+                .about_any(Subject::Organization, self.request.organization.as_ref())
+                .about_any(Subject::Exception, permit.waiver()),
+        );
         let answer = new.hand_over(&self.request, context).await?;
         broker.metrics.sign_in_permitted(&self.provider);
         tracing::info!(

@@ -14,6 +14,7 @@ use countersign_store::{FurtherCode, Session, StoreError};
 use super::code::NewCode;
 use super::push;
 use super::request::{Checked, Fail, Interaction};
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, Problem, of_store};
 use crate::web::{Context, Decided};
 use crate::{organization, own, session};
@@ -210,6 +211,14 @@ async fn hand_over(
         Ok(false) => return Ok(Turn::SignIn(None)), // it has ended since it was read
         Err(error) => return Err(of_store(&error, unavailable(&Fail::of(request)), context)),
     }
+    context.audit(
+        Happening::new(Event::SingleSignOn, &session.account)
+            .about(Subject::Account, &session.account)
+            .about(Subject::Session, &session.id)
+            .about(Subject::Client, &request.client)
+            .about_any(Subject::Organization, request.organization.as_ref())
+            .about_any(Subject::Exception, permit.waiver()),
+    );
     broker.metrics.single_sign_on(&request.client);
     tracing::info!(
         code = "permitted",

@@ -53,7 +53,8 @@ pub(super) async fn redeem_of_device(
     let answer = tokens(taken, (client, proof), parameters, context).await;
     if answer.is_err() {
         // No browser has this session, and its one code is spent.
-        session::end_one(&session, context).await.ok();
+        let ending = session::Ending::new(client, "device-got-no-token");
+        session::end_one(&session, ending, context).await.ok();
     }
     answer
 }
@@ -120,13 +121,16 @@ async fn take(
             match fits(&code) {
                 Ok(()) => Ok((*code, *session)),
                 Err(failure) => {
-                    let ended = session::end_one(&session.id, context).await;
+                    let ending = session::Ending::new(client, "code-does-not-fit");
+                    let ended = session::end_one(&session.id, ending, context).await;
                     ended.map_err(|error| unavailable(&error, context))?;
                     Err(failure)
                 }
             }
         }
         TakenCode::Replayed => {
+            let ending = session::Ending::new(client, "code-replayed");
+            context.audit(ending.of(&digest.session, None));
             tracing::warn!(code = "code-replayed", request = %context.request_id, %client, "a code came twice; its session has been ended");
             Err(unknown())
         }

@@ -18,6 +18,7 @@ use super::dpop::{self, Proof, ShownKey};
 use super::mint::{self, Minting};
 use super::unavailable;
 use super::weigh::{Wish, weigh};
+use crate::audit::{Event, Happening, Subject};
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError};
 use crate::recheck::{self, Standing};
@@ -156,7 +157,7 @@ pub(super) async fn refresh(
     let standing = recheck::standing(&session, context).await;
     match standing.map_err(|error| unavailable(&error, context))? {
         Standing::Stands => {}
-        Standing::Withdrawn => return Err(weighed.withdraw(context)),
+        Standing::Withdrawn => return Err(weighed.withdraw(&session, context)),
         Standing::Ended => return Err(not_good()),
         Standing::Unknown { retry_after } => return Err(OAuthError::provider_silent(retry_after)),
     }
@@ -247,12 +248,25 @@ async fn rotate(
         Rotated::Next(number) => RefreshToken { number, ..token }.seal(client, context),
         Rotated::TooSoon => Err(OAuthError::too_soon()),
         Rotated::Reused => {
+            context.audit(grant_ended(client, "refresh-token-reused", &token));
             context.broker.metrics.refresh_token_reused(client);
             tracing::warn!(code = "refresh-token-reused", request = %context.request_id, %client, session = %token.session, "a refresh token came twice; its grant has been ended");
             Err(not_good())
         }
         Rotated::Unknown => Err(not_good()),
     }
+}
+
+/// What is written down when a client ends a grant.
+pub(super) fn grant_ended(
+    client: &ClientId,
+    because: &'static str,
+    token: &RefreshToken,
+) -> Happening {
+    Happening::new(Event::GrantEnded, client)
+        .about(Subject::Grant, &token.grant)
+        .about(Subject::Session, &token.session)
+        .because(because)
 }
 
 fn not_good() -> Failure {

@@ -9,9 +9,10 @@ use countersign_core::ClientId;
 use countersign_verifier::Claims;
 
 use super::issued::{self, verified};
-use super::refresh::RefreshToken;
+use super::refresh::{RefreshToken, grant_ended};
 use super::{authenticate, read, unavailable};
 use crate::Broker;
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError};
 use crate::web::{Context, Parameters};
 
@@ -47,7 +48,9 @@ async fn end(
         let ended = store
             .end_grant(&token.session, &token.grant, context.now)
             .await;
-        return ended.map_err(|error| unavailable(&error, context));
+        ended.map_err(|error| unavailable(&error, context))?;
+        context.audit(grant_ended(client, "revoked", &token));
+        return Ok(());
     }
     match verified(text, context).await {
         Ok(token) => end_access_token(&token.into_claims(), client, context).await,
@@ -66,5 +69,12 @@ async fn end_access_token(
         ));
     }
     let ended = issued::end(claims, context).await;
-    ended.map_err(|error| unavailable(&error, context))
+    ended.map_err(|error| unavailable(&error, context))?;
+    let session = claims.sid.as_deref();
+    context.audit(
+        Happening::new(Event::TokenRevoked, client)
+            .about_any(Subject::Session, session)
+            .because("revoked"),
+    );
+    Ok(())
 }

@@ -11,6 +11,7 @@ use countersign_store::{Account, Session, Version};
 use jiff::Timestamp;
 
 use super::unavailable;
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError};
 use crate::sign_in::account::tell;
 use crate::web::{Context, Decided};
@@ -81,6 +82,7 @@ pub(super) async fn weigh(
             decided,
         }),
         Decision::Refuse(Refusal { reasons, .. }) | Decision::StepUp(StepUp { reasons, .. }) => {
+            audit_refusal(wish.client, session, &reasons, context);
             context.log_decision(decided);
             let reason = reasons
                 .first()
@@ -125,13 +127,14 @@ impl Weighed {
 
 impl Weighed {
     /// Writes down that nothing follows from it: the provider was asked again, and no longer confirms the login.
-    pub(super) fn withdraw(self, context: &Context<'_>) -> Failure {
+    pub(super) fn withdraw(self, session: &Session, context: &Context<'_>) -> Failure {
         let Decided { on, at, facts, .. } = self.decided;
         let facts = Facts {
             withdrawn: true,
             ..facts
         };
         let decision = decide(context.policy(), &facts, at);
+        audit_refusal(&facts.client, session, &[Reason::ProviderWithdrew], context);
         context.log_decision(Decided {
             on,
             at,
@@ -140,6 +143,18 @@ impl Weighed {
         });
         OAuthError::invalid_grant(Reason::ProviderWithdrew.code())
     }
+}
+
+fn audit_refusal(client: &ClientId, session: &Session, reasons: &[Reason], context: &Context<'_>) {
+    let reason = reasons
+        .first()
+        .map_or("mfa-unknown", |reason| reason.code());
+    context.audit(
+        Happening::new(Event::TokenRefused, client)
+            .about(Subject::Account, &session.account)
+            .about(Subject::Session, &session.id)
+            .because(reason),
+    );
 }
 
 /// Whose session it is.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use countersign_core::document::{Table, Value};
-use countersign_server::{DecisionFileSettings, DecisionLogSettings, Rotate};
+use countersign_server::{DecisionLogSettings, LogFileSettings, Rotate};
 
 use super::file::Reader;
 
@@ -66,7 +66,7 @@ impl DecisionLog {
                 max_bytes,
                 keep_days,
                 keep_files,
-            } => DecisionLogSettings::File(DecisionFileSettings {
+            } => DecisionLogSettings::File(LogFileSettings {
                 path: path.unwrap_or_else(|| data_dir.join(FILE)),
                 rotate,
                 max_bytes,

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use countersign_core::ClientId;
 use countersign_core::sign_in::Flow;
 use countersign_server::{
-    ClientAuthentication, DecisionFileSettings, DecisionLogSettings, ForwardedHeader,
-    LimitSettings, Rotate, SigningAlgorithm,
+    ClientAuthentication, DecisionLogSettings, ForwardedHeader, LimitSettings, LogFileSettings,
+    Rotate, SigningAlgorithm,
 };
 use countersign_store::Rate;
 use jiff::SignedDuration;
@@ -1190,7 +1190,7 @@ fn with_decision_log(section: &str) -> String {
     )
 }
 
-fn decision_file(text: &str) -> DecisionFileSettings {
+fn decision_file(text: &str) -> LogFileSettings {
     match good(text).decision_log {
         DecisionLogSettings::File(file) => file,
         other => panic!("{other:?}"),
@@ -1199,7 +1199,7 @@ fn decision_file(text: &str) -> DecisionFileSettings {
 
 #[test]
 fn decisions_are_written_beside_the_data_a_file_a_day_for_ninety_days_unless_told_otherwise() {
-    let default = DecisionFileSettings {
+    let default = LogFileSettings {
         path: "/etc/c/data/decisions.jsonl".into(),
         rotate: Rotate::Daily,
         max_bytes: None,
@@ -1210,7 +1210,7 @@ fn decisions_are_written_beside_the_data_a_file_a_day_for_ninety_days_unless_tol
     assert_eq!(decision_file(&with_decision_log("")), default);
     let elsewhere = decision_file(&with_decision_log("file = \"log/d.jsonl\""));
     let path = "/etc/c/log/d.jsonl".into();
-    assert_eq!(elsewhere, DecisionFileSettings { path, ..default });
+    assert_eq!(elsewhere, LogFileSettings { path, ..default });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 
 /// The names that belong to one log.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     directory: PathBuf,
     stem: String,
     /// With its point; empty where there is none.
@@ -22,10 +22,10 @@ pub(super) struct Names {
 
 /// A file that is written to no more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Full {
-    pub(super) day: Date,
+pub(crate) struct Full {
+    pub(crate) day: Date,
     part: Part,
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// Which part of its day; the order is that of time.
@@ -43,7 +43,7 @@ pub(super) enum Because {
 }
 
 impl Names {
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let text = |part: Option<&OsStr>| {
             part.map(|part| part.to_string_lossy().into_owned())
                 .unwrap_or_default()
@@ -78,7 +78,7 @@ impl Names {
     }
 
     /// All that belong to this log, the oldest first.
-    pub(super) fn full(&self) -> io::Result<Vec<Full>> {
+    pub(crate) fn full(&self) -> io::Result<Vec<Full>> {
         let mut full = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;

@@ -1,0 +1,188 @@
+//! What an audit line can be about. Codes do not change once they are told; `docs/audit.md` lists them all.
+
+use serde::{Serialize, Serializer};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// The server answers from now on.
+    ServerStarted,
+    /// It does not any more.
+    ServerStopped,
+    /// The chain goes on after a line that was cut off, or although lines are missing.
+    ChainResumed,
+    /// Too much waited for the disk; so many lines were never written.
+    LinesLost,
+    /// Old files are kept no longer.
+    LinesDeleted,
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody showed who they are, and was not let in.
+    SignInRefused,
+    /// A client was answered from a session.
+    SingleSignOn,
+    /// A client got no tokens for a session that it has.
+    TokenRefused,
+    /// A session has been ended.
+    SessionEnded,
+    /// A grant has been ended: what a client could refresh.
+    GrantEnded,
+    /// An access token has been revoked.
+    TokenRevoked,
+    /// An account was made at its first sign-in.
+    AccountMade,
+    /// A table of accounts was imported.
+    AccountsImported,
+    /// An account was locked.
+    AccountLocked,
+    /// An account was unlocked.
+    AccountUnlocked,
+    /// The registry vouched for an e-mail address.
+    EmailVouched,
+    /// It took that back.
+    EmailNotVouched,
+    /// A registry told of an organisation.
+    OrganizationTold,
+    /// The registry has it no more.
+    OrganizationForgotten,
+    /// An organisation was connected, or what a connection says was changed.
+    OrganizationConnected,
+    /// Another has what it claims.
+    ConnectionDisputed,
+    /// It claims what an operator must approve.
+    ConnectionAwaitsApproval,
+    /// A connection was ended.
+    OrganizationDisconnected,
+    /// Who has a source lets another have it too.
+    ConnectionShared,
+    /// A dispute was settled, or an approval given or not.
+    ConnectionSettled,
+    /// Somebody signed in for a device.
+    DeviceAllowed,
+    /// Somebody said no to a device.
+    DeviceDenied,
+    /// A key waits for its turn.
+    KeyMade,
+    /// The next key will be used.
+    KeyRotated,
+    /// Nothing needs a key any more.
+    KeyGone,
+    /// An operator withdrew a key.
+    KeyRetired,
+    /// Keys were written anew, sealed or not.
+    KeysResealed,
+    /// Another policy is in force.
+    PolicyReplaced,
+    /// A policy file could not be loaded.
+    PolicyRefused,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Self; 35] = [
+        Self::ServerStarted,
+        Self::ServerStopped,
+        Self::ChainResumed,
+        Self::LinesLost,
+        Self::LinesDeleted,
+        Self::SignedIn,
+        Self::SignInRefused,
+        Self::SingleSignOn,
+        Self::TokenRefused,
+        Self::SessionEnded,
+        Self::GrantEnded,
+        Self::TokenRevoked,
+        Self::AccountMade,
+        Self::AccountsImported,
+        Self::AccountLocked,
+        Self::AccountUnlocked,
+        Self::EmailVouched,
+        Self::EmailNotVouched,
+        Self::OrganizationTold,
+        Self::OrganizationForgotten,
+        Self::OrganizationConnected,
+        Self::ConnectionDisputed,
+        Self::ConnectionAwaitsApproval,
+        Self::OrganizationDisconnected,
+        Self::ConnectionShared,
+        Self::ConnectionSettled,
+        Self::DeviceAllowed,
+        Self::DeviceDenied,
+        Self::KeyMade,
+        Self::KeyRotated,
+        Self::KeyGone,
+        Self::KeyRetired,
+        Self::KeysResealed,
+        Self::PolicyReplaced,
+        Self::PolicyRefused,
+    ];
+
+    /// The code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ServerStarted => "server-started",
+            Self::ServerStopped => "server-stopped",
+            Self::ChainResumed => "chain-resumed",
+            Self::LinesLost => "lines-lost",
+            Self::LinesDeleted => "lines-deleted",
+            Self::SignedIn => "signed-in",
+            Self::SignInRefused => "sign-in-refused",
+            Self::SingleSignOn => "single-sign-on",
+            Self::TokenRefused => "token-refused",
+            Self::SessionEnded => "session-ended",
+            Self::GrantEnded => "grant-ended",
+            Self::TokenRevoked => "token-revoked",
+            Self::AccountMade => "account-made",
+            Self::AccountsImported => "accounts-imported",
+            Self::AccountLocked => "account-locked",
+            Self::AccountUnlocked => "account-unlocked",
+            Self::EmailVouched => "email-vouched",
+            Self::EmailNotVouched => "email-not-vouched",
+            Self::OrganizationTold => "organization-told",
+            Self::OrganizationForgotten => "organization-forgotten",
+            Self::OrganizationConnected => "organization-connected",
+            Self::ConnectionDisputed => "connection-disputed",
+            Self::ConnectionAwaitsApproval => "connection-awaits-approval",
+            Self::OrganizationDisconnected => "organization-disconnected",
+            Self::ConnectionShared => "connection-shared",
+            Self::ConnectionSettled => "connection-settled",
+            Self::DeviceAllowed => "device-allowed",
+            Self::DeviceDenied => "device-denied",
+            Self::KeyMade => "key-made",
+            Self::KeyRotated => "key-rotated",
+            Self::KeyGone => "key-gone",
+            Self::KeyRetired => "key-retired",
+            Self::KeysResealed => "keys-resealed",
+            Self::PolicyReplaced => "policy-replaced",
+            Self::PolicyRefused => "policy-refused",
+        }
+    }
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_in_the_documentation_and_nothing_else_is() {
+        let page = include_str!("../../../../docs/audit.md");
+        let (_, table) = page.split_once("## Events").unwrap();
+        let (table, _) = table.split_once("\n## ").unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut told: Vec<&str> = rows
+            .filter_map(|row| Some(row.split_once('`')?.0))
+            .collect();
+        let mut codes: Vec<&str> = Event::ALL.iter().map(|event| event.code()).collect();
+        told.sort_unstable();
+        codes.sort_unstable();
+        assert_eq!(told, codes);
+        codes.dedup();
+        assert_eq!(codes.len(), Event::ALL.len());
+    }
+}
