@@ -1,6 +1,7 @@
 //! What the program does: one module for each command.
 
 mod accounts;
+mod audit;
 mod check;
 mod doctor;
 mod input;
@@ -11,6 +12,7 @@ mod policy;
 mod progress;
 mod serve;
 mod store;
+mod trail;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -23,6 +25,7 @@ pub(crate) use accounts::{
     ImportArguments, LockArguments, ShowArguments, UnlockArguments, import, lock as lock_account,
     show, unlock as unlock_account,
 };
+pub(crate) use audit::{AuditCommand, run as audit};
 pub(crate) use check::run as check;
 pub(crate) use doctor::{DoctorArguments, run as doctor};
 pub(crate) use keys::{

@@ -4,6 +4,7 @@
 //! the server or to a provider is their own affair; here it is read and made into their values.
 
 mod address;
+mod audit_log;
 mod client;
 mod decision_log;
 mod file;
@@ -30,7 +31,7 @@ use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
 use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
 use countersign_server::{
-    DecisionLogSettings, KeySettings, LimitSettings, PolicyInForce, Settings,
+    AuditLogSettings, DecisionLogSettings, KeySettings, LimitSettings, PolicyInForce, Settings,
 };
 use jiff::SignedDuration;
 use thiserror::Error;
@@ -121,6 +122,8 @@ pub struct Installation {
     pub traces: Option<TraceSettings>,
     /// Where decisions are written down.
     pub decision_log: DecisionLogSettings,
+    /// Where it is written down who did what.
+    pub audit_log: AuditLogSettings,
     /// What is legal and likely wrong.
     pub warnings: Problems,
 }

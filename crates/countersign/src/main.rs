@@ -52,6 +52,9 @@ enum Command {
         #[command(flatten)]
         with: GlobalConfiguration,
     },
+    /// Verify the audit log, search it, export it
+    #[command(subcommand)]
+    Audit(commands::AuditCommand),
     /// Look at the keys, replace or withdraw one, seal them under another secret
     ///
     /// It may run beside servers, which read the keys again within ten seconds.
@@ -200,6 +203,7 @@ fn main() -> ExitCode {
         Command::Doctor { doctor, with } => commands::doctor(&doctor, &with.config),
         Command::Policy(command) => commands::policy(&command),
         Command::Orgs { orgs, with } => commands::orgs(&orgs, &with.config),
+        Command::Audit(command) => commands::audit(&command),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {
             commands::rotate_keys(&rotate, &with.config)

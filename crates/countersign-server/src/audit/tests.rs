@@ -1,1 +1,297 @@
+//! What is written is chained, and whatever is done to it afterwards is found.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use countersign_store::ChainHash;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Rotate, SystemEntropy};
+
+fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
+}
+
+fn noon() -> Timestamp {
+    at("2027-03-08T12:00:00Z")
+}
+
+/// A directory, and a log in it.
+struct Here {
+    directory: TempDir,
+    settings: LogFileSettings,
+    heads: Vec<AuditHead>,
+}
+
+impl Here {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = LogFileSettings {
+            path: directory.path().join("audit.jsonl"),
+            rotate: Rotate::Daily,
+            max_bytes: None,
+            keep_days: None,
+            keep_files: None,
+        };
+        Self {
+            directory,
+            settings,
+            heads: Vec::new(),
+        }
+    }
+
+    fn all(&self) -> AuditLogSettings {
+        AuditLogSettings::File(self.settings.clone())
+    }
+
+    fn open(&self, writer: Writer) -> AuditLog {
+        let made = (&SystemEntropy as &dyn Entropy, noon());
+        AuditLog::open(
+            &self.all(),
+            writer,
+            self.directory.path(),
+            &self.heads,
+            made,
+        )
+        .unwrap()
+    }
+
+    /// A server that writes so many lines, and ends in good order.
+    fn run(&mut self, lines: usize, time: Timestamp) {
+        let log = self.open(Writer::Server);
+        for _ in 0..lines {
+            log.write(Happening::new(Event::SignedIn, By::Nobody), time);
+        }
+        self.heads.extend(log.close().unwrap());
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.settings.path).unwrap()
+    }
+
+    fn put(&self, lines: &[&str]) {
+        fs::write(&self.settings.path, lines.concat()).unwrap();
+    }
+
+    fn verify(&self) -> Vec<String> {
+        let mut verifier = Verifier::new(&self.heads);
+        for path in self.all().files().unwrap() {
+            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let text = fs::read(&path).unwrap();
+            for (number, line) in (1..).zip(text.split_inclusive(|byte| *byte == b'\n')) {
+                let file = file.clone();
+                let line_at = Place { file, line: number };
+                verifier.line(line_at, line);
+            }
+        }
+        let verified = verifier.end(&replicas_at(self.directory.path()).unwrap());
+        let findings = verified.findings.into_iter();
+        findings
+            .map(|one| {
+                let at = one.at.map(|at| format!("{}:{}: ", at.file, at.line));
+                format!("{}{}", at.unwrap_or_default(), one.kind)
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(&self, expected: &[&str]) {
+        assert_eq!(self.verify(), expected);
+    }
+}
+
+/// Ten lines, all in order.
+fn ten() -> Here {
+    let mut here = Here::new();
+    here.run(10, noon());
+    here.check(&[]);
+    here
+}
+
+fn tampered(change: impl FnOnce(&mut Vec<String>), expected: &[&str]) {
+    let here = ten();
+    let mut lines: Vec<String> = here
+        .text()
+        .split_inclusive('\n')
+        .map(str::to_owned)
+        .collect();
+    change(&mut lines);
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    here.put(&lines);
+    here.check(expected);
+}
+
+#[test]
+fn a_line_that_was_changed_dropped_moved_or_put_in_is_found() {
+    let nobody_to_operator = |line: &mut String| *line = line.replace("nobody", "operator");
+    tampered(
+        |lines| nobody_to_operator(&mut lines[3]),
+        &["audit.jsonl:4: changed"],
+    );
+    tampered(
+        |lines| nobody_to_operator(&mut lines[9]),
+        &["audit.jsonl:10: other-than-head"],
+    );
+    tampered(|lines| drop(lines.remove(3)), &["audit.jsonl:4: missing"]);
+    tampered(|lines| drop(lines.remove(0)), &["audit.jsonl:1: missing"]);
+    tampered(
+        |lines| lines.swap(3, 4),
+        &[
+            "audit.jsonl:4: missing",
+            "audit.jsonl:5: out-of-order",
+            "audit.jsonl:6: missing",
+        ],
+    );
+    tampered(
+        |lines| lines.insert(5, lines[4].clone()),
+        &["audit.jsonl:6: out-of-order"],
+    );
+    tampered(|lines| lines.truncate(7), &["audit.jsonl:7: cut-off"]);
+    tampered(Vec::clear, &["cut-off"]);
+    tampered(
+        |lines| lines[4] = "not a line\n".into(),
+        &["audit.jsonl:5: unreadable", "audit.jsonl:6: missing"],
+    );
+}
+
+#[test]
+fn who_rewrites_all_that_follows_is_found_by_the_head() {
+    let here = ten();
+    let mut before = ChainHash::NONE;
+    let rewritten: Vec<String> = here
+        .text()
+        .lines()
+        .map(|line| {
+            let mut line = AuditLine::read(line.as_bytes()).unwrap();
+            line.prev = before;
+            line.actor = "operator".into();
+            let line = serde_json::to_string(&line).unwrap();
+            before = hash_of(line.as_bytes());
+            format!("{line}\n")
+        })
+        .collect();
+    here.put(&rewritten.iter().map(String::as_str).collect::<Vec<_>>());
+    here.check(&["audit.jsonl:10: other-than-head"]);
+}
+
+#[test]
+fn a_chain_goes_on_over_restarts_and_days() {
+    let mut here = Here::new();
+    for day in [
+        "2027-03-08T12:00:00Z",
+        "2027-03-09T12:00:00Z",
+        "2027-03-10T12:00:00Z",
+    ] {
+        here.run(3, at(day));
+    }
+    assert_eq!(here.all().files().unwrap().len(), 3);
+    assert_eq!(here.heads.last().unwrap().n, 9);
+    here.check(&[]);
+    fs::remove_file(here.directory.path().join("audit-2027-03-09.jsonl")).unwrap();
+    here.check(&["audit.jsonl:1: missing"]);
+}
+
+#[test]
+fn half_a_line_is_kept_and_told_of() {
+    let mut here = ten();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(&here.settings.path)
+        .unwrap();
+    file.write_all(b"{\"v\":1,\"n\":11,\"ti").unwrap();
+    here.check(&["audit.jsonl:11: unreadable"]);
+    here.run(2, noon());
+    here.check(&[]);
+    assert!(
+        here.text().contains("{\"v\":1,\"n\":11,\"ti\n"),
+        "what was left is gone"
+    );
+    assert!(here.text().contains("\"chain-resumed\""));
+    // Nor can it be made to say something else.
+    let other = here.text().replace("\"n\":11,\"ti\n", "\"n\":11,\"to\n");
+    here.put(&[&other]);
+    here.check(&["audit.jsonl:11: unreadable"]);
+}
+
+#[test]
+fn a_tail_that_is_gone_stays_a_gap() {
+    let mut here = ten();
+    let text = here.text();
+    let kept: Vec<&str> = text.split_inclusive('\n').take(6).collect();
+    here.put(&kept);
+    here.run(1, noon());
+    here.check(&["audit.jsonl:7: missing"]);
+    assert!(
+        here.text().contains("\"lines\":\"7-10\""),
+        "{}",
+        here.text()
+    );
+}
+
+#[test]
+fn old_files_are_deleted_after_a_line_that_says_so() {
+    let mut here = Here::new();
+    here.settings.keep_days = Some(2);
+    for day in ["2027-03-01", "2027-03-02", "2027-03-08"] {
+        here.run(3, at(&format!("{day}T12:00:00Z")));
+    }
+    assert_eq!(here.all().files().unwrap().len(), 1);
+    assert!(here.text().contains("\"lines\":\"1-6\""), "{}", here.text());
+    here.check(&[]);
+    // Without it they are missing.
+    let text = here.text();
+    let cut: Vec<&str> = text
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("lines-deleted"))
+        .collect();
+    here.put(&cut);
+    assert!(here.verify().contains(&"audit.jsonl:1: missing".to_owned()));
+}
+
+#[test]
+fn commands_have_a_chain_of_their_own_and_wait_for_each_other() {
+    let mut here = ten();
+    let server = here.open(Writer::Server);
+    let command = here.open(Writer::Command);
+    let made = (&SystemEntropy as &dyn Entropy, noon());
+    let second = AuditLog::open(
+        &here.all(),
+        Writer::Server,
+        here.directory.path(),
+        &[],
+        made,
+    );
+    assert!(matches!(
+        second,
+        Err(AuditLogError::File(LogFileError::InUse(_)))
+    ));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| here.open(Writer::Command));
+        command.write(Happening::new(Event::AccountLocked, By::Operator), noon());
+        thread::sleep(Duration::from_millis(50));
+        command.close().unwrap();
+        drop(command);
+        let next = waiting.join().unwrap();
+        next.write(Happening::new(Event::AccountUnlocked, By::Operator), noon());
+    });
+    server.write(Happening::new(Event::SignedIn, By::Nobody), noon());
+    here.heads.extend(server.close().unwrap());
+    let files = here.all().files().unwrap();
+    let commands = fs::read_to_string(files.last().unwrap()).unwrap();
+    assert_eq!(commands.lines().count(), 2, "{commands}");
+    here.check(&[]);
+}
+
+#[tokio::test]
+async fn what_is_managed_is_with_the_system_when_it_is_acknowledged() {
+    let here = Here::new();
+    let log = here.open(Writer::Server);
+    log.check().unwrap();
+    let happening = Happening::new(Event::AccountLocked, By::Operator);
+    log.write_through(happening.clone(), noon()).await.unwrap();
+    assert!(here.text().contains("account-locked"));
+    log.close().unwrap();
+    assert_eq!(log.check(), Err(NotAudited));
+    assert_eq!(log.write_through(happening, noon()).await, Err(NotAudited));
+}

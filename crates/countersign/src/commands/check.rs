@@ -9,7 +9,8 @@ use countersign::config::{Installation, ProviderSettings, StoreSettings};
 use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
 use countersign_server::{
-    Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile, Proxies,
+    AuditLogSettings, Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile,
+    Proxies,
 };
 
 use super::{load, tell};
@@ -74,6 +75,10 @@ impl Display for Summary<'_> {
             )?;
         }
         writeln!(f, "decisions: {}", destination(&one.decision_log))?;
+        match &one.audit_log {
+            AuditLogSettings::Off => writeln!(f, "audit log: off")?,
+            AuditLogSettings::File(file) => writeln!(f, "audit log: {}", file.path.display())?,
+        }
         if let Some(traces) = &one.traces {
             let to = traces.endpoint.host_str().unwrap_or_default();
             writeln!(f, "traces: to {to}, a share of {}", traces.sample)?;

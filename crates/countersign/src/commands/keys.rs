@@ -4,13 +4,19 @@ mod listing;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use countersign::config::Installation;
-use countersign_server::{Clock, KeyState, KeyTold, Rotated, SystemClock, SystemEntropy, Vault};
+use countersign_server::{
+    AuditLogSettings, By, Clock, Event, Happening, KeyState, KeyTold, Rotated, Subject,
+    SystemClock, SystemEntropy, Vault,
+};
+use countersign_store::Store;
 
 use self::listing::Listing;
+use super::trail::Trail;
 use super::{load, say, store, tell};
 
 /// What is written after `countersign keys list`.
@@ -49,7 +55,7 @@ pub(crate) struct ResealArguments {
 }
 
 pub(crate) fn list(list: &ListArguments, configuration: &Path) -> ExitCode {
-    with_keys(configuration, async |vault, _| {
+    with_keys(configuration, async |vault, _, _| {
         let listing = Listing(vault.list(SystemClock.now()).await?);
         if list.json {
             say(format_args!("{}", serde_json::to_string_pretty(&listing)?))?;
@@ -61,16 +67,21 @@ pub(crate) fn list(list: &ListArguments, configuration: &Path) -> ExitCode {
 }
 
 pub(crate) fn rotate(rotate: &RotateArguments, configuration: &Path) -> ExitCode {
-    with_keys(configuration, async |vault, _| {
+    with_keys(configuration, async |vault, _, trail| {
         let names = if rotate.names.is_empty() {
             vault.replaceable().await?
         } else {
             rotate.names.clone()
         };
+        let noting = trail.open().await?;
         for name in names {
             let now = SystemClock.now();
             match vault.rotate(&name, &SystemEntropy, now).await? {
                 Rotated::From(from, id) => {
+                    let happening = Happening::new(Event::KeyRotated, By::Operator)
+                        .about(Subject::KeyName, &name)
+                        .about(Subject::Key, &id);
+                    noting.note(happening).await?;
                     say(format_args!("{name}: {id} is used from {from:.0}"))?;
                 }
                 Rotated::Already(from, id) => {
@@ -80,12 +91,13 @@ pub(crate) fn rotate(rotate: &RotateArguments, configuration: &Path) -> ExitCode
                 }
             }
         }
+        noting.close().await?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
 pub(crate) fn retire(retire: &RetireArguments, configuration: &Path) -> ExitCode {
-    with_keys(configuration, async |vault, _| {
+    with_keys(configuration, async |vault, _, trail| {
         let now = SystemClock.now();
         let key = vault.to_be_retired(&retire.id, now).await?;
         if !retire.yes {
@@ -98,8 +110,14 @@ pub(crate) fn retire(retire: &RetireArguments, configuration: &Path) -> ExitCode
             ));
             return Ok(ExitCode::FAILURE);
         }
+        let trail = trail.open().await?;
         let retired = vault.retire(&retire.id, &SystemEntropy, now).await?;
         let name = &retired.name;
+        let happening = Happening::new(Event::KeyRetired, By::Operator)
+            .about(Subject::KeyName, name)
+            .about(Subject::Key, &key.id);
+        trail.note(happening).await?;
+        trail.close().await?;
         match retired.current {
             Some(current) => say(format_args!(
                 "{name}: {} is withdrawn; {current} is used",
@@ -112,7 +130,7 @@ pub(crate) fn retire(retire: &RetireArguments, configuration: &Path) -> ExitCode
 }
 
 pub(crate) fn reseal(reseal: &ResealArguments, configuration: &Path) -> ExitCode {
-    with_keys(configuration, async |vault, seals| {
+    with_keys(configuration, async |vault, seals, trail| {
         match (seals, reseal.plain) {
             (Seals::Nothing, false) => {
                 tell(format_args!(
@@ -131,7 +149,13 @@ pub(crate) fn reseal(reseal: &ResealArguments, configuration: &Path) -> ExitCode
             }
             (Seals::Nothing, true) | (Seals::Keys, false) => {}
         }
+        let trail = trail.open().await?;
         let changed = vault.reseal(&SystemEntropy).await?;
+        let happening = Happening::new(Event::KeysResealed, By::Operator)
+            .about(Subject::Count, changed)
+            .because(if reseal.plain { "unsealed" } else { "sealed" });
+        trail.note(happening).await?;
+        trail.close().await?;
         let how = if reseal.plain { "unsealed" } else { "sealed" };
         say(format_args!(
             "{changed} names were {how} anew, all others are as they must be"
@@ -150,7 +174,7 @@ enum Seals {
 /// Opens the keys of this installation, and does something with them.
 fn with_keys(
     configuration: &Path,
-    work: impl AsyncFnOnce(Vault, Seals) -> Result<ExitCode>,
+    work: impl AsyncFnOnce(Vault, Seals, Noting<'_>) -> Result<ExitCode>,
 ) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
@@ -166,16 +190,36 @@ fn with_keys(
 
 fn open(
     installation: Installation,
-    work: impl AsyncFnOnce(Vault, Seals) -> Result<ExitCode>,
+    work: impl AsyncFnOnce(Vault, Seals, Noting<'_>) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
     let store = store::to_change(&installation)?;
     let seals = match installation.keys.secrets.current {
         Some(_) => Seals::Keys,
         None => Seals::Nothing,
     };
-    let vault = Vault::new(store, installation.keys.secrets);
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(work(vault, seals))
+    let vault = Vault::new(Arc::clone(&store), installation.keys.secrets);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let noting = Noting {
+        settings: &installation.audit_log,
+        data_dir: &installation.data_dir,
+        store,
+    };
+    runtime.block_on(work(vault, seals, noting))
+}
+
+/// Where it will be written down what is done, if anything is.
+struct Noting<'i> {
+    settings: &'i AuditLogSettings,
+    data_dir: &'i Path,
+    store: Arc<dyn Store>,
+}
+
+impl Noting<'_> {
+    async fn open(self) -> Result<Trail> {
+        Trail::open(self.settings, self.data_dir, self.store).await
+    }
 }
 
 /// What it means for people and services.

@@ -1,5 +1,6 @@
 //! `countersign serve`: from the files to a server that answers, and back to rest.
 
+mod audit_log;
 mod decision_log;
 mod exceptions;
 mod keys;
@@ -20,7 +21,7 @@ use actix_web::rt;
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, ProviderSettings};
 use countersign_providers::{Http, PrivateHosts, Provider};
-use countersign_server::{Broker, Clock, DecisionLog, Parts, Private, SystemClock};
+use countersign_server::{AuditLog, Broker, Clock, DecisionLog, Parts, Private, SystemClock};
 use countersign_store::{Store, Traced};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -58,10 +59,13 @@ fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Res
     let (store, http, providers) = open(&installation, path)?;
     let closing = Arc::clone(&store);
     let decisions = decision_log::open(&installation, path)?;
+    let audit = audit_log::open(&installation, store.as_ref(), path)?;
     let sending = traces.map(Traces::send).transpose()?;
-    let opened = (store, (http, providers), Arc::clone(&decisions));
+    let logs = (Arc::clone(&decisions), Arc::clone(&audit));
+    let opened = (store, (http, providers), logs);
     let serving = serve_from(installation, configuration, opened, listeners);
     let ended = rt::System::new().block_on(serving);
+    let audited = audit_log::close(&audit, closing.as_ref());
     if ended.is_ok() {
         close(closing);
     }
@@ -72,6 +76,7 @@ fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Res
     }
     ended?;
     written?;
+    audited?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -124,17 +129,23 @@ fn build(hosts: PrivateHosts, settings: Vec<ProviderSettings>) -> Result<(Http, 
 }
 
 /// What a server is built from besides the configuration.
-type Opened = (Arc<dyn Store>, (Http, Vec<Provider>), Arc<DecisionLog>);
+type Opened = (
+    Arc<dyn Store>,
+    (Http, Vec<Provider>),
+    (Arc<DecisionLog>, Arc<AuditLog>),
+);
 
 async fn serve_from(
     installation: Installation,
     configuration: Configuration,
-    (store, (http, providers), decision_log): Opened,
+    (store, (http, providers), (decision_log, audit_log)): Opened,
     listeners: Listeners,
 ) -> Result<()> {
     let signals = Signals::listen().context("can't listen for signals")?;
     let hangup = || signal(SignalKind::hangup()).context("can't listen for signals");
     let reopening = decision_log::reopen(Arc::clone(&decision_log), hangup()?);
+    let reopening_audit = audit_log::reopen(Arc::clone(&audit_log), hangup()?);
+    let heads = audit_log::tell_heads(&audit_log, Arc::downgrade(&store));
     let reloading = hangup()?;
     let sweeping = Arc::downgrade(&store);
     let Installation {
@@ -153,12 +164,14 @@ async fn serve_from(
         keys,
         limits,
         decision_log,
+        audit_log: Arc::clone(&audit_log),
         ..Parts::new(settings, policy, providers, store)
     };
     let broker = Broker::new(parts).await?;
     let reload = Reload {
         policy: broker.policy_handle(),
         file: policy_file,
+        audit_log: Arc::clone(&audit_log),
         configuration,
     };
     let warning = exceptions::warn_daily(broker.policy_handle());
@@ -172,9 +185,12 @@ async fn serve_from(
         rt::spawn(sweep(sweeping)),
         rt::spawn(reload.run(reloading)),
         rt::spawn(reopening),
+        rt::spawn(reopening_audit),
+        rt::spawn(heads),
         rt::spawn(warning),
         rt::spawn(upkeep),
     ];
+    audit_log::started(&audit_log, hash);
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");
     if !knows_addresses {
         tracing::warn!(

@@ -134,7 +134,7 @@ fn reached(settings: &RedisSettings) -> Result<Redis> {
     Ok(store)
 }
 
-fn make_private(directory: &Path) -> Result<()> {
+pub(super) fn make_private(directory: &Path) -> Result<()> {
     if fs::exists(directory).unwrap_or_default() {
         return Ok(());
     }

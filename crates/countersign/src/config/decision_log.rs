@@ -56,18 +56,18 @@ impl DecisionLog {
         keep_files: None,
     };
 
-    pub(super) fn settings(self, data_dir: &Path) -> DecisionLogSettings {
+    /// A file, beside the data unless it is elsewhere; nothing, if it is none.
+    pub(super) fn file(self, beside: PathBuf) -> Option<LogFileSettings> {
         match self {
-            Self::Elsewhere(Destination::Stdout) => DecisionLogSettings::Stdout,
-            Self::Elsewhere(Destination::Nowhere) => DecisionLogSettings::Off,
+            Self::Elsewhere(_) => None,
             Self::File {
                 path,
                 rotate,
                 max_bytes,
                 keep_days,
                 keep_files,
-            } => DecisionLogSettings::File(LogFileSettings {
-                path: path.unwrap_or_else(|| data_dir.join(FILE)),
+            } => Some(LogFileSettings {
+                path: path.unwrap_or(beside),
                 rotate,
                 max_bytes,
                 keep_days,
@@ -75,10 +75,20 @@ impl DecisionLog {
             }),
         }
     }
+
+    pub(super) fn settings(self, data_dir: &Path) -> DecisionLogSettings {
+        match self {
+            Self::Elsewhere(Destination::Stdout) => DecisionLogSettings::Stdout,
+            Self::Elsewhere(Destination::Nowhere) => DecisionLogSettings::Off,
+            file @ Self::File { .. } => file
+                .file(data_dir.join(FILE))
+                .map_or(DecisionLogSettings::Off, DecisionLogSettings::File),
+        }
+    }
 }
 
 /// What is said of a file, each with its place.
-struct OfFile<'t> {
+pub(super) struct OfFile<'t> {
     rotate: Option<(Rotate, Value<'t>)>,
     max_bytes: Option<(u64, Value<'t>)>,
     keep_days: Option<(u16, Value<'t>)>,
@@ -95,14 +105,23 @@ impl Reader<'_> {
                 table.report("has `to` and `file`; expected one of them");
                 None
             }
-            (Some(to), None) => of_file?.must_be_nothing(to),
-            (None, path) => of_file?.at(path),
+            (Some(to), None) => of_file?
+                .must_be_nothing(match to {
+                    Destination::Stdout => {
+                        "is for a file, and decisions go to stdout; leave it out"
+                    }
+                    Destination::Nowhere => {
+                        "is for a file, and decisions are not written down; leave it out"
+                    }
+                })
+                .then_some(DecisionLog::Elsewhere(to)),
+            (None, path) => of_file?.at(path, KEEP_DAYS),
         }
     }
 }
 
 impl<'t> OfFile<'t> {
-    fn read(table: &mut Table<'t>) -> Option<Self> {
+    pub(super) fn read(table: &mut Table<'t>) -> Option<Self> {
         let rotate = table.optional("rotate", |value| {
             with_place(value, value.one_of(&ROTATIONS))
         });
@@ -123,7 +142,8 @@ impl<'t> OfFile<'t> {
         })
     }
 
-    fn at(self, path: Option<PathBuf>) -> Option<DecisionLog> {
+    /// A file that is kept for so many days where nothing else is said.
+    pub(super) fn at(self, path: Option<PathBuf>, days: u16) -> Option<DecisionLog> {
         let rotate = self.rotate.as_ref().map_or(Rotate::Daily, |(one, _)| *one);
         let is_rotated = rotate == Rotate::Daily || self.max_bytes.is_some();
         let is_kept_for_ever = "nothing is rotated, so nothing is ever deleted; \
@@ -136,24 +156,19 @@ impl<'t> OfFile<'t> {
             path,
             rotate,
             max_bytes: value(self.max_bytes),
-            keep_days: value(self.keep_days).or((!says_how_long).then_some(KEEP_DAYS)),
+            keep_days: value(self.keep_days).or((!says_how_long).then_some(days)),
             keep_files: value(self.keep_files),
         })
     }
 
-    fn must_be_nothing(self, to: Destination) -> Option<DecisionLog> {
-        let message = match to {
-            Destination::Stdout => "is for a file, and decisions go to stdout; leave it out",
-            Destination::Nowhere => {
-                "is for a file, and decisions are not written down; leave it out"
-            }
-        };
+    /// Whether nothing is said of a file; what is, is reported.
+    pub(super) fn must_be_nothing(self, message: &str) -> bool {
         let of_rotation = [place(self.rotate.as_ref()), place(self.max_bytes.as_ref())];
         for value in of_rotation.into_iter().flatten() {
             value.report(message);
         }
         let is_nothing = self.rotate.is_none() && self.max_bytes.is_none();
-        (!self.report_keep(message) && is_nothing).then_some(DecisionLog::Elsewhere(to))
+        !self.report_keep(message) && is_nothing
     }
 
     /// Whether something is said of keeping, which is wrong, and has been reported.

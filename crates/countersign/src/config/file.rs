@@ -14,6 +14,7 @@ use countersign_server::{
 use jiff::SignedDuration;
 use url::Url;
 
+use super::audit_log::AuditLog;
 use super::decision_log::DecisionLog;
 use super::{
     Installation, Log, LogFormat, LogLevel, PolicyFile, ProviderSettings, StoreSettings,
@@ -68,6 +69,7 @@ pub(super) struct Written {
     log: Log,
     traces: Option<TraceSettings>,
     decision_log: DecisionLog,
+    audit_log: AuditLog,
     keys: KeySettings,
     limits: LimitSettings,
     clients: BTreeMap<ClientId, Client>,
@@ -115,6 +117,9 @@ impl<'o> Reader<'o> {
         });
         let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
         let traces = file.optional("traces", |value| value.table(|table| self.traces(table)));
+        let audit_log = file.optional_or("audit_log", AuditLog::default(), |value| {
+            value.table(|table| self.audit_log(table))
+        });
         let decision_log = file.optional_or("decision_log", DecisionLog::DEFAULT, |value| {
             value.table(|table| self.decision_log(table))
         });
@@ -137,6 +142,7 @@ impl<'o> Reader<'o> {
             traces: traces?,
             decision_log: decision_log?,
             keys: keys?.unwrap_or_default(),
+            audit_log: audit_log?,
             limits: limits?,
             clients: clients?,
             resources: resources?,
@@ -255,6 +261,7 @@ impl Written {
         };
         settings.check().map_err(|error| refusal(&error))?;
         let decision_log = self.decision_log.settings(&self.server.data_dir);
+        let audit_log = self.audit_log.settings(&self.server.data_dir);
         Ok(Installation {
             settings,
             policy,
@@ -275,6 +282,7 @@ impl Written {
             log: self.log,
             traces: self.traces,
             decision_log,
+            audit_log,
             warnings,
         })
     }

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use countersign_core::AccountId;
-use countersign_server::{Clock, SystemClock};
+use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
 use countersign_store::{Account, Lock, Store, Version, change_account};
 
+use super::super::trail::Trail;
 use super::super::{load, say, store, tell};
 use super::show::find;
 
@@ -35,7 +37,7 @@ pub(crate) struct UnlockArguments {
 }
 
 pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
-    with_account(&lock.account, configuration, async |store, found| {
+    with_account(&lock.account, configuration, async |store, found, trail| {
         let reason = lock.reason.trim();
         if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
             return Err(anyhow!(
@@ -55,6 +57,10 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
         let ended = end_sessions(store, &id).await.with_context(|| {
             format!("{id} is locked, and some of its sessions have not ended: lock it again")
         })?;
+        let happening = Happening::new(Event::AccountLocked, By::Operator)
+            .about(Subject::Account, &id)
+            .about(Subject::Count, ended);
+        trail.note(happening).await?;
         let locked = if was_locked {
             "was locked already"
         } else {
@@ -65,22 +71,28 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
 }
 
 pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode {
-    with_account(&unlock.account, configuration, async |store, found| {
-        let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
-        // What began as it was being locked must not come to life again.
-        end_sessions(store, &id).await?;
-        let change = |account: &Account| Account {
-            locked: None,
-            ..account.clone()
-        };
-        change_account(store, found, change).await?;
-        let unlocked = if was_locked {
-            "is locked no more"
-        } else {
-            "was not locked"
-        };
-        say(format_args!("{id} {unlocked}"))
-    })
+    with_account(
+        &unlock.account,
+        configuration,
+        async |store, found, trail| {
+            let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
+            // What began as it was being locked must not come to life again.
+            end_sessions(store, &id).await?;
+            let change = |account: &Account| Account {
+                locked: None,
+                ..account.clone()
+            };
+            change_account(store, found, change).await?;
+            let happening = Happening::new(Event::AccountUnlocked, By::Operator);
+            trail.note(happening.about(Subject::Account, &id)).await?;
+            let unlocked = if was_locked {
+                "is locked no more"
+            } else {
+                "was not locked"
+            };
+            say(format_args!("{id} {unlocked}"))
+        },
+    )
 }
 
 /// Ends all sessions; those that others open meanwhile find the account locked.
@@ -102,7 +114,7 @@ async fn end_sessions(store: &dyn Store, account: &AccountId) -> Result<usize> {
 fn with_account(
     name: &str,
     configuration: &Path,
-    work: impl AsyncFnOnce(&dyn Store, (Account, Version)) -> Result<()>,
+    work: impl AsyncFnOnce(&dyn Store, (Account, Version), &Trail) -> Result<()>,
 ) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
@@ -110,6 +122,7 @@ fn with_account(
     let done = || -> Result<()> {
         let store = store::to_change(&installation)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .context("no runtime")?;
         runtime.block_on(async {
@@ -120,7 +133,14 @@ fn with_account(
             };
             let account = account.ok_or_else(unseen)?;
             let found = store.account(&account.id).await?;
-            work(store.as_ref(), found.ok_or_else(unseen)?).await
+            let trail = Trail::open(
+                &installation.audit_log,
+                &installation.data_dir,
+                Arc::clone(&store),
+            )
+            .await?;
+            let done = work(store.as_ref(), found.ok_or_else(unseen)?, &trail).await;
+            done.and(trail.close().await)
         })
     };
     match done() {

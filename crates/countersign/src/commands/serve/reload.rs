@@ -11,7 +11,8 @@ use countersign::config::{PolicyFile, ReadPolicy};
 use countersign::{Machine, Surroundings};
 use countersign_core::document::Problems;
 use countersign_server::{
-    Clock, PolicyFailure, PolicyHandle, PolicyHash, PolicyStatus, SystemClock,
+    AuditLog, By, Clock, Event, Happening, PolicyFailure, PolicyHandle, PolicyHash, PolicyStatus,
+    Subject, SystemClock,
 };
 use tokio::signal::unix::Signal;
 
@@ -23,6 +24,7 @@ pub(super) struct Reload {
     pub(super) policy: PolicyHandle,
     pub(super) file: PolicyFile,
     pub(super) configuration: Configuration,
+    pub(super) audit_log: Arc<AuditLog>,
 }
 
 /// The file that is read at the start only.
@@ -113,6 +115,10 @@ impl Reload {
     fn put_in_force(&self, read: ReadPolicy, before: PolicyHash) {
         let hash = read.policy.hash;
         self.policy.replace(read.policy, SystemClock.now());
+        let replaced = Happening::new(Event::PolicyReplaced, By::Operator)
+            .about(Subject::Policy, hash)
+            .about(Subject::Before, before);
+        self.audit_log.write(replaced, SystemClock.now());
         tracing::info!(code = "policy-replaced", policy = %hash, %before, "another policy is in force");
         for warning in &read.warnings {
             tracing::warn!("{warning}");
@@ -126,6 +132,11 @@ impl Reload {
             tracing::error!(code = "policy-problem", "{problem}");
         }
         let at = SystemClock.now();
+        let refused = Happening::new(Event::PolicyRefused, By::Operator)
+            .about(Subject::Before, hash)
+            .about(Subject::Count, problems.len())
+            .because("policy-rejected");
+        self.audit_log.write(refused, at);
         self.policy.keep(PolicyFailure { at, problems });
     }
 

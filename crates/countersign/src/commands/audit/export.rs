@@ -1,0 +1,105 @@
+//! `countersign audit export`: lines to stdout as they stand there, and the heads that belong to them to a file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use countersign_server::{AuditLine, hash_of};
+use countersign_store::{AuditHead, ReplicaId};
+
+use super::super::{load, store};
+use super::lines::{self, Going};
+use super::search::{When, is_broken_pipe};
+use super::{With, must_be_on};
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(flatten)]
+    when: When,
+    /// Write the heads of these lines to this file, for `verify --heads`
+    #[arg(long, value_name = "FILE")]
+    heads: Option<PathBuf>,
+    #[command(flatten)]
+    with: With,
+}
+
+/// Which lines of a chain went out: from the first that fits to the last, with all between, since a clock may
+/// have been set back.
+#[derive(Default)]
+struct Part {
+    /// The line before the first, and the last.
+    ends: Option<(AuditHead, AuditHead)>,
+}
+
+pub(super) fn run(export: &ExportArguments) -> Result<()> {
+    let Some(installation) = load(&export.with.config) else {
+        bail!("nothing was exported");
+    };
+    must_be_on(&installation.audit_log)?;
+    let known = super::heads(&*store::to_look(&installation)?)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut parts = BTreeMap::new();
+    let written = lines::walk(lines::of(&installation.audit_log)?, |_, bytes| {
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        // What was cut off goes along where something was before: the next line tells of it.
+        match AuditLine::read(text) {
+            Some(line) if export.when.has(line.time) => {
+                out.write_all(bytes)?;
+                note(&mut parts, line, text);
+            }
+            None if !parts.is_empty() => out.write_all(bytes)?,
+            Some(_) | None => {}
+        }
+        Ok(Going::On)
+    });
+    match written.and_then(|()| Ok(out.flush()?)) {
+        Err(error) if is_broken_pipe(&error) => return Ok(()),
+        written => written?,
+    }
+    match &export.heads {
+        Some(path) => write_heads(path, parts, known),
+        None => Ok(()),
+    }
+}
+
+fn note(parts: &mut BTreeMap<ReplicaId, Part>, line: AuditLine, text: &[u8]) {
+    let part = parts.entry(line.replica.clone()).or_default();
+    let last = AuditHead {
+        replica: line.replica,
+        n: line.n,
+        hash: hash_of(text),
+        time: line.time,
+    };
+    let before = part.ends.take().map_or_else(
+        || AuditHead {
+            n: last.n.saturating_sub(1),
+            hash: line.prev,
+            ..last.clone()
+        },
+        |(before, _)| before,
+    );
+    part.ends = Some((before, last));
+}
+
+/// The ends of each part, and what the store knows of the lines between.
+fn write_heads(
+    path: &PathBuf,
+    parts: BTreeMap<ReplicaId, Part>,
+    known: Vec<AuditHead>,
+) -> Result<()> {
+    let mut heads = Vec::new();
+    for (before, last) in parts.into_values().filter_map(|part| part.ends) {
+        let between = known
+            .iter()
+            .filter(|head| head.replica == last.replica && head.n > before.n && head.n < last.n);
+        heads.extend(between.cloned());
+        heads.push(before);
+        heads.push(last);
+    }
+    heads.sort_unstable();
+    let text = serde_json::to_string_pretty(&heads)?;
+    fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))
+}

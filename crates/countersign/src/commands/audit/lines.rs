@@ -1,0 +1,77 @@
+//! The lines of audit logs, file after file, one at a time however long they are.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use countersign_server::{AuditLogSettings, Place};
+
+/// The longest line, in bytes: many times what we write. What is longer is read in pieces, none of which is a line.
+const LONGEST: u64 = 1 << 20;
+/// How often a directory is looked at again where files are rotated meanwhile.
+const TRIES: usize = 10;
+
+/// Opened, so that it stays the same file whatever it is called meanwhile.
+pub(super) struct Opened {
+    path: PathBuf,
+    file: File,
+}
+
+/// All files of an installation.
+pub(super) fn of(settings: &AuditLogSettings) -> Result<Vec<Opened>> {
+    let looked = || settings.files().context("the audit log can't be looked at");
+    let mut paths = looked()?;
+    for _ in 0..TRIES {
+        let opened: Result<Vec<Opened>> = paths.iter().map(|path| open(path)).collect();
+        let again = looked()?;
+        if again == paths {
+            return opened;
+        }
+        paths = again;
+    }
+    paths.iter().map(|path| open(path)).collect()
+}
+
+/// These files.
+pub(super) fn open(path: &Path) -> Result<Opened> {
+    let file = File::open(path).with_context(|| format!("can't read `{}`", path.display()))?;
+    let path = path.to_owned();
+    Ok(Opened { path, file })
+}
+
+/// Goes through all lines, each with its end if it has one, until `each` says that it is enough.
+pub(super) fn walk(
+    files: Vec<Opened>,
+    mut each: impl FnMut(Place, &[u8]) -> Result<Going>,
+) -> Result<()> {
+    for Opened { path, file } in files {
+        let name = path.display().to_string();
+        let mut reader = BufReader::with_capacity(256 << 10, file);
+        let (mut line, mut number) = (Vec::new(), 0);
+        while read(&mut reader, &mut line).with_context(|| format!("can't read `{name}`"))? {
+            number += 1;
+            let place = Place {
+                file: name.clone(),
+                line: number,
+            };
+            match each(place, &line)? {
+                Going::On => {}
+                Going::Enough => return Ok(()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Going {
+    On,
+    Enough,
+}
+
+fn read(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    Ok(reader.take(LONGEST).read_until(b'\n', line)? > 0)
+}
