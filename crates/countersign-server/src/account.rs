@@ -5,7 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use countersign_core::sign_in::{Destination, Linking};
-use countersign_core::{AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
+use countersign_core::{AccountId, AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
 use countersign_providers::{AccountChoice, Provider};
 use countersign_store::{Account, StoreError, change_account};
 use jiff::Timestamp;
@@ -14,12 +14,13 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use crate::Broker;
+use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};
 use crate::own::{self, LINK, OwnPage, Visitor, visitor};
 use crate::pages::{self, AccountPage, IdentityRow, LeavePage, LinkWay};
-use crate::session;
+use crate::session::{self, Ending};
 use crate::sign_in::depart;
 use crate::web::{Context, Parameters, see_other};
 
@@ -164,6 +165,7 @@ pub(crate) async fn link(
         return Err(Failure::Page(Problem::SignedOut));
     }
     let visitor = visitor.must_be_let(LINK, &OwnPage::Account, context)?;
+    must_be_audited(context)?;
     let first = is_first(Kind::Link, &[attempt.as_str()], until, context).await;
     if !first.map_err(store_failed)? {
         return Err(Failure::Page(Problem::AttemptMissing));
@@ -181,6 +183,7 @@ pub(crate) async fn link(
     let with = |account: &Account| account.with_identity(&evidence.identity, context.now);
     change(&visitor, with, context).await?;
     tracing::info!(code = "identity-linked", request = %context.request_id, account = %id, provider = %evidence.provider, "an identity was linked");
+    note(Event::IdentityLinked, id, context).await?;
     Ok(own::arrive(&OwnPage::Account.path(), context))
 }
 
@@ -193,6 +196,7 @@ async fn remove(
     if visitor.account.without_identity(identity).is_none() {
         return Err(Failure::Page(Problem::LastIdentity));
     }
+    must_be_audited(context)?;
     let without = |account: &Account| {
         let changed = account.without_identity(identity);
         changed.unwrap_or_else(|| account.clone())
@@ -208,14 +212,28 @@ async fn remove(
     let live = store.sessions_of(&account.id, context.now).await;
     for one in live.map_err(|error| page_of_store(&error, context))? {
         if one.session.evidence.identity == *identity {
-            let ended = session::end_one(&one.session.id, context).await;
+            let ending = Ending::new(&account.id, "identity-removed");
+            let ended = session::end_one(&one.session.id, ending, context).await;
             ended.map_err(|error| page_of_store(&error, context))?;
         }
     }
     tracing::info!(code = "identity-removed", request = %context.request_id, account = %account.id, "an identity was removed");
+    note(Event::IdentityRemoved, &account.id, context).await?;
     Ok(see_other(
         &context.broker.settings.endpoint(&OwnPage::Account.path()),
     ))
+}
+
+/// Nothing is changed that could not be written down.
+fn must_be_audited(context: &Context<'_>) -> Result<(), Failure> {
+    let able = context.must_be_audited();
+    able.map_err(|_| Failure::Page(Problem::Unavailable))
+}
+
+async fn note(event: Event, account: &AccountId, context: &Context<'_>) -> Result<(), Failure> {
+    let happening = Happening::new(event, account).about(Subject::Account, account);
+    let written = context.audit_through(happening).await;
+    written.map_err(|_| Failure::Page(Problem::Unavailable))
 }
 
 async fn change(

@@ -41,8 +41,14 @@ pub enum Event {
     EmailVouched,
     /// It took that back.
     EmailNotVouched,
+    /// Another identity leads to an account.
+    IdentityLinked,
+    /// One does no more.
+    IdentityRemoved,
     /// A registry told of an organisation.
     OrganizationTold,
+    /// An operator's file of organisations was applied.
+    OrganizationsApplied,
     /// The registry has it no more.
     OrganizationForgotten,
     /// An organisation was connected, or what a connection says was changed.
@@ -79,7 +85,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -98,7 +104,10 @@ impl Event {
         Self::AccountUnlocked,
         Self::EmailVouched,
         Self::EmailNotVouched,
+        Self::IdentityLinked,
+        Self::IdentityRemoved,
         Self::OrganizationTold,
+        Self::OrganizationsApplied,
         Self::OrganizationForgotten,
         Self::OrganizationConnected,
         Self::ConnectionDisputed,
@@ -138,7 +147,10 @@ impl Event {
             Self::AccountUnlocked => "account-unlocked",
             Self::EmailVouched => "email-vouched",
             Self::EmailNotVouched => "email-not-vouched",
+            Self::IdentityLinked => "identity-linked",
+            Self::IdentityRemoved => "identity-removed",
             Self::OrganizationTold => "organization-told",
+            Self::OrganizationsApplied => "organizations-applied",
             Self::OrganizationForgotten => "organization-forgotten",
             Self::OrganizationConnected => "organization-connected",
             Self::ConnectionDisputed => "connection-disputed",

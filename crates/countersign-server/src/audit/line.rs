@@ -262,7 +262,7 @@ impl From<&Actor> for By {
         match actor {
             Actor::Account(id) => Self::Account(id.clone()),
             Actor::Client(id) => Self::Client(id.clone()),
-            Actor::Operator => Self::Operator,
+            Actor::Operator | Actor::File => Self::Operator,
         }
     }
 }

@@ -89,8 +89,8 @@ pub(crate) async fn ask(
             .ok_or(Failure::Page(Problem::NotFound))?;
         let effects = shut_out::by_disconnecting(&known, &source, &context).await?;
         // Ending what is not in force shuts nobody out.
-        let is_last =
-            connection.standing == Standing::InForce && shut_out::is_last_shut_out(&effects);
+        let is_last = connection.standing == Standing::InForce
+            && shut_out::is_last_shut_out(&known, &effects, &context).await?;
         let sealed = seal(&Button::Disconnect(source.clone()), &visitor, &context)?;
         let page = DisconnectPage::new(&known, connection, (effects, is_last), sealed, &context);
         Ok(pages::ok(&page))
@@ -137,7 +137,7 @@ async fn disconnect(
 ) -> Result<(), Failure> {
     let effects = shut_out::by_disconnecting(known, source, context).await?;
     let is_in_force = known.in_force().any(|one| one.source == *source);
-    if is_in_force && shut_out::is_last_shut_out(&effects) {
+    if is_in_force && shut_out::is_last_shut_out(known, &effects, context).await? {
         return Err(Failure::Page(Problem::LastAdmin));
     }
     context.must_be_audited().map_err(ApiError::for_person)?;

@@ -52,10 +52,15 @@ pub(crate) async fn by_disconnecting(
     effects(organization, &all, context).await
 }
 
-/// Whether nobody would be left who is known to be kept, where somebody is now.
-pub(crate) fn is_last_shut_out(effects: &[Effect]) -> bool {
-    let has = |fate: Fate| effects.iter().any(|one| one.fate == fate);
-    has(Fate::ShutOut) && !has(Fate::Kept)
+/// Whether ending a connection leaves nobody who is known to be kept, where somebody is now.
+pub(crate) async fn is_last_shut_out(
+    organization: &Organization,
+    after: &[Effect],
+    context: &Context<'_>,
+) -> Result<bool, Failure> {
+    let is_kept = |effects: &[Effect]| effects.iter().any(|one| one.fate == Fate::Kept);
+    let now = effects(organization, &connected(organization, context), context).await?;
+    Ok(is_kept(&now) && !is_kept(after))
 }
 
 fn connected(organization: &Organization, context: &Context<'_>) -> BTreeSet<Source> {

@@ -47,7 +47,7 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::KeepToken,
         Self::OpenSession,
         Self::TakeCode,
