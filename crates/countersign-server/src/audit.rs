@@ -34,7 +34,7 @@ use writer::{Files, Queue};
 
 pub use event::Event;
 pub use line::{AuditLine, By, Happening, Subject, hash_of};
-pub use verify::{Finding, Place, Verified, Verifier};
+pub use verify::{Begin, Finding, Place, Verified, Verifier};
 
 /// How much may wait for a disk that does not write, in bytes.
 const MOST_WAITING: usize = 64 << 20;

@@ -47,7 +47,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 pub use audit::{
-    AuditLine, AuditLog, AuditLogError, AuditLogSettings, By, Event, Finding, Happening,
+    AuditLine, AuditLog, AuditLogError, AuditLogSettings, Begin, By, Event, Finding, Happening,
     NotAudited, Place, Subject, Verified, Verifier, Writer, hash_of, replicas_at,
 };
 pub use calendar::CalendarKey;

@@ -22,6 +22,8 @@ struct Here {
     directory: TempDir,
     settings: LogFileSettings,
     heads: Vec<AuditHead>,
+    /// When the files were last written to, as far as they say.
+    last: Timestamp,
 }
 
 impl Here {
@@ -38,6 +40,7 @@ impl Here {
             directory,
             settings,
             heads: Vec::new(),
+            last: noon(),
         }
     }
 
@@ -46,6 +49,10 @@ impl Here {
     }
 
     fn open(&self, writer: Writer) -> AuditLog {
+        let path = self.all().of(writer).unwrap().path;
+        if let Ok(file) = OpenOptions::new().append(true).open(path) {
+            file.set_modified(self.last.into()).unwrap();
+        }
         let made = (&SystemEntropy as &dyn Entropy, noon());
         AuditLog::open(
             &self.all(),
@@ -64,6 +71,7 @@ impl Here {
             log.write(Happening::new(Event::SignedIn, By::Nobody), time);
         }
         self.heads.extend(log.close().unwrap());
+        self.last = time;
     }
 
     fn text(&self) -> String {
@@ -75,7 +83,7 @@ impl Here {
     }
 
     fn verify(&self) -> Vec<String> {
-        let mut verifier = Verifier::new(&self.heads);
+        let mut verifier = Verifier::new(Begin::WithTheFirst, &self.heads);
         for path in self.all().files().unwrap() {
             let file = path.file_name().unwrap().to_str().unwrap().to_owned();
             let text = fs::read(&path).unwrap();
@@ -252,6 +260,7 @@ fn old_files_are_deleted_after_a_line_that_says_so() {
 #[test]
 fn commands_have_a_chain_of_their_own_and_wait_for_each_other() {
     let mut here = ten();
+    here.settings.rotate = Rotate::Never; // What is written here says by its own time when that was.
     let server = here.open(Writer::Server);
     let command = here.open(Writer::Command);
     let made = (&SystemEntropy as &dyn Entropy, noon());

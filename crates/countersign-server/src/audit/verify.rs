@@ -49,9 +49,21 @@ pub struct Verified {
     pub findings: Vec<Finding>,
 }
 
+/// Where chains may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// With their first line, unless a line says that what was before is deleted.
+    WithTheFirst,
+    /// After a line of which the head is known: a part, with the heads that belong to it.
+    AfterAHead,
+    /// Anywhere: some files of many.
+    Anywhere,
+}
+
 /// Reads lines, and finds what is wrong with them.
 #[derive(Debug)]
 pub struct Verifier {
+    begin: Begin,
     heads: BTreeMap<ReplicaId, BTreeMap<u64, ChainHash>>,
     chains: BTreeMap<ReplicaId, Walked>,
     /// What is no line, until one says that it was cut off.
@@ -72,13 +84,14 @@ struct Walked {
 
 impl Verifier {
     /// Holds lines against these heads.
-    pub fn new(heads: &[AuditHead]) -> Self {
+    pub fn new(begin: Begin, heads: &[AuditHead]) -> Self {
         let mut by_replica: BTreeMap<ReplicaId, BTreeMap<u64, ChainHash>> = BTreeMap::new();
         for head in heads {
             let own = by_replica.entry(head.replica.clone()).or_default();
             own.insert(head.n, head.hash);
         }
         Self {
+            begin,
             heads: by_replica,
             chains: BTreeMap::new(),
             torn: None,
@@ -197,11 +210,12 @@ impl Verifier {
         }
         let known = self.heads.get(&line.replica);
         let before = line.n.checked_sub(1).and_then(|n| known?.get(&n).copied());
-        if before == Some(line.prev) {
-            self.compared += 1;
-            return None;
-        }
-        Some((at.clone(), line.n.max(1)))
+        let may_begin = match self.begin {
+            Begin::WithTheFirst => false,
+            Begin::AfterAHead => before == Some(line.prev),
+            Begin::Anywhere => true,
+        };
+        (!may_begin).then(|| (at.clone(), line.n.max(1)))
     }
 
     /// A line says that all up to a line were deleted.

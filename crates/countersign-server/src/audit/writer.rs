@@ -278,6 +278,8 @@ pub(super) fn run(
     // What could not be written when all is over, the queue still counts.
     let _ = writer.run();
     writer.tell_head();
+    // The file is let go of first: whoever waits for the end may open it again.
+    drop(writer);
     queue.end();
 }
 

@@ -9,14 +9,17 @@ mod tell;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use countersign::config::Installation;
-use countersign_core::{IdError, OrganizationId};
-use countersign_store::Store;
+use countersign_core::{IdError, OrganizationId, Source};
+use countersign_server::{Event, Happening, Subject};
 use countersign_store::organization::ClaimError;
+use countersign_store::{Actor, Store};
 
+use super::trail::Trail;
 use super::{load, store, tell as complain};
 
 /// What is written after `countersign orgs`.
@@ -66,16 +69,70 @@ pub(crate) fn run(command: &OrgsCommand, configuration: &Path) -> ExitCode {
 }
 
 fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> {
+    let Some(happening) = command.happening() else {
+        return unnoted(command, installation);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let store = store::to_change(installation)?;
+    let trail = Trail::open(
+        &installation.audit_log,
+        &installation.data_dir,
+        Arc::clone(&store),
+    );
+    let trail = runtime.block_on(trail)?;
+    let done = match command {
+        // It opens the store by itself, and has a runtime of its own.
+        OrgsCommand::Apply(arguments) => {
+            drop(store);
+            apply::run(arguments, installation)
+        }
+        _ => runtime.block_on(with(command, store.as_ref(), installation)),
+    };
+    let noted = match &done {
+        Ok(_) => runtime.block_on(trail.note(happening)),
+        Err(_) => Ok(()),
+    };
+    let closed = runtime.block_on(trail.close());
+    let code = done?;
+    noted.and(closed).map(|()| code)
+}
+
+/// What changes nothing.
+fn unnoted(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> {
     if let OrgsCommand::Apply(arguments) = command {
         return apply::run(arguments, installation);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let open = match command {
-        OrgsCommand::List(_) | OrgsCommand::Show(_) => store::to_look,
-        _ => store::to_change,
-    };
-    let store = open(installation)?;
+    let store = store::to_look(installation)?;
     runtime.block_on(with(command, store.as_ref(), installation))
+}
+
+impl OrgsCommand {
+    /// What is written down of it, where it changes something.
+    fn happening(&self) -> Option<Happening> {
+        let of = |event, id: &OrganizationId, source: Option<&Source>| {
+            Happening::new(event, &Actor::Operator)
+                .about(Subject::Organization, id)
+                .about_any(Subject::Source, source)
+        };
+        Some(match self {
+            Self::List(_) | Self::Show(_) => return None,
+            Self::Apply(arguments) if arguments.is_dry() => return None,
+            Self::Apply(_) => Happening::new(Event::OrganizationsApplied, &Actor::Operator),
+            Self::Tell(one) => of(Event::OrganizationTold, one.id(), None),
+            Self::Forget(one) => of(Event::OrganizationForgotten, one.id(), None),
+            Self::Connect(one) => of(Event::OrganizationConnected, one.id(), Some(one.source())),
+            Self::Disconnect(one) => of(
+                Event::OrganizationDisconnected,
+                one.id(),
+                Some(one.source()),
+            ),
+            Self::Settle(one) => of(Event::ConnectionSettled, one.id(), Some(one.source())),
+            Self::Approve(one) => of(Event::ConnectionSettled, one.id(), Some(one.source())),
+        })
+    }
 }
 
 async fn with(

@@ -13,14 +13,18 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use countersign::config::{Installation, StoreSettings};
 use countersign_core::AccountId;
-use countersign_server::{Clock, Entropy, SystemClock, SystemEntropy};
+use countersign_server::{
+    By, Clock, Entropy, Event, Happening, Subject, SystemClock, SystemEntropy,
+};
 use countersign_store::{Contradiction, Embedded, Imported, RegistryRow, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use tokio::runtime::{Builder, Runtime};
 
 use super::super::input::Input;
 use super::super::progress::{Progress, Verbosity};
 use super::super::store::{self, Importing, Turn};
+use super::super::trail::Trail;
 use super::super::{load, say, tell};
 use super::duplicates::Seen;
 use super::identity::Providers;
@@ -85,6 +89,10 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
         }
     };
     let store = open(import, installation)?;
+    let trail = match &store {
+        Some(Opened::ToWrite(_)) => Some(Noting::open(installation)?),
+        Some(Opened::ToLook(_)) | None => None,
+    };
     let way = match &store {
         Some(Opened::ToLook(store)) => Way::Look(store.as_ref()),
         Some(Opened::ToWrite(importing)) => Way::Write(importing),
@@ -97,7 +105,35 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
         turn: Turn::begin(),
     };
     let tally = pass.run(&mut input, rules)?;
+    if let Some(trail) = trail {
+        trail.note(tally.new + tally.changed)?;
+    }
     tally.tell(&input.name, way)
+}
+
+/// Where it is written down that accounts were imported, once they are. One that is killed and run again says so then.
+struct Noting {
+    trail: Trail,
+    runtime: Runtime,
+}
+
+impl Noting {
+    fn open(installation: &Installation) -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let store = store::to_change(installation)?;
+        let opened = Trail::open(&installation.audit_log, &installation.data_dir, store);
+        let trail = runtime.block_on(opened)?;
+        Ok(Self { trail, runtime })
+    }
+
+    fn note(self, rows: u64) -> Result<()> {
+        let happening = Happening::new(Event::AccountsImported, By::Operator);
+        let happening = happening.about(Subject::Count, rows);
+        self.runtime.block_on(async {
+            self.trail.note(happening).await?;
+            self.trail.close().await
+        })
+    }
 }
 
 /// The store, or none where nothing is to be made: a dry run before the first start.

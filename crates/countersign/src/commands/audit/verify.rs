@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use countersign_server::{Verified, Verifier, replicas_at};
+use countersign_server::{Begin, Verified, Verifier, replicas_at};
 use countersign_store::{AuditHead, ReplicaId};
 
 use super::super::{load, say, store, tell};
@@ -43,6 +43,7 @@ struct Known {
     /// The chains that must be there.
     own: Vec<ReplicaId>,
     files: Vec<Opened>,
+    begin: Begin,
 }
 
 pub(super) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
             None => return Ok(ExitCode::FAILURE),
         },
     };
-    let mut verifier = Verifier::new(&known.heads);
+    let mut verifier = Verifier::new(known.begin, &known.heads);
     lines::walk(known.files, |place, line| {
         verifier.line(place, line);
         Ok(Going::On)
@@ -75,6 +76,7 @@ fn of_file(heads: &Path, files: &[PathBuf]) -> Result<Known> {
         .map_err(|error| anyhow!("`{name}` is no list of heads as `export` writes it: {error}"))?;
     let own: BTreeSet<ReplicaId> = heads.iter().map(|head| head.replica.clone()).collect();
     Ok(Known {
+        begin: Begin::AfterAHead,
         own: own.into_iter().collect(),
         files: files
             .iter()
@@ -92,6 +94,7 @@ fn of_installation(arguments: &VerifyArguments) -> Result<Option<Known>> {
     let heads = super::heads(&*store::to_look(&installation)?)?;
     if !arguments.files.is_empty() {
         return Ok(Some(Known {
+            begin: Begin::Anywhere,
             heads,
             own: Vec::new(),
             files: arguments
@@ -103,6 +106,7 @@ fn of_installation(arguments: &VerifyArguments) -> Result<Option<Known>> {
     }
     must_be_on(&installation.audit_log)?;
     Ok(Some(Known {
+        begin: Begin::WithTheFirst,
         heads,
         own: replicas_at(&installation.data_dir)?,
         files: lines::of(&installation.audit_log)?,

@@ -66,6 +66,13 @@ Examples:
   countersign orgs apply organizations.toml
   countersign orgs apply organizations.toml --prune --yes";
 
+impl Arguments {
+    /// Whether it only says what it would do.
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<ExitCode> {
     let unreadable = || format!("can't read `{}`", arguments.file.display());
     let mut input = Input::open(&arguments.file).with_context(unreadable)?;

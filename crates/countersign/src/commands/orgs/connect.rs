@@ -132,6 +132,46 @@ impl ConnectArguments {
     }
 }
 
+impl ConnectArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.to.source
+    }
+}
+
+impl DisconnectArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.to.source
+    }
+}
+
+impl SettleArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.to.source
+    }
+}
+
+impl ApproveArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.to.source
+    }
+}
+
 pub(super) async fn connect(arguments: &ConnectArguments, store: &dyn Store) -> Result<ExitCode> {
     let (id, source) = (&arguments.named.id, &arguments.to.source);
     let terms = arguments.terms()?;

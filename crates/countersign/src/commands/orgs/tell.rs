@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use countersign_core::OrganizationId;
 use countersign_server::{Clock, SystemClock};
 use countersign_store::organization::{self, Change, Told};
 use countersign_store::{Actor, Admin, Store};
@@ -35,6 +36,18 @@ pub(crate) struct ForgetArguments {
     /// Do it, and not only say what it means
     #[arg(long)]
     yes: bool,
+}
+
+impl TellArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
+}
+
+impl ForgetArguments {
+    pub(super) fn id(&self) -> &OrganizationId {
+        &self.named.id
+    }
 }
 
 pub(super) async fn tell(arguments: &TellArguments, store: &dyn Store) -> Result<ExitCode> {
