@@ -182,7 +182,7 @@ impl AuditLog {
             return Ok(Self::off());
         };
         let replica = name_of(&replica::load_or_make(data_dir, entropy)?, writer);
-        let file = opened(settings, writer)?;
+        let file = opened(&settings, writer)?;
         let full = file.full()?;
         let newest_first = full.iter().rev().map(|one| one.path.as_path());
         let newest_first = std::iter::once(file.path()).chain(newest_first);
@@ -281,7 +281,7 @@ impl Drop for AuditLog {
 }
 
 /// Opens the file. Another command has it for a moment; another server has it for good.
-fn opened(settings: LogFileSettings, writer: Writer) -> Result<LogFile, LogFileError> {
+fn opened(settings: &LogFileSettings, writer: Writer) -> Result<LogFile, LogFileError> {
     let tries = match writer {
         Writer::Server => 1,
         Writer::Command => TRIES,

@@ -128,16 +128,15 @@ async fn write(
     context: &Context<'_>,
 ) -> Result<AccountId, StoreError> {
     let store = context.broker.store.as_ref();
-    let found = match found.version {
-        Some(version) => (found.account, version),
+    let found = if let Some(version) = found.version {
+        (found.account, version)
+    } else {
         // Where it is ours that was kept, nothing is left to change.
-        None => {
-            let made = make(store, change(&found.account)).await?;
-            if made.0.id == found.account.id {
-                tell_made(&made.0, context);
-            }
-            made
+        let made = make(store, change(&found.account)).await?;
+        if made.0.id == found.account.id {
+            tell_made(&made.0, context);
         }
+        made
     };
     let account = change_account(store, found, change).await?;
     Ok(account.id)

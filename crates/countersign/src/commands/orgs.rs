@@ -120,6 +120,7 @@ impl OrgsCommand {
         Some(match self {
             Self::List(_) | Self::Show(_) => return None,
             Self::Apply(arguments) if arguments.is_dry() => return None,
+            Self::Settle(arguments) if !arguments.changes() => return None,
             Self::Apply(_) => Happening::new(Event::OrganizationsApplied, &Actor::Operator),
             Self::Tell(one) => of(Event::OrganizationTold, one.id(), None),
             Self::Forget(one) => of(Event::OrganizationForgotten, one.id(), None),

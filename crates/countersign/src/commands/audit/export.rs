@@ -60,7 +60,7 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
         written => written?,
     }
     match &export.heads {
-        Some(path) => write_heads(path, parts, known),
+        Some(path) => write_heads(path, parts, &known),
         None => Ok(()),
     }
 }
@@ -88,7 +88,7 @@ fn note(parts: &mut BTreeMap<ReplicaId, Part>, line: AuditLine, text: &[u8]) {
 fn write_heads(
     path: &PathBuf,
     parts: BTreeMap<ReplicaId, Part>,
-    known: Vec<AuditHead>,
+    known: &[AuditHead],
 ) -> Result<()> {
     let mut heads = Vec::new();
     for (before, last) in parts.into_values().filter_map(|part| part.ends) {

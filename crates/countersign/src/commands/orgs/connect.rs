@@ -153,6 +153,11 @@ impl DisconnectArguments {
 }
 
 impl SettleArguments {
+    /// Whether it does more than to say what could be done.
+    pub(super) fn changes(&self) -> bool {
+        self.verdict.is_some()
+    }
+
     pub(super) fn id(&self) -> &OrganizationId {
         &self.named.id
     }
