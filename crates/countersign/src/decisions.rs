@@ -22,7 +22,7 @@ use cut::{Chunk, Cutter};
 
 /// A log that is about to be read: the files and directories that were named, in their order.
 ///
-/// Of a directory every file `*.jsonl` is read, by name, which for a rotated log is by time. `-` is stdin.
+/// Of a directory every file `*.jsonl` but the audit log is read, by name, which for a rotated log is by time. `-` is stdin.
 #[derive(Debug)]
 pub struct Decisions {
     sources: Vec<Source>,
@@ -336,7 +336,14 @@ fn files_of(directory: &Path) -> Result<Vec<PathBuf>, ReadError> {
         path: directory.to_owned(),
         source,
     })?;
-    files.retain(|path| path.extension().is_some_and(|one| one == "jsonl") && path.is_file());
+    // The audit log lies in the same directory, and holds no decisions.
+    let is_audit = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("audit"))
+    };
+    files.retain(|path| {
+        path.extension().is_some_and(|one| one == "jsonl") && path.is_file() && !is_audit(path)
+    });
     files.sort_unstable();
     if files.is_empty() {
         return Err(ReadError::EmptyDirectory(directory.to_owned()));

@@ -75,6 +75,19 @@ fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
+    if let OrgsCommand::Apply(arguments) = command {
+        // It has the store for itself, and says at its end what it has done: that much is written down.
+        let code = apply::run(arguments, installation)?;
+        // A file with mistakes changes nothing, and makes no data directory to write that down in.
+        if !installation.data_dir.exists() {
+            return Ok(code);
+        }
+        let store = store::to_change(installation)?;
+        let trail = Trail::open(&installation.audit_log, &installation.data_dir, store);
+        let trail = runtime.block_on(trail)?;
+        let noted = runtime.block_on(trail.note(happening));
+        return noted.and(runtime.block_on(trail.close())).map(|()| code);
+    }
     let store = store::to_change(installation)?;
     let trail = Trail::open(
         &installation.audit_log,
@@ -82,14 +95,7 @@ fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> 
         Arc::clone(&store),
     );
     let trail = runtime.block_on(trail)?;
-    let done = match command {
-        // It opens the store by itself, and has a runtime of its own.
-        OrgsCommand::Apply(arguments) => {
-            drop(store);
-            apply::run(arguments, installation)
-        }
-        _ => runtime.block_on(with(command, store.as_ref(), installation)),
-    };
+    let done = runtime.block_on(with(command, store.as_ref(), installation));
     let noted = match &done {
         Ok(_) => runtime.block_on(trail.note(happening)),
         Err(_) => Ok(()),
