@@ -327,7 +327,7 @@ async fn a_data_file_that_others_could_read_or_that_is_none_is_not_opened() {
         }
         let before = fs::metadata(&file).expect("a file").permissions();
         // A group may read decisions, if an operator wants it to; keys and sessions never.
-        let is_log = file.ends_with("decisions.jsonl");
+        let is_log = file.extension().is_some_and(|kind| kind == "jsonl");
         let mode = if is_log { 0o644 } else { 0o640 };
         fs::set_permissions(&file, Permissions::from_mode(mode)).expect("permissions");
         let output = site.installation.run_on_file("serve");

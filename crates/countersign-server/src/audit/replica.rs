@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use countersign_store::ReplicaId;
@@ -11,6 +11,7 @@ use crate::Entropy;
 use crate::edge::RandomText;
 
 const FILE: &str = "replica-id";
+const OTHERS: u32 = 0o077;
 
 /// The name, made if there is none yet. Of two who make one at once the first is right.
 pub(super) fn load_or_make(directory: &Path, entropy: &dyn Entropy) -> io::Result<ReplicaId> {
@@ -39,11 +40,20 @@ pub(super) fn load_or_make(directory: &Path, entropy: &dyn Entropy) -> io::Resul
 /// The name, if there is one.
 pub(super) fn load(directory: &Path) -> io::Result<Option<ReplicaId>> {
     let path = directory.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let metadata = match fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    // Who can put another name there can begin another chain, in which nothing is missing.
+    if !metadata.is_file() || metadata.mode() & OTHERS != 0 {
+        let what = format!(
+            "`{}` must be a file of its owner's alone (`chmod 600`)",
+            path.display()
+        );
+        return Err(io::Error::new(ErrorKind::InvalidData, what));
+    }
+    let text = fs::read_to_string(&path)?;
     let name = ReplicaId::new(text.trim_end());
     let wrong = |error| {
         io::Error::new(

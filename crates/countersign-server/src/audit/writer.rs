@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use countersign_store::AuditHead;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::line::{AuditLine, Chain};
@@ -19,6 +19,7 @@ const BATCH: usize = 256 << 10;
 /// How often a head is told, in lines and in time: a tail that is cut off is noticed from there on.
 const HEAD_EVERY_LINES: u64 = 1000;
 const HEAD_EVERY: Duration = Duration::from_secs(10);
+const HEAD_AGE: SignedDuration = SignedDuration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait between attempts while the log is being closed.
@@ -287,7 +288,7 @@ struct Writer<'q, F> {
     heads: watch::Sender<Option<AuditHead>>,
     /// The number of the last head that was told.
     told: u64,
-    untold_since: Option<Instant>,
+    untold_since: Option<Timestamp>,
     thinned_out_on: Option<Date>,
     is_failing: bool,
 }
@@ -295,22 +296,27 @@ struct Writer<'q, F> {
 impl<F: Files> Writer<'_, F> {
     fn run(&mut self) -> Result<(), GaveUp> {
         loop {
-            let left = self
-                .untold_since
-                .map(|since| HEAD_EVERY.saturating_sub(since.elapsed()));
-            match self.queue.next(left) {
+            let at_most = self.untold_since.map(|_| HEAD_EVERY);
+            match self.queue.next(at_most) {
                 Task::Write(waiting) => self.write(waiting)?,
                 Task::Reopen => self.reopen(),
-                Task::Nothing => {}
+                // Nothing came for so long.
+                Task::Nothing => self.tell_head(),
                 Task::End => return Ok(()),
             }
-            let is_due = self
-                .untold_since
-                .is_some_and(|since| since.elapsed() >= HEAD_EVERY);
-            if is_due || self.chain.n - self.told >= HEAD_EVERY_LINES {
+            if self.is_head_due() {
                 self.tell_head();
             }
         }
+    }
+
+    /// By the times in the lines: this thread knows no clock.
+    fn is_head_due(&self) -> bool {
+        let age = |since| self.chain.time.duration_since(since);
+        let is_old = self
+            .untold_since
+            .is_some_and(|since| age(since) >= HEAD_AGE);
+        is_old || self.chain.n - self.told >= HEAD_EVERY_LINES
     }
 
     fn write(&mut self, mut waiting: VecDeque<Waiting>) -> Result<(), GaveUp> {
@@ -330,7 +336,7 @@ impl<F: Files> Writer<'_, F> {
                 // Whoever asked may have gone.
                 let _ = written.send(());
             }
-            self.untold_since.get_or_insert_with(begin);
+            self.untold_since.get_or_insert(self.chain.time);
             self.thin_out(today)?;
         }
         Ok(())
@@ -424,13 +430,4 @@ impl<F: Files> Writer<'_, F> {
         }
         Ok(())
     }
-}
-
-/// The beginning of a wait, of which only the length counts.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long something waits is no time of day: nothing is dated by it"
-)]
-fn begin() -> Instant {
-    Instant::now()
 }
