@@ -1,9 +1,10 @@
 //! Accounts, and the identities that lead to them.
 
 use countersign_core::{AccountId, Identity};
-use rusqlite::{Connection, Row, params};
+use rusqlite::Connection;
 
-use super::row::{Place, account_id, execute, from_json, to_json};
+use super::record::{self, Record};
+use super::row::{Place, account_id, execute};
 use crate::{Account, StoreError, Version};
 
 pub(super) const TABLES: &str = "
@@ -17,6 +18,15 @@ pub(super) const TABLES: &str = "
         record  TEXT NOT NULL        -- JSON
     ) STRICT;
 ";
+
+impl Record for Account {
+    const TABLE: &'static str = "account";
+    const KEY: &'static str = "id";
+
+    fn key(&self) -> &str {
+        self.id.as_str()
+    }
+}
 
 /// The account of an identity: `fresh`, if nobody was earlier.
 pub(super) fn claim(
@@ -60,100 +70,5 @@ pub(super) fn of_identity(
 ) -> Result<Option<(Account, Version)>, StoreError> {
     const FIND: &str = "SELECT account.id, version, record \
         FROM identity JOIN account ON account.id = identity.account WHERE identity = ?1";
-    find(connection, FIND, &identity.to_string())
-}
-
-/// The account of that id.
-pub(super) fn by_id(
-    connection: &Connection,
-    id: &AccountId,
-) -> Result<Option<(Account, Version)>, StoreError> {
-    const FIND: &str = "SELECT id, version, record FROM account WHERE id = ?1";
-    find(connection, FIND, id.as_str())
-}
-
-/// Writes a first record, unless there is one, and answers with the one in force.
-pub(super) fn put_if_absent(
-    connection: &Connection,
-    account: &Account,
-) -> Result<(Account, Version), StoreError> {
-    const PUT: &str = "INSERT INTO account (id, version, record) VALUES (?1, 1, ?2) \
-        ON CONFLICT (id) DO NOTHING";
-    let record = to_json(account)?;
-    if execute(connection, PUT, params![account.id.as_str(), record])? == 1 {
-        return Ok((account.clone(), Version(1)));
-    }
-    let place = Place {
-        table: "account",
-        key: account.id.as_str(),
-    };
-    by_id(connection, &account.id)?.ok_or_else(|| place.corrupt("it is there and can't be found"))
-}
-
-/// Replaces a record that still has `version`.
-pub(super) fn replace(
-    connection: &Connection,
-    account: &Account,
-    version: Version,
-) -> Result<Version, StoreError> {
-    const REPLACE: &str =
-        "UPDATE account SET record = ?1, version = ?2 WHERE id = ?3 AND version = ?4";
-    // A version that SQLite can't hold was never given out, so no record has it.
-    let old = i64::try_from(version.0).map_err(|_| StoreError::Conflict)?;
-    let new = old.checked_add(1).ok_or(StoreError::Conflict)?;
-    let record = to_json(account)?;
-    match execute(
-        connection,
-        REPLACE,
-        params![record, new, account.id.as_str(), old],
-    )? {
-        0 => Err(StoreError::Conflict),
-        _ => Ok(Version(version.0 + 1)),
-    }
-}
-
-/// Accounts in the order of their ids, after `after`.
-pub(super) fn list(
-    connection: &Connection,
-    after: Option<&AccountId>,
-    limit: usize,
-) -> Result<Vec<Account>, StoreError> {
-    // No id is empty, so all come after the empty text.
-    const LIST: &str = "SELECT id, version, record FROM account WHERE id > ?1 ORDER BY id LIMIT ?2";
-    let after = after.map_or("", AccountId::as_str);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(LIST)?;
-    let mut rows = statement.query(params![after, limit])?;
-    let mut accounts = Vec::new();
-    while let Some(row) = rows.next()? {
-        accounts.push(read(row)?.0);
-    }
-    Ok(accounts)
-}
-
-fn find(
-    connection: &Connection,
-    sql: &str,
-    key: &str,
-) -> Result<Option<(Account, Version)>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([key])?;
-    rows.next()?.map(read).transpose()
-}
-
-/// Reads a row of `id, version, record`.
-fn read(row: &Row<'_>) -> Result<(Account, Version), StoreError> {
-    let id: String = row.get(0)?;
-    let place = Place {
-        table: "account",
-        key: &id,
-    };
-    let version = u64::try_from(row.get::<_, i64>(1)?)
-        .map_err(|_| place.corrupt("its version is negative"))?;
-    let account: Account = from_json(place, row.get_ref(2)?)?;
-    if account.id.as_str() == id {
-        Ok((account, Version(version)))
-    } else {
-        Err(place.corrupt("it is the record of another account"))
-    }
+    record::find_by(connection, FIND, &identity.to_string())
 }

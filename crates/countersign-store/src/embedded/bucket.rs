@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{Place, execute, micros};
+use super::row::{Outlived, Place, execute, micros};
 use crate::{Bucket, Rate, Spent, StoreError};
 
 pub(super) const TABLES: &str = "
@@ -13,6 +13,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX bucket_paid_at ON bucket (paid_at);
 ";
+
+/// Buckets of which nothing is left.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "bucket",
+    key: "key",
+    time: "paid_at",
+};
 
 /// Counts one more, if there is room for it.
 pub(super) fn spend(
@@ -39,18 +46,6 @@ pub(super) fn spend(
             Ok(Spent::Over { until })
         }
     }
-}
-
-/// Forgets at most `limit` buckets of which nothing is left, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM bucket WHERE key IN \
-        (SELECT key FROM bucket WHERE paid_at <= ?1 ORDER BY paid_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }
 
 fn place() -> Place<'static> {

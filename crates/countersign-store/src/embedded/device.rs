@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
-use super::row::{Place, execute, from_json, micros, to_json};
+use super::row::{Outlived, Place, execute, from_json, micros, to_json};
 use crate::{DeviceAnswer, DeviceRequest, DeviceRequestId, StoreError};
 
 pub(super) const TABLES: &str = "
@@ -16,6 +16,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX device_request_expires_at ON device_request (expires_at);
 ";
+
+/// Requests that have expired.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "device_request",
+    key: "id",
+    time: "expires_at",
+};
 
 const PLACE: Place<'static> = Place {
     table: "device_request",
@@ -79,16 +86,4 @@ pub(super) fn answer(
         params![id.0, to_json(answer)?, micros(now)],
     )?;
     Ok(answered > 0)
-}
-
-/// Forgets at most `limit` requests that have expired, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM device_request WHERE id IN \
-        (SELECT id FROM device_request WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }

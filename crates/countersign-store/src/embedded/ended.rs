@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::row::{Place, execute, micros};
+use super::row::{Outlived, Place, execute, micros};
 use crate::ended::piece;
 use crate::{End, EndKind, Ends, FeedPlace, StoreError};
 
@@ -18,6 +18,13 @@ pub(super) const TABLES: &str = "
     ) STRICT;
     CREATE INDEX ended_at ON ended (at);
 ";
+
+/// Ends that no token is good for any more.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "ended",
+    key: "n",
+    time: "at",
+};
 
 /// Tells of an end, in the transaction that makes it.
 pub(super) fn tell(
@@ -73,17 +80,4 @@ fn read(
         found.push((row.get(0)?, End { kind, id, at }));
     }
     Ok(found)
-}
-
-/// Forgets at most `limit` ends that no token is good for any more, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM ended WHERE n IN \
-        (SELECT n FROM ended WHERE at <= ?1 ORDER BY at LIMIT ?2)";
-    let before = End::forgotten_before(now);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(before), limit])?)
 }

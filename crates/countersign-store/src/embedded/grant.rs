@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{Place, execute, from_json, micros, to_json};
+use super::row::{Outlived, Place, execute, from_json, micros, to_json};
 use super::{ended, sign_in};
 use crate::{EndKind, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
 
@@ -28,6 +28,20 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX revoked_token_forget_at ON revoked_token (forget_at);
 ";
+
+/// Grants and revocations of which nothing is needed any more.
+pub(super) const OUTLIVED: [Outlived; 2] = [
+    Outlived {
+        table: "client_grant",
+        key: "grant_id",
+        time: "forget_at",
+    },
+    Outlived {
+        table: "revoked_token",
+        key: "jti",
+        time: "forget_at",
+    },
+];
 
 /// Keeps a grant with its first refresh token.
 pub(super) fn open(connection: &Connection, grant: &Grant) -> Result<(), StoreError> {
@@ -221,21 +235,6 @@ pub(super) fn session_of(
             Ok(found.map(|found| found.session))
         }
     }
-}
-
-/// Forgets at most `limit` rows of each table of which nothing is needed any more, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const GRANTS: &str = "DELETE FROM client_grant WHERE grant_id IN \
-        (SELECT grant_id FROM client_grant WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    const REVOKED: &str = "DELETE FROM revoked_token WHERE jti IN \
-        (SELECT jti FROM revoked_token WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let parameters = [micros(now), limit];
-    Ok(execute(connection, GRANTS, parameters)?.max(execute(connection, REVOKED, parameters)?))
 }
 
 fn read(id: &GrantId, column: ValueRef<'_>) -> Result<Grant, StoreError> {

@@ -4,8 +4,8 @@ use countersign_core::SessionId;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{Place, execute, from_json, micros, to_json};
-use super::sign_in;
+use super::row::{Outlived, Place, execute, from_json, micros, to_json};
+use super::{record, sign_in};
 use crate::{KeptToken, StoreError, Version};
 
 pub(super) const TABLES: &str = "
@@ -17,6 +17,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX kept_token_forget_at ON kept_token (forget_at);
 ";
+
+/// Tokens whose session is over, or was never opened.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "kept_token",
+    key: "session_id",
+    time: "forget_at",
+};
 
 /// Keeps a token for a session that is not open yet.
 pub(super) fn keep(
@@ -64,9 +71,8 @@ pub(super) fn find(
     if token.session != *session {
         return Err(place.corrupt("it is the record of another session"));
     }
-    let version = u64::try_from(row.get::<_, i64>(1)?);
-    let version = version.map_err(|_| place.corrupt("its version is negative"))?;
-    Ok(Some((token, Version(version))))
+    let version = record::version(place, row.get(1)?)?;
+    Ok(Some((token, version)))
 }
 
 /// Replaces a token that nobody has replaced since.
@@ -77,9 +83,7 @@ pub(super) fn replace(
 ) -> Result<Version, StoreError> {
     const REPLACE: &str =
         "UPDATE kept_token SET token = ?2, version = ?4 WHERE session_id = ?1 AND version = ?3";
-    // A version that SQLite can't hold was never given out, so no record has it.
-    let old = i64::try_from(version.0).map_err(|_| StoreError::Conflict)?;
-    let new = old.checked_add(1).ok_or(StoreError::Conflict)?;
+    let (old, new) = record::step(version)?;
     let parameters = params![token.session.as_str(), to_json(token)?, old, new];
     match execute(connection, REPLACE, parameters)? {
         0 => Err(StoreError::Conflict),
@@ -103,16 +107,4 @@ pub(super) fn forget(connection: &Connection, session: &SessionId) -> Result<(),
     const FORGET: &str = "DELETE FROM kept_token WHERE session_id = ?1";
     execute(connection, FORGET, [session.as_str()])?;
     Ok(())
-}
-
-/// Forgets at most `limit` tokens whose session is over, or was never opened, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM kept_token WHERE session_id IN \
-        (SELECT session_id FROM kept_token WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }

@@ -4,7 +4,7 @@ use countersign_core::{AccountId, ClientId, SessionId};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::row::{Place, account_id, execute, micros};
+use super::row::{Outlived, Place, account_id, execute, micros};
 use super::session;
 use crate::{LogoutNotice, StoreError};
 
@@ -20,6 +20,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX logout_notice_due_at ON logout_notice (due_at);
 ";
+
+/// Notices that nobody could be told.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "logout_notice",
+    key: "(session_id, client_id)",
+    time: "forget_at",
+};
 
 /// For so long it is tried to tell a client.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -88,18 +95,6 @@ pub(super) fn settle(connection: &Connection, notice: &LogoutNotice) -> Result<(
     let key = [notice.session.as_str(), notice.client.as_str()];
     execute(connection, SETTLE, key)?;
     Ok(())
-}
-
-/// Forgets at most `limit` notices that nobody could be told, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM logout_notice WHERE (session_id, client_id) IN \
-        (SELECT session_id, client_id FROM logout_notice WHERE forget_at <= ?1 LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }
 
 fn read(row: &Row<'_>) -> Result<LogoutNotice, StoreError> {

@@ -19,6 +19,7 @@ mod logout_notice;
 mod once;
 mod organization;
 mod reader;
+mod record;
 mod registry_account;
 mod row;
 mod session;
@@ -39,11 +40,11 @@ use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
-    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
-    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
-    TakenCode, Version,
+    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, End,
+    EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
+    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
+    StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -407,7 +408,7 @@ impl Store for Embedded {
 
     async fn account(&self, id: &AccountId) -> Result<Option<(Account, Version)>, StoreError> {
         self.durable_reader
-            .read(|connection| account::by_id(connection, id))
+            .read(|connection| record::find(connection, id.as_str()))
     }
 
     async fn put_account_if_absent(
@@ -415,7 +416,7 @@ impl Store for Embedded {
         account: Account,
     ) -> Result<(Account, Version), StoreError> {
         self.durable
-            .run(move |connection| account::put_if_absent(connection, &account))
+            .run(move |connection| record::put_if_absent(connection, &account))
             .await
     }
 
@@ -425,7 +426,7 @@ impl Store for Embedded {
         version: Version,
     ) -> Result<Version, StoreError> {
         self.durable
-            .run(move |connection| account::replace(connection, &account, version))
+            .run(move |connection| record::replace(connection, &account, version))
             .await
     }
 
@@ -434,9 +435,9 @@ impl Store for Embedded {
         after: Option<&AccountId>,
         limit: usize,
     ) -> Result<Vec<Account>, StoreError> {
-        let after = after.cloned();
+        let after = after.map(|id| id.as_str().to_owned());
         self.durable_reader
-            .read_much(move |connection| account::list(connection, after.as_ref(), limit))
+            .read_much(move |connection| record::list(connection, after.as_deref(), limit))
             .await
     }
 
@@ -445,7 +446,7 @@ impl Store for Embedded {
         name: &RegistryAccountName,
     ) -> Result<Option<(RegistryAccount, Version)>, StoreError> {
         self.durable_reader
-            .read(|connection| registry_account::by_name(connection, name))
+            .read(|connection| record::find(connection, name.as_str()))
     }
 
     async fn put_registry_account_if_absent(
@@ -453,7 +454,7 @@ impl Store for Embedded {
         record: RegistryAccount,
     ) -> Result<(RegistryAccount, Version), StoreError> {
         self.durable
-            .run(move |connection| registry_account::put_if_absent(connection, &record))
+            .run(move |connection| record::put_if_absent(connection, &record))
             .await
     }
 
@@ -463,7 +464,7 @@ impl Store for Embedded {
         version: Version,
     ) -> Result<Version, StoreError> {
         self.durable
-            .run(move |connection| registry_account::replace(connection, &record, version))
+            .run(move |connection| record::replace(connection, &record, version))
             .await
     }
 
@@ -472,7 +473,7 @@ impl Store for Embedded {
         id: &OrganizationId,
     ) -> Result<Option<(Organization, Version)>, StoreError> {
         self.durable_reader
-            .read(|connection| organization::by_id(connection, id))
+            .read(|connection| record::find(connection, id.as_str()))
     }
 
     async fn put_organization_if_absent(
@@ -480,7 +481,7 @@ impl Store for Embedded {
         organization: Organization,
     ) -> Result<(Organization, Version), StoreError> {
         self.durable
-            .run(move |connection| organization::put_if_absent(connection, &organization))
+            .run(move |connection| record::put_if_absent(connection, &organization))
             .await
     }
 
@@ -490,7 +491,7 @@ impl Store for Embedded {
         version: Version,
     ) -> Result<Version, StoreError> {
         self.durable
-            .run(move |connection| organization::replace(connection, &organization, version))
+            .run(move |connection| record::replace(connection, &organization, version))
             .await
     }
 
@@ -501,7 +502,7 @@ impl Store for Embedded {
     ) -> Result<(), StoreError> {
         let id = id.clone();
         self.durable
-            .run(move |connection| organization::remove(connection, &id, version))
+            .run(move |connection| record::remove::<Organization>(connection, id.as_str(), version))
             .await
     }
 
@@ -510,9 +511,9 @@ impl Store for Embedded {
         after: Option<&OrganizationId>,
         limit: usize,
     ) -> Result<Vec<Organization>, StoreError> {
-        let after = after.cloned();
+        let after = after.map(|id| id.as_str().to_owned());
         self.durable_reader
-            .read_much(move |connection| organization::list(connection, after.as_ref(), limit))
+            .read_much(move |connection| record::list(connection, after.as_deref(), limit))
             .await
     }
 
@@ -573,18 +574,24 @@ impl Store for Embedded {
 
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
         let sweep = move |connection: &Connection| {
-            let swept = [
-                sign_in::sweep(connection, now, SWEPT_AT_ONCE)?,
-                session::sweep(connection, now, SWEPT_AT_ONCE)?,
-                grant::sweep(connection, now, SWEPT_AT_ONCE)?,
-                once::sweep(connection, now, SWEPT_AT_ONCE)?,
-                bucket::sweep(connection, now, SWEPT_AT_ONCE)?,
-                device::sweep(connection, now, SWEPT_AT_ONCE)?,
-                logout_notice::sweep(connection, now, SWEPT_AT_ONCE)?,
-                ended::sweep(connection, now, SWEPT_AT_ONCE)?,
-                kept_token::sweep(connection, now, SWEPT_AT_ONCE)?,
+            let [grant, revoked] = grant::OUTLIVED;
+            let outlived = [
+                (sign_in::OUTLIVED, now),
+                (session::OUTLIVED, now),
+                (grant, now),
+                (revoked, now),
+                (once::OUTLIVED, now),
+                (bucket::OUTLIVED, now),
+                (device::OUTLIVED, now),
+                (logout_notice::OUTLIVED, now),
+                (ended::OUTLIVED, End::forgotten_before(now)),
+                (kept_token::OUTLIVED, now),
             ];
-            Ok(swept.into_iter().fold(0, usize::max))
+            let mut most = 0;
+            for (rows, before) in outlived {
+                most = most.max(rows.sweep(connection, before, SWEPT_AT_ONCE)?);
+            }
+            Ok(most)
         };
         while self.state.run(sweep).await? == SWEPT_AT_ONCE {}
         Ok(())

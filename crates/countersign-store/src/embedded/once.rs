@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::row::{execute, micros};
+use super::row::{Outlived, execute, micros};
 use crate::{Once, Seen, StoreError};
 
 pub(super) const TABLES: &str = "
@@ -13,6 +13,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX seen_once_forget_at ON seen_once (forget_at);
 ";
+
+/// Keys whose time has passed.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "seen_once",
+    key: "key",
+    time: "forget_at",
+};
 
 /// Remembers a key, unless it is remembered already.
 pub(super) fn remember(
@@ -39,16 +46,4 @@ pub(super) fn is_remembered(
     const FIND: &str = "SELECT 1 FROM seen_once WHERE key = ?1 AND forget_at > ?2";
     let mut statement = connection.prepare_cached(FIND)?;
     Ok(statement.exists(params![key.0, micros(now)])?)
-}
-
-/// Forgets at most `limit` keys whose time has passed, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM seen_once WHERE key IN \
-        (SELECT key FROM seen_once WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }

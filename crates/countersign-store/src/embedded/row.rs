@@ -56,6 +56,35 @@ pub(super) fn micros(time: Timestamp) -> i64 {
     time.as_microsecond()
 }
 
+/// Rows that go by themselves once a time is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outlived {
+    pub(super) table: &'static str,
+    /// The column of the key, or the columns in brackets.
+    pub(super) key: &'static str,
+    /// The column of the time ([`micros`]).
+    pub(super) time: &'static str,
+}
+
+impl Outlived {
+    /// Forgets at most `limit` rows, the oldest first, and counts them.
+    pub(super) fn sweep(
+        self,
+        connection: &Connection,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let Self { table, key, time } = self;
+        let columns = key.trim_matches(['(', ')']);
+        let sql = format!(
+            "DELETE FROM {table} WHERE {key} IN \
+                (SELECT {columns} FROM {table} WHERE {time} <= ?1 ORDER BY {time} LIMIT ?2)"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(execute(connection, &sql, [micros(now), limit])?)
+    }
+}
+
 /// Where a record is, for the message that it can't be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {

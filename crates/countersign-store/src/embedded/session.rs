@@ -6,7 +6,7 @@ use countersign_core::{AccountId, ClientId, SessionId};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::row::{Place, execute, micros, to_json};
+use super::row::{Outlived, Place, execute, micros, to_json};
 use super::sign_in;
 use crate::{FurtherCode, LiveSession, ProviderSession, Session, StoreError};
 
@@ -28,6 +28,13 @@ pub(super) const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX further_code_forget_at ON further_code (forget_at);
 ";
+
+/// Further codes whose session is over.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "further_code",
+    key: "(session_id, code_digest)",
+    time: "forget_at",
+};
 
 /// How many sessions are listed at most.
 const MOST: i64 = 100;
@@ -121,18 +128,6 @@ pub(super) fn clients(
         clients.insert(client.map_err(|error| place(session).corrupt(&error.to_string()))?);
     }
     Ok(clients)
-}
-
-/// Forgets at most `limit` further codes whose session is over, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM further_code WHERE (session_id, code_digest) IN (SELECT session_id, \
-        code_digest FROM further_code WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }
 
 fn read(row: &Row<'_>) -> Result<Session, StoreError> {

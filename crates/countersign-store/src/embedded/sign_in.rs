@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
-use super::row::{Place, execute, from_json, micros, to_json};
+use super::row::{Outlived, Place, execute, from_json, micros, to_json};
 use super::{ended, kept_token, logout_notice};
 use crate::{Code, CodeDigest, EndKind, Opening, ProviderSession, Session, StoreError, TakenCode};
 
@@ -27,6 +27,13 @@ pub(super) const TABLES: &str = "
     ) STRICT;
     CREATE INDEX sign_in_forget_at ON sign_in (forget_at);
 ";
+
+/// Sign-ins of which nothing is needed any more.
+pub(super) const OUTLIVED: Outlived = Outlived {
+    table: "sign_in",
+    key: "n",
+    time: "forget_at",
+};
 
 /// Every how many new rows the expired ones are looked for: looking costs as much as the row itself.
 const SWEEP_EVERY: i64 = 16;
@@ -107,7 +114,7 @@ pub(super) fn open(connection: &Connection, row: &Row, now: Timestamp) -> Result
     }
     kept_token::take_over(connection, &row.session_id, row.session_ends_at)?;
     if connection.last_insert_rowid() % SWEEP_EVERY == 0 {
-        sweep(connection, now, SWEPT_IN_PASSING)?;
+        OUTLIVED.sweep(connection, now, SWEPT_IN_PASSING)?;
     }
     Ok(())
 }
@@ -214,18 +221,6 @@ pub(super) fn end(
     }
     kept_token::forget(connection, id)?;
     Ok(())
-}
-
-/// Forgets at most `limit` rows of which nothing is needed any more, and counts them.
-pub(super) fn sweep(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    const FORGET: &str = "DELETE FROM sign_in WHERE n IN \
-        (SELECT n FROM sign_in WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(execute(connection, FORGET, [micros(now), limit])?)
 }
 
 pub(super) fn read_session(id: &SessionId, column: ValueRef<'_>) -> Result<Session, StoreError> {
