@@ -4,6 +4,7 @@
 //! A file that was moved away or deleted is noticed at the next batch, and made anew.
 
 mod name;
+mod stage;
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 use name::{Because, directory};
 pub(crate) use name::{Full, Names};
+pub(crate) use stage::Stage;
 
 /// It says who signed in when: its owner alone reads it, unless an operator lets a group.
 const PRIVATE: u32 = 0o600;

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::line::{AuditLine, Chain};
 use super::{By, Event, Happening, Subject};
-use crate::log_file::{self, Full, LogFile, Reopened, Sink, day, line_start};
+use crate::log_file::{self, Full, LogFile, Reopened, Sink, Stage, day, line_start};
 
 /// How much is written at a time, in bytes.
 const BATCH: usize = 256 << 10;
@@ -22,8 +22,6 @@ const HEAD_EVERY: Duration = Duration::from_secs(10);
 const HEAD_AGE: SignedDuration = SignedDuration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long to wait between attempts while the log is being closed.
-const CLOSING_PAUSE: Duration = Duration::from_millis(100);
 /// About what a line costs in memory while it waits.
 const LINE: usize = 512;
 
@@ -81,13 +79,6 @@ struct Waiting {
     happening: Happening,
     time: Timestamp,
     written: Option<oneshot::Sender<()>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Open,
-    Closing(Duration),
-    Ended,
 }
 
 impl Queue {
@@ -152,9 +143,7 @@ impl Queue {
     /// Asks the thread to write what waits and to end; answers how many lines it could not write.
     pub(super) fn close(&self) -> u64 {
         let mut state = self.lock();
-        if state.stage == Stage::Open {
-            state.stage = Stage::Closing(self.patience);
-        }
+        state.stage.close(self.patience);
         self.to_do.notify_one();
         let limit = self.patience + Duration::from_secs(1);
         let ended = self
@@ -200,14 +189,8 @@ impl Queue {
     fn pause(&self, length: Duration) -> bool {
         let mut state = self.lock();
         state.is_failing = true;
-        let length = match &mut state.stage {
-            Stage::Open => length,
-            Stage::Closing(left) if !left.is_zero() => {
-                let length = length.min(CLOSING_PAUSE).min(*left);
-                *left -= length;
-                length
-            }
-            Stage::Closing(_) | Stage::Ended => return false,
+        let Some(length) = state.stage.pause(length) else {
+            return false;
         };
         let stage = state.stage;
         let woken = self

@@ -11,10 +11,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::{DecisionLogStatus, Dropped};
-use crate::log_file::day;
-
-/// How long to wait at most before a new attempt, once the log is being closed.
-const CLOSING_PAUSE: Duration = Duration::from_millis(200);
+use crate::log_file::{Stage, day};
 
 /// A decision as it will stand in the file, with its line end.
 #[derive(Debug)]
@@ -74,16 +71,6 @@ struct State {
     stage: Stage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stage {
-    #[default]
-    Open,
-    /// What waits is still written; a disk in trouble is given so much time more.
-    Closing(Duration),
-    /// Nothing is written any more.
-    Ended,
-}
-
 /// What the writing thread does next.
 #[derive(Debug)]
 pub(super) enum Task {
@@ -140,9 +127,7 @@ impl Queue {
     /// Asks the writing thread to write what waits and to end, and answers how many lines it could not write.
     pub(super) fn close(&self) -> u64 {
         let mut state = self.lock();
-        if state.stage == Stage::Open {
-            state.stage = Stage::Closing(self.patience);
-        }
+        state.stage.close(self.patience);
         self.to_do.notify_one();
         // Longer than the thread's own patience: it may hang in the write itself, for ever.
         let limit = self.patience + Duration::from_secs(1);
@@ -184,14 +169,8 @@ impl Queue {
     pub(super) fn pause(&self, length: Duration) -> AfterPause {
         let mut state = self.lock();
         state.is_failing = true;
-        let length = match &mut state.stage {
-            Stage::Open => length,
-            Stage::Closing(left) if !left.is_zero() => {
-                let length = length.min(CLOSING_PAUSE).min(*left);
-                *left -= length;
-                length
-            }
-            Stage::Closing(_) | Stage::Ended => return AfterPause::GiveUp,
+        let Some(length) = state.stage.pause(length) else {
+            return AfterPause::GiveUp;
         };
         let stage = state.stage;
         let woken = self
