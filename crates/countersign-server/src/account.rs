@@ -3,7 +3,7 @@
 //! Another identity is linked by who signs in with it in the browser that has the session, at once, and shows what
 //! linking needs, as the session itself must. An address that two have in common says nothing: nothing is ever merged.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Destination, Linking};
 use countersign_core::{AccountId, AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
 use countersign_providers::{AccountChoice, Provider};
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::Broker;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
@@ -22,7 +21,7 @@ use crate::own::{self, LINK, OwnPage, Visitor, visitor};
 use crate::pages::{self, AccountPage, IdentityRow, LeavePage, LinkWay};
 use crate::session::{self, Ending};
 use crate::sign_in::depart;
-use crate::web::{Context, Parameters, see_other};
+use crate::web::{Call, Context, Parameters, see_other};
 
 /// What a button of the page does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,49 +36,47 @@ enum Button {
 }
 
 /// GET: the page.
-pub(crate) async fn show(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let visitor = visitor(&OwnPage::Account, &context).await?;
+pub(crate) async fn show(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        let visitor = visitor(&OwnPage::Account, context).await?;
         let may_change = visitor.may(LINK);
         let mut rows = Vec::new();
         for identity in visitor.account.identities() {
             let button = Button::Remove(identity.clone());
-            let form = may_change.then(|| seal(&button, &visitor, &context));
+            let form = may_change.then(|| seal(&button, &visitor, context));
             let is_here = *identity == visitor.session.evidence.identity;
             rows.push(IdentityRow::new(
                 identity,
                 is_here,
                 form.transpose()?,
-                &context,
+                context,
             ));
         }
         let mut ways = Vec::new();
         for provider in context.broker.providers.values().filter(|_| may_change) {
-            let form = seal(&Button::Add(provider.name().clone()), &visitor, &context)?;
+            let form = seal(&Button::Add(provider.name().clone()), &visitor, context)?;
             ways.push(LinkWay::new(provider, form));
         }
-        let is_offered = own::scopes([LINK].into_iter(), &context).contains(LINK);
+        let is_offered = own::scopes([LINK].into_iter(), context).contains(LINK);
         let raise = (is_offered && !may_change).then(|| OwnPage::Account.sign_in(Some(LINK)));
         Ok(pages::ok(&AccountPage::new(
             &visitor.account,
             rows,
             ways,
             raise,
-            &context,
+            context,
         )))
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// GET: all that is kept of the person, for them to take away.
-pub(crate) async fn export(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let visitor = visitor(&OwnPage::Account, &context).await?;
+pub(crate) async fn export(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        let visitor = visitor(&OwnPage::Account, context).await?;
         let store = &context.broker.store;
         let live = store.sessions_of(&visitor.account.id, context.now).await;
-        let live = live.map_err(|error| page_of_store(&error, &context))?;
+        let live = live.map_err(|error| page_of_store(&error, context))?;
         let sessions: Vec<_> = live
             .iter()
             .map(|one| json!({"session": one.session, "clients": one.clients, "ends_at": one.ends_at}))
@@ -90,28 +87,22 @@ pub(crate) async fn export(request: HttpRequest, broker: web::Data<Broker>) -> H
                 "attachment; filename=\"countersign-account.json\"",
             ))
             .json(json!({"account": visitor.account, "sessions": sessions})))
-    };
-    context.answer(answer.await)
+    }).await
 }
 
 /// POST: a button was pressed.
-pub(crate) async fn press(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let visitor = visitor(&OwnPage::Account, &context).await?;
-        let button = opened(&Parameters::read(&form), &visitor, &context)?;
-        let visitor = visitor.must_be_let(LINK, &OwnPage::Account, &context)?;
+pub(crate) async fn press(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| {
+        let visitor = visitor(&OwnPage::Account, context).await?;
+        let button = opened(&Parameters::read(&form), &visitor, context)?;
+        let visitor = visitor.must_be_let(LINK, &OwnPage::Account, context)?;
         match button {
-            Button::Add(provider) => offer(&provider, &visitor, &context),
-            Button::Remove(identity) => remove(&identity, &visitor, &context).await,
+            Button::Add(provider) => offer(&provider, &visitor, context),
+            Button::Remove(identity) => remove(&identity, &visitor, context).await,
             Button::Leave(_) => Err(Failure::Page(Problem::FormExpired)),
         }
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// A form is held to `form-action` on every redirect that follows it: the way to the provider is a link.
@@ -129,11 +120,10 @@ fn offer(
 }
 
 /// GET: on to the provider.
-pub(crate) async fn leave(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let visitor = visitor(&OwnPage::Account, &context).await?;
-        let Button::Leave(provider) = opened(&context.query(), &visitor, &context)? else {
+pub(crate) async fn leave(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        let visitor = visitor(&OwnPage::Account, context).await?;
+        let Button::Leave(provider) = opened(&context.query(), &visitor, context)? else {
             return Err(Failure::Page(Problem::FormExpired));
         };
         let linking = Linking {
@@ -141,14 +131,14 @@ pub(crate) async fn leave(request: HttpRequest, broker: web::Data<Broker>) -> Ht
             session: visitor.session.id.clone(),
         };
         let first = depart::First {
-            request: own::request(Destination::Link(linking), Some(LINK), &context),
+            request: own::request(Destination::Link(linking), Some(LINK), context),
             tenant: None,
             login_hint: None,
             account_choice: AccountChoice::Offered,
         };
-        depart::first(first, &provider, &context).await
-    };
-    context.answer(answer.await)
+        depart::first(first, &provider, context).await
+    })
+    .await
 }
 
 /// Somebody came back with another identity, and the policy lets them: it leads to the account from now on.
@@ -227,13 +217,13 @@ async fn remove(
 /// Nothing is changed that could not be written down.
 fn must_be_audited(context: &Context<'_>) -> Result<(), Failure> {
     let able = context.must_be_audited();
-    able.map_err(|_| Failure::Page(Problem::Unavailable))
+    able.map_err(|error| error.for_person(context))
 }
 
 async fn note(event: Event, account: &AccountId, context: &Context<'_>) -> Result<(), Failure> {
     let happening = Happening::new(event, account).about(Subject::Account, account);
     let written = context.audit_through(happening).await;
-    written.map_err(|_| Failure::Page(Problem::Unavailable))
+    written.map_err(|error| error.for_person(context))
 }
 
 async fn change(

@@ -5,14 +5,12 @@ mod caller;
 mod organizations;
 
 pub(crate) use caller::{Caller, names_of};
-pub(crate) use organizations::{administered_by, claim, log, managed, refused, wanted};
 
-use actix_web::{HttpRequest, HttpResponse, Route, Scope, web};
+use actix_web::{HttpResponse, Route, Scope, web};
 use serde::de::DeserializeOwned;
 
-use crate::Broker;
 use crate::error::{ApiError, Failure};
-use crate::web::{Context, read};
+use crate::web::{Call, read};
 
 /// The longest body that says an address, in bytes: a few times the longest one.
 const LONGEST_ADDRESS: usize = 4 * 1024;
@@ -67,20 +65,12 @@ pub(crate) fn routes() -> Scope {
                 .route(web::post().to(organizations::agree))
                 .default_service(only("POST")),
         )
-        .default_service(web::to(
-            async |request: HttpRequest, broker: web::Data<Broker>| {
-                refuse(&request, &broker, ApiError::NotFound)
-            },
-        ))
+        .default_service(web::to(async |call: Call| call.refuse(ApiError::NotFound)))
 }
 
 /// What a resource says to other methods than its own.
 fn only(methods: &'static str) -> Route {
-    web::to(
-        move |request: HttpRequest, broker: web::Data<Broker>| async move {
-            refuse(&request, &broker, ApiError::Method(methods))
-        },
-    )
+    web::to(move |call: Call| async move { call.refuse(ApiError::Method(methods)) })
 }
 
 /// The description of all this, for tools (OpenAPI 3.1).
@@ -90,18 +80,18 @@ async fn describe() -> HttpResponse {
         .body(include_str!("api/openapi.json"))
 }
 
+/// A body, if it arrived whole.
+type Body = Result<web::Bytes, actix_web::Error>;
+
 /// A body that is one JSON object of this kind, and says nothing twice.
-fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+fn read_object<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+    let body = body.map_err(|error| ApiError::of_body(&error))?;
     // serde would take an array of the members in their order, too.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::Body("expected a JSON object").into());
     }
-    let read = serde_json::from_slice(body);
+    let read = serde_json::from_slice(&body);
     read.map_err(|_| {
         ApiError::Body("the object is not as `/api/v1/openapi.json` describes it").into()
     })
-}
-
-fn refuse(request: &HttpRequest, broker: &Broker, error: ApiError) -> HttpResponse {
-    Context::new(request, broker).answer(Err(Failure::Api(error)))
 }

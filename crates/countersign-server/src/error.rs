@@ -118,6 +118,8 @@ pub(crate) enum ApiError {
     UnknownOrganization,
     /// The organisation is not connected to that source.
     NotConnected,
+    /// None of the organisation's admins would act for it any more.
+    LastAdmin,
     /// No such account.
     UnknownAccount,
     /// The body is not what it must be; says what was expected.
@@ -281,12 +283,14 @@ impl ApiError {
     }
 
     /// The same for a person, who sees a page.
-    pub(crate) fn for_person(self) -> Failure {
+    pub(crate) fn for_person(self, context: &Context<'_>) -> Failure {
         Failure::Page(match self {
+            Self::Store(cause) => return page_of_store(&cause, context),
             Self::Body(what) => Problem::BadRequest(what),
-            Self::Store(_) | Self::NotAudited => Problem::Unavailable,
+            Self::NotAudited => Problem::Unavailable,
             Self::TooMany(too_many) => Problem::TooMany(too_many),
             Self::TooLarge => Problem::TooLarge,
+            Self::LastAdmin => Problem::LastAdmin,
             Self::Client
             | Self::Forbidden(_)
             | Self::Token(_)
@@ -306,6 +310,7 @@ impl ApiError {
             Self::Token(_) => "token-not-good",
             Self::UnknownOrganization => "unknown-organization",
             Self::NotConnected => "not-connected",
+            Self::LastAdmin => "last-admin",
             Self::UnknownAccount => "unknown-account",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
@@ -329,6 +334,7 @@ impl ApiError {
             | Self::NotConnected
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::LastAdmin => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -351,6 +357,7 @@ impl ApiError {
             }
             Self::UnknownOrganization => "there is no such organization",
             Self::NotConnected => "the organization is not connected to that",
+            Self::LastAdmin => "after that none of its admins who are known would act for it",
             Self::UnknownAccount => "there is no such account",
             Self::TooLarge => "the body is too long",
             Self::TooMany(_) => "too many requests: try again when `Retry-After` says",
@@ -691,6 +698,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         ApiError::Forbidden(_)
         | ApiError::UnknownOrganization
         | ApiError::NotConnected
+        | ApiError::LastAdmin
         | ApiError::UnknownAccount
         | ApiError::Body(_)
         | ApiError::TooLarge

@@ -2,6 +2,7 @@
 //! them.
 
 mod connect;
+pub(crate) mod manage;
 mod page;
 mod shut_out;
 

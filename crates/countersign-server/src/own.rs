@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::HttpResponse;
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{
     ClientId, Decision, Demands, Facts, Login, Mapping, Occasion, OrganizationId, ProviderId,
@@ -15,13 +15,12 @@ use countersign_providers::AccountChoice;
 use countersign_store::{Account, Session, StoreError};
 use url::form_urlencoded;
 
-use crate::Broker;
 use crate::api::{Caller, names_of};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::organization;
 use crate::session;
 use crate::sign_in::{Checked, Interaction, begin};
-use crate::web::{Context, Decided, see_other};
+use crate::web::{Call, Context, Decided, see_other};
 
 /// A page of ours that a person can be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,9 +184,8 @@ pub(crate) fn scopes<'a>(
 }
 
 /// GET `/sign-in`: a person signs in for a page of ours.
-pub(crate) async fn sign_in(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(go(&context).await)
+pub(crate) async fn sign_in(call: Call) -> HttpResponse {
+    call.answer(go).await
 }
 
 async fn go(context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -17,12 +17,11 @@ mod service;
 mod user_info;
 mod weigh;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_store::StoreError;
 
-use crate::Broker;
 use crate::error::{Failure, OAuthError, of_store};
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use client::authenticate;
@@ -34,13 +33,9 @@ pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
 
 /// POST `/token` (RFC 6749 3.2).
-pub(crate) async fn token(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn token(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -1,18 +1,21 @@
 //! Routes, what every answer carries, and how requests are read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Ready, ready};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::cookie::{self, Cookie, SameSite};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, Server, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
-use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web};
+use actix_web::{
+    App, FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web,
+};
 use countersign_core::sign_in::Pushed;
 use countersign_core::{
     ClientId, Facts, LineVersion, Occasion, Policy, Record, TracePlace, Verdict,
@@ -134,9 +137,8 @@ pub(crate) fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn not_found(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    error::answer(Failure::Page(Problem::NotFound), &context)
+async fn not_found(call: Call) -> HttpResponse {
+    call.refuse(Failure::Page(Problem::NotFound))
 }
 
 /// What every request passes: it gets a name, and how it ended is written down.
@@ -220,6 +222,50 @@ fn add_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// A request, and the broker that answers it: what every handler takes.
+#[derive(Debug)]
+pub(crate) struct Call {
+    request: HttpRequest,
+    broker: web::Data<Broker>,
+}
+
+impl FromRequest for Call {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let broker = request.app_data::<web::Data<Broker>>().cloned();
+        ready(match broker {
+            Some(broker) => Ok(Self {
+                request: request.clone(),
+                broker,
+            }),
+            None => Err(ErrorInternalServerError("no broker")),
+        })
+    }
+}
+
+impl Call {
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context::new(&self.request, &self.broker)
+    }
+
+    /// Answers with what a handler comes to.
+    pub(crate) async fn answer(
+        &self,
+        handle: impl AsyncFnOnce(&Context<'_>) -> Result<HttpResponse, Failure>,
+    ) -> HttpResponse {
+        let context = self.context();
+        let result = handle(&context).await;
+        context.answer(result)
+    }
+
+    /// Answers with a failure.
+    pub(crate) fn refuse(&self, failure: impl Into<Failure>) -> HttpResponse {
+        self.context().answer(Err(failure.into()))
+    }
+}
+
 /// What a handler knows of the request besides its parameters.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -233,7 +279,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
+    fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
         let named = request.extensions().get::<RequestId>().cloned();
         let request_id = named.map_or_else(|| broker.entropy.hex::<8>(), |id| id.0);
         Self {
@@ -314,8 +360,7 @@ impl<'a> Context<'a> {
         happening.in_request(&self.request_id, address.map(Address::network))
     }
 
-    /// Answers with what a handler has come to.
-    pub(crate) fn answer(&self, result: Result<HttpResponse, Failure>) -> HttpResponse {
+    fn answer(&self, result: Result<HttpResponse, Failure>) -> HttpResponse {
         let answer = result.unwrap_or_else(|failure| error::answer(failure, self));
         self.with_nonce(answer)
     }

@@ -3,16 +3,16 @@
 //! What it vouched for counts as verified whatever the provider says, so only clients that the
 //! configuration trusts with it (`vouches = true`) may.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::{AccountId, ClientId};
 use countersign_store::{Account, EmailAddress, VouchedEmail, change_account};
 use serde::Deserialize;
 
-use crate::Broker;
+use super::{Body, read_object};
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{ApiError, Failure};
 use crate::token::authenticate;
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// What is told of an address.
 #[derive(Deserialize)]
@@ -22,39 +22,28 @@ struct Verified {
 }
 
 /// PUT: this address is verified.
-pub(super) async fn vouch(
-    request: HttpRequest,
-    account: web::Path<String>,
-    body: Result<web::Bytes, actix_web::Error>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let client = voucher(&context).await?;
+pub(super) async fn vouch(call: Call, account: web::Path<String>, body: Body) -> HttpResponse {
+    call.answer(async |context| {
+        let client = voucher(context).await?;
         context.must_be_audited()?;
-        let address = read(&body.map_err(|error| ApiError::of_body(&error))?)?;
-        let account = change(&account, Some(&address), &context).await?;
-        told(Event::EmailVouched, &account, &client, &context).await?;
+        let address = read(body)?;
+        let account = change(&account, Some(&address), context).await?;
+        told(Event::EmailVouched, &account, &client, context).await?;
         Ok(HttpResponse::NoContent().finish())
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// DELETE: no address is. One that the provider verified counts again.
-pub(super) async fn take_back(
-    request: HttpRequest,
-    account: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let client = voucher(&context).await?;
+pub(super) async fn take_back(call: Call, account: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let client = voucher(context).await?;
         context.must_be_audited()?;
-        let account = change(&account, None, &context).await?;
-        told(Event::EmailNotVouched, &account, &client, &context).await?;
+        let account = change(&account, None, context).await?;
+        told(Event::EmailNotVouched, &account, &client, context).await?;
         Ok(HttpResponse::NoContent().finish())
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// The client that calls: authenticated by its secret in the header, and trusted to vouch.
@@ -70,15 +59,9 @@ async fn voucher(context: &Context<'_>) -> Result<ClientId, Failure> {
     }
 }
 
-fn read(body: &[u8]) -> Result<EmailAddress, Failure> {
-    const EXPECTED: ApiError =
-        ApiError::Body("expected `{\"email\": \"ADDRESS\"}` and nothing else");
-    // serde would take an array of the members in their order, too.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(EXPECTED.into());
-    }
-    let verified: Verified = serde_json::from_slice(body).map_err(|_| EXPECTED)?;
-    let address = EmailAddress::new(verified.email);
+fn read(body: Body) -> Result<EmailAddress, Failure> {
+    let Verified { email } = read_object(body)?;
+    let address = EmailAddress::new(email);
     address.map_err(|_| ApiError::Body("`email` is no e-mail address").into())
 }
 
@@ -127,6 +110,7 @@ mod tests {
 
     #[test]
     fn a_body_is_an_object_with_one_address_and_nothing_else() {
+        let read = |body: &'static [u8]| read(Ok(web::Bytes::from_static(body)));
         let good = read(br#"{"email": "ann@registry.example"}"#).unwrap();
         assert_eq!(good.as_str(), "ann@registry.example");
         for bad in [

@@ -1,6 +1,6 @@
 //! `/device_authorization` (RFC 8628 3.1): a device asks for its two codes.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::ClientId;
 use countersign_store::{DeviceRequest, StoreError};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::error::{Failure, OAuthError};
 use crate::limits::{PassedFor, TooMany};
 use crate::sign_in::{check_of_device, code::stands_for};
 use crate::token;
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// How many seconds a device waits between two questions (RFC 8628 3.2).
 const INTERVAL: u32 = 5;
@@ -23,13 +23,9 @@ const TRIES: usize = 4;
 const LONGEST_PROGRAM: usize = 60;
 
 /// POST `/device_authorization`.
-pub(crate) async fn authorize(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn authorize(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -5,7 +5,7 @@
 //! carries is part of what it is sealed for. So nobody is led past the page.
 
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{Demands, ProviderId, UserCode};
 use countersign_providers::{AccountChoice, Provider};
@@ -14,13 +14,12 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::waiting::{Found, denied, find, waiting};
-use crate::Broker;
 use crate::edge::RandomText;
 use crate::error::{Failure, Problem};
 use crate::form::{self, Form};
 use crate::pages::{self, DeviceCodePage, DevicePage};
 use crate::sign_in::depart;
-use crate::web::{Context, Parameters, cookie, with_cookies};
+use crate::web::{Call, Context, Parameters, cookie, with_cookies};
 
 /// The prefix binds the cookie to this very host, to `/` and to a secure origin
 /// (draft-ietf-httpbis-rfc6265bis 4.1.3.2).
@@ -33,25 +32,19 @@ struct About {
 }
 
 /// GET: the page.
-pub(crate) async fn show(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(page(&context).await)
+pub(crate) async fn show(call: Call) -> HttpResponse {
+    call.answer(page).await
 }
 
 /// GET: the yes, with the provider.
-pub(crate) async fn go_on(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(sign_in(&context).await)
+pub(crate) async fn go_on(call: Call) -> HttpResponse {
+    call.answer(sign_in).await
 }
 
 /// POST: the no.
-pub(crate) async fn deny(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(refuse(&form, &context).await)
+pub(crate) async fn deny(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| refuse(&form, context).await)
+        .await
 }
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {

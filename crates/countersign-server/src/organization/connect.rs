@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Connecting, Destination};
 use countersign_core::{
     AttemptId, Claim, Evidence, GitHubRole, Guests, Identity, Level, Membership, OrganizationId,
@@ -20,18 +20,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::page::{known, page_of};
-use super::shut_out;
-use crate::Broker;
-use crate::api::{claim, wanted};
+use super::page::{known, visited};
+use super::{manage, shut_out};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};
-use crate::own::{self, CONNECT, Visitor, visitor};
+use crate::own::{self, CONNECT, Visitor};
 use crate::pages::{self, ConnectPage};
 use crate::session;
 use crate::sign_in::depart;
-use crate::web::{Context, Parameters, see_other};
+use crate::web::{Call, Context, Parameters, see_other};
 
 /// For so long what was shown can be made use of.
 const PROOF_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
@@ -105,20 +103,13 @@ impl NotProven {
 }
 
 /// POST: the button was pressed.
-pub(crate) async fn start(
-    request: HttpRequest,
-    id: web::Path<String>,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let page = page_of(&id)?;
-        let visitor = visitor(&page, &context).await?;
+pub(crate) async fn start(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| {
+        let (page, visitor) = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
-        let about: About = opened(Form::Connect, &parameters, &visitor, &context)?;
-        let visitor = visitor.must_be_let(CONNECT, &page, &context)?;
-        known(&about.organization, &visitor, &context).await?;
+        let about: About = opened(Form::Connect, &parameters, &visitor, context)?;
+        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
+        known(&about.organization, &visitor, context).await?;
         let tenant = match parameters.one("tenant").map(str::trim) {
             None | Some("") => None,
             Some(text) => {
@@ -137,7 +128,7 @@ pub(crate) async fn start(
             session: visitor.session.id,
         };
         // A form is held to `form-action` on every redirect that follows it: the way to the provider is a link.
-        let sealed = form::seal(Form::ConnectAt, &way, way.session.as_str(), &context)?;
+        let sealed = form::seal(Form::ConnectAt, &way, way.session.as_str(), context)?;
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair(form::FIELD, &sealed)
             .finish();
@@ -148,10 +139,10 @@ pub(crate) async fn start(
         Ok(pages::ok(&pages::LeavePage::new(
             &way.about.provider,
             path,
-            &context,
+            context,
         )))
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// Where the admin goes, and what for.
@@ -163,16 +154,10 @@ struct Way {
 }
 
 /// GET: on to the provider.
-pub(crate) async fn leave(
-    request: HttpRequest,
-    id: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let page = page_of(&id)?;
-        let visitor = visitor(&page, &context).await?;
-        let way: Way = opened(Form::ConnectAt, &context.query(), &visitor, &context)?;
+pub(crate) async fn leave(call: Call, id: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let (_, visitor) = visited(&id, context).await?;
+        let way: Way = opened(Form::ConnectAt, &context.query(), &visitor, context)?;
         let connecting = Connecting {
             organization: way.about.organization,
             session: way.session,
@@ -180,15 +165,15 @@ pub(crate) async fn leave(
         };
         let destination = Destination::Connection(connecting);
         let first = depart::First {
-            request: own::request(destination, Some(CONNECT), &context),
+            request: own::request(destination, Some(CONNECT), context),
             tenant: way.tenant,
             login_hint: None,
             // Whoever speaks for a tenant may do so with another account than they publish with.
             account_choice: AccountChoice::Offered,
         };
-        depart::first(first, &way.about.provider, &context).await
-    };
-    context.answer(answer.await)
+        depart::first(first, &way.about.provider, context).await
+    })
+    .await
 }
 
 /// Somebody came back, and the policy lets them: what they speak for, for the session that began it.
@@ -306,55 +291,42 @@ fn of_github(host: &str, evidence: &Evidence) -> Result<Spoken, NotProven> {
 }
 
 /// GET: what would change.
-pub(crate) async fn preview(
-    request: HttpRequest,
-    id: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let page = page_of(&id)?;
-        let visitor = visitor(&page, &context).await?;
+pub(crate) async fn preview(call: Call, id: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let (_, visitor) = visited(&id, context).await?;
         let parameters = context.query();
-        let shown = still_shown(&parameters, &visitor, &context)?;
-        let known = known(&shown.organization, &visitor, &context).await?;
+        let shown = still_shown(&parameters, &visitor, context)?;
+        let known = known(&shown.organization, &visitor, context).await?;
         let sources: BTreeSet<Source> = shown.sources.keys().cloned().collect();
-        let effects = shut_out::by_connecting(&known, &sources, &context).await?;
+        let effects = shut_out::by_connecting(&known, &sources, context).await;
+        let effects = effects.map_err(|error| page_of_store(&error, context))?;
         let sealed = parameters.one(form::FIELD).unwrap_or_default().to_owned();
         let sources = shown
             .sources
             .iter()
             .map(|(source, name)| (source.to_string(), name.clone()));
-        let page = ConnectPage::new(&known, sources.collect(), effects, sealed, &context);
+        let page = ConnectPage::new(&known, sources.collect(), effects, sealed, context);
         Ok(pages::ok(&page))
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// POST: the admin has seen what would change, and wants it.
-pub(crate) async fn confirm(
-    request: HttpRequest,
-    id: web::Path<String>,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    let answer = async {
-        let page = page_of(&id)?;
-        let visitor = visitor(&page, &context).await?;
+pub(crate) async fn confirm(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| {
+        let (page, visitor) = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
-        let shown = still_shown(&parameters, &visitor, &context)?;
-        let visitor = visitor.must_be_let(CONNECT, &page, &context)?;
-        let known = known(&shown.organization, &visitor, &context).await?;
+        let shown = still_shown(&parameters, &visitor, context)?;
+        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
+        let known = known(&shown.organization, &visitor, context).await?;
         let source = chosen(&shown, &parameters)?;
         let terms = terms(&known, &source, &parameters)?;
-        let actor = visitor.caller().actor();
-        let wanted = wanted(&known.id, source, terms, (shown.proof, actor), &context);
-        let wanted = wanted.map_err(as_page)?;
-        claim(&known.id, &wanted, &context).await.map_err(as_page)?;
+        let spoken = (shown.proof, visitor.caller().actor());
+        let made = manage::connect(&known.id, source, terms, spoken, context).await;
+        made.map_err(|error| error.for_person(context))?;
         Ok(see_other(&context.broker.settings.endpoint(&page.path())))
-    };
-    context.answer(answer.await)
+    })
+    .await
 }
 
 /// The source that the admin picked, of those that they have shown to speak for.
@@ -421,14 +393,6 @@ fn opened<T: serde::de::DeserializeOwned>(
     context: &Context<'_>,
 ) -> Result<T, Failure> {
     form::open(which, parameters, visitor.session.id.as_str(), context)
-}
-
-/// What the API refuses, for a person.
-pub(super) fn as_page(failure: Failure) -> Failure {
-    match failure {
-        Failure::Api(error) => error.for_person(),
-        other => other,
-    }
 }
 
 /// The providers with which somebody can show that they speak for others.

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use countersign_core::{Identity, Source};
 use countersign_store::{Account, Admin, Organization, StoreError};
 
-use crate::error::{Failure, page_of_store};
 use crate::web::Context;
 
 /// What a change would do to one admin.
@@ -35,7 +34,7 @@ pub(crate) async fn by_connecting(
     organization: &Organization,
     sources: &BTreeSet<Source>,
     context: &Context<'_>,
-) -> Result<Vec<Effect>, Failure> {
+) -> Result<Vec<Effect>, StoreError> {
     let mut all = connected(organization, context);
     all.extend(sources.iter().cloned());
     effects(organization, &all, context).await
@@ -46,18 +45,23 @@ pub(crate) async fn by_disconnecting(
     organization: &Organization,
     source: &Source,
     context: &Context<'_>,
-) -> Result<Vec<Effect>, Failure> {
+) -> Result<Vec<Effect>, StoreError> {
     let mut all = connected(organization, context);
     all.remove(source);
     effects(organization, &all, context).await
 }
 
-/// Whether ending a connection leaves nobody who is known to be kept, where somebody is now.
+/// Whether ending a connection leaves nobody who is known to be kept, where somebody is now. Ending what is not in
+/// force shuts nobody out.
 pub(crate) async fn is_last_shut_out(
     organization: &Organization,
+    source: &Source,
     after: &[Effect],
     context: &Context<'_>,
-) -> Result<bool, Failure> {
+) -> Result<bool, StoreError> {
+    if organization.in_force().all(|one| one.source != *source) {
+        return Ok(false);
+    }
     let is_kept = |effects: &[Effect]| effects.iter().any(|one| one.fate == Fate::Kept);
     let now = effects(organization, &connected(organization, context), context).await?;
     Ok(is_kept(&now) && !is_kept(after))
@@ -75,11 +79,10 @@ async fn effects(
     organization: &Organization,
     connected: &BTreeSet<Source>,
     context: &Context<'_>,
-) -> Result<Vec<Effect>, Failure> {
+) -> Result<Vec<Effect>, StoreError> {
     let mut effects = Vec::new();
     for admin in &organization.admins {
-        let account = account_of(admin, context).await;
-        let account = account.map_err(|error| page_of_store(&error, context))?;
+        let account = account_of(admin, context).await?;
         effects.push(effect(admin, account.as_ref(), connected));
     }
     Ok(effects)

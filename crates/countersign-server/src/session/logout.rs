@@ -4,48 +4,37 @@
 //! any site can send them here. They are sent back only where the hint says for which client, and to an
 //! address that is registered for it.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::ClientId;
 use countersign_store::Session;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::{Ending, browser, end_all};
-use crate::Broker;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, SignOutPage, SignedOutPage};
 use crate::sign_in::Hint;
-use crate::web::{Context, Parameters, see_other, with_cookies};
+use crate::web::{Call, Context, Parameters, see_other, with_cookies};
 
 /// The longest `state` that is given back, in bytes.
 const LONGEST_STATE: usize = 512;
 
 /// GET: the request is in the query.
-pub(crate) async fn logout(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(begin(&context).await)
+pub(crate) async fn logout(call: Call) -> HttpResponse {
+    call.answer(begin).await
 }
 
 /// POST: the request is in the form (RP-Initiated Logout 2: both must be served). A cross-site POST carries no Lax
 /// cookie, so the browser is told to come again by GET.
-pub(crate) async fn logout_by_form(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.again_by_get("/logout", &form)
+pub(crate) async fn logout_by_form(call: Call, form: web::Bytes) -> HttpResponse {
+    call.context().again_by_get("/logout", &form)
 }
 
 /// POST: the person has said yes.
-pub(crate) async fn logout_confirmed(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(confirmed(&form, &context).await)
+pub(crate) async fn logout_confirmed(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| confirmed(&form, context).await)
+        .await
 }
 
 /// A checked request.

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::SessionId;
 use countersign_store::{LiveSession, Session};
 use serde::{Deserialize, Serialize};
 
 use super::{browser, end_all};
-use crate::Broker;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, SessionRow, SessionsPage, SignedOutPage};
-use crate::web::{Context, Parameters, see_other, with_cookies};
+use crate::web::{Call, Context, Parameters, see_other, with_cookies};
 
 /// What a button of the page does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,19 +24,14 @@ enum Ending {
 }
 
 /// GET: the page.
-pub(crate) async fn show(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(page(&context).await)
+pub(crate) async fn show(call: Call) -> HttpResponse {
+    call.answer(page).await
 }
 
 /// POST: a button of it was pressed.
-pub(crate) async fn end(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(press(&form, &context).await)
+pub(crate) async fn end(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| press(&form, context).await)
+        .await
 }
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {

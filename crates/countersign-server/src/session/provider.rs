@@ -4,35 +4,29 @@
 //! By POST it is a signed token (OpenID Connect Back-Channel Logout 1.0). By GET it is what Entra loads in a frame
 //! (Front-Channel Logout 1.0): the name of its session, which nobody else knows, and nothing that could be verified.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::{Identity, ProviderId};
 use countersign_providers::{FrontChannel, LoggedOut};
 use countersign_store::{ProviderSession, Session, StoreError};
 
 use super::{Ending, end_all};
-use crate::Broker;
 use crate::error::{Failure, OAuthError, Problem, of_store, page_of_store};
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// GET: the provider loads it in a frame.
-pub(crate) async fn front_channel(
-    request: HttpRequest,
-    provider: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(by_frame(&provider, &context).await)
+pub(crate) async fn front_channel(call: Call, provider: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| by_frame(&provider, context).await)
+        .await
 }
 
 /// POST: the provider sends a logout token.
 pub(crate) async fn back_channel(
-    request: HttpRequest,
+    call: Call,
     provider: web::Path<String>,
     form: web::Bytes,
-    broker: web::Data<Broker>,
 ) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(by_token(&provider, &form, &context).await)
+    call.answer(async |context| by_token(&provider, &form, context).await)
+        .await
 }
 
 async fn by_frame(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -3,29 +3,22 @@
 use super::request::{self, Checked};
 use super::single_sign_on::{self, Suggestion, Turn};
 use super::{depart, push};
-use crate::Broker;
 use crate::error::Failure;
 use crate::pages::{self, ChooserPage};
-use crate::web::Context;
-use actix_web::{HttpRequest, HttpResponse, web};
+use crate::web::{Call, Context};
+use actix_web::{HttpResponse, web};
 use countersign_core::{ClientId, ProviderId};
 
 /// GET: the request is in the query.
-pub(crate) async fn authorize(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(read(&context).await)
+pub(crate) async fn authorize(call: Call) -> HttpResponse {
+    call.answer(read).await
 }
 
 /// POST: the request is in the form (Core 3.1.2.1: both must be served).
 ///
 /// A cross-site POST carries no Lax cookie, so the browser is told to come again by GET.
-pub(crate) async fn authorize_by_form(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.again_by_get("/authorize", &form)
+pub(crate) async fn authorize_by_form(call: Call, form: web::Bytes) -> HttpResponse {
+    call.context().again_by_get("/authorize", &form)
 }
 
 async fn read(context: &Context<'_>) -> Result<HttpResponse, Failure> {

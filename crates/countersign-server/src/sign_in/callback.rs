@@ -4,7 +4,7 @@
 //! sends only the attempt's own cookie along. Then the verified answer is sealed and the browser
 //! comes again by GET, which carries every cookie.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Attempt, Flow, Leg};
 use countersign_core::{Evidence, ProviderId};
 use countersign_providers::{Answer, Fetched, ProviderError};
@@ -14,10 +14,9 @@ use super::attempt_cookie::{self, Wait};
 use super::depart::{callback_url, upstream};
 use super::finish::finish;
 use super::reminder::Reminder;
-use crate::Broker;
 use crate::error::{Failure, Problem, SignInFailure, Why};
 use crate::recheck;
-use crate::web::{Context, Parameters, see_other, with_cookies};
+use crate::web::{Call, Context, Parameters, see_other, with_cookies};
 
 /// How the answer arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,34 +26,25 @@ enum Channel {
 }
 
 /// GET: the answer is in the query.
-pub(crate) async fn callback(
-    request: HttpRequest,
-    provider: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(by_query(&provider, &context).await)
+pub(crate) async fn callback(call: Call, provider: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| by_query(&provider, context).await)
+        .await
 }
 
 /// POST: the answer is in a form.
 pub(crate) async fn callback_by_form(
-    request: HttpRequest,
+    call: Call,
     provider: web::Path<String>,
     form: web::Bytes,
-    broker: web::Data<Broker>,
 ) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(by_form(&provider, &form, &context).await)
+    call.answer(async |context| by_form(&provider, &form, context).await)
+        .await
 }
 
 /// GET after a POST: the verified answer is in a sealed cookie.
-pub(crate) async fn resume(
-    request: HttpRequest,
-    provider: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(by_cookie(&provider, &context).await)
+pub(crate) async fn resume(call: Call, provider: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| by_cookie(&provider, context).await)
+        .await
 }
 
 async fn by_query(provider: &str, context: &Context<'_>) -> Result<HttpResponse, Failure> {

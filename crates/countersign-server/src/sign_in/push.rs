@@ -4,7 +4,7 @@
 //! anything, and any replica reads it. That a code is given for it only once is remembered when one is,
 //! not when the browser first comes: a page that is loaded again must work (FAPI 2.0 5.3.2.2, note 3).
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::ClientId;
 use countersign_core::sign_in::{ATTEMPT_LIFETIME, Pushed, Request};
 use countersign_store::StoreError;
@@ -14,13 +14,12 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::request;
-use crate::Broker;
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError, Problem, page_of_store};
 use crate::once::{Kind, has_come, is_first};
 use crate::seal::{Place, Purpose};
 use crate::token;
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// How long the browser has to come: a redirect takes seconds (FAPI 2.0: less than 600).
 const LIFETIME: SignedDuration = SignedDuration::from_secs(90);
@@ -42,13 +41,9 @@ struct Sealed {
 }
 
 /// POST `/par`.
-pub(crate) async fn push(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn push(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

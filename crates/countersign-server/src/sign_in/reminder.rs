@@ -5,7 +5,7 @@
 //! nothing, so that a reload and the back button lead to it again; the way on is a link, since browsers
 //! hold a form to `form-action` on every redirect that follows, and the last one leads to the registry.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::calendar::BeforeDue;
 use countersign_core::sign_in::Attempt;
 use countersign_core::{Evidence, Permit};
@@ -15,10 +15,9 @@ use super::attempt_cookie::{self, Wait};
 use super::callback::waiting;
 use super::depart::upstream;
 use super::finish::finish;
-use crate::Broker;
 use crate::error::{Failure, SignInFailure, Why};
 use crate::pages::{self, ReminderPage};
-use crate::web::{Context, see_other, with_cookies};
+use crate::web::{Call, Context, see_other, with_cookies};
 
 /// Whether a sign-in that may be finished is to lead to the reminder first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,23 +29,15 @@ pub(crate) enum Reminder {
 }
 
 /// GET: the page.
-pub(crate) async fn show(
-    request: HttpRequest,
-    provider: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(page(&provider, &context).await)
+pub(crate) async fn show(call: Call, provider: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| page(&provider, context).await)
+        .await
 }
 
 /// GET: the person goes on.
-pub(crate) async fn go_on(
-    request: HttpRequest,
-    provider: web::Path<String>,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(after(&provider, &context).await)
+pub(crate) async fn go_on(call: Call, provider: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| after(&provider, context).await)
+        .await
 }
 
 /// Leads to the reminder, if it is to be shown: the verified answer waits in the browser meanwhile,

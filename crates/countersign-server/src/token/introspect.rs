@@ -5,7 +5,7 @@
 //!
 //! Whoever asks for a signed answer (RFC 9701) has one, which they can show to others: it says to whom it was told.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::{ClientId, Scope};
 use countersign_store::LiveGrant;
 use countersign_verifier::Claims;
@@ -14,20 +14,15 @@ use serde_json::{Value, json};
 use super::issued::{is_live, verified};
 use super::refresh::{RefreshToken, may_refresh};
 use super::{client, mint, read, unavailable};
-use crate::Broker;
 use crate::error::{Failure, OAuthError};
 use crate::keys::NotSigned;
 use crate::session;
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// POST `/introspect`.
-pub(crate) async fn introspect(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn introspect(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

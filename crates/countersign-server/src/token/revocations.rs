@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::{client, read, unavailable};
 use crate::Broker;
 use crate::error::{Failure, OAuthError};
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// How many ends one answer holds: some 100 KB.
 const MOST: usize = 1000;
@@ -121,13 +121,9 @@ async fn look(place: Option<FeedPlace>, broker: &Broker) -> Result<Ends, StoreEr
 }
 
 /// POST `/revocations`.
-pub(crate) async fn revocations(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn revocations(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -4,26 +4,21 @@
 //! at `/introspect` at once, and those that verify tokens themselves within a second where they follow `/revocations`, else
 //! within the token's lifetime.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_core::ClientId;
 use countersign_verifier::Claims;
 
 use super::issued::{self, verified};
 use super::refresh::{RefreshToken, grant_ended};
 use super::{authenticate, read, unavailable};
-use crate::Broker;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError};
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 /// POST `/revoke`.
-pub(crate) async fn revoke(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    context.answer(answer(&form, &context).await)
+pub(crate) async fn revoke(call: Call, form: web::Bytes) -> HttpResponse {
+    call.answer(async |context| answer(&form, context).await)
+        .await
 }
 
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {

@@ -1,15 +1,14 @@
 //! `/userinfo` (OpenID Connect Core 5.3): for any live access token of ours with `openid` in scope.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use countersign_store::{Account, StoreError};
 use countersign_verifier::{Claims, Error};
 use serde::Serialize;
 
 use super::issued::{self, session_of};
 use super::mint::Person;
-use crate::Broker;
-use crate::web::{Context, Parameters};
+use crate::web::{Call, Context, Parameters};
 
 #[derive(Serialize)]
 struct UserInfo<'a> {
@@ -19,18 +18,13 @@ struct UserInfo<'a> {
 }
 
 /// GET: the token is in the header.
-pub(crate) async fn user_info(request: HttpRequest, broker: web::Data<Broker>) -> HttpResponse {
-    let context = Context::new(&request, &broker);
-    answer(None, &context).await
+pub(crate) async fn user_info(call: Call) -> HttpResponse {
+    answer(None, &call.context()).await
 }
 
 /// POST: the token is in the header or in the form (RFC 6750 2.2).
-pub(crate) async fn user_info_by_form(
-    request: HttpRequest,
-    form: web::Bytes,
-    broker: web::Data<Broker>,
-) -> HttpResponse {
-    let context = Context::new(&request, &broker);
+pub(crate) async fn user_info_by_form(call: Call, form: web::Bytes) -> HttpResponse {
+    let context = call.context();
     let parameters = Parameters::read(&form);
     if parameters.is_repeated() {
         return refused(&Error::MalformedRequest, &context);

@@ -1,0 +1,251 @@
+//! What a registry's services, operators and organisations' admins do to an organisation: by the API and on the pages
+//! alike, held to the same checks, and written down or not done.
+
+use std::collections::BTreeMap;
+
+use countersign_core::{OrganizationId, Source};
+use countersign_store::organization::{
+    self as domain, Change, ClaimError, Settlement, TellError, Terms, Told, Unfit,
+};
+use countersign_store::{
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
+    organizations_by,
+};
+
+use super::shut_out;
+use crate::api::Caller;
+use crate::audit::{Event, Happening, Subject};
+use crate::error::ApiError;
+use crate::web::Context;
+
+/// Organisations whose names begin so, in order. All of them stand together in the list.
+pub(crate) async fn beginning_with(
+    begins_with: &str,
+    after: Option<&OrganizationId>,
+    limit: usize,
+    context: &Context<'_>,
+) -> Result<Vec<Organization>, ApiError> {
+    let store = &context.broker.store;
+    let first = OrganizationId::new(begins_with).ok();
+    let mut found = Vec::new();
+    if let (None, Some(first)) = (after, &first) {
+        // What a list begins after is not in it.
+        let exact = store.organization(first).await.map_err(ApiError::Store)?;
+        found.extend(exact.map(|(exact, _)| exact));
+    }
+    let after = after.max(first.as_ref());
+    let rest = store
+        .list_organizations(after, limit - found.len().min(limit))
+        .await;
+    found.extend(rest.map_err(ApiError::Store)?);
+    found.retain(|one| one.id.as_str().starts_with(begins_with));
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The organisations that somebody with these names administers, in order.
+pub(crate) async fn administered_by(
+    names: &[Admin],
+    context: &Context<'_>,
+) -> Result<Vec<Organization>, ApiError> {
+    let mut theirs = BTreeMap::new();
+    for name in names {
+        let post = Signpost::Admin(name.clone());
+        let found = organizations_by(store(context), &post).await;
+        let found = found.map_err(ApiError::Store)?;
+        theirs.extend(found.into_iter().map(|one| (one.id.clone(), one)));
+    }
+    Ok(theirs.into_values().collect())
+}
+
+/// The organisation, if it is there and the caller's to manage. Who may not know of it is told that it is not there.
+pub(crate) async fn managed(
+    caller: &Caller,
+    id: &OrganizationId,
+    context: &Context<'_>,
+) -> Result<Organization, ApiError> {
+    let found = store(context).organization(id).await;
+    let found = found.map_err(ApiError::Store)?;
+    found
+        .map(|(found, _)| found)
+        .filter(|found| caller.may_manage(found))
+        .ok_or(ApiError::UnknownOrganization)
+}
+
+/// Keeps what is told of an organisation. What it is connected to stays.
+pub(crate) async fn keep(
+    id: &OrganizationId,
+    told: &Told,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(Change, Organization), ApiError> {
+    context.must_be_audited()?;
+    let told = domain::tell(store(context), id, told, actor, context.now).await;
+    let (change, kept) = told.map_err(|error| match error {
+        TellError::Unfit(unfit) => ApiError::from(unfit),
+        TellError::Store(error) => ApiError::Store(error),
+    })?;
+    if change != Change::Unchanged {
+        log(Event::OrganizationTold, id, None, actor, context).await?;
+    }
+    Ok((change, kept))
+}
+
+/// The registry has it no more. Whoever belonged to it belongs to it no more.
+pub(crate) async fn forget(
+    id: &OrganizationId,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    context.must_be_audited()?;
+    let forgotten = domain::forget(store(context), id).await;
+    forgotten.map_err(ApiError::Store)?;
+    log(Event::OrganizationForgotten, id, None, actor, context).await
+}
+
+/// Connects an organisation to a source on these terms, or changes the terms.
+pub(crate) async fn connect(
+    id: &OrganizationId,
+    source: Source,
+    terms: Terms,
+    (proof, actor): (Proof, Actor),
+    context: &Context<'_>,
+) -> Result<Connection, ApiError> {
+    terms.check(&source)?;
+    context.must_be_audited()?;
+    let wanted = Connection {
+        mapping: terms.mapping(id.clone(), source),
+        standing: Standing::InForce,
+        proof,
+        made_by: actor,
+        made_at: context.now,
+    };
+    let made = domain::claim(store(context), id, &wanted).await?;
+    let event = match made.standing {
+        Standing::InForce => Event::OrganizationConnected,
+        Standing::Disputed => Event::ConnectionDisputed,
+        Standing::AwaitingApproval => Event::ConnectionAwaitsApproval,
+    };
+    let source = Some(&made.mapping.source);
+    log(event, id, source, &wanted.made_by, context).await?;
+    Ok(made)
+}
+
+/// Ends a connection. An admin can't shut out the last of them; a service, which can let them in again, can.
+pub(crate) async fn disconnect(
+    known: &Organization,
+    source: &Source,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    if matches!(caller, Caller::Person(..)) {
+        let effects = shut_out::by_disconnecting(known, source, context).await;
+        let effects = effects.map_err(ApiError::Store)?;
+        let is_last = shut_out::is_last_shut_out(known, source, &effects, context).await;
+        if is_last.map_err(ApiError::Store)? {
+            return Err(ApiError::LastAdmin);
+        }
+    }
+    context.must_be_audited()?;
+    domain::disconnect(store(context), &known.id, source).await?;
+    let (event, actor) = (Event::OrganizationDisconnected, caller.actor());
+    log(event, &known.id, Some(source), &actor, context).await
+}
+
+/// Settles a dispute, or approves what awaits it.
+pub(crate) async fn settle(
+    id: &OrganizationId,
+    source: &Source,
+    settlement: Settlement,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    context.must_be_audited()?;
+    domain::settle(store(context), id, source, settlement).await?;
+    let event = Event::ConnectionSettled;
+    log(event, id, Some(source), actor, context).await
+}
+
+/// Lets another organisation have a source too that this one has.
+pub(crate) async fn share(
+    holder: &OrganizationId,
+    with: &OrganizationId,
+    source: &Source,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    context.must_be_audited()?;
+    if !domain::agree(store(context), holder, with, source).await? {
+        return Err(ApiError::NotConnected);
+    }
+    log(Event::ConnectionShared, with, Some(source), actor, context).await
+}
+
+/// What others claim that this organisation has.
+pub(crate) async fn claims_on<'a>(
+    known: &'a Organization,
+    context: &Context<'_>,
+) -> Result<Vec<(&'a Source, Organization)>, StoreError> {
+    let mut claims = Vec::new();
+    for mapping in known.in_force() {
+        let source = &mapping.source;
+        let others = domain::others(store(context), &known.id, source).await?;
+        let is_disputed = |other: &Organization| {
+            let connection = other.connection(source);
+            connection.is_some_and(|one| one.standing == Standing::Disputed)
+        };
+        claims.extend(
+            others
+                .into_iter()
+                .filter(is_disputed)
+                .map(|one| (source, one)),
+        );
+    }
+    Ok(claims)
+}
+
+/// Says what was done to an organisation, in the log and in the audit log.
+async fn log(
+    event: Event,
+    organization: &OrganizationId,
+    source: Option<&Source>,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    tracing::info!(
+        code = event.code(),
+        request = %context.request_id,
+        %organization,
+        source = source.map(tracing::field::display),
+        %actor,
+        "an organization has changed",
+    );
+    let happening = Happening::new(event, actor)
+        .about(Subject::Organization, organization)
+        .about_any(Subject::Source, source);
+    context.audit_through(happening).await
+}
+
+fn store<'a>(context: &Context<'a>) -> &'a dyn Store {
+    context.broker.store.as_ref()
+}
+
+impl From<Unfit> for ApiError {
+    fn from(unfit: Unfit) -> Self {
+        Self::Body(unfit.message())
+    }
+}
+
+impl From<ClaimError> for ApiError {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::UnknownOrganization(_) => Self::UnknownOrganization,
+            ClaimError::NotConnected(..) => Self::NotConnected,
+            ClaimError::PersonalAccounts => Self::Body(
+                "this is the tenant of all personal accounts, which is no organization's",
+            ),
+            ClaimError::TooMany => Self::Body("an organization has at most 50 connections"),
+            ClaimError::Store(error) => Self::Store(error),
+        }
+    }
+}
