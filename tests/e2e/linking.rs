@@ -62,22 +62,8 @@ impl<'a> Person<'a> {
         self.browser.get(&url).await
     }
 
-    async fn walk(&mut self, mut page: Page, login: &Login) -> Page {
-        for _ in 0..12 {
-            page = match page.location.clone() {
-                Some(to) if to.as_str().starts_with(&self.world.broker.issuer) => {
-                    self.browser.get(&to).await
-                }
-                Some(to) => self.world.at_provider(&mut self.browser, to, login).await,
-                None => match page.form() {
-                    Some((to, fields)) if to.path().starts_with("/callback/") => {
-                        self.browser.post(&to, &fields).await
-                    }
-                    _ => return page,
-                },
-            };
-        }
-        panic!("it does not end; last at {}", page.url);
+    async fn walk(&mut self, page: Page, login: &Login) -> Page {
+        self.world.walk(&mut self.browser, page, login).await
     }
 
     /// Presses the button that stands before this text.
@@ -99,12 +85,10 @@ impl<'a> Person<'a> {
     async fn add(&mut self, title: &str, login: &Login) -> Page {
         let page = self.press(&format!("Add {title}")).await;
         let way = page.primary_link().expect("a way to the provider");
-        let page = self.browser.get(&way).await;
-        let page = self.walk(page, login).await;
+        let page = self.world.go(&mut self.browser, way, login).await;
         match page.primary_link() {
             Some(way) if page.body.contains("One more step") => {
-                let page = self.browser.get(&way).await;
-                self.walk(page, login).await
+                self.world.go(&mut self.browser, way, login).await
             }
             _ => page,
         }

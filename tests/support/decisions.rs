@@ -119,6 +119,7 @@ impl<'a> MadeUpLog<'a> {
             client: self.dice.one_of(&self.clients).clone(),
             scopes: self.asked(),
             organization,
+            manages: None,
             mappings: Vec::new(),
             demands: Demands::default(),
             login: Login {

@@ -169,6 +169,36 @@ impl World {
         browser.get(&url).await
     }
 
+    /// Opens an address, of the broker's or of a provider's, and goes on from there.
+    pub async fn go(&self, browser: &mut Browser, to: Url, login: &Login) -> Page {
+        let page = self.open(browser, to, login).await;
+        self.walk(browser, page, login).await
+    }
+
+    async fn open(&self, browser: &mut Browser, to: Url, login: &Login) -> Page {
+        if to.as_str().starts_with(&self.broker.issuer) {
+            browser.get(&to).await
+        } else {
+            self.at_provider(browser, to, login).await
+        }
+    }
+
+    /// Follows redirects, and what a person does at providers, up to a page of the broker's.
+    pub async fn walk(&self, browser: &mut Browser, mut page: Page, login: &Login) -> Page {
+        for _ in 0..12 {
+            page = match page.location.clone() {
+                Some(to) => self.open(browser, to, login).await,
+                None => match page.form() {
+                    Some((to, fields)) if to.path().starts_with("/callback/") => {
+                        browser.post(&to, &fields).await
+                    }
+                    _ => return page,
+                },
+            };
+        }
+        panic!("it does not end; last at {}", page.url);
+    }
+
     /// Redeems the code that the client got.
     pub async fn redeem(&self, page: &Page) -> Tokens {
         self.broker.redeem(page).await

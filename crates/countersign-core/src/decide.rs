@@ -103,7 +103,7 @@ struct Case<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
     shown: &'a Shown,
-    /// The organisation that is acted for, whose demands count.
+    /// The organisation that is acted for.
     organization: Option<&'a OrganizationId>,
     assurance: &'a Assurance,
     due: Option<Due>,
@@ -111,12 +111,24 @@ struct Case<'a> {
 }
 
 /// What a tier is weighed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
     /// Being let in at all.
     SignIn,
     /// What one of its scopes allows.
     Scope,
+    /// What a scope allows that decides who gets in from then on.
+    Admission,
+}
+
+impl Action {
+    fn of(scope: &Scope) -> Self {
+        if scope.decides_who_gets_in() {
+            Self::Admission
+        } else {
+            Self::Scope
+        }
+    }
 }
 
 /// A tier that is met, or the part of the policy that is not.
@@ -200,7 +212,7 @@ impl From<Short> for Unmet {
 impl<'a> Case<'a> {
     fn weigh_tier(&self, tier: &TierName, action: Action) -> Weighed<'a> {
         let client = &self.facts.client;
-        let Some(required) = self.policy.required(client, self.organization, tier) else {
+        let Some(required) = self.policy.required(client, self.facts.demanding(), tier) else {
             return Err(NotMet::not_in_policy(Rule::tier(tier)));
         };
         self.weigh(&required, tier, action)
@@ -222,7 +234,7 @@ impl<'a> Case<'a> {
         if !is_met(self.policy.of_client(client, tier)) {
             return Rule::of_client(client, tier);
         }
-        match self.organization {
+        match self.facts.demanding() {
             Some(organization) => Rule::of_organization(organization, tier),
             None => Rule::of_client(client, tier),
         }
@@ -278,6 +290,7 @@ impl<'a> Case<'a> {
     /// is used only where nothing else helps.
     fn leniency(&self, tier: &TierName, action: Action) -> Option<Leniency<'a>> {
         match (self.grace(), action) {
+            (_, Action::Admission) => None,
             (Some((BeforeDue::Remind, grace)), Action::SignIn | Action::Scope)
             | (Some((BeforeDue::Limit, grace)), Action::SignIn) => Some(Leniency::Calendar(grace)),
             (Some((BeforeDue::Limit, _)), Action::Scope) | (None, _) => self.exception(tier),
@@ -437,7 +450,7 @@ impl<'a> Case<'a> {
         };
         match self.policy.tier_of(scope) {
             Some(tier) => self
-                .weigh_tier(tier, Action::Scope)
+                .weigh_tier(tier, Action::of(scope))
                 .map_err(|not_met| short(tier, not_met)),
             None => Err(short("", NotMet::not_in_policy(Rule::request()))),
         }
@@ -490,7 +503,6 @@ impl<'a> Case<'a> {
         Permit {
             client: self.facts.client.clone(),
             not_after: untils.chain(self.facts.session_expires_at).min(),
-            is_let_off: leniencies.rule().is_some(),
             rule: leniencies.rule().unwrap_or_else(|| Rule::tier(client_tier)),
             mfa_due: leniencies.due(),
             waiver: leniencies.exception.cloned(),
@@ -512,23 +524,30 @@ impl<'a> Case<'a> {
     /// The organisations that the tokens may be used for. Where none was asked for, those whose own demands
     /// are met by all that is granted: a token must not be good for what would be refused if it were asked for by name.
     fn belongings(&self, granted: &[Granted<'_>], client_tier: &TierName) -> Vec<Belonging> {
-        let of_scopes = granted
-            .iter()
-            .filter_map(|one| self.policy.tier_of(&one.scope));
-        let tiers: BTreeSet<&TierName> = of_scopes.chain([client_tier]).collect();
+        let of_scopes = granted.iter().filter_map(|one| {
+            let tier = self.policy.tier_of(&one.scope)?;
+            Some((tier, Action::of(&one.scope)))
+        });
+        let of_sign_in = (client_tier, Action::Scope);
+        let tiers: BTreeSet<(&TierName, Action)> = of_scopes.chain([of_sign_in]).collect();
         let is_good_for = |one: &&Belonging| match self.organization {
             Some(asked) => one.organization == *asked,
             None => tiers
                 .iter()
-                .all(|tier| self.meets_demands_of(&one.organization, tier)),
+                .all(|(tier, action)| self.meets_demands_of(&one.organization, tier, *action)),
         };
         let fresh = self.shown.iter().filter(|one| self.now < one.until);
         fresh.filter(is_good_for).cloned().collect()
     }
 
-    fn meets_demands_of(&self, organization: &OrganizationId, tier: &TierName) -> bool {
+    fn meets_demands_of(
+        &self,
+        organization: &OrganizationId,
+        tier: &TierName,
+        action: Action,
+    ) -> bool {
         let stricter = self.policy.of_organization(Some(organization), tier);
-        stricter.is_none_or(|requirement| self.weigh(requirement, tier, Action::Scope).is_ok())
+        stricter.is_none_or(|requirement| self.weigh(requirement, tier, action).is_ok())
     }
 
     /// What the policy counts may have changed; what tokens of one grant state of its login may not

@@ -95,6 +95,21 @@ impl Affiliation {
         }
     }
 
+    /// What of it may speak for a tenant, by one of these directory roles, or for organisations of GitHub's: at most
+    /// so many.
+    pub fn keep_what_speaks(&mut self, roles: &BTreeSet<String>, most: usize) {
+        self.groups = Claim::Absent;
+        if let Claim::Value(held) = &mut self.directory_roles {
+            held.retain(|role| roles.contains(role));
+        }
+        if let Claim::Value(organizations) = &mut self.github_organizations {
+            organizations.retain(|_, member| member.role == GitHubRole::Admin);
+            while organizations.len() > most {
+                organizations.pop_first();
+            }
+        }
+    }
+
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -113,7 +128,7 @@ pub struct GitHubMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GitHubRole {
-    /// Any other.
+    /// A member who is no owner.
     Member,
     /// An owner.
     Admin,

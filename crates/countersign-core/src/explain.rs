@@ -118,7 +118,7 @@ fn only_for(policy: &Policy, facts: &Facts) -> Policy {
     let provider = &facts.login.provider;
     let proof = policy.proofs.get_key_value(provider);
     let client = policy.clients.get_key_value(&facts.client);
-    let organization = facts.organization.as_ref();
+    let organization = facts.demanding();
     let organization = organization.and_then(|id| policy.organizations.get_key_value(id));
     let is_for = |subject: &Subject| match subject {
         Subject::Account(id) => *id == facts.account.id,

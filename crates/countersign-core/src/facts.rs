@@ -25,6 +25,9 @@ pub struct Facts {
     /// The organisation that the person is to act for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationId>,
+    /// The organisation that the person is to manage, belonging to it or not: what it demands counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manages: Option<OrganizationId>,
     /// The mappings in force of whom the login comes from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mappings: Vec<Mapping>,
@@ -49,6 +52,13 @@ pub struct Facts {
     /// What earlier tokens stated of this login, where there are any: the next ones state nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<Stated>,
+}
+
+impl Facts {
+    /// The organisation whose own demands count, if there is one.
+    pub(crate) fn demanding(&self) -> Option<&OrganizationId> {
+        self.organization.as_ref().or(self.manages.as_ref())
+    }
 }
 
 /// What the tokens of a grant state of its login, all of them alike.

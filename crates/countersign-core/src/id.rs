@@ -141,6 +141,19 @@ impl TracePlace {
     }
 }
 
+impl Scope {
+    /// Which tenants an organisation's people come from.
+    pub const TENANTS_WRITE: &'static str = "tenants:write";
+    /// Which identities lead to an account.
+    pub const IDENTITIES_WRITE: &'static str = "identities:write";
+
+    /// Whether what it allows decides who gets in from then on, so that it outlasts whatever let it be done: the
+    /// calendar and exceptions let go of nothing there.
+    pub(crate) fn decides_who_gets_in(&self) -> bool {
+        [Self::TENANTS_WRITE, Self::IDENTITIES_WRITE].contains(&self.as_str())
+    }
+}
+
 impl ClientId {
     /// The client that our own pages are: nobody else can be it.
     pub const OWN: &'static str = "countersign";

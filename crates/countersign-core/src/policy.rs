@@ -185,10 +185,7 @@ impl Policy {
     }
 
     /// The organisations whose people sign in through this tenant, as the file says.
-    pub(crate) fn organizations_of(
-        &self,
-        tenant: TenantId,
-    ) -> impl Iterator<Item = &OrganizationId> {
+    pub fn organizations_of(&self, tenant: TenantId) -> impl Iterator<Item = &OrganizationId> {
         let of = self.organizations.iter();
         of.filter(move |(_, rule)| rule.tenants.contains(&tenant))
             .map(|(id, _)| id)
@@ -401,7 +398,8 @@ pub struct MappingRule {
     /// For so long after a login it is believed whose people the person is.
     pub max_membership_age: SignedDuration,
     /// The highest level that an authentication context can attest because a tenant's admin says so;
-    /// [`Level::None`]: only the policy file names contexts.
+    /// [`Level::None`], unless the operator says otherwise: only the policy file names contexts. Where anybody can
+    /// have an organisation and a tenant, their word on themselves is no proof.
     pub attests: Level,
 }
 
@@ -416,7 +414,7 @@ impl Default for MappingRule {
         Self {
             entra_roles: BTreeSet::from([Self::GLOBAL_ADMINISTRATOR.to_owned()]),
             max_membership_age: SignedDuration::from_hours(12),
-            attests: Level::PhishingResistant,
+            attests: Level::None,
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct Request {
     /// The organisation that the person is to act for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<OrganizationId>,
+    /// The organisation that the person is to manage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manages: Option<OrganizationId>,
     /// The client's `state`, given back unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
@@ -284,6 +287,7 @@ impl Attempt {
             client: self.request.client.clone(),
             scopes: self.request.scopes.clone(),
             organization: self.request.organization.clone(),
+            manages: self.request.manages.clone(),
             demands: self.request.demands.clone(),
             login: Login::of(evidence, &known.mappings),
             mappings: known.mappings,

@@ -57,8 +57,7 @@ pub(crate) async fn show(call: Call) -> HttpResponse {
             let form = seal(&Button::Add(provider.name().clone()), &visitor, context)?;
             ways.push(LinkWay::new(provider, form));
         }
-        let is_offered = own::scopes([LINK].into_iter(), context).contains(LINK);
-        let raise = (is_offered && !may_change).then(|| OwnPage::Account.sign_in(Some(LINK)));
+        let raise = visitor.way_to_may(LINK, &OwnPage::Account, context);
         Ok(pages::ok(&AccountPage::new(
             &visitor.account,
             rows,
@@ -95,7 +94,7 @@ pub(crate) async fn press(call: Call, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
         let visitor = visitor(&OwnPage::Account, context).await?;
         let button = opened(&Parameters::read(&form), &visitor, context)?;
-        let visitor = visitor.must_be_let(LINK, &OwnPage::Account, context)?;
+        visitor.must_be_let(LINK, &OwnPage::Account, context)?;
         match button {
             Button::Add(provider) => offer(&provider, &visitor, context),
             Button::Remove(identity) => remove(&identity, &visitor, context).await,
@@ -131,7 +130,7 @@ pub(crate) async fn leave(call: Call) -> HttpResponse {
             session: visitor.session.id.clone(),
         };
         let first = depart::First {
-            request: own::request(Destination::Link(linking), Some(LINK), context),
+            request: own::request(Destination::Link(linking), None, Some(LINK), context),
             tenant: None,
             login_hint: None,
             account_choice: AccountChoice::Offered,
@@ -154,14 +153,14 @@ pub(crate) async fn link(
     if visitor.session.id != linking.session || visitor.account.id != linking.account {
         return Err(Failure::Page(Problem::SignedOut));
     }
-    let visitor = visitor.must_be_let(LINK, &OwnPage::Account, context)?;
+    visitor.must_be_let(LINK, &OwnPage::Account, context)?;
     must_be_audited(context)?;
     let first = is_first(Kind::Link, &[attempt.as_str()], until, context).await;
     if !first.map_err(store_failed)? {
         return Err(Failure::Page(Problem::AttemptMissing));
     }
-    // What is let go of is not shown: who takes over a weak identity must not get in by it here.
-    if !permit.scopes().contains(LINK) || permit.is_let_off() {
+    // What is let go of is not shown: who takes over a weak identity gets no such scope by it.
+    if !permit.scopes().contains(LINK) {
         return Err(Failure::Page(Problem::IdentityNotShown));
     }
     let store = context.broker.store.as_ref();

@@ -4,7 +4,7 @@ mod accounts;
 mod caller;
 mod organizations;
 
-pub(crate) use caller::{Caller, names_of};
+pub(crate) use caller::{Caller, Person};
 
 use actix_web::{HttpResponse, Route, Scope, web};
 use serde::de::DeserializeOwned;

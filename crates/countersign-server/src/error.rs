@@ -120,6 +120,8 @@ pub(crate) enum ApiError {
     NotConnected,
     /// None of the organisation's admins would act for it any more.
     LastAdmin,
+    /// The sign-in does not show what managing the organisation needs.
+    SignInNotEnough,
     /// No such account.
     UnknownAccount,
     /// The body is not what it must be; says what was expected.
@@ -291,6 +293,7 @@ impl ApiError {
             Self::TooMany(too_many) => Problem::TooMany(too_many),
             Self::TooLarge => Problem::TooLarge,
             Self::LastAdmin => Problem::LastAdmin,
+            Self::SignInNotEnough => Problem::NotProven(NotProven::NotLet),
             Self::Client
             | Self::Forbidden(_)
             | Self::Token(_)
@@ -311,6 +314,7 @@ impl ApiError {
             Self::UnknownOrganization => "unknown-organization",
             Self::NotConnected => "not-connected",
             Self::LastAdmin => "last-admin",
+            Self::SignInNotEnough => "sign-in-not-enough",
             Self::UnknownAccount => "unknown-account",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
@@ -325,7 +329,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Client => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::SignInNotEnough => StatusCode::FORBIDDEN,
             Self::Token(error) => {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -358,6 +362,9 @@ impl ApiError {
             Self::UnknownOrganization => "there is no such organization",
             Self::NotConnected => "the organization is not connected to that",
             Self::LastAdmin => "after that none of its admins who are known would act for it",
+            Self::SignInNotEnough => {
+                "managing this organization needs more than the sign-in shows: sign in again, with MFA"
+            }
             Self::UnknownAccount => "there is no such account",
             Self::TooLarge => "the body is too long",
             Self::TooMany(_) => "too many requests: try again when `Retry-After` says",
@@ -699,6 +706,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::UnknownOrganization
         | ApiError::NotConnected
         | ApiError::LastAdmin
+        | ApiError::SignInNotEnough
         | ApiError::UnknownAccount
         | ApiError::Body(_)
         | ApiError::TooLarge

@@ -107,8 +107,14 @@ impl Limit {
         let is_below = |prefix: &str| path.starts_with(prefix);
         match path {
             "/authorize" | "/device" | "/device/continue" | "/device/deny" | "/session"
-            | "/session/end" | "/logout" | "/logout/confirm" => Some(Self::BrowserRequests),
-            _ if is_below("/callback/") => Some(Self::BrowserRequests),
+            | "/session/end" | "/logout" | "/logout/confirm" | "/sign-in" | "/account"
+            | "/organizations" => Some(Self::BrowserRequests),
+            _ if ["/callback/", "/account/", "/organizations/"]
+                .into_iter()
+                .any(is_below) =>
+            {
+                Some(Self::BrowserRequests)
+            }
             _ => None,
         }
     }

@@ -6,8 +6,11 @@ pub(crate) mod manage;
 mod page;
 mod shut_out;
 
+use countersign_core::sign_in::Destination;
 use countersign_core::{Evidence, Login, Mapping, OrganizationId, Source, TenantId, belongings};
 use countersign_store::{Session, StoreError, mappings_of};
+
+use connect::MOST_OFFERED;
 
 use crate::web::Context;
 
@@ -22,6 +25,27 @@ pub(crate) async fn mappings_behind(
 ) -> Result<Vec<Mapping>, StoreError> {
     let login = Login::from(evidence);
     mappings_of(context.broker.store.as_ref(), login.sources()).await
+}
+
+/// The same; what of the evidence's groups, roles and memberships has no say in what this sign-in leads to goes. It is
+/// kept nowhere, not even for the next request.
+pub(crate) async fn trim(
+    evidence: &mut Evidence,
+    destination: &Destination,
+    context: &Context<'_>,
+) -> Result<Vec<Mapping>, StoreError> {
+    let mappings = mappings_behind(evidence, context).await?;
+    match destination {
+        Destination::Connection(_) => {
+            let roles = &context.policy().mapping().entra_roles;
+            evidence.affiliation.keep_what_speaks(roles, MOST_OFFERED);
+        }
+        Destination::RedirectUri(_)
+        | Destination::Device(_)
+        | Destination::Page(_)
+        | Destination::Link(_) => evidence.affiliation.keep(&mappings),
+    }
+    Ok(mappings)
 }
 
 /// Whether a session still shows each of these organisations, which its tokens were for.

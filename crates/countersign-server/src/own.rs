@@ -8,16 +8,15 @@ use std::collections::BTreeSet;
 use actix_web::HttpResponse;
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{
-    ClientId, Decision, Demands, Facts, Login, Mapping, Occasion, OrganizationId, ProviderId,
-    Remedy, Scope, Verdict, decide,
+    ClientId, Decision, Demands, Occasion, OrganizationId, ProviderId, Scope, Verdict,
 };
 use countersign_providers::AccountChoice;
 use countersign_store::{Account, Session, StoreError};
+use jiff::Timestamp;
 use url::form_urlencoded;
 
-use crate::api::{Caller, names_of};
+use crate::api::{Caller, Person};
 use crate::error::{Failure, Problem, page_of_store};
-use crate::organization;
 use crate::session;
 use crate::sign_in::{Checked, Interaction, begin};
 use crate::web::{Call, Context, Decided, see_other};
@@ -54,6 +53,14 @@ impl OwnPage {
         OrganizationId::new(id).ok().map(Self::Organization)
     }
 
+    /// The organisation that it is of.
+    fn organization(&self) -> Option<&OrganizationId> {
+        match self {
+            Self::Organization(id) => Some(id),
+            Self::Organizations | Self::Account => None,
+        }
+    }
+
     /// The address at which a person signs in for it, and for what they want to do there.
     pub(crate) fn sign_in(&self, scope: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -64,11 +71,11 @@ impl OwnPage {
 }
 
 /// What changes an organisation's connections.
-pub(crate) const CONNECT: &str = "tenants:write";
+pub(crate) const CONNECT: &str = Scope::TENANTS_WRITE;
 /// What changes which identities lead to an account.
-pub(crate) const LINK: &str = "identities:write";
+pub(crate) const LINK: &str = Scope::IDENTITIES_WRITE;
 /// What a person can be let do on our pages.
-const SCOPES: [&str; 2] = [CONNECT, LINK];
+pub(crate) const SCOPES: [&str; 2] = [CONNECT, LINK];
 
 /// The client that our pages are.
 pub(crate) fn client() -> ClientId {
@@ -79,14 +86,17 @@ pub(crate) fn client() -> ClientId {
 pub(crate) struct Visitor {
     pub(crate) session: Session,
     pub(crate) account: Account,
+    pub(crate) person: Person,
     scopes: BTreeSet<Scope>,
+    /// After this the policy lets them do less, or nothing.
+    pub(crate) until: Option<Timestamp>,
     decided: Decided,
 }
 
 impl Visitor {
     /// Who they are to what is behind the pages, which is what is behind the API.
     pub(crate) fn caller(&self) -> Caller {
-        Caller::Person(self.account.id.clone(), names_of(&self.account))
+        Caller::Person(self.person.clone())
     }
 
     /// Whether the policy lets them do this now.
@@ -94,16 +104,27 @@ impl Visitor {
         self.scopes.contains(scope)
     }
 
-    /// Goes on only where it does, and writes the decision down, since something follows from it.
-    pub(crate) fn must_be_let(
-        self,
+    /// Where they sign in for it, if the policy has it and does not let them do it now.
+    pub(crate) fn way_to_may(
+        &self,
         scope: &str,
         page: &OwnPage,
         context: &Context<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Option<String> {
+        let is_offered = scopes([scope], context).contains(scope);
+        (is_offered && !self.may(scope)).then(|| page.sign_in(Some(scope)))
+    }
+
+    /// Goes on only where it does, and writes the decision down, since something follows from it.
+    pub(crate) fn must_be_let(
+        &self,
+        scope: &str,
+        page: &OwnPage,
+        context: &Context<'_>,
+    ) -> Result<(), Failure> {
         if self.may(scope) {
             context.log_decision(self.decided.clone());
-            Ok(self)
+            Ok(())
         } else {
             Err(Failure::Elsewhere(page.sign_in(Some(scope))))
         }
@@ -112,14 +133,14 @@ impl Visitor {
 
 /// Who looks at this page; who is not signed in, or not well enough for any page of ours, is sent to sign in.
 pub(crate) async fn visitor(page: &OwnPage, context: &Context<'_>) -> Result<Visitor, Failure> {
-    let found = find(context).await;
+    let found = find(page, context).await;
     match found.map_err(|error| page_of_store(&error, context))? {
         Some(visitor) => Ok(visitor),
         None => Err(Failure::Elsewhere(page.sign_in(None))),
     }
 }
 
-async fn find(context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
+async fn find(page: &OwnPage, context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
     let session = session::of_browser(context).await?;
     let Some(session) = session.filter(|one| session::is_vouched_for(one, context)) else {
         return Ok(None);
@@ -127,9 +148,8 @@ async fn find(context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
     let Some((account, _)) = context.broker.store.account(&session.account).await? else {
         return Ok(None);
     };
-    let mappings = organization::mappings_behind(&session.evidence, context).await?;
-    let facts = facts(&session, &account, mappings, context);
-    let decision = decide(context.policy(), &facts, context.now);
+    let person = Person::of(client(), &session, &account, context).await?;
+    let (decision, facts) = person.weigh(page.organization(), context);
     let decided = Decided {
         on: Occasion::SingleSignOn,
         at: context.now,
@@ -140,38 +160,18 @@ async fn find(context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
         Decision::Permit(permit) => Some(Visitor {
             session,
             account,
+            person,
             scopes: permit.scopes().clone(),
+            until: permit.not_after(),
             decided,
         }),
         Decision::StepUp(_) | Decision::Refuse(_) => None,
     })
 }
 
-fn facts(
-    session: &Session,
-    account: &Account,
-    mappings: Vec<Mapping>,
-    context: &Context<'_>,
-) -> Facts {
-    Facts {
-        client: client(),
-        scopes: scopes(SCOPES.iter().copied(), context),
-        organization: None,
-        login: Login::of(&session.evidence, &mappings),
-        mappings,
-        demands: Demands::default(),
-        identity_changed: false,
-        withdrawn: false,
-        account: context.broker.calendar.facts(account),
-        remedy: Remedy::Nothing,
-        session_expires_at: Some(session.expires_at),
-        stated: None,
-    }
-}
-
 /// `openid`, and those of these that the policy has.
 pub(crate) fn scopes<'a>(
-    wanted: impl Iterator<Item = &'a str>,
+    wanted: impl IntoIterator<Item = &'a str>,
     context: &Context<'_>,
 ) -> BTreeSet<Scope> {
     let known =
@@ -207,7 +207,12 @@ async fn go(context: &Context<'_>) -> Result<HttpResponse, Failure> {
         Some("select_account") => Interaction::Demanded,
         Some(_) | None => Interaction::AsNeeded,
     };
-    let request = request(Destination::Page(page.path()), scope, context);
+    let request = request(
+        Destination::Page(page.path()),
+        page.organization(),
+        scope,
+        context,
+    );
     let provider = parameters.one("provider").map(ProviderId::new).transpose();
     let provider = provider.map_err(|_| Failure::Page(Problem::UnknownProvider))?;
     let checked = Checked {
@@ -227,14 +232,16 @@ async fn go(context: &Context<'_>) -> Result<HttpResponse, Failure> {
 /// What somebody signs in for who comes to a page of ours.
 pub(crate) fn request(
     destination: Destination,
+    manages: Option<&OrganizationId>,
     scope: Option<&str>,
     context: &Context<'_>,
 ) -> Request {
     Request {
         client: client(),
         destination,
-        scopes: scopes(scope.into_iter(), context),
+        scopes: scopes(scope, context),
         organization: None,
+        manages: manages.cloned(),
         state: None,
         nonce: None,
         code_challenge: None,

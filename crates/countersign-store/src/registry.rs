@@ -51,10 +51,10 @@ impl RegistryAccountName {
 #[error("a name of 1 to 128 printable characters, without white space at its ends")]
 pub struct NotAName;
 
-/// Controls, and what breaks a line or turns its direction around: a name stands in logs.
-fn is_unprintable(character: char) -> bool {
+/// Controls, what breaks a line or turns its direction around, and what is not seen: a name stands in logs and on pages.
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}')
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}')
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -408,10 +408,10 @@ fn mapping() -> Value {
                 (
                     "attests",
                     described(
-                        "The highest level that a tenant's admin may attest by an authentication context that no `[proof]` names.",
+                        "The highest level that a tenant's admin may attest by an authentication context that no `[proof]` names. It counts wherever the tenant's people sign in: keep `none` where anybody can have an organization.",
                         with_default(
                             json!({"enum": ["none", "mfa", "phishing-resistant"]}),
-                            "phishing-resistant",
+                            "none",
                         ),
                     ),
                 ),

@@ -292,3 +292,31 @@ async fn an_exchange_restates_nothing_that_the_policy_has_come_to_count() {
     assert_refused(&page, REFUSED, "it would be laundered");
     assert_eq!(read(&page)["error_description"], "weighed-otherwise");
 }
+
+#[actix_web::test]
+async fn what_is_given_names_no_organization_that_what_was_given_did_not() {
+    let signer = Signer::new("ES256");
+    let world = world(&signer).await;
+    let tenant = countersign_dev_idp::entra::CONTOSO;
+    let strict = "stricter.publish = { needs = \"phishing-resistant\" }\n";
+    let of =
+        |name: &str, more: &str| format!("[organization.{name}]\ntenants = [\"{tenant}\"]\n{more}");
+    let (one, two, three) = (of("one", ""), of("two", ""), of("strict", strict));
+    let policy = &world.broker.policy_text;
+    world
+        .broker
+        .enforce(&format!("{policy}\n{one}{two}{three}"));
+    let names = |claims: &Value| claims["countersign"]["organizations"].clone();
+    let login = Login::new("entra", "ann-mfa");
+    let login = login.with("scope", "openid packages:manage packages:publish");
+    let page = world
+        .sign_in_with_step_up(&mut Browser::new(), &login)
+        .await
+        .code();
+    let tokens = world.redeem(&page).await;
+    assert_eq!(names(&tokens.access()), json!(["one", "two"]));
+    let subject = ("subject_token", tokens.text("access_token"));
+    let page = exchanged(&world, ("keyed", &signer), &[subject]).await;
+    // Without `packages:publish` the third would be named in a token of its own sign-in.
+    assert_eq!(names(&claims(&page)), json!(["one", "two"]));
+}

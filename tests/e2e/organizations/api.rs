@@ -103,7 +103,7 @@ const TABLE: [Row; 11] = [
         method: "PUT",
         path: "/organizations/contoso/connections/tenant:22222222-2222-4222-8222-222222222222",
         body: TOLD_BY_PHONE,
-        expected: [401, 401, 401, 403, 403, 200, 404, 403, 200, 401],
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401],
     },
     Row {
         operation: "shareConnection",

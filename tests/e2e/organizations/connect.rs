@@ -1,24 +1,27 @@
 //! An organisation's admin connects its tenant, alone, in the browser.
 
 use countersign_dev_idp::entra::{FABRIKAM, GroupMembershipClaims};
-use countersign_tests::{Browser, Login, Outcome, Page, World, payload};
+use countersign_tests::{Browser, Login, Outcome, Page, Tokens, World, payload};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{CONTOSO, Registry, TOLD_BY_PHONE, signed_in, tenant, world as bare};
+use super::{CONTOSO, Registry, TOLD_BY_PHONE, api, call, signed_in, tenant, world as bare};
 
 /// The same world, with pages: the policy names them, and Entra says who has which directory role.
 pub(super) async fn world() -> World {
     let world = bare().await;
-    let policy = format!(
-        "{}\n[client.countersign]\ntier = \"browse\"\n",
-        world.broker.policy_text
-    );
-    world.broker.enforce(&policy);
+    enforce(&world, "");
     world.entra.control().set(|behaviour| {
         behaviour.entra.group_membership_claims = GroupMembershipClaims::DirectoryRole;
     });
     world
+}
+
+/// The usual policy, with pages and with this.
+fn enforce(world: &World, more: &str) {
+    let usual = &world.broker.policy_text;
+    let pages = "[client.countersign]\ntier = \"browse\"\n";
+    world.broker.enforce(&format!("{usual}\n{pages}\n{more}"));
 }
 
 /// An admin of `contoso`, who signs in with OpenID Connect, in a browser of their own.
@@ -65,26 +68,30 @@ impl<'a> Admin<'a> {
             format!("/sign-in?to=/organizations/{organization}&scope=tenants:write&provider=oidc");
         let page = self.get(&to).await;
         let login = self.login.clone();
-        self.walk(page, &login).await
+        let page = self.walk(page, &login).await;
+        self.step_up(page, &login).await
+    }
+
+    /// One more visit, where a second factor is asked for.
+    async fn step_up(&mut self, page: Page, login: &Login) -> Page {
+        match page.primary_link() {
+            Some(way) if page.body.contains("Continue to") || page.body.contains("again") => {
+                self.world.go(&mut self.browser, way, login).await
+            }
+            _ => page,
+        }
     }
 
     /// Follows redirects, and what a person does at the provider, up to a page of the broker's.
-    pub(super) async fn walk(&mut self, mut page: Page, login: &Login) -> Page {
-        for _ in 0..12 {
-            page = match page.location.clone() {
-                Some(to) if to.as_str().starts_with(&self.world.broker.issuer) => {
-                    self.browser.get(&to).await
-                }
-                Some(to) => self.world.at_provider(&mut self.browser, to, login).await,
-                None => match page.form() {
-                    Some((to, fields)) if to.path().starts_with("/callback/") => {
-                        self.browser.post(&to, &fields).await
-                    }
-                    _ => return page,
-                },
-            };
-        }
-        panic!("it does not end; last at {}", page.url);
+    pub(super) async fn walk(&mut self, page: Page, login: &Login) -> Page {
+        self.world.walk(&mut self.browser, page, login).await
+    }
+
+    /// What the registry knows of an organisation.
+    async fn registry_told(&self, organization: &str) -> Value {
+        let registry = Registry::of(self.world).await;
+        let path = format!("/organizations/{organization}");
+        registry.call("GET", &path, "").await.1
     }
 
     /// Presses the button that begins to connect by this provider; answers with the page that leads there.
@@ -112,16 +119,9 @@ impl<'a> Admin<'a> {
     async fn show(&mut self, tenant: &str, account: &'static str) -> Page {
         let page = self.begin_at("contoso", "entra", tenant).await;
         let way = page.primary_link().expect("a way to the provider");
-        let page = self.browser.get(&way).await;
-        let page = self.walk(page, &Login::new("entra", account)).await;
-        match page.primary_link() {
-            // One more visit, for the second factor.
-            Some(way) if page.body.contains("Continue to") || page.body.contains("again") => {
-                let page = self.browser.get(&way).await;
-                self.walk(page, &Login::new("entra", account)).await
-            }
-            _ => page,
-        }
+        let login = Login::new("entra", account);
+        let page = self.world.go(&mut self.browser, way, &login).await;
+        self.step_up(page, &login).await
     }
 
     /// Says yes to what the page shows.
@@ -272,11 +272,7 @@ async fn a_registration_that_tells_no_roles_is_told_what_to_change() {
 async fn an_account_that_need_not_have_mfa_yet_speaks_for_nobody() {
     let world = world().await;
     let calendar = "\n[calendar]\nnew_accounts_from = 2050-01-01\nbefore_due = \"remind\"\n";
-    let policy = format!(
-        "{}\n[client.countersign]\ntier = \"browse\"\n{calendar}",
-        world.broker.policy_text
-    );
-    world.broker.enforce(&policy);
+    enforce(&world, calendar);
     world.entra.control().set(|behaviour| {
         let fred = behaviour.entra.account_mut("fred-admin").expect("Fred");
         fred.second_factor = countersign_dev_idp::entra::SecondFactor::IgnoresDemands;
@@ -291,6 +287,110 @@ async fn an_account_that_need_not_have_mfa_yet_speaks_for_nobody() {
     );
 }
 
+/// The other half: whoever has such an account's session changes nothing, whatever they show of their own.
+#[actix_web::test]
+async fn a_session_that_need_not_have_shown_mfa_yet_changes_no_connection() {
+    let world = world().await;
+    let registry = Registry::of(&world).await;
+    let calendar = "[calendar]\nnew_accounts_from = 2050-01-01\nbefore_due = \"remind\"\n";
+    enforce(&world, calendar);
+    let bob = Login::new("oidc", "bob-password")
+        .with("scope", "openid packages:manage tenants:write")
+        .with("resource", &api(&world.broker));
+    let outcome = world.sign_in_with_step_up(&mut Browser::new(), &bob).await;
+    let tokens = world.redeem(&outcome.code()).await;
+    // What the calendar lets anybody do it lets him do, and no more.
+    let claims = tokens.access();
+    assert_eq!(claims["scope"], "openid packages:manage");
+    assert_eq!(claims["acr"], "urn:countersign:single");
+    let sub = claims["sub"].as_str().expect("a subject");
+    let admins = json!({"admins": [format!("account:{sub}")]});
+    registry.tell("bobs", &admins.to_string()).await;
+    registry
+        .connect("bobs", &tenant(CONTOSO), TOLD_BY_PHONE)
+        .await;
+    let mut admin = Admin {
+        world: &world,
+        browser: Browser::new(),
+        login: Login::new("oidc", "bob-password"),
+    };
+    let page = admin.arrive("bobs").await;
+    assert!(
+        page.body.contains("Sign in to change this"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("connect/start"), "{}", page.body);
+    let ask = format!("/organizations/bobs/disconnect?source={}", tenant(CONTOSO));
+    let page = admin.get(&ask).await;
+    assert!(page.location.is_some_and(|to| to.path() == "/sign-in"));
+}
+
+#[actix_web::test]
+async fn an_organization_is_managed_by_who_shows_what_it_demands_itself() {
+    let world = world().await;
+    let registry = Registry::of(&world).await;
+    let scopes = "openid tenants:write";
+    let tokens = async |account: &'static str| {
+        let login = Login::new("oidc", account)
+            .with("scope", scopes)
+            .with("resource", &api(&world.broker));
+        signed_in(&world, &login).await
+    };
+    let (ann, pia) = (tokens("ann-mfa").await, tokens("pia-passkey").await);
+    let named = |tokens: &Tokens| format!("account:{}", tokens.access()["sub"].as_str().unwrap());
+    let admins = json!({"admins": [named(&ann), named(&pia)]}).to_string();
+    registry.tell("contoso", &admins).await;
+    registry
+        .connect("contoso", &tenant(CONTOSO), TOLD_BY_PHONE)
+        .await;
+    let strict =
+        "[organization.contoso]\nstricter.administer = { needs = \"phishing-resistant\" }\n";
+    enforce(&world, strict);
+    let path = format!("/organizations/contoso/connections/{}", tenant(CONTOSO));
+    let by = async |tokens: &Tokens| {
+        let page = call(&world, "DELETE", &path, tokens.text("access_token"), "").await;
+        (page.status, super::read(&page)["code"].clone())
+    };
+    assert_eq!(by(&ann).await, (403, json!("sign-in-not-enough")));
+    let mut admin = Admin {
+        world: &world,
+        browser: Browser::new(),
+        login: Login::new("oidc", "ann-mfa"),
+    };
+    let page = admin.arrive("contoso").await;
+    // She sees it, and is led to show more before anything changes.
+    assert!(page.body.contains("in force"), "{}", page.body);
+    assert!(!page.body.contains("connect/start"), "{}", page.body);
+    assert_eq!(by(&pia).await, (204, Value::Null));
+}
+
+#[actix_web::test]
+async fn a_tenant_that_another_has_by_the_policy_file_is_disputed_too() {
+    let world = world().await;
+    let mut holder = Admin::of(&world, "fabrikam", "pia-passkey").await;
+    let file = format!("[organization.fabrikam]\ntenants = [\"{CONTOSO}\"]\n");
+    enforce(&world, &file);
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    let page = admin.show(CONTOSO, "ada-admin").await;
+    let done = admin.confirm(&page, &tenant(CONTOSO), &[]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    let standing = async || connections(&world, "contoso").await[0]["standing"].clone();
+    assert_eq!(standing().await, "disputed");
+    let page = holder.get("/organizations/fabrikam").await;
+    // Whose it would be is told by what nobody chooses for themselves.
+    assert!(
+        page.body.contains("<code>contoso</code>") && page.body.contains(CONTOSO),
+        "{}",
+        page.body
+    );
+    let sealed = field_after(&page.body, "Share it with", "form");
+    let url = holder.url("/organizations/fabrikam/press");
+    let form = [("form".to_owned(), sealed)];
+    assert_eq!(holder.browser.post(&url, &form).await.status, 303);
+    assert_eq!(standing().await, "in-force");
+}
+
 #[actix_web::test]
 async fn what_one_browser_began_another_does_not_finish() {
     let world = world().await;
@@ -299,6 +399,14 @@ async fn what_one_browser_began_another_does_not_finish() {
     let page = admin.begin_at("contoso", "entra", CONTOSO).await;
     let way = page.primary_link().expect("a way to the provider");
     let mut other = Admin::of(&world, "fabrikam", "pia-passkey").await;
+    let page = other.browser.get(&way).await;
+    assert_eq!(page.reason_code(), Some("not-found"), "{}", page.body);
+    // Not even for another of the same organisation's admins.
+    let told = other.registry_told("fabrikam").await;
+    let mine = other.registry_told("contoso").await;
+    let both = json!({"admins": [told["admins"][0], mine["admins"][0]]});
+    let registry = Registry::of(&world).await;
+    registry.tell("contoso", &both.to_string()).await;
     let page = other.browser.get(&way).await;
     assert_eq!(page.reason_code(), Some("form-expired"), "{}", page.body);
     let mut nobody = Browser::new();
@@ -395,7 +503,15 @@ async fn a_tenant_that_another_has_is_disputed_until_its_admin_shares_it() {
     let sealed = field_after(&page.body, "Share it with", "form");
     let url = holder.url("/organizations/fabrikam/press");
     let form = [("form".to_owned(), sealed)];
-    // Not by somebody else's hand.
+    // Not by somebody else's hand, nor by that of another admin who did not see it.
+    let stolen = admin.browser.post(&url, &form).await;
+    assert_eq!(stolen.reason_code(), Some("not-found"), "{}", stolen.body);
+    let told = [
+        holder.registry_told("fabrikam").await,
+        holder.registry_told("contoso").await,
+    ];
+    let both = json!({"admins": [told[0]["admins"][0], told[1]["admins"][0]]});
+    registry.tell("fabrikam", &both.to_string()).await;
     let stolen = admin.browser.post(&url, &form).await;
     assert_eq!(
         stolen.reason_code(),
@@ -464,6 +580,17 @@ async fn the_last_admin_is_not_shut_out() {
         Some("last-admin"),
         "{}",
         refused.body
+    );
+    // By the API no more than on the page.
+    let login = Login::new("entra", "ann-mfa")
+        .with("scope", "openid tenants:write")
+        .with("resource", &api(&world.broker));
+    let token = signed_in(&world, &login).await;
+    let path = format!("/organizations/contoso/connections/{}", tenant(CONTOSO));
+    let page = call(&world, "DELETE", &path, token.text("access_token"), "").await;
+    assert_eq!(
+        (page.status, super::read(&page)["code"].as_str()),
+        (409, Some("last-admin"))
     );
     registry
         .connect("contoso", &tenant(FABRIKAM), TOLD_BY_PHONE)

@@ -1,5 +1,9 @@
 //! Whose people are an organisation's, from the login to the end of the token.
 
+use countersign_core::SessionId;
+use countersign_dev_idp::entra::GroupMembershipClaims;
+use countersign_server::Clock;
+use countersign_store::Store;
 use countersign_tests::{BrokerSetup, Browser, Login, Tokens, World};
 use serde_json::{Value, json};
 
@@ -189,4 +193,34 @@ async fn membership_goes_stale_while_the_session_lives() {
         refused["error_description"], "membership-stale",
         "{refused}"
     );
+}
+
+#[actix_web::test]
+async fn somebody_in_two_hundred_groups_signs_in_and_only_those_that_count_are_kept() {
+    let world = world().await;
+    let registry = Registry::of(&world).await;
+    registry.tell("contoso", "{}").await;
+    let group = |n: u32| format!("aaaaaaaa-0000-4000-8000-{n:012}");
+    world.entra.control().set(|behaviour| {
+        behaviour.entra.group_membership_claims = GroupMembershipClaims::All;
+        let ann = behaviour.entra.account_mut("ann-mfa").expect("Ann");
+        ann.groups = (0..200).map(group).collect();
+    });
+    let terms = json!({"reason": "told by phone", "roles": {group(7): ["owner"]}});
+    registry
+        .connect("contoso", &tenant(CONTOSO), &terms.to_string())
+        .await;
+    let tokens = signed_in(&world, &ann()).await;
+    assert_eq!(organizations(&tokens), json!(["contoso"]));
+    assert_eq!(
+        tokens.access()["countersign"]["roles"],
+        json!({"contoso": ["owner"]})
+    );
+    let session = SessionId::new(tokens.access()["sid"].as_str().expect("a session"));
+    let session = session.expect("a session's id");
+    let store = world.broker.look();
+    let kept = store.session(&session, world.broker.clock.now()).await;
+    let kept = kept.expect("a store").expect("a session");
+    let kept = json!(kept.evidence).to_string();
+    assert!(kept.contains(&group(7)) && !kept.contains(&group(8)));
 }

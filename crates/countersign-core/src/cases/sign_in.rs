@@ -80,6 +80,7 @@ impl Reader<'_> {
                 client: client?,
                 scopes: scopes?,
                 organization: organization?,
+                manages: None,
                 mappings: Vec::new(),
                 demands: demands?,
                 identity_changed: false,

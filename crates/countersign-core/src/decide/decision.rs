@@ -124,7 +124,6 @@ pub struct Permit {
     pub(super) proof: Option<String>,
     pub(super) mfa_due: Option<Date>,
     pub(super) waiver: Option<ExceptionName>,
-    pub(super) is_let_off: bool,
     pub(super) rule: Rule,
     pub(super) not_after: Option<Timestamp>,
 }
@@ -189,10 +188,6 @@ impl Permit {
     /// The exception that it rests on.
     pub fn waiver(&self) -> Option<&ExceptionName> {
         self.waiver.as_ref()
-    }
-    /// Whether the calendar or an exception let go of something that it would have needed.
-    pub fn is_let_off(&self) -> bool {
-        self.is_let_off
     }
     /// No token minted from this may be valid after.
     pub fn not_after(&self) -> Option<Timestamp> {

@@ -151,6 +151,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
             .map(|scope| Scope::new(scope).unwrap())
             .collect(),
         organization: None,
+        manages: None,
         mappings: Vec::new(),
         demands: Demands::default(),
         login: evidence,

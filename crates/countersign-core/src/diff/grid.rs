@@ -281,6 +281,7 @@ fn facts(client: &ClientId, asker: &Asker, login: Login) -> Facts {
         // With it a sign-in is not in vain where no scope is granted.
         scopes: Scope::new("openid").into_iter().collect(),
         organization: asker.organization.clone(),
+        manages: None,
         mappings: Vec::new(),
         demands: Demands::default(),
         login,

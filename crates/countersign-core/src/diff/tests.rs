@@ -345,6 +345,7 @@ prop_compose! {
             client: ClientId::new(client).unwrap(),
             scopes: ["openid", "packages:read", "packages:publish"].map(|one| Scope::new(one).unwrap()).into(),
             organization: None,
+            manages: None,
             mappings: Vec::new(),
             demands: Demands::default(),
             login: Login {

@@ -268,7 +268,7 @@ fn unmet(
         .filter_map(|rule| {
             let all: Vec<&&Standing> = short.iter().filter(|one| one.rule == *rule).collect();
             let requirement = all.first().and_then(|one| {
-                let organization = facts.organization.as_ref();
+                let organization = facts.demanding();
                 policy.required(&facts.client, organization, one.tier.as_ref()?)
             })?;
             let reasons: BTreeSet<Reason> = all.iter().flat_map(|it| it.reasons.clone()).collect();

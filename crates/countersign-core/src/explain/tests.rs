@@ -444,6 +444,7 @@ prop_compose! {
             scopes: scopes.into_iter().chain(["openid"]).map(|it| Scope::new(it).unwrap()).collect(),
             mappings: organization.map(mapped).into_iter().collect(),
             organization: organization.map(|name| OrganizationId::new(name).unwrap()),
+            manages: None,
             demands: Demands {
                 acr_values: if acr { vec![crate::Acr::Mfa] } else { Vec::new() },
                 max_age: max_age.then(|| SignedDuration::from_hours(1)),

@@ -84,6 +84,7 @@ fn facts(login: Login, asked: Option<&str>, mappings: Vec<Mapping>) -> Facts {
         client: ClientId::new("gallery").unwrap(),
         scopes: scopes.map(|one| Scope::new(one).unwrap()).into(),
         organization: asked.map(|id| OrganizationId::new(id).unwrap()),
+        manages: None,
         mappings,
         demands: Demands::default(),
         login,
@@ -308,7 +309,12 @@ fn a_tenants_admin_attests_contexts_that_the_policy_file_does_not_name() {
             _ => assurance.shortfall().to_string(),
         }
     };
-    let policy = policy();
+    let attested = |attests: &str| {
+        let text = format!("{POLICY}[mapping]\nattests = \"{attests}\"\n");
+        Policy::parse("policy.toml", &text).unwrap()
+    };
+    let with_defaults = policy();
+    let policy = attested("phishing-resistant");
     let resistant = [("c2", Level::PhishingResistant)];
     let one = [attesting("contoso", &resistant)];
     assert_eq!(shown(&policy, "c2", &one), "phishing-resistant");
@@ -329,10 +335,10 @@ fn a_tenants_admin_attests_contexts_that_the_policy_file_does_not_name() {
     }];
     assert_eq!(shown(&policy, "c2", &elsewhere), "tenant-context-unnamed");
     for (attests, expected) in [("mfa", "mfa"), ("none", "tenant-context-unnamed")] {
-        let text = format!("{POLICY}[mapping]\nattests = \"{attests}\"\n");
-        let limited = Policy::parse("policy.toml", &text).unwrap();
-        assert_eq!(shown(&limited, "c2", &one), expected);
+        assert_eq!(shown(&attested(attests), "c2", &one), expected);
     }
+    // Nobody's word on themselves counts unless the operator wants it.
+    assert_eq!(shown(&with_defaults, "c2", &one), "tenant-context-unnamed");
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
         client: ClientId::new(client).unwrap(),
         scopes: scopes.collect(),
         organization: None,
+        manages: None,
         mappings: Vec::new(),
         demands: Demands::default(),
         login: Login {

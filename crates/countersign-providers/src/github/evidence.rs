@@ -90,14 +90,16 @@ pub(crate) fn memberships(page: &[u8]) -> Result<Listed, ProviderError> {
     let member = |one: Entry| {
         let role = match one.role.as_str() {
             "admin" => GitHubRole::Admin,
-            _ => GitHubRole::Member,
+            "member" => GitHubRole::Member,
+            // Say `billing_manager`, who pays and belongs to nobody's maintainers.
+            _ => return None,
         };
         let login = display_text(&one.organization.login, 64).unwrap_or_default();
-        (one.organization.id, GitHubMember { login, role })
+        Some((one.organization.id, GitHubMember { login, role }))
     };
     Ok(Listed {
         count,
-        active: active.map(member).collect(),
+        active: active.filter_map(member).collect(),
     })
 }
 
@@ -124,4 +126,31 @@ fn primary_address(emails: &[u8]) -> Result<Option<Email>, ProviderError> {
             verified: true,
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_active_and_no_mere_payer() {
+        let of = |id: u64, state: &str, role: &str| {
+            format!(
+                r#"{{"state":"{state}","role":"{role}","organization":{{"id":{id},"login":"org-{id}"}}}}"#
+            )
+        };
+        let page = [
+            of(1, "active", "admin"),
+            of(2, "active", "member"),
+            of(3, "active", "billing_manager"),
+            of(4, "pending", "admin"),
+            of(0, "active", "member"),
+            of(5, "active", "what comes next"),
+        ];
+        let listed = memberships(format!("[{}]", page.join(",")).as_bytes()).unwrap();
+        assert_eq!(listed.count, page.len());
+        let roles = listed.active.iter().map(|(id, member)| (*id, member.role));
+        let expected = [(1, GitHubRole::Admin), (2, GitHubRole::Member)];
+        assert_eq!(roles.collect::<Vec<_>>(), expected);
+    }
 }

@@ -3,36 +3,114 @@
 //! A service has it by `client_credentials` and as its own (`own_scopes` of the policy); a person by a sign-in that
 //! the policy found good enough for it. The pages ask for the same of the session ([`crate::organization`]).
 
-use countersign_core::{AccountId, ClientId};
-use countersign_store::{Account, Actor, Admin, Organization, StoreError};
+use countersign_core::{
+    AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, Scope, decide,
+};
+use countersign_store::{Account, Actor, Admin, Organization, Session, StoreError};
 use countersign_verifier::{AccessToken, Error};
 
 use crate::error::{ApiError, Failure};
 use crate::token::{is_live, is_of_a_service, presented, session_of};
 use crate::web::Context;
+use crate::{organization, own};
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// A service of the registry's, as itself: what it may, it may for every organisation.
     Service(ClientId),
-    /// A person, with all the names that they are known by.
-    Person(AccountId, Vec<Admin>),
+    /// Somebody who signed in.
+    Person(Person),
+}
+
+/// Somebody who signed in, and all that the policy decides by what they may do with an organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    account: AccountId,
+    /// The names under which they administer organisations.
+    names: Vec<Admin>,
+    facts: Box<Facts>,
+}
+
+impl Person {
+    /// Who signed in to this client, with this session.
+    pub(crate) async fn of(
+        client: ClientId,
+        session: &Session,
+        account: &Account,
+        context: &Context<'_>,
+    ) -> Result<Self, StoreError> {
+        let mappings = organization::mappings_behind(&session.evidence, context).await?;
+        let facts = Facts {
+            client,
+            scopes: own::scopes(own::SCOPES, context),
+            organization: None,
+            manages: None,
+            login: Login::of(&session.evidence, &mappings),
+            mappings,
+            demands: Demands::default(),
+            identity_changed: false,
+            withdrawn: false,
+            account: context.broker.calendar.facts(account),
+            remedy: Remedy::Nothing,
+            session_expires_at: Some(session.expires_at),
+            stated: None,
+        };
+        Ok(Self {
+            account: account.id.clone(),
+            names: names_of(account),
+            facts: Box::new(facts),
+        })
+    }
+
+    pub(crate) fn names(&self) -> &[Admin] {
+        &self.names
+    }
+
+    /// What the policy says of them, where they are about to manage this organisation, or none.
+    pub(crate) fn weigh(
+        &self,
+        organization: Option<&OrganizationId>,
+        context: &Context<'_>,
+    ) -> (Decision, Facts) {
+        let facts = Facts {
+            manages: organization.cloned(),
+            ..Facts::clone(&self.facts)
+        };
+        (decide(context.policy(), &facts, context.now), facts)
+    }
 }
 
 impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         match self {
             Self::Service(client) => Actor::Client(client.clone()),
-            Self::Person(account, _) => Actor::Account(account.clone()),
+            Self::Person(person) => Actor::Account(person.account.clone()),
         }
     }
 
-    /// Whether this organisation is theirs to see and to change, as far as their scope goes.
-    pub(crate) fn may_manage(&self, organization: &Organization) -> bool {
+    /// Whether this organisation is theirs to see.
+    pub(crate) fn may_see(&self, organization: &Organization) -> bool {
         match self {
             Self::Service(_) => true,
-            Self::Person(_, names) => names.iter().any(|name| organization.admins.contains(name)),
+            Self::Person(person) => {
+                let mut names = person.names.iter();
+                names.any(|name| organization.admins.contains(name))
+            }
+        }
+    }
+
+    /// Whether they may change what it is connected to: a person as the policy weighs their session now, by what
+    /// the organisation itself demands besides.
+    pub(crate) fn may_connect(&self, organization: &Organization, context: &Context<'_>) -> bool {
+        match self {
+            Self::Service(_) => true,
+            Self::Person(person) => match person.weigh(Some(&organization.id), context).0 {
+                Decision::Permit(permit) => {
+                    self.may_see(organization) && permit.scopes().contains(Scope::TENANTS_WRITE)
+                }
+                Decision::StepUp(_) | Decision::Refuse(_) => false,
+            },
         }
     }
 }
@@ -100,11 +178,13 @@ async fn of_person(token: &AccessToken, context: &Context<'_>) -> Result<Caller,
         .map_err(unavailable)?
         .filter(|(account, _)| account.locked.is_none())
         .ok_or(Error::Expired)?;
-    Ok(Caller::Person(account.id.clone(), names_of(&account)))
+    let client = ClientId::new(&token.claims().client_id).map_err(|_| Error::Expired)?;
+    let person = Person::of(client, &session, &account, context).await;
+    Ok(Caller::Person(person.map_err(unavailable)?))
 }
 
 /// The names under which an account administers organisations.
-pub(crate) fn names_of(account: &Account) -> Vec<Admin> {
+fn names_of(account: &Account) -> Vec<Admin> {
     let registry = account.registry_account.clone().map(Admin::RegistryAccount);
     let here = Admin::Account(account.id.clone());
     std::iter::once(here).chain(registry).collect()

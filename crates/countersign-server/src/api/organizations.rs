@@ -72,7 +72,7 @@ pub(super) async fn list(call: Call) -> HttpResponse {
         let parameters = context.query();
         match caller(READ, context).await? {
             Caller::Service(_) => page_of_all(&parameters, context).await,
-            Caller::Person(_, names) => page_of_theirs(&names, context).await,
+            Caller::Person(person) => page_of_theirs(person.names(), context).await,
         }
     })
     .await
@@ -89,8 +89,13 @@ async fn page_of_all(
     };
     let after = parameters.one("after").map(OrganizationId::new).transpose();
     let after = after.map_err(|_| ApiError::Body("`after` is no organization's name"))?;
-    let begins_with = parameters.one("begins_with").unwrap_or_default();
-    let found = beginning_with(begins_with, after.as_ref(), limit, context).await?;
+    let begins_with = parameters
+        .one("begins_with")
+        .filter(|text| !text.is_empty());
+    let begins_with = begins_with.map(OrganizationId::new).transpose();
+    let begins_with =
+        begins_with.map_err(|_| ApiError::Body("no organization's name begins so"))?;
+    let found = beginning_with(begins_with.as_ref(), after.as_ref(), limit, context).await?;
     let next = found.last().filter(|_| found.len() == limit);
     let organizations: Vec<Value> = found.iter().map(|one| shown(one, context)).collect();
     Ok(HttpResponse::Ok().json(json!({
@@ -173,27 +178,23 @@ pub(super) async fn forget(call: Call, id: Id) -> HttpResponse {
     .await
 }
 
-/// PUT: connects one by the word of a service, or changes what a connection says.
+/// PUT: connects one by the word of a service, or changes what a connection says. A person does that in the browser, by
+/// signing in to what is connected.
 pub(super) async fn connect(call: Call, path: IdAndSource, body: Body) -> HttpResponse {
     call.answer(async |context| {
-        let caller = caller(CONNECT, context).await?;
+        let client = service(CONNECT, context).await?;
         let (id, source) = parse_both(&path)?;
         let terms: Terms = read_object(body)?;
+        let caller = Caller::Service(client);
         let known = managed(&caller, &id, context).await?;
-        let proof = match (&caller, known.connection(&source)) {
-            (_, Some(before)) => before.proof.clone(),
-            (Caller::Service(_), None) => Proof::Operator {
+        let proof = match known.connection(&source) {
+            Some(before) => before.proof.clone(),
+            None => Proof::Operator {
                 reason: terms.reason().map_err(ApiError::from)?.to_owned(),
             },
-            (Caller::Person(..), None) => {
-                return Err(ApiError::Forbidden(
-                    "a person connects a tenant in the browser, by signing in to it",
-                )
-                .into());
-            }
         };
-        let spoken = (proof, caller.actor());
-        let made = manage::connect(&id, source, terms, spoken, context).await?;
+        let wanted = (source, terms);
+        let made = manage::connect(&known, wanted, proof, &caller, context).await?;
         Ok(HttpResponse::Ok().json(json!(made)))
     })
     .await
@@ -234,8 +235,8 @@ pub(super) async fn agree(call: Call, path: IdAndSource, body: Body) -> HttpResp
         let caller = caller(CONNECT, context).await?;
         let (holder, source) = parse_both(&path)?;
         let Agreed { with } = read_object(body)?;
-        managed(&caller, &holder, context).await?;
-        manage::share(&holder, &with, &source, &caller.actor(), context).await?;
+        let holder = managed(&caller, &holder, context).await?;
+        manage::share(&holder, &with, &source, &caller, context).await?;
         Ok(HttpResponse::NoContent().finish())
     })
     .await

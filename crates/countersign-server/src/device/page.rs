@@ -130,6 +130,7 @@ fn request_of(code: Code, user_code: UserCode) -> Request {
         destination: Destination::Device(user_code),
         scopes: code.scopes.into_iter().collect(),
         organization: code.organization,
+        manages: None,
         state: None,
         nonce: None,
         code_challenge: None,

@@ -20,12 +20,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use super::page::{known, visited};
+use super::page::{Visit, visited};
 use super::{manage, shut_out};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};
-use crate::own::{self, CONNECT, Visitor};
+use crate::own::{self, CONNECT};
 use crate::pages::{self, ConnectPage};
 use crate::session;
 use crate::sign_in::depart;
@@ -33,8 +33,8 @@ use crate::web::{Call, Context, Parameters, see_other};
 
 /// For so long what was shown can be made use of.
 const PROOF_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
-/// The most organisations of GitHub's that are offered: a proof travels in an address.
-const MOST_OFFERED: usize = 20;
+/// The most organisations of GitHub's that are offered, the newest of them: a proof travels in an address.
+pub(super) const MOST_OFFERED: usize = 40;
 
 /// What the button that begins it is about.
 #[derive(Debug, Serialize, Deserialize)]
@@ -105,11 +105,10 @@ impl NotProven {
 /// POST: the button was pressed.
 pub(crate) async fn start(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
-        let (page, visitor) = visited(&id, context).await?;
+        let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
-        let about: About = opened(Form::Connect, &parameters, &visitor, context)?;
-        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
-        known(&about.organization, &visitor, context).await?;
+        let about: About = opened(Form::Connect, &parameters, &visit, context)?;
+        visit.must_be_let(context)?;
         let tenant = match parameters.one("tenant").map(str::trim) {
             None | Some("") => None,
             Some(text) => {
@@ -125,7 +124,7 @@ pub(crate) async fn start(call: Call, id: web::Path<String>, form: web::Bytes) -
         let way = Way {
             about,
             tenant,
-            session: visitor.session.id,
+            session: visit.visitor.session.id,
         };
         // A form is held to `form-action` on every redirect that follows it: the way to the provider is a link.
         let sealed = form::seal(Form::ConnectAt, &way, way.session.as_str(), context)?;
@@ -156,8 +155,8 @@ struct Way {
 /// GET: on to the provider.
 pub(crate) async fn leave(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let (_, visitor) = visited(&id, context).await?;
-        let way: Way = opened(Form::ConnectAt, &context.query(), &visitor, context)?;
+        let visit = visited(&id, context).await?;
+        let way: Way = opened(Form::ConnectAt, &context.query(), &visit, context)?;
         let connecting = Connecting {
             organization: way.about.organization,
             session: way.session,
@@ -165,7 +164,7 @@ pub(crate) async fn leave(call: Call, id: web::Path<String>) -> HttpResponse {
         };
         let destination = Destination::Connection(connecting);
         let first = depart::First {
-            request: own::request(destination, Some(CONNECT), context),
+            request: own::request(destination, Some(&visit.known.id), Some(CONNECT), context),
             tenant: way.tenant,
             login_hint: None,
             // Whoever speaks for a tenant may do so with another account than they publish with.
@@ -214,8 +213,8 @@ fn shown(
     evidence: &Evidence,
     context: &Context<'_>,
 ) -> Result<Shown, NotProven> {
-    // What is let go of is not shown: an account that need not have MFA yet speaks for nobody.
-    if !permit.scopes().contains(CONNECT) || permit.is_let_off() {
+    // What is let go of is not shown: an account that need not have MFA yet gets no such scope.
+    if !permit.scopes().contains(CONNECT) {
         return Err(NotProven::NotLet);
     }
     let (proof, sources) = match &evidence.identity {
@@ -273,6 +272,7 @@ fn of_github(host: &str, evidence: &Evidence) -> Result<Spoken, NotProven> {
     };
     let owned = organizations
         .iter()
+        .rev()
         .filter(|(_, member)| member.role == GitHubRole::Admin)
         .take(MOST_OFFERED);
     let sources: BTreeMap<Source, String> = owned
@@ -293,19 +293,21 @@ fn of_github(host: &str, evidence: &Evidence) -> Result<Spoken, NotProven> {
 /// GET: what would change.
 pub(crate) async fn preview(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let (_, visitor) = visited(&id, context).await?;
+        let visit = visited(&id, context).await?;
         let parameters = context.query();
-        let shown = still_shown(&parameters, &visitor, context)?;
-        let known = known(&shown.organization, &visitor, context).await?;
+        let shown = still_shown(&parameters, &visit, context)?;
+        let known = &visit.known;
         let sources: BTreeSet<Source> = shown.sources.keys().cloned().collect();
-        let effects = shut_out::by_connecting(&known, &sources, context).await;
+        let effects = shut_out::by_connecting(known, &sources, context).await;
         let effects = effects.map_err(|error| page_of_store(&error, context))?;
         let sealed = parameters.one(form::FIELD).unwrap_or_default().to_owned();
         let sources = shown
             .sources
             .iter()
             .map(|(source, name)| (source.to_string(), name.clone()));
-        let page = ConnectPage::new(&known, sources.collect(), effects, sealed, context);
+        let until = shown.until.min(visit.visitor.until.unwrap_or(shown.until));
+        let sources = (sources.collect(), until);
+        let page = ConnectPage::new(known, sources, effects, sealed, context);
         Ok(pages::ok(&page))
     })
     .await
@@ -314,17 +316,19 @@ pub(crate) async fn preview(call: Call, id: web::Path<String>) -> HttpResponse {
 /// POST: the admin has seen what would change, and wants it.
 pub(crate) async fn confirm(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
-        let (page, visitor) = visited(&id, context).await?;
+        let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
-        let shown = still_shown(&parameters, &visitor, context)?;
-        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
-        let known = known(&shown.organization, &visitor, context).await?;
+        let shown = still_shown(&parameters, &visit, context)?;
+        visit.must_be_let(context)?;
+        let known = &visit.known;
         let source = chosen(&shown, &parameters)?;
-        let terms = terms(&known, &source, &parameters)?;
-        let spoken = (shown.proof, visitor.caller().actor());
-        let made = manage::connect(&known.id, source, terms, spoken, context).await;
+        let terms = terms(known, &source, &parameters)?;
+        let (wanted, caller) = ((source, terms), visit.visitor.caller());
+        let made = manage::connect(known, wanted, shown.proof, &caller, context).await;
         made.map_err(|error| error.for_person(context))?;
-        Ok(see_other(&context.broker.settings.endpoint(&page.path())))
+        Ok(see_other(
+            &context.broker.settings.endpoint(&visit.page.path()),
+        ))
     })
     .await
 }
@@ -375,10 +379,10 @@ fn terms(known: &Organization, source: &Source, parameters: &Parameters) -> Resu
 
 fn still_shown(
     parameters: &Parameters,
-    visitor: &Visitor,
+    visit: &Visit,
     context: &Context<'_>,
 ) -> Result<Shown, Failure> {
-    let shown: Shown = opened(Form::Connection, parameters, visitor, context)?;
+    let shown: Shown = opened(Form::Connection, parameters, visit, context)?;
     if context.now < shown.until {
         Ok(shown)
     } else {
@@ -386,13 +390,49 @@ fn still_shown(
     }
 }
 
-fn opened<T: serde::de::DeserializeOwned>(
+/// What a form says that is about one organisation.
+trait IsAbout {
+    fn organization(&self) -> &OrganizationId;
+}
+
+impl IsAbout for About {
+    fn organization(&self) -> &OrganizationId {
+        &self.organization
+    }
+}
+
+impl IsAbout for Way {
+    fn organization(&self) -> &OrganizationId {
+        &self.about.organization
+    }
+}
+
+impl IsAbout for Shown {
+    fn organization(&self) -> &OrganizationId {
+        &self.organization
+    }
+}
+
+/// What this visitor's form says, if it is about the organisation of the page that it comes to.
+fn opened<T: IsAbout + serde::de::DeserializeOwned>(
     which: Form,
     parameters: &Parameters,
-    visitor: &Visitor,
+    visit: &Visit,
     context: &Context<'_>,
 ) -> Result<T, Failure> {
-    form::open(which, parameters, visitor.session.id.as_str(), context)
+    let holder = visit.visitor.session.id.as_str();
+    let said: T = form::open(which, parameters, holder, context)?;
+    if *said.organization() == visit.known.id {
+        Ok(said)
+    } else {
+        Err(Failure::Page(Problem::FormExpired))
+    }
+}
+
+impl Visit {
+    fn must_be_let(&self, context: &Context<'_>) -> Result<(), Failure> {
+        self.visitor.must_be_let(CONNECT, &self.page, context)
+    }
 }
 
 /// The providers with which somebody can show that they speak for others.

@@ -18,26 +18,26 @@ use crate::audit::{Event, Happening, Subject};
 use crate::error::ApiError;
 use crate::web::Context;
 
-/// Organisations whose names begin so, in order. All of them stand together in the list.
+/// Organisations whose names begin as this one does, in order. All of them stand together in the list.
 pub(crate) async fn beginning_with(
-    begins_with: &str,
+    first: Option<&OrganizationId>,
     after: Option<&OrganizationId>,
     limit: usize,
     context: &Context<'_>,
 ) -> Result<Vec<Organization>, ApiError> {
     let store = &context.broker.store;
-    let first = OrganizationId::new(begins_with).ok();
     let mut found = Vec::new();
-    if let (None, Some(first)) = (after, &first) {
+    if let (None, Some(first)) = (after, first) {
         // What a list begins after is not in it.
         let exact = store.organization(first).await.map_err(ApiError::Store)?;
         found.extend(exact.map(|(exact, _)| exact));
     }
-    let after = after.max(first.as_ref());
+    let after = after.max(first);
     let rest = store
         .list_organizations(after, limit - found.len().min(limit))
         .await;
     found.extend(rest.map_err(ApiError::Store)?);
+    let begins_with = first.map_or("", OrganizationId::as_str);
     found.retain(|one| one.id.as_str().starts_with(begins_with));
     found.truncate(limit);
     Ok(found)
@@ -68,7 +68,7 @@ pub(crate) async fn managed(
     let found = found.map_err(ApiError::Store)?;
     found
         .map(|(found, _)| found)
-        .filter(|found| caller.may_manage(found))
+        .filter(|found| caller.may_see(found))
         .ok_or(ApiError::UnknownOrganization)
 }
 
@@ -103,21 +103,36 @@ pub(crate) async fn forget(
     log(Event::OrganizationForgotten, id, None, actor, context).await
 }
 
+/// Whether the caller may change what an organisation is connected to, and whether it could be written down.
+fn begin(caller: &Caller, known: &Organization, context: &Context<'_>) -> Result<(), ApiError> {
+    if !caller.may_connect(known, context) {
+        return Err(ApiError::SignInNotEnough);
+    }
+    context.must_be_audited()
+}
+
 /// Connects an organisation to a source on these terms, or changes the terms.
 pub(crate) async fn connect(
-    id: &OrganizationId,
-    source: Source,
-    terms: Terms,
-    (proof, actor): (Proof, Actor),
+    known: &Organization,
+    (source, terms): (Source, Terms),
+    proof: Proof,
+    caller: &Caller,
     context: &Context<'_>,
 ) -> Result<Connection, ApiError> {
     terms.check(&source)?;
-    context.must_be_audited()?;
+    begin(caller, known, context)?;
+    let id = &known.id;
+    // Whoever has it by the policy file is asked, like anybody who has it.
+    let standing = if holds_in_file(&source, |holder| holder != id, context) {
+        Standing::Disputed
+    } else {
+        Standing::InForce
+    };
     let wanted = Connection {
         mapping: terms.mapping(id.clone(), source),
-        standing: Standing::InForce,
+        standing,
         proof,
-        made_by: actor,
+        made_by: caller.actor(),
         made_at: context.now,
     };
     let made = domain::claim(store(context), id, &wanted).await?;
@@ -138,7 +153,8 @@ pub(crate) async fn disconnect(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
-    if matches!(caller, Caller::Person(..)) {
+    begin(caller, known, context)?;
+    if matches!(caller, Caller::Person(_)) {
         let effects = shut_out::by_disconnecting(known, source, context).await;
         let effects = effects.map_err(ApiError::Store)?;
         let is_last = shut_out::is_last_shut_out(known, source, &effects, context).await;
@@ -146,7 +162,6 @@ pub(crate) async fn disconnect(
             return Err(ApiError::LastAdmin);
         }
     }
-    context.must_be_audited()?;
     domain::disconnect(store(context), &known.id, source).await?;
     let (event, actor) = (Event::OrganizationDisconnected, caller.actor());
     log(event, &known.id, Some(source), &actor, context).await
@@ -168,40 +183,52 @@ pub(crate) async fn settle(
 
 /// Lets another organisation have a source too that this one has.
 pub(crate) async fn share(
-    holder: &OrganizationId,
+    holder: &Organization,
     with: &OrganizationId,
     source: &Source,
-    actor: &Actor,
+    caller: &Caller,
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
-    context.must_be_audited()?;
-    if !domain::agree(store(context), holder, with, source).await? {
+    begin(caller, holder, context)?;
+    if holds_in_file(source, |one| *one == holder.id, context) {
+        domain::settle(store(context), with, source, Settlement::Share).await?;
+    } else if !domain::agree(store(context), &holder.id, with, source).await? {
         return Err(ApiError::NotConnected);
     }
-    log(Event::ConnectionShared, with, Some(source), actor, context).await
+    let (event, actor) = (Event::ConnectionShared, caller.actor());
+    log(event, with, Some(source), &actor, context).await
 }
 
 /// What others claim that this organisation has.
-pub(crate) async fn claims_on<'a>(
-    known: &'a Organization,
+pub(crate) async fn claims_on(
+    known: &Organization,
     context: &Context<'_>,
-) -> Result<Vec<(&'a Source, Organization)>, StoreError> {
+) -> Result<Vec<(Source, Organization)>, StoreError> {
     let mut claims = Vec::new();
-    for mapping in known.in_force() {
-        let source = &mapping.source;
-        let others = domain::others(store(context), &known.id, source).await?;
-        let is_disputed = |other: &Organization| {
-            let connection = other.connection(source);
+    for source in shut_out::connected(known, context) {
+        let mut others = domain::others(store(context), &known.id, &source).await?;
+        others.retain(|other| {
+            let connection = other.connection(&source);
             connection.is_some_and(|one| one.standing == Standing::Disputed)
-        };
-        claims.extend(
-            others
-                .into_iter()
-                .filter(is_disputed)
-                .map(|one| (source, one)),
-        );
+        });
+        claims.extend(others.into_iter().map(|one| (source.clone(), one)));
     }
     Ok(claims)
+}
+
+/// Whether an organisation has a source by the policy file, of those that are meant.
+fn holds_in_file(
+    source: &Source,
+    is_meant: impl Fn(&OrganizationId) -> bool,
+    context: &Context<'_>,
+) -> bool {
+    match source {
+        Source::Tenant(tenant) => {
+            let mut holders = context.policy().organizations_of(tenant.clone());
+            holders.any(is_meant)
+        }
+        Source::GitHubOrganization { .. } | Source::Issuer(_) => false,
+    }
 }
 
 /// Says what was done to an organisation, in the log and in the audit log.

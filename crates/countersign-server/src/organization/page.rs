@@ -30,7 +30,7 @@ enum Button {
 pub(crate) async fn list(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let visitor = visitor(&OwnPage::Organizations, context).await?;
-        let theirs = administered_by(&crate::api::names_of(&visitor.account), context).await;
+        let theirs = administered_by(visitor.person.names(), context).await;
         let theirs = theirs.map_err(|error| error.for_person(context))?;
         Ok(pages::ok(&OrganizationsPage::new(
             &visitor, theirs, context,
@@ -42,12 +42,15 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
 /// GET: one.
 pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let (page, visitor) = visited(&id, context).await?;
-        let known = named(&page, &visitor, context).await?;
+        let Visit {
+            page,
+            visitor,
+            known,
+        } = visited(&id, context).await?;
         let claims = claims(&known, &visitor, context).await?;
         let ways = ways(&known, &visitor, context)?;
         // What may be done is asked for when it is: until then the page only shows.
-        let raise = (!visitor.may(CONNECT)).then(|| page.sign_in(Some(CONNECT)));
+        let raise = visitor.way_to_may(CONNECT, &page, context);
         Ok(pages::ok(&OrganizationPage::new(
             &known, claims, ways, raise, context,
         )))
@@ -58,9 +61,12 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
 /// GET: what ending a connection would do, with the button that does it.
 pub(crate) async fn ask(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let (page, visitor) = visited(&id, context).await?;
-        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
-        let known = named(&page, &visitor, context).await?;
+        let Visit {
+            page,
+            visitor,
+            known,
+        } = visited(&id, context).await?;
+        visitor.must_be_let(CONNECT, &page, context)?;
         let source = context
             .query()
             .one("source")
@@ -83,19 +89,22 @@ pub(crate) async fn ask(call: Call, id: web::Path<String>) -> HttpResponse {
 /// POST: a button was pressed.
 pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
-        let (page, visitor) = visited(&id, context).await?;
+        let Visit {
+            page,
+            visitor,
+            known,
+        } = visited(&id, context).await?;
         let holder = visitor.session.id.as_str();
         let button: Button =
             form::open(Form::Connections, &Parameters::read(&form), holder, context)?;
-        let visitor = visitor.must_be_let(CONNECT, &page, context)?;
-        let known = named(&page, &visitor, context).await?;
+        visitor.must_be_let(CONNECT, &page, context)?;
         let caller = visitor.caller();
         let done = match button {
             Button::Disconnect(source) => {
                 manage::disconnect(&known, &source, &caller, context).await
             }
             Button::Share(source, with) => {
-                manage::share(&known.id, &with, &source, &caller.actor(), context).await
+                manage::share(&known, &with, &source, &caller, context).await
             }
         };
         done.map_err(|error| error.for_person(context))?;
@@ -112,10 +121,10 @@ async fn claims(
 ) -> Result<Vec<ClaimRow>, Failure> {
     let claims = manage::claims_on(known, context).await;
     let claims = claims.map_err(|error| page_of_store(&error, context))?;
-    let row = |(source, other): (&Source, Organization)| {
+    let row = |(source, other): (Source, Organization)| {
         let button = Button::Share(source.clone(), other.id.clone());
         let sealed = seal(&button, visitor, context)?;
-        Ok(ClaimRow::new(&other, source, sealed))
+        Ok(ClaimRow::new(&other, &source, sealed))
     };
     claims.into_iter().map(row).collect()
 }
@@ -150,35 +159,22 @@ fn seal(button: &Button, visitor: &Visitor, context: &Context<'_>) -> Result<Str
     )
 }
 
-/// The page of the organisation that a path names, and who looks at it.
-pub(super) async fn visited(
-    id: &str,
-    context: &Context<'_>,
-) -> Result<(OwnPage, Visitor), Failure> {
+/// Who looks at the page of an organisation that they administer.
+pub(super) struct Visit {
+    pub(super) page: OwnPage,
+    pub(super) visitor: Visitor,
+    pub(super) known: Organization,
+}
+
+/// The visit of the organisation that a path names.
+pub(super) async fn visited(id: &str, context: &Context<'_>) -> Result<Visit, Failure> {
     let id = OrganizationId::new(id).map_err(|_| Failure::Page(Problem::NotFound))?;
-    let page = OwnPage::Organization(id);
+    let page = OwnPage::Organization(id.clone());
     let visitor = visitor(&page, context).await?;
-    Ok((page, visitor))
-}
-
-async fn named(
-    page: &OwnPage,
-    visitor: &Visitor,
-    context: &Context<'_>,
-) -> Result<Organization, Failure> {
-    match page {
-        OwnPage::Organization(id) => known(id, visitor, context).await,
-        OwnPage::Organizations | OwnPage::Account => Err(Failure::Page(Problem::NotFound)),
-    }
-}
-
-/// The organisation, if the person administers it.
-pub(super) async fn known(
-    id: &OrganizationId,
-    visitor: &Visitor,
-    context: &Context<'_>,
-) -> Result<Organization, Failure> {
-    managed(&visitor.caller(), id, context)
-        .await
-        .map_err(|error| error.for_person(context))
+    let known = managed(&visitor.caller(), &id, context).await;
+    Ok(Visit {
+        page,
+        visitor,
+        known: known.map_err(|error| error.for_person(context))?,
+    })
 }

@@ -4,6 +4,7 @@ use askama::Template;
 use countersign_core::{Evidence, Guests, Level, Source};
 use countersign_providers::Provider;
 use countersign_store::{Connection, Organization, Proof, Standing};
+use jiff::Timestamp;
 
 use super::host;
 use super::sessions::Moment;
@@ -84,7 +85,9 @@ struct ConnectionRow {
 /// What another organisation claims.
 pub(crate) struct ClaimRow {
     who: String,
+    id: String,
     what: String,
+    source: String,
     form: String,
 }
 
@@ -93,7 +96,9 @@ impl ClaimRow {
     pub(crate) fn new(other: &Organization, source: &Source, form: String) -> Self {
         Self {
             who: title(other),
+            id: other.id.to_string(),
             what: name_of(source),
+            source: source.to_string(),
             form,
         }
     }
@@ -242,7 +247,8 @@ impl EffectRow {
             who: effect.who,
             is_bad: effect.fate == Fate::ShutOut,
             fate: match effect.fate {
-                Fate::Kept => "acts for it",
+                Fate::Kept => "signs in through it",
+                Fate::Possible => "may be a member there",
                 Fate::ShutOut => "would not act for it",
                 Fate::Unknown => "shows when they sign in",
             },
@@ -258,8 +264,11 @@ pub(crate) struct ConnectPage {
     id: String,
     title: String,
     sources: Vec<(String, String)>,
+    until: Moment,
     is_tenant: bool,
     has_guests: bool,
+    /// Whether the policy takes a tenant's word on its contexts.
+    counts_contexts: bool,
     mfa: String,
     phishing_resistant: String,
     effects: Vec<EffectRow>,
@@ -267,10 +276,10 @@ pub(crate) struct ConnectPage {
 }
 
 impl ConnectPage {
-    /// `form` is what was shown, sealed.
+    /// `form` is what was shown, sealed: good until then.
     pub(crate) fn new(
         organization: &Organization,
-        sources: Vec<(String, String)>,
+        (sources, until): (Vec<(String, String)>, Timestamp),
         effects: Vec<Effect>,
         form: String,
         context: &Context<'_>,
@@ -295,9 +304,11 @@ impl ConnectPage {
             title: title(organization),
             is_tenant: matches!(only, Some(Source::Tenant(_))),
             has_guests: before.is_some_and(|one| one.guests == Guests::Admitted),
+            counts_contexts: context.policy().mapping().attests > Level::None,
             mfa: named(Level::Mfa),
             phishing_resistant: named(Level::PhishingResistant),
             sources,
+            until: Moment(until),
             effects: effects.into_iter().map(EffectRow::of).collect(),
             form,
         }

@@ -15,6 +15,7 @@ use super::depart::{callback_url, upstream};
 use super::finish::finish;
 use super::reminder::Reminder;
 use crate::error::{Failure, Problem, SignInFailure, Why};
+use crate::organization::trim;
 use crate::recheck;
 use crate::web::{Call, Context, Parameters, see_other, with_cookies};
 
@@ -60,7 +61,11 @@ async fn by_form(
 ) -> Result<HttpResponse, Failure> {
     let provider = known_provider(provider, context)?;
     let parameters = Parameters::read(form);
-    let (attempt, evidence) = receive(&provider, parameters, Channel::FormPost, context).await?;
+    let (attempt, mut evidence) =
+        receive(&provider, parameters, Channel::FormPost, context).await?;
+    // Somebody may be in two hundred groups, and a cookie holds little.
+    let trimmed = trim(&mut evidence, &attempt.request.destination, context).await;
+    trimmed.map_err(|error| fail(attempt.clone(), Why::Store(error)))?;
     let cookie = attempt_cookie::put_evidence(&attempt, evidence, Wait::Redirect, context)?;
     // The state names the attempt's cookie; it is no secret from the browser that holds that cookie.
     let next = format!(

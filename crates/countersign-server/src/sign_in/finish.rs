@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use countersign_core::sign_in::{Attempt, Destination, Known, Next, Request};
-use countersign_core::{AttemptId, Evidence, Facts, Occasion, Permit, ProviderId, SessionId};
+use countersign_core::{AttemptId, Evidence, Occasion, Permit, ProviderId, SessionId};
 use countersign_store::{Opening, Session, StoreError};
 
 use super::account::Candidate;
@@ -17,7 +17,7 @@ use crate::{account, organization, session};
 /// Weighs the evidence and does what follows: a code, one more visit to the provider, or a page.
 pub(crate) async fn finish(
     attempt: Attempt,
-    evidence: Evidence,
+    mut evidence: Evidence,
     reminder: Reminder,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
@@ -30,7 +30,7 @@ pub(crate) async fn finish(
         ending.audit_refusal("other-account", &candidate, context);
         return Err(ending.fail(Why::OtherAccount));
     }
-    let mappings = organization::mappings_behind(&evidence, context).await;
+    let mappings = organization::trim(&mut evidence, &attempt.request.destination, context).await;
     let known = Known {
         account: candidate.facts(context),
         mappings: mappings.map_err(|error| ending.fail(Why::Store(error)))?,
@@ -67,7 +67,6 @@ pub(crate) async fn finish(
                 }
                 Destination::Link(linking) => account::link(spent, linking, shown, context).await,
                 Destination::RedirectUri(_) | Destination::Device(_) | Destination::Page(_) => {
-                    let evidence = kept(evidence, &step.facts);
                     ending.issue(&permit, candidate, evidence, context).await
                 }
             }
@@ -82,12 +81,6 @@ pub(crate) async fn finish(
             Err(ending.fail(Why::Refused(refusal)))
         }
     }
-}
-
-/// What of the evidence is kept with the session.
-fn kept(mut evidence: Evidence, facts: &Facts) -> Evidence {
-    evidence.affiliation.keep(&facts.mappings);
-    evidence
 }
 
 /// What is left of an attempt when it ends.

@@ -109,6 +109,7 @@ async fn usable(
         client: request.client.clone(),
         scopes: request.scopes.clone(),
         organization: request.organization.clone(),
+        manages: request.manages.clone(),
         demands: request.demands.clone(),
         login: Login::of(&session.evidence, &mappings),
         mappings,

@@ -205,9 +205,12 @@ fn unacceptable(failure: Failure) -> Failure {
     }
 }
 
+/// The one organisation that the token is for. Of several the new one names those of them that it may.
 fn organization(subject: &Claims) -> Option<OrganizationId> {
-    let named = subject.countersign.as_ref()?.organizations.first()?;
-    OrganizationId::new(named.as_str()).ok()
+    match subject.countersign.as_ref()?.organizations.as_slice() {
+        [only] => OrganizationId::new(only.as_str()).ok(),
+        _ => None,
+    }
 }
 
 fn grant(subject: &Claims) -> Option<GrantId> {

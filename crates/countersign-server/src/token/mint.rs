@@ -218,9 +218,9 @@ fn access_token(
             level: permit.level().as_str().to_owned(),
             basis: permit.basis().map(|basis| basis.as_str().to_owned()),
             proof: permit.proof().map(str::to_owned),
-            organizations: named(permit, |_| Some(())).into_keys().collect(),
-            through: named(permit, |one| through(one, permit)),
-            roles: named(permit, |one| {
+            organizations: named(minting, |_| Some(())).into_keys().collect(),
+            through: named(minting, |one| through(one, permit)),
+            roles: named(minting, |one| {
                 (!one.roles.is_empty()).then(|| one.roles.clone())
             }),
             mfa_due: permit.mfa_due().map(|day| day.to_string()),
@@ -231,10 +231,19 @@ fn access_token(
     sign(&claims, context)
 }
 
-/// What is told of each of its organisations, by name.
-fn named<T>(permit: &Permit, tell: impl Fn(&Belonging) -> Option<T>) -> BTreeMap<String, T> {
-    let told = permit.belongings().iter();
-    told.filter_map(|one| Some((one.organization.to_string(), tell(one)?)))
+/// What is told of each of its organisations, by name. A token that is exchanged for another names no more than before.
+fn named<T>(minting: &Minting<'_>, tell: impl Fn(&Belonging) -> Option<T>) -> BTreeMap<String, T> {
+    let bound = minting
+        .exchanged
+        .map(|subject| subject.countersign.as_ref());
+    let is_within = |name: &String| match bound {
+        None => true,
+        Some(before) => before.is_some_and(|one| one.organizations.contains(name)),
+    };
+    let told = minting.permit.belongings().iter();
+    told.map(|one| (one.organization.to_string(), one))
+        .filter(|(name, _)| is_within(name))
+        .filter_map(|(name, one)| Some((name, tell(one)?)))
         .collect()
 }
 

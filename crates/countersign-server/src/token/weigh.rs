@@ -54,6 +54,7 @@ pub(super) async fn weigh(
         client: wish.client.clone(),
         scopes: wish.scopes,
         organization: wish.organization.cloned(),
+        manages: None,
         demands: Demands {
             acr_values: wish.acr_values.to_vec(),
             ..Demands::default()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::Admin;
+use crate::registry::is_unprintable;
 
 /// The most admins of one organisation.
 pub const MOST_ADMINS: usize = 200;
@@ -16,6 +17,8 @@ pub const MOST_ADMINS: usize = 200;
 const LONGEST_TITLE: usize = 256;
 /// The most contexts, and roles, that a connection names.
 const MOST_NAMED: usize = 100;
+/// The most roles that they come to at the registry: all of one person's are in each of their tokens.
+const MOST_ROLES: usize = 20;
 /// The longest of their names, and the longest reason, in characters.
 const LONGEST_NAME: usize = 128;
 const LONGEST_REASON: usize = 500;
@@ -38,7 +41,7 @@ impl Told {
         let title = self.title.as_deref().map(str::trim);
         let title = title.filter(|title| !title.is_empty());
         let is_unfit =
-            |title: &str| title.chars().count() > LONGEST_TITLE || title.contains(char::is_control);
+            |title: &str| title.chars().count() > LONGEST_TITLE || title.contains(is_unprintable);
         if title.is_some_and(is_unfit) {
             return Err(Unfit::Title);
         }
@@ -91,8 +94,12 @@ impl Terms {
         if self.contexts.values().any(|level| *level < Level::Mfa) {
             return Err(Unfit::ContextLevel);
         }
-        let roles = self.roles.values().flatten();
-        if !self.roles.keys().chain(roles).all(|name| is_name(name)) {
+        let roles: BTreeSet<&RegistryRole> = self.roles.values().flatten().collect();
+        if roles.len() > MOST_ROLES {
+            return Err(Unfit::TooManyRoles);
+        }
+        let groups = self.roles.keys();
+        if !groups.chain(roles).all(|name| is_name(name)) {
             return Err(Unfit::Role);
         }
         Ok(())
@@ -128,7 +135,7 @@ fn is_context(name: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_control)
+    (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(is_unprintable)
 }
 
 /// What can't be said of an organisation or of a connection.
@@ -142,6 +149,8 @@ pub enum Unfit {
     OfTenants,
     /// There are too many contexts or roles.
     TooManyNamed,
+    /// There are too many roles at the registry.
+    TooManyRoles,
     /// A context's name.
     Context,
     /// The level of a context.
@@ -159,7 +168,8 @@ impl Unfit {
             Self::Title => "`title` is one line of at most 256 characters",
             Self::Admins => "an organization has at most 200 admins",
             Self::OfTenants => "`guests`, `contexts` and `roles` are of Entra tenants",
-            Self::TooManyNamed => "at most 100 contexts, and at most 100 roles",
+            Self::TooManyNamed => "at most 100 contexts, and at most 100 groups and app roles",
+            Self::TooManyRoles => "groups and app roles come to at most 20 roles at the registry",
             Self::Context => "an authentication context is `c1` to `c99`",
             Self::ContextLevel => "a context attests `mfa` or `phishing-resistant`",
             Self::Role => "groups and roles have names of 1 to 128 characters",
@@ -176,7 +186,7 @@ impl Unfit {
             Self::Admins => "admins",
             Self::OfTenants => "guests",
             Self::TooManyNamed | Self::Context | Self::ContextLevel => "contexts",
-            Self::Role => "roles",
+            Self::TooManyRoles | Self::Role => "roles",
             Self::Reason => "reason",
         }
     }
@@ -215,7 +225,13 @@ mod tests {
         );
         assert_eq!(titled("  "), Ok(None));
         assert!(titled(&"ä".repeat(256)).is_ok());
-        for title in ["a\nb", "a\u{1b}[31m", &"a".repeat(257)] {
+        for title in [
+            "a\nb",
+            "a\u{1b}[31m",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            &"a".repeat(257),
+        ] {
             assert_eq!(titled(title), Err(Unfit::Title), "{title:?}");
         }
     }
@@ -265,6 +281,14 @@ mod tests {
             ..Terms::default()
         };
         assert_eq!(many.check(&tenant()), Err(Unfit::TooManyNamed));
+        let roles = |count: usize| (0..count).map(|n| n.to_string()).collect();
+        let to_roles = |count: usize| Terms {
+            roles: [("a group".to_owned(), roles(count))].into(),
+            ..Terms::default()
+        };
+        assert_eq!(to_roles(MOST_ROLES).check(&tenant()), Ok(()));
+        let more = to_roles(MOST_ROLES + 1);
+        assert_eq!(more.check(&tenant()), Err(Unfit::TooManyRoles));
     }
 
     #[test]

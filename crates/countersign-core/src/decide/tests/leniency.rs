@@ -190,6 +190,58 @@ fn limited_until_its_day_an_account_signs_in_and_does_only_what_needs_nothing() 
     );
 }
 
+/// What would outlast the leniency is for nobody who has not shown a second factor: whoever takes over such an account
+/// must not decide by it who gets in later.
+#[test]
+fn who_decides_who_gets_in_is_let_go_of_nothing() {
+    let lasting = ["tenants:write", "identities:write"];
+    for scope in lasting {
+        let scopes = format!(r#"scopes = ["packages:publish", "{scope}"]"#);
+        let text = TEXT.replace(r#"scopes = ["packages:publish"]"#, &scopes);
+        let policy = Policy::parse("policy.toml", &text).unwrap();
+        let asked = format!("openid packages:publish {scope}");
+        let let_off = "permit: openid packages:publish";
+        assert_eq!(
+            told(&policy, weak(&asked, date(2027, 5, 7))),
+            format!("{let_off} [calendar] due 2027-05-08")
+        );
+        // Nor by an exception of the very tier.
+        let (mut facts, now) = weak(&asked, date(2027, 5, 8));
+        facts.account.id = AccountId::new("acct_1").unwrap();
+        assert_eq!(
+            told(&policy, (facts.clone(), now)),
+            format!("{let_off} [exception.one-account] waiver one-account")
+        );
+        // Who can still be sent back is.
+        facts.remedy = Remedy::StepUp;
+        assert!(matches!(decide(&policy, &facts, now), Decision::StepUp(_)));
+        facts.login.claims = by_acr("okta", "urn:mfa").claims;
+        let shown = decide(&policy, &facts, now);
+        assert!(summary(&shown).contains(scope), "{}", summary(&shown));
+    }
+}
+
+#[test]
+fn who_manages_an_organization_is_held_to_what_it_demands_and_need_not_belong_to_it() {
+    let text = TEXT.replace(
+        r#"scopes = ["packages:publish"]"#,
+        r#"scopes = ["packages:publish", "tenants:write"]"#,
+    );
+    let policy = Policy::parse("policy.toml", &text).unwrap();
+    let asked = |acr: &str, manages: Option<&str>| {
+        let mut facts = facts("lobby", "openid tenants:write", by_acr("okta", acr));
+        facts.manages = manages.map(|name| OrganizationId::new(name).unwrap());
+        let decision = decide(&policy, &facts, Timestamp::from_second(LOGIN).unwrap());
+        summary(&decision).contains("tenants:write")
+    };
+    assert!(asked("urn:mfa", None));
+    assert!(!asked("urn:mfa", Some("contoso")));
+    assert!(asked("phr", Some("contoso")));
+    // One that demands nothing more, and one that the policy doesn't name.
+    assert!(asked("urn:mfa", Some("contoso-bank")));
+    assert!(asked("urn:mfa", Some("fabrikam")));
+}
+
 #[test]
 fn a_new_account_must_from_the_beginning() {
     let (mut facts, now) = weak("openid", date(2027, 3, 9));
