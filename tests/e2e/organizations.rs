@@ -2,14 +2,17 @@
 
 mod api;
 mod connect;
+mod exceptions;
 mod github;
 mod membership;
 
 use countersign_core::ClientId;
+use countersign_core::calendar::day_of;
 use countersign_server::{
-    Client, ClientAuthentication, GrantType, Resource, SecretDigest, SigningAlgorithm,
+    Client, ClientAuthentication, Clock, GrantType, Resource, SecretDigest, SigningAlgorithm,
 };
 use countersign_tests::{BrokerSetup, Browser, Login, Page, TestBroker, Tokens, World, wire};
+use jiff::ToSpan;
 use serde_json::Value;
 
 const SECRET: &str = "secret-of-a-service";
@@ -32,8 +35,15 @@ fn services(setup: &mut BrokerSetup) {
         "scopes = [\"packages:manage\"]",
         "scopes = [\"packages:manage\", \"organizations:write\", \"organizations:read\"]",
     );
+    setup.policy = setup.policy.replace(
+        "scopes = [\"tenants:write\"]",
+        "scopes = [\"tenants:write\", \"exceptions:request\", \"exceptions:grant\"]",
+    );
     for (name, own) in [
-        ("registry", "\"organizations:write\", \"tenants:write\""),
+        (
+            "registry",
+            "\"organizations:write\", \"tenants:write\", \"exceptions:request\", \"exceptions:grant\"",
+        ),
         ("reader", "\"organizations:read\""),
         ("indexer", "\"packages:read\""),
     ] {
@@ -120,6 +130,12 @@ impl<'a> Registry<'a> {
 }
 
 const TOLD_BY_PHONE: &str = r#"{"reason": "told by phone"}"#;
+
+/// That many days from now, as the broker counts them.
+fn in_days(world: &World, days: i32) -> String {
+    let today = day_of(world.broker.clock.now());
+    today.saturating_add(days.days()).to_string()
+}
 
 fn tenant(id: &str) -> String {
     format!("tenant:{id}")

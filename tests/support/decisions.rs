@@ -121,6 +121,7 @@ impl<'a> MadeUpLog<'a> {
             organization,
             manages: None,
             mappings: Vec::new(),
+            waivers: Vec::new(),
             demands: Demands::default(),
             login: Login {
                 claims: self.claims_of(&provider, shown),

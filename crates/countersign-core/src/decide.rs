@@ -19,7 +19,7 @@ use crate::mapping::Shown;
 use crate::{
     Acr, Assurance, Attestation, Basis, Belonging, Claim, ExceptionName, Facts, Level, Login,
     OrganizationId, Policy, ProofRule, Reason, Remedy, Requirement, Scope, Stated, Subject,
-    TierName,
+    TierName, Waiver,
 };
 
 /// Decides one sign-in, or one token of it. The only maker of a [`Permit`].
@@ -307,10 +307,25 @@ impl<'a> Case<'a> {
         let of_account = Subject::Account(self.facts.account.id.clone());
         let of_organization = self.organization.cloned().map(Subject::Organization);
         let exceptions = &self.policy.exceptions;
-        let (name, exception) = std::iter::once(of_account)
+        let of_file = std::iter::once(of_account)
             .chain(of_organization)
-            .find_map(|subject| exceptions.waiver(&subject, tier, self.now))?;
-        Some(Leniency::Exception(name, exception.ends_at()))
+            .find_map(|subject| exceptions.waiver(&subject, tier, self.now))
+            .map(|(name, exception)| (name, exception.ends_at()));
+        let (name, until) = of_file.or_else(|| self.granted_waiver(tier))?;
+        Some(Leniency::Exception(name, until))
+    }
+
+    /// The longest lasting of what the organisation that is acted for was granted.
+    fn granted_waiver(&self, tier: &TierName) -> Option<(&'a ExceptionName, Timestamp)> {
+        let organization = self.organization?;
+        let waivers = self.facts.waivers.iter();
+        let holds = |one: &&Waiver| {
+            one.organization == *organization
+                && one.waives.contains(tier)
+                && self.now < one.ends_at()
+        };
+        let longest = waivers.filter(holds).max_by_key(|one| one.until)?;
+        Some((&longest.name, longest.ends_at()))
     }
 
     /// Why no attestation has the level on an accepted basis.

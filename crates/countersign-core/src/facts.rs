@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::mapping::contexts_of;
 use crate::{
     AccountId, Acr, Claim, Claims, ClientId, Evidence, Level, Mapping, Membership, OrganizationId,
-    Permit, ProviderId, Scope, Source, TenantId,
+    Permit, ProviderId, Scope, Source, TenantId, Waiver,
 };
 
 /// All that a decision rests on, besides the policy and the time.
@@ -31,6 +31,9 @@ pub struct Facts {
     /// The mappings in force of whom the login comes from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mappings: Vec<Mapping>,
+    /// What the organisation that the person is to act for was granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
     /// What the request demands beyond the policy.
     #[serde(default, skip_serializing_if = "Demands::is_nothing")]
     pub demands: Demands,

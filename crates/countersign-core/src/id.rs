@@ -146,6 +146,8 @@ impl Scope {
     pub const TENANTS_WRITE: &'static str = "tenants:write";
     /// Which identities lead to an account.
     pub const IDENTITIES_WRITE: &'static str = "identities:write";
+    /// Which exceptions an organisation asks operators for.
+    pub const EXCEPTIONS_REQUEST: &'static str = "exceptions:request";
 
     /// Whether what it allows decides who gets in from then on, so that it outlasts whatever let it be done: the
     /// calendar and exceptions let go of nothing there.

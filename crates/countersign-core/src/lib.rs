@@ -50,7 +50,7 @@ pub use policy::preset;
 pub use policy::{
     ClientRule, Exception, Exceptions, Installation, Lifetimes, Loaded, MappingRule, Methods,
     OrganizationRule, Policy, ProofRule, ProviderKind, Requirement, Standing, Subject, Tier,
-    TierName, WARNED_BEFORE, When,
+    TierName, WARNED_BEFORE, Waiver, When,
 };
 pub use reason::Reason;
 pub use recheck::{Withdrawal, confirms};

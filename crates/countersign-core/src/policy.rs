@@ -15,7 +15,7 @@ pub(crate) use load::weak_logins;
 pub use load::{Installation, Loaded};
 pub(crate) use load::{can_prove_acr, can_prove_amr};
 
-pub use exception::{Exception, Exceptions, Standing, Subject, WARNED_BEFORE};
+pub use exception::{Exception, Exceptions, Standing, Subject, WARNED_BEFORE, Waiver};
 
 use crate::api_keys::ApiKeyRule;
 use crate::calendar::Calendar;

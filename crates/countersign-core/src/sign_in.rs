@@ -13,7 +13,7 @@ use crate::calendar::Due;
 use crate::{
     AccountFacts, AccountId, Ask, Asked, AttemptId, ClientId, Decision, Demands, Evidence, Facts,
     Identity, Login, Mapping, OrganizationId, Permit, Policy, ProviderId, Reason, Refusal, Remedy,
-    Scope, SessionId, StepUp, TenantId, UserCode, Verdict, decide,
+    Scope, SessionId, StepUp, TenantId, UserCode, Verdict, Waiver, decide,
 };
 
 /// How long an attempt may take: people enrol in MFA inside it.
@@ -240,6 +240,8 @@ pub struct Known {
     pub account: AccountFacts,
     /// The mappings in force of whom the login comes from.
     pub mappings: Vec<Mapping>,
+    /// What the organisation that is asked for was granted.
+    pub waivers: Vec<Waiver>,
 }
 
 impl Attempt {
@@ -291,6 +293,7 @@ impl Attempt {
             demands: self.request.demands.clone(),
             login: Login::of(evidence, &known.mappings),
             mappings: known.mappings,
+            waivers: known.waivers,
             identity_changed,
             withdrawn: false,
             account: known.account,

@@ -50,6 +50,17 @@ pub(crate) fn routes() -> Scope {
                 .default_service(only("GET, PUT, DELETE")),
         )
         .service(
+            web::resource("/organizations/{id}/exceptions")
+                .route(web::post().to(organizations::ask_exception))
+                .default_service(only("POST")),
+        )
+        .service(
+            web::resource("/organizations/{id}/exceptions/{exception}")
+                .route(web::put().to(organizations::answer_exception))
+                .route(web::delete().to(organizations::take_back_exception))
+                .default_service(only("PUT, DELETE")),
+        )
+        .service(
             web::resource("/organizations/{id}/connections/{source}")
                 .route(web::put().to(organizations::connect))
                 .route(web::delete().to(organizations::disconnect))

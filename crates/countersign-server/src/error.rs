@@ -122,6 +122,8 @@ pub(crate) enum ApiError {
     LastAdmin,
     /// The sign-in does not show what managing the organisation needs.
     SignInNotEnough,
+    /// The organisation has asked for no such exception, or this can't be done to it.
+    UnknownException,
     /// No such account.
     UnknownAccount,
     /// The body is not what it must be; says what was expected.
@@ -299,6 +301,7 @@ impl ApiError {
             | Self::Token(_)
             | Self::UnknownOrganization
             | Self::NotConnected
+            | Self::UnknownException
             | Self::UnknownAccount
             | Self::NotFound
             | Self::Method(_) => Problem::NotFound,
@@ -315,6 +318,7 @@ impl ApiError {
             Self::NotConnected => "not-connected",
             Self::LastAdmin => "last-admin",
             Self::SignInNotEnough => "sign-in-not-enough",
+            Self::UnknownException => "unknown-exception",
             Self::UnknownAccount => "unknown-account",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
@@ -336,6 +340,7 @@ impl ApiError {
             Self::UnknownAccount
             | Self::UnknownOrganization
             | Self::NotConnected
+            | Self::UnknownException
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::LastAdmin => StatusCode::CONFLICT,
@@ -364,6 +369,9 @@ impl ApiError {
             Self::LastAdmin => "after that none of its admins who are known would act for it",
             Self::SignInNotEnough => {
                 "managing this organization needs more than the sign-in shows: sign in again, with MFA"
+            }
+            Self::UnknownException => {
+                "the organization has asked for no such exception, or it is answered already"
             }
             Self::UnknownAccount => "there is no such account",
             Self::TooLarge => "the body is too long",
@@ -707,6 +715,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::NotConnected
         | ApiError::LastAdmin
         | ApiError::SignInNotEnough
+        | ApiError::UnknownException
         | ApiError::UnknownAccount
         | ApiError::Body(_)
         | ApiError::TooLarge

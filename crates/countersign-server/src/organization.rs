@@ -7,7 +7,9 @@ mod page;
 mod shut_out;
 
 use countersign_core::sign_in::Destination;
-use countersign_core::{Evidence, Login, Mapping, OrganizationId, Source, TenantId, belongings};
+use countersign_core::{
+    Evidence, Login, Mapping, OrganizationId, Source, TenantId, Waiver, belongings,
+};
 use countersign_store::{Session, StoreError, mappings_of};
 
 use connect::MOST_OFFERED;
@@ -27,8 +29,23 @@ pub(crate) async fn mappings_behind(
     mappings_of(context.broker.store.as_ref(), login.sources()).await
 }
 
-/// The same; what of the evidence's groups, roles and memberships has no say in what this sign-in leads to goes. It is
-/// kept nowhere, not even for the next request.
+/// What the organisation that is asked for was granted, as far as it holds now.
+pub(crate) async fn waivers_of(
+    asked: Option<&OrganizationId>,
+    context: &Context<'_>,
+) -> Result<Vec<Waiver>, StoreError> {
+    let Some(id) = asked else {
+        return Ok(Vec::new());
+    };
+    let found = context.broker.store.organization(id).await?;
+    let waivers = found
+        .iter()
+        .flat_map(|(found, _)| found.waivers(context.now));
+    Ok(waivers.collect())
+}
+
+/// The mappings in force of whom this evidence comes from; what of its groups, roles and memberships has no say in what
+/// this sign-in leads to goes. It is kept nowhere, not even for the next request.
 pub(crate) async fn trim(
     evidence: &mut Evidence,
     destination: &Destination,

@@ -74,8 +74,10 @@ impl OwnPage {
 pub(crate) const CONNECT: &str = Scope::TENANTS_WRITE;
 /// What changes which identities lead to an account.
 pub(crate) const LINK: &str = Scope::IDENTITIES_WRITE;
+/// What asks for exceptions.
+pub(crate) const ASK: &str = Scope::EXCEPTIONS_REQUEST;
 /// What a person can be let do on our pages.
-pub(crate) const SCOPES: [&str; 2] = [CONNECT, LINK];
+pub(crate) const SCOPES: [&str; 3] = [CONNECT, LINK, ASK];
 
 /// The client that our pages are.
 pub(crate) fn client() -> ClientId {

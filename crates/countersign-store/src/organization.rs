@@ -1,6 +1,7 @@
 //! An organisation of the registry: who administers it, and whose people outside are its people.
 
 mod claim;
+mod exception;
 pub mod file;
 mod rules;
 mod tell;
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use countersign_core::{AccountId, ClientId, IdError, Mapping, OrganizationId, Source};
+use countersign_core::{AccountId, ClientId, IdError, Mapping, OrganizationId, Source, Waiver};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,6 +19,9 @@ use crate::{RegistryAccountName, Store, StoreError, Version};
 
 pub use claim::{
     ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, settle,
+};
+pub use exception::{
+    Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, take_back,
 };
 pub use rules::{MOST_ADMINS, Terms, Told, Unfit};
 pub use tell::{Change, TellError, forget, tell};
@@ -39,6 +43,9 @@ pub struct Organization {
     /// Whose people outside are its people, or are said to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
+    /// The exceptions that its admins asked for, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<AskedException>,
     /// When it was first told of.
     pub created_at: Timestamp,
     /// Who told of it last. A file does not take over what a client tells of.
@@ -207,6 +214,7 @@ impl Organization {
             title: None,
             admins: BTreeSet::new(),
             connections: Vec::new(),
+            exceptions: Vec::new(),
             created_at,
             told_by,
         }
@@ -232,7 +240,9 @@ impl Organization {
         let sources = self.connections.iter().map(|one| &one.mapping.source);
         let sources = sources.cloned().map(Signpost::Source);
         let admins = self.admins.iter().cloned().map(Signpost::Admin);
-        sources.chain(admins).collect()
+        let asks = self.exceptions.iter().any(AskedException::is_waiting);
+        let asks = asks.then_some(Signpost::Asks);
+        sources.chain(admins).chain(asks).collect()
     }
 }
 
@@ -246,6 +256,8 @@ pub enum Signpost {
     Source(Source),
     /// Those that somebody administers.
     Admin(Admin),
+    /// Those that wait for an operator's answer to an exception that they asked for.
+    Asks,
 }
 
 impl fmt::Display for Signpost {
@@ -254,7 +266,19 @@ impl fmt::Display for Signpost {
         match self {
             Self::Source(source) => source.fmt(f),
             Self::Admin(admin) => write!(f, "admin:{admin}"),
+            Self::Asks => f.write_str("asks"),
         }
+    }
+}
+
+impl Organization {
+    /// What it was granted that holds now.
+    pub fn waivers(&self, now: Timestamp) -> impl Iterator<Item = Waiver> {
+        let granted = self
+            .exceptions
+            .iter()
+            .filter_map(|one| one.waiver(&self.id));
+        granted.filter(move |one| now < one.ends_at())
     }
 }
 

@@ -7,7 +7,7 @@ use countersign_tests::{BrokerSetup, Login, Page, Tokens, World, wire};
 use serde_json::{Value, json};
 
 use super::{
-    CONTOSO, Registry, TOLD_BY_PHONE, api, call, read, signed_in, tenant, token_of, world,
+    CONTOSO, Registry, TOLD_BY_PHONE, api, call, in_days, read, signed_in, tenant, token_of, world,
 };
 
 /// The kinds of callers that there are.
@@ -62,7 +62,7 @@ struct Row {
 const TENANT: &str = "tenant:22222222-2222-4222-8222-222222222222";
 
 /// Every operation of the description, in an order in which each finds what it needs.
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 14] = [
     Row {
         operation: "describe",
         method: "GET",
@@ -127,6 +127,28 @@ const TABLE: [Row; 11] = [
         expected: [401, 401, 401, 403, 403, 204, 404, 403, 204, 401],
     },
     Row {
+        operation: "askException",
+        method: "POST",
+        path: "/organizations/contoso/exceptions",
+        body: r#"{"waives": ["publish"], "reason": "no phones", "until": "TOMORROW"}"#,
+        expected: [401, 401, 401, 403, 403, 201, 404, 403, 201, 401],
+    },
+    // One that nobody has asked for: who may answer it is told that it is not there.
+    Row {
+        operation: "answerException",
+        method: "PUT",
+        path: "/organizations/contoso/exceptions/asked-0",
+        body: r#"{"verdict": "refused", "reason": "no"}"#,
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401],
+    },
+    Row {
+        operation: "takeBackException",
+        method: "DELETE",
+        path: "/organizations/contoso/exceptions/asked-0",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 404, 403, 404, 401],
+    },
+    Row {
         operation: "forgetOrganization",
         method: "DELETE",
         path: "/organizations/another",
@@ -154,11 +176,16 @@ async fn person(world: &World, account: &'static str, scopes: &str) -> Tokens {
 async fn tokens(world: &World) -> BTreeMap<Kind, String> {
     let own = api(&world.broker);
     let service = |name: &'static str| token_of(world, name, &own);
-    let admin = person(world, "ann-mfa", "tenants:write organizations:write").await;
+    let admin = person(
+        world,
+        "ann-mfa",
+        "tenants:write organizations:write exceptions:request",
+    )
+    .await;
     let stranger = person(
         world,
         "pia-passkey",
-        "tenants:write organizations:write organizations:read",
+        "tenants:write organizations:write organizations:read exceptions:request",
     )
     .await;
     let without = person(world, "ann-mfa", "packages:manage").await;
@@ -214,7 +241,8 @@ async fn every_endpoint_answers_every_kind_of_caller_as_the_table_says() {
             // Each finds the same: the connection of `contoso`, and what `claimant` claims.
             registry.connect("contoso", TENANT, TOLD_BY_PHONE).await;
             registry.connect("claimant", TENANT, TOLD_BY_PHONE).await;
-            let page = call(&world, row.method, row.path, &tokens[&kind], row.body).await;
+            let body = row.body.replace("TOMORROW", &in_days(&world, 1));
+            let page = call(&world, row.method, row.path, &tokens[&kind], &body).await;
             let why = format!("{} as {kind:?}: {}", row.operation, page.body);
             assert_eq!(page.status, expected, "{why}");
             description.check(row.operation, &page);

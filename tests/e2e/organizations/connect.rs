@@ -94,6 +94,17 @@ impl<'a> Admin<'a> {
         registry.call("GET", &path, "").await.1
     }
 
+    /// The page, signed in for what asks for exceptions.
+    pub(super) async fn ask_page(&mut self, organization: &str) -> Page {
+        let to = format!(
+            "/sign-in?to=/organizations/{organization}&scope=exceptions:request&provider=oidc"
+        );
+        let page = self.get(&to).await;
+        let login = self.login.clone();
+        let page = self.walk(page, &login).await;
+        self.step_up(page, &login).await
+    }
+
     /// Presses the button that begins to connect by this provider; answers with the page that leads there.
     pub(super) async fn begin(&mut self, organization: &str, provider: &str) -> Page {
         self.begin_at(organization, provider, "").await
@@ -140,7 +151,7 @@ impl<'a> Admin<'a> {
 }
 
 /// The hidden field of the form in which another field stands.
-fn field_after(body: &str, other: &str, name: &str) -> String {
+pub(super) fn field_after(body: &str, other: &str, name: &str) -> String {
     let place = body
         .find(other)
         .unwrap_or_else(|| panic!("no `{other}` in {body}"));

@@ -82,6 +82,7 @@ impl Reader<'_> {
                 organization: organization?,
                 manages: None,
                 mappings: Vec::new(),
+                waivers: Vec::new(),
                 demands: demands?,
                 identity_changed: false,
                 withdrawn: false,

@@ -153,6 +153,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
         organization: None,
         manages: None,
         mappings: Vec::new(),
+        waivers: Vec::new(),
         demands: Demands::default(),
         login: evidence,
         identity_changed: false,

@@ -283,6 +283,7 @@ fn facts(client: &ClientId, asker: &Asker, login: Login) -> Facts {
         organization: asker.organization.clone(),
         manages: None,
         mappings: Vec::new(),
+        waivers: Vec::new(),
         demands: Demands::default(),
         login,
         identity_changed: false,

@@ -347,6 +347,7 @@ prop_compose! {
             organization: None,
             manages: None,
             mappings: Vec::new(),
+            waivers: Vec::new(),
             demands: Demands::default(),
             login: Login {
                 claims: Claims {

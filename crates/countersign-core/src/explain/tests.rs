@@ -443,6 +443,7 @@ prop_compose! {
             client: ClientId::new(client).unwrap(),
             scopes: scopes.into_iter().chain(["openid"]).map(|it| Scope::new(it).unwrap()).collect(),
             mappings: organization.map(mapped).into_iter().collect(),
+            waivers: Vec::new(),
             organization: organization.map(|name| OrganizationId::new(name).unwrap()),
             manages: None,
             demands: Demands {

@@ -86,6 +86,7 @@ fn facts(login: Login, asked: Option<&str>, mappings: Vec<Mapping>) -> Facts {
         organization: asked.map(|id| OrganizationId::new(id).unwrap()),
         manages: None,
         mappings,
+        waivers: Vec::new(),
         demands: Demands::default(),
         login,
         identity_changed: false,

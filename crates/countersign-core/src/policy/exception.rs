@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TierName;
 use crate::calendar::end_of;
@@ -104,6 +104,27 @@ impl Exception {
         } else {
             Standing::InForce
         }
+    }
+}
+
+/// An exception that operators have granted an organisation which asked for it, besides those of the policy file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// What tokens and logs name.
+    pub name: ExceptionName,
+    /// Who acts for this organisation, and signed in through one of its tenants, may do without the second factor.
+    pub organization: OrganizationId,
+    /// The tiers that it waives.
+    pub waives: BTreeSet<TierName>,
+    /// The last day on which it holds, in UTC.
+    pub until: Date,
+}
+
+impl Waiver {
+    /// From when on it no longer holds.
+    pub fn ends_at(&self) -> Timestamp {
+        end_of(self.until)
     }
 }
 

@@ -68,6 +68,7 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
         organization: None,
         manages: None,
         mappings: Vec::new(),
+        waivers: Vec::new(),
         demands: Demands::default(),
         login: Login {
             claims,

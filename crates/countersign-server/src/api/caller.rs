@@ -4,7 +4,7 @@
 //! the policy found good enough for it. The pages ask for the same of the session ([`crate::organization`]).
 
 use countersign_core::{
-    AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, Scope, decide,
+    AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, decide,
 };
 use countersign_store::{Account, Actor, Admin, Organization, Session, StoreError};
 use countersign_verifier::{AccessToken, Error};
@@ -48,6 +48,7 @@ impl Person {
             manages: None,
             login: Login::of(&session.evidence, &mappings),
             mappings,
+            waivers: Vec::new(),
             demands: Demands::default(),
             identity_changed: false,
             withdrawn: false,
@@ -100,14 +101,19 @@ impl Caller {
         }
     }
 
-    /// Whether they may change what it is connected to: a person as the policy weighs their session now, by what
-    /// the organisation itself demands besides.
-    pub(crate) fn may_connect(&self, organization: &Organization, context: &Context<'_>) -> bool {
+    /// Whether they may do with it what this scope is for: a person as the policy weighs their session now, by what the
+    /// organisation itself demands besides.
+    pub(crate) fn may(
+        &self,
+        scope: &str,
+        organization: &Organization,
+        context: &Context<'_>,
+    ) -> bool {
         match self {
             Self::Service(_) => true,
             Self::Person(person) => match person.weigh(Some(&organization.id), context).0 {
                 Decision::Permit(permit) => {
-                    self.may_see(organization) && permit.scopes().contains(Scope::TENANTS_WRITE)
+                    self.may_see(organization) && permit.scopes().contains(scope)
                 }
                 Decision::StepUp(_) | Decision::Refuse(_) => false,
             },

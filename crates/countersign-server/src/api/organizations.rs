@@ -3,24 +3,36 @@
 use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, web};
-use countersign_core::{OrganizationId, Source};
-use countersign_store::organization::{Change, Settlement, Terms, Told};
-use countersign_store::{Actor, Admin, Organization, Proof};
+use countersign_core::{ExceptionName, OrganizationId, Scope, Source};
+use countersign_store::organization::{Answer, Change, Settlement, Terms, Told, Verdict};
+use countersign_store::{Actor, Admin, Organization, Proof, Signpost, organizations_by};
+use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::{Caller, caller, service};
 use super::{Body, read_object};
 use crate::error::{ApiError, Failure};
-use crate::organization::manage::{self, administered_by, beginning_with, keep, managed};
+use crate::organization::manage::{self, Wish, administered_by, beginning_with, keep, managed};
 use crate::web::{Call, Context, Parameters};
 
 /// What a registry's service needs to tell of organisations.
 const TELL: &[&str] = &["organizations:write"];
 /// What it needs to read them.
-const READ: &[&str] = &["organizations:read", "organizations:write", "tenants:write"];
+const READ: &[&str] = &[
+    "organizations:read",
+    "organizations:write",
+    Scope::TENANTS_WRITE,
+    Scope::EXCEPTIONS_REQUEST,
+    "exceptions:grant",
+];
 /// What anybody needs to connect one.
-const CONNECT: &[&str] = &["tenants:write"];
+const CONNECT: &[&str] = &[Scope::TENANTS_WRITE];
+
+/// What anybody needs to ask for an exception.
+const REQUEST: &[&str] = &[Scope::EXCEPTIONS_REQUEST];
+/// What an operator's service needs to answer.
+const GRANT: &[&str] = &["exceptions:grant"];
 
 /// How many are listed unless more are asked for, and the most that can be.
 const PAGE: usize = 100;
@@ -46,15 +58,22 @@ struct Many {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settled {
-    settlement: Verdict,
+    settlement: SettledAs,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Verdict {
+enum SettledAs {
     Share,
     Transfer,
     Refuse,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case", deny_unknown_fields)]
+enum Said {
+    Granted { until: Date, reason: String },
+    Refused { reason: String },
 }
 
 #[derive(Deserialize)]
@@ -65,6 +84,7 @@ struct Agreed {
 
 type Id = web::Path<String>;
 type IdAndSource = web::Path<(String, String)>;
+type IdAndException = web::Path<(String, String)>;
 
 /// GET: a page of the list; a person's are those that they administer.
 pub(super) async fn list(call: Call) -> HttpResponse {
@@ -89,6 +109,10 @@ async fn page_of_all(
     };
     let after = parameters.one("after").map(OrganizationId::new).transpose();
     let after = after.map_err(|_| ApiError::Body("`after` is no organization's name"))?;
+    if parameters.one("asking") == Some("true") {
+        let asking = organizations_by(context.broker.store.as_ref(), &Signpost::Asks).await;
+        return Ok(told_of(&asking.map_err(ApiError::Store)?, None, context));
+    }
     let begins_with = parameters
         .one("begins_with")
         .filter(|text| !text.is_empty());
@@ -97,17 +121,22 @@ async fn page_of_all(
         begins_with.map_err(|_| ApiError::Body("no organization's name begins so"))?;
     let found = beginning_with(begins_with.as_ref(), after.as_ref(), limit, context).await?;
     let next = found.last().filter(|_| found.len() == limit);
-    let organizations: Vec<Value> = found.iter().map(|one| shown(one, context)).collect();
-    Ok(HttpResponse::Ok().json(json!({
-        "organizations": organizations,
-        "next": next.map(|one| &one.id),
-    })))
+    Ok(told_of(&found, next.map(|one| &one.id), context))
+}
+
+fn told_of(
+    organizations: &[Organization],
+    next: Option<&OrganizationId>,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let told = organizations.iter().map(|one| shown(one, context));
+    let told: Vec<Value> = told.collect();
+    HttpResponse::Ok().json(json!({"organizations": told, "next": next}))
 }
 
 async fn page_of_theirs(names: &[Admin], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let theirs = administered_by(names, context).await?;
-    let organizations: Vec<Value> = theirs.iter().map(|one| shown(one, context)).collect();
-    Ok(HttpResponse::Ok().json(json!({"organizations": organizations, "next": null})))
+    Ok(told_of(&theirs, None, context))
 }
 
 /// GET: one.
@@ -219,9 +248,9 @@ pub(super) async fn settle(call: Call, path: IdAndSource, body: Body) -> HttpRes
         let (id, source) = parse_both(&path)?;
         let told: Settled = read_object(body)?;
         let settlement = match told.settlement {
-            Verdict::Share => Settlement::Share,
-            Verdict::Transfer => Settlement::Transfer,
-            Verdict::Refuse => Settlement::Refuse,
+            SettledAs::Share => Settlement::Share,
+            SettledAs::Transfer => Settlement::Transfer,
+            SettledAs::Refuse => Settlement::Refuse,
         };
         manage::settle(&id, &source, settlement, &client.into(), context).await?;
         Ok(HttpResponse::NoContent().finish())
@@ -242,6 +271,53 @@ pub(super) async fn agree(call: Call, path: IdAndSource, body: Body) -> HttpResp
     .await
 }
 
+/// POST: an organisation asks for an exception.
+pub(super) async fn ask_exception(call: Call, id: Id, body: Body) -> HttpResponse {
+    call.answer(async |context| {
+        let caller = caller(REQUEST, context).await?;
+        let id = parse(&id)?;
+        let wish: Wish = read_object(body)?;
+        let known = managed(&caller, &id, context).await?;
+        let asked = manage::ask_exception(&known, wish, &caller, context).await?;
+        Ok(HttpResponse::Created().json(asked))
+    })
+    .await
+}
+
+/// PUT: an operator's service answers.
+pub(super) async fn answer_exception(call: Call, path: IdAndException, body: Body) -> HttpResponse {
+    call.answer(async |context| {
+        let client = service(GRANT, context).await?;
+        let (id, name) = parse_exception(&path)?;
+        let said: Said = read_object(body)?;
+        let (verdict, reason) = match said {
+            Said::Granted { until, reason } => (Verdict::Granted { until }, reason),
+            Said::Refused { reason } => (Verdict::Refused, reason),
+        };
+        let answer = Answer {
+            verdict,
+            reason: reason.trim().to_owned(),
+            by: client.into(),
+            at: context.now,
+        };
+        manage::answer_exception((&id, &name), &answer, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
+
+/// DELETE: an organisation takes back what is not answered.
+pub(super) async fn take_back_exception(call: Call, path: IdAndException) -> HttpResponse {
+    call.answer(async |context| {
+        let caller = caller(REQUEST, context).await?;
+        let (id, name) = parse_exception(&path)?;
+        let known = managed(&caller, &id, context).await?;
+        manage::take_back_exception(&known, &name, &caller, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
+
 /// What is in force of an organisation, and why.
 fn shown(organization: &Organization, context: &Context<'_>) -> Value {
     let mut told = json!(organization);
@@ -257,6 +333,13 @@ fn shown(organization: &Organization, context: &Context<'_>) -> Value {
 
 fn parse(id: &str) -> Result<OrganizationId, ApiError> {
     OrganizationId::new(id).map_err(|_| ApiError::UnknownOrganization)
+}
+
+fn parse_exception(
+    (id, name): &(String, String),
+) -> Result<(OrganizationId, ExceptionName), ApiError> {
+    let name = ExceptionName::new(name.as_str()).map_err(|_| ApiError::UnknownException)?;
+    Ok((parse(id)?, name))
 }
 
 fn parse_both((id, source): &(String, String)) -> Result<(OrganizationId, Source), ApiError> {

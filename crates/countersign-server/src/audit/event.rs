@@ -63,6 +63,14 @@ pub enum Event {
     ConnectionShared,
     /// A dispute was settled, or an approval given or not.
     ConnectionSettled,
+    /// An organisation asked for an exception.
+    ExceptionAsked,
+    /// It took that back.
+    ExceptionTakenBack,
+    /// An operator granted one.
+    ExceptionGranted,
+    /// An operator refused one, or ended one that was granted.
+    ExceptionRefused,
     /// Somebody signed in for a device.
     DeviceAllowed,
     /// Somebody said no to a device.
@@ -85,7 +93,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -115,6 +123,10 @@ impl Event {
         Self::OrganizationDisconnected,
         Self::ConnectionShared,
         Self::ConnectionSettled,
+        Self::ExceptionAsked,
+        Self::ExceptionTakenBack,
+        Self::ExceptionGranted,
+        Self::ExceptionRefused,
         Self::DeviceAllowed,
         Self::DeviceDenied,
         Self::KeyMade,
@@ -158,6 +170,10 @@ impl Event {
             Self::OrganizationDisconnected => "organization-disconnected",
             Self::ConnectionShared => "connection-shared",
             Self::ConnectionSettled => "connection-settled",
+            Self::ExceptionAsked => "exception-asked",
+            Self::ExceptionTakenBack => "exception-taken-back",
+            Self::ExceptionGranted => "exception-granted",
+            Self::ExceptionRefused => "exception-refused",
             Self::DeviceAllowed => "device-allowed",
             Self::DeviceDenied => "device-denied",
             Self::KeyMade => "key-made",

@@ -1,21 +1,27 @@
 //! What a registry's services, operators and organisations' admins do to an organisation: by the API and on the pages
 //! alike, held to the same checks, and written down or not done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_core::{OrganizationId, Source};
+use countersign_core::{ExceptionName, Level, OrganizationId, Policy, Source, TierName};
 use countersign_store::organization::{
-    self as domain, Change, ClaimError, Settlement, TellError, Terms, Told, Unfit,
+    self as domain, Answer, AskedException, Change, ClaimError, ExceptionError, Settlement,
+    TellError, Terms, Told, Unfit, Verdict,
 };
 use countersign_store::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
     organizations_by,
 };
 
+use jiff::civil::Date;
+use serde::Deserialize;
+
 use super::shut_out;
 use crate::api::Caller;
 use crate::audit::{Event, Happening, Subject};
+use crate::edge::RandomText;
 use crate::error::ApiError;
+use crate::own::{ASK, CONNECT};
 use crate::web::Context;
 
 /// Organisations whose names begin as this one does, in order. All of them stand together in the list.
@@ -103,9 +109,14 @@ pub(crate) async fn forget(
     log(Event::OrganizationForgotten, id, None, actor, context).await
 }
 
-/// Whether the caller may change what an organisation is connected to, and whether it could be written down.
-fn begin(caller: &Caller, known: &Organization, context: &Context<'_>) -> Result<(), ApiError> {
-    if !caller.may_connect(known, context) {
+/// Whether the caller may do with an organisation what this scope is for, and whether it could be written down.
+fn begin(
+    scope: &str,
+    caller: &Caller,
+    known: &Organization,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    if !caller.may(scope, known, context) {
         return Err(ApiError::SignInNotEnough);
     }
     context.must_be_audited()
@@ -120,7 +131,7 @@ pub(crate) async fn connect(
     context: &Context<'_>,
 ) -> Result<Connection, ApiError> {
     terms.check(&source)?;
-    begin(caller, known, context)?;
+    begin(CONNECT, caller, known, context)?;
     let id = &known.id;
     // Whoever has it by the policy file is asked, like anybody who has it.
     let standing = if holds_in_file(&source, |holder| holder != id, context) {
@@ -153,7 +164,7 @@ pub(crate) async fn disconnect(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
-    begin(caller, known, context)?;
+    begin(CONNECT, caller, known, context)?;
     if matches!(caller, Caller::Person(_)) {
         let effects = shut_out::by_disconnecting(known, source, context).await;
         let effects = effects.map_err(ApiError::Store)?;
@@ -189,7 +200,7 @@ pub(crate) async fn share(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
-    begin(caller, holder, context)?;
+    begin(CONNECT, caller, holder, context)?;
     if holds_in_file(source, |one| *one == holder.id, context) {
         domain::settle(store(context), with, source, Settlement::Share).await?;
     } else if !domain::agree(store(context), &holder.id, with, source).await? {
@@ -197,6 +208,84 @@ pub(crate) async fn share(
     }
     let (event, actor) = (Event::ConnectionShared, caller.actor());
     log(event, with, Some(source), &actor, context).await
+}
+
+/// Asks operators for an exception.
+pub(crate) async fn ask_exception(
+    known: &Organization,
+    wish: Wish,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<AskedException, ApiError> {
+    begin(ASK, caller, known, context)?;
+    let policy = context.policy();
+    if !wish.waives.iter().all(|tier| needs_something(policy, tier)) {
+        return Err(ApiError::Body(
+            "`waives` names tiers of the policy that need a second factor",
+        ));
+    }
+    let name = format!("asked-{}", context.broker.entropy.hex::<8>());
+    let asked = AskedException {
+        name: ExceptionName::new(name).map_err(|_| ApiError::NotFound)?,
+        waives: wish.waives,
+        reason: wish.reason.trim().to_owned(),
+        until: wish.until,
+        asked_by: caller.actor(),
+        asked_at: context.now,
+        answer: None,
+    };
+    domain::ask(store(context), &known.id, &asked).await?;
+    let about = (&known.id, &asked.name);
+    log_exception(Event::ExceptionAsked, about, &caller.actor(), context).await?;
+    Ok(asked)
+}
+
+/// Takes back what was asked for and is not answered.
+pub(crate) async fn take_back_exception(
+    known: &Organization,
+    name: &ExceptionName,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    begin(ASK, caller, known, context)?;
+    domain::take_back(store(context), &known.id, name).await?;
+    let (event, about) = (Event::ExceptionTakenBack, (&known.id, name));
+    log_exception(event, about, &caller.actor(), context).await
+}
+
+/// An operator's word on what was asked for, by a service of theirs.
+pub(crate) async fn answer_exception(
+    (id, name): (&OrganizationId, &ExceptionName),
+    answer: &Answer,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    context.must_be_audited()?;
+    domain::answer(store(context), id, name, answer).await?;
+    let event = match answer.verdict {
+        Verdict::Granted { .. } => Event::ExceptionGranted,
+        Verdict::Refused => Event::ExceptionRefused,
+    };
+    log_exception(event, (id, name), &answer.by, context).await
+}
+
+/// The tiers of which something can be let go.
+pub(crate) fn tiers_to_waive(policy: &Policy) -> impl Iterator<Item = &TierName> {
+    let tiers = policy.tiers().map(|(name, _)| name);
+    tiers.filter(|name| needs_something(policy, name))
+}
+
+fn needs_something(policy: &Policy, tier: &TierName) -> bool {
+    let requirement = policy.requirement(tier);
+    requirement.is_some_and(|requirement| requirement.level > Level::None)
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    pub(crate) waives: BTreeSet<TierName>,
+    pub(crate) reason: String,
+    pub(crate) until: Date,
 }
 
 /// What others claim that this organisation has.
@@ -231,6 +320,27 @@ fn holds_in_file(
     }
 }
 
+/// Says what became of an exception, in the log and in the audit log.
+async fn log_exception(
+    event: Event,
+    (organization, name): (&OrganizationId, &ExceptionName),
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    tracing::info!(
+        code = event.code(),
+        request = %context.request_id,
+        %organization,
+        exception = %name,
+        %actor,
+        "an exception",
+    );
+    let happening = Happening::new(event, actor)
+        .about(Subject::Organization, organization)
+        .about(Subject::Exception, name);
+    context.audit_through(happening).await
+}
+
 /// Says what was done to an organisation, in the log and in the audit log.
 async fn log(
     event: Event,
@@ -260,6 +370,24 @@ fn store<'a>(context: &Context<'a>) -> &'a dyn Store {
 impl From<Unfit> for ApiError {
     fn from(unfit: Unfit) -> Self {
         Self::Body(unfit.message())
+    }
+}
+
+impl From<ExceptionError> for ApiError {
+    fn from(error: ExceptionError) -> Self {
+        match error {
+            ExceptionError::UnknownOrganization(_) => Self::UnknownOrganization,
+            ExceptionError::Unknown(..) => Self::UnknownException,
+            ExceptionError::TooMany => Self::Body(
+                "an organization has at most 20 exceptions that wait or hold: take one back",
+            ),
+            ExceptionError::Reason => Self::Body("a reason has 1 to 500 printable characters"),
+            ExceptionError::Tiers => Self::Body("say which tiers it is for"),
+            ExceptionError::Until => {
+                Self::Body("the last day is today or later, and at most two years away")
+            }
+            ExceptionError::Store(error) => Self::Store(error),
+        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! `/organizations`: where an admin sees what their organisations are connected to, and changes it.
 
 use actix_web::{HttpResponse, web};
-use countersign_core::{OrganizationId, Source};
+use countersign_core::calendar::day_of;
+use countersign_core::{Exception, ExceptionName, OrganizationId, Source, Subject, TierName};
 use countersign_store::Organization;
 use serde::{Deserialize, Serialize};
 
 use super::connect::{About, speaking};
-use super::manage::{self, administered_by, managed};
+use super::manage::{self, Wish, administered_by, managed};
 use super::shut_out;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
-use crate::own::{CONNECT, OwnPage, Visitor, visitor};
+use crate::own::{ASK, CONNECT, OwnPage, Visitor, visitor};
 use crate::pages::{
-    self, ClaimRow, ConnectWay, DisconnectPage, OrganizationPage, OrganizationsPage,
+    self, ClaimRow, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, OrganizationPage,
+    OrganizationsPage,
 };
 use crate::web::{Call, Context, Parameters, see_other};
 
@@ -24,6 +26,20 @@ enum Button {
     Disconnect(Source),
     /// Lets another organisation have it too.
     Share(Source, OrganizationId),
+    /// Asks operators for an exception.
+    Ask,
+    /// Takes back what was asked for.
+    TakeBack(ExceptionName),
+}
+
+impl Button {
+    /// What it needs.
+    fn scope(&self) -> &'static str {
+        match self {
+            Self::Disconnect(_) | Self::Share(..) => CONNECT,
+            Self::Ask | Self::TakeBack(_) => ASK,
+        }
+    }
 }
 
 /// GET: those that the person administers.
@@ -49,10 +65,15 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
         } = visited(&id, context).await?;
         let claims = claims(&known, &visitor, context).await?;
         let ways = ways(&known, &visitor, context)?;
+        let exceptions = exceptions(&known, &page, &visitor, context)?;
         // What may be done is asked for when it is: until then the page only shows.
         let raise = visitor.way_to_may(CONNECT, &page, context);
         Ok(pages::ok(&OrganizationPage::new(
-            &known, claims, ways, raise, context,
+            &known,
+            claims,
+            (ways, raise),
+            exceptions,
+            context,
         )))
     })
     .await
@@ -95,9 +116,9 @@ pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -
             known,
         } = visited(&id, context).await?;
         let holder = visitor.session.id.as_str();
-        let button: Button =
-            form::open(Form::Connections, &Parameters::read(&form), holder, context)?;
-        visitor.must_be_let(CONNECT, &page, context)?;
+        let parameters = Parameters::read(&form);
+        let button: Button = form::open(Form::Connections, &parameters, holder, context)?;
+        visitor.must_be_let(button.scope(), &page, context)?;
         let caller = visitor.caller();
         let done = match button {
             Button::Disconnect(source) => {
@@ -105,6 +126,14 @@ pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -
             }
             Button::Share(source, with) => {
                 manage::share(&known, &with, &source, &caller, context).await
+            }
+            Button::Ask => {
+                let wish = wish(&parameters, context)?;
+                let asked = manage::ask_exception(&known, wish, &caller, context).await;
+                asked.map(drop)
+            }
+            Button::TakeBack(name) => {
+                manage::take_back_exception(&known, &name, &caller, context).await
             }
         };
         done.map_err(|error| error.for_person(context))?;
@@ -127,6 +156,51 @@ async fn claims(
         Ok(ClaimRow::new(&other, &source, sealed))
     };
     claims.into_iter().map(row).collect()
+}
+
+/// What was asked for and granted, with the forms of who may ask.
+fn exceptions(
+    known: &Organization,
+    page: &OwnPage,
+    visitor: &Visitor,
+    context: &Context<'_>,
+) -> Result<ExceptionsPart, Failure> {
+    let may_ask = visitor.may(ASK);
+    let sealed = |button: Button| may_ask.then(|| seal(&button, visitor, context)).transpose();
+    let of_file = context.policy().exceptions().iter();
+    let is_theirs = |one: &Exception| one.subject == Subject::Organization(known.id.clone());
+    let of_file = of_file.filter(|(_, one)| is_theirs(one));
+    let mut rows: Vec<ExceptionRow> = of_file
+        .map(|(_, one)| ExceptionRow::of_file(one, context))
+        .collect();
+    for asked in known.exceptions.iter().rev() {
+        let form = match asked.is_waiting() {
+            true => sealed(Button::TakeBack(asked.name.clone()))?,
+            false => None,
+        };
+        rows.push(ExceptionRow::asked(asked, form, context));
+    }
+    Ok(ExceptionsPart {
+        rows,
+        tiers: manage::tiers_to_waive(context.policy()).cloned().collect(),
+        form: sealed(Button::Ask)?,
+        raise: visitor.way_to_may(ASK, page, context),
+        today: day_of(context.now).to_string(),
+    })
+}
+
+/// What the form asks for.
+fn wish(parameters: &Parameters, context: &Context<'_>) -> Result<Wish, Failure> {
+    let tiers = manage::tiers_to_waive(context.policy());
+    let is_ticked = |tier: &&TierName| parameters.one(&format!("tier-{tier}")).is_some();
+    let until = parameters.one("until").and_then(|day| day.parse().ok());
+    Ok(Wish {
+        waives: tiers.filter(is_ticked).cloned().collect(),
+        reason: parameters.one("reason").unwrap_or_default().to_owned(),
+        until: until.ok_or(Failure::Page(Problem::BadRequest(
+            "give the last day as 2027-09-30",
+        )))?,
+    })
 }
 
 /// The ways to connect something more.

@@ -1,11 +1,16 @@
 //! The pages about organisations: those that a person administers, one of them, and what a change would do.
 
 use askama::Template;
-use countersign_core::{Evidence, Guests, Level, Source};
+use std::collections::BTreeSet;
+
+use countersign_core::calendar::end_of;
+use countersign_core::{Evidence, Exception, Guests, Level, Source, TierName};
 use countersign_providers::Provider;
+use countersign_store::organization::{AskedException, Verdict};
 use countersign_store::{Connection, Organization, Proof, Standing};
 use jiff::Timestamp;
 
+use super::day::Day;
 use super::host;
 use super::sessions::Moment;
 use crate::organization::{Effect, Fate};
@@ -65,6 +70,7 @@ pub(crate) struct OrganizationPage {
     ways: Vec<ConnectWay>,
     /// Where to sign in before anything can be changed, if that is needed.
     raise: Option<String>,
+    exceptions: ExceptionsPart,
 }
 
 struct ConnectionRow {
@@ -104,6 +110,82 @@ impl ClaimRow {
     }
 }
 
+/// The exceptions of an organisation, and how more are asked for.
+pub(crate) struct ExceptionsPart {
+    pub(crate) rows: Vec<ExceptionRow>,
+    /// What can be asked for.
+    pub(crate) tiers: Vec<TierName>,
+    /// The sealed button that asks, for who may.
+    pub(crate) form: Option<String>,
+    /// Where who may not yet signs in for it.
+    pub(crate) raise: Option<String>,
+    pub(crate) today: String,
+}
+
+impl ExceptionsPart {
+    /// Whether there is anything to see or to do.
+    fn is_something(&self) -> bool {
+        !self.rows.is_empty() || self.form.is_some() || self.raise.is_some()
+    }
+}
+
+/// One exception, and how it stands.
+pub(crate) struct ExceptionRow {
+    tiers: String,
+    standing: &'static str,
+    until: Day,
+    reason: String,
+    /// What an operator said.
+    answer: Option<String>,
+    /// The sealed button that takes it back, while it waits.
+    form: Option<String>,
+}
+
+impl ExceptionRow {
+    /// One that the policy file names.
+    pub(crate) fn of_file(exception: &Exception, context: &Context<'_>) -> Self {
+        Self {
+            tiers: joined(&exception.waives),
+            standing: if context.now < exception.ends_at() {
+                "in force"
+            } else {
+                "over"
+            },
+            until: Day(exception.until),
+            reason: exception.reason.clone(),
+            answer: Some(format!("Granted by {}.", exception.approved_by)),
+            form: None,
+        }
+    }
+
+    /// One that was asked for; `form` takes it back.
+    pub(crate) fn asked(
+        asked: &AskedException,
+        form: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
+        let (standing, until) = match asked.answer.as_ref().map(|answer| answer.verdict) {
+            None => ("waiting", asked.until),
+            Some(Verdict::Refused) => ("refused", asked.until),
+            Some(Verdict::Granted { until }) if context.now < end_of(until) => ("in force", until),
+            Some(Verdict::Granted { until }) => ("over", until),
+        };
+        Self {
+            tiers: joined(&asked.waives),
+            standing,
+            until: Day(until),
+            reason: asked.reason.clone(),
+            answer: asked.answer.as_ref().map(|answer| answer.reason.clone()),
+            form,
+        }
+    }
+}
+
+fn joined(tiers: &BTreeSet<TierName>) -> String {
+    let tiers: Vec<&str> = tiers.iter().map(String::as_str).collect();
+    tiers.join(", ")
+}
+
 /// A way to connect something more.
 pub(crate) struct ConnectWay {
     title: String,
@@ -131,8 +213,8 @@ impl OrganizationPage {
     pub(crate) fn new(
         organization: &Organization,
         claims: Vec<ClaimRow>,
-        ways: Vec<ConnectWay>,
-        raise: Option<String>,
+        (ways, raise): (Vec<ConnectWay>, Option<String>),
+        exceptions: ExceptionsPart,
         context: &Context<'_>,
     ) -> Self {
         let policy = context.policy().organization(&organization.id);
@@ -152,6 +234,7 @@ impl OrganizationPage {
             claims,
             ways,
             raise,
+            exceptions,
         }
     }
 }

@@ -31,9 +31,12 @@ pub(crate) async fn finish(
         return Err(ending.fail(Why::OtherAccount));
     }
     let mappings = organization::trim(&mut evidence, &attempt.request.destination, context).await;
+    let asked = attempt.request.organization.as_ref();
+    let waivers = organization::waivers_of(asked, context).await;
     let known = Known {
         account: candidate.facts(context),
         mappings: mappings.map_err(|error| ending.fail(Why::Store(error)))?,
+        waivers: waivers.map_err(|error| ending.fail(Why::Store(error)))?,
     };
     let step = attempt
         .clone()

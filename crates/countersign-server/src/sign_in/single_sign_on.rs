@@ -113,6 +113,7 @@ async fn usable(
         demands: request.demands.clone(),
         login: Login::of(&session.evidence, &mappings),
         mappings,
+        waivers: organization::waivers_of(request.organization.as_ref(), context).await?,
         identity_changed: false,
         withdrawn: false,
         account: context.broker.calendar.facts(&account),

@@ -50,6 +50,7 @@ pub(super) async fn weigh(
     let (account, version) = account(session, context).await?;
     let mappings = organization::mappings_behind(&session.evidence, context).await;
     let mappings = mappings.map_err(|error| unavailable(&error, context))?;
+    let waivers = organization::waivers_of(wish.organization, context).await;
     let facts = Facts {
         client: wish.client.clone(),
         scopes: wish.scopes,
@@ -61,6 +62,7 @@ pub(super) async fn weigh(
         },
         login: Login::of(&session.evidence, &mappings),
         mappings,
+        waivers: waivers.map_err(|error| unavailable(&error, context))?,
         identity_changed: false,
         withdrawn: false,
         account: context.broker.calendar.facts(&account),
