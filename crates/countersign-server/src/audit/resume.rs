@@ -1,16 +1,20 @@
 //! Where a chain goes on at a start: after the last line that is whole, or, where the store knows of later ones,
-//! after those. Whatever is left of a line that was cut off, and whatever is missing, the next line says.
+//! after those. Whatever is left of a line that was cut off, and whatever is missing or another, the next line says.
+//!
+//! What the store knows is held against the files here, and not by `verify` alone: the store keeps the last heads only.
+//! The line of the last head is as good as all before it, since each names the hash of the one before.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use countersign_store::{AuditHead, ReplicaId};
+use countersign_store::{AuditHead, ChainHash, ReplicaId};
 
 use super::line::{AuditLine, Chain, hash_of};
 use super::{By, Event, Happening, Subject};
 
-/// How much of the end of a file is read, in bytes: hundreds of lines.
+/// How much of the end of a file is read first, in bytes: hundreds of lines. Four times as much each time that the
+/// line of the head is not among them.
 const TAIL: u64 = 256 << 10;
 
 /// Where the chain goes on, and what is to be said of it first.
@@ -20,11 +24,18 @@ pub(super) struct Resumed {
     pub(super) first: Option<Happening>,
 }
 
-/// What stands at the end of the files.
+/// What stands at the end of a file.
+#[derive(Default)]
 struct End {
+    /// The number of the first line of this chain that was read.
+    first: Option<u64>,
     chain: Option<Chain>,
     /// What no line is, after the last that is one.
     torn: Vec<u8>,
+    /// The last line is another chain's: this one begins after it.
+    is_anothers: bool,
+    /// The hash of the line that the head is of.
+    at_head: Option<ChainHash>,
 }
 
 /// Looks for the end of this replica's chain in these files, the newest first.
@@ -33,23 +44,31 @@ pub(super) fn resume<'p>(
     replica: &ReplicaId,
     heads: &[AuditHead],
 ) -> io::Result<Resumed> {
-    let mut torn = Vec::new();
-    let mut found = None;
+    let head = last_head(replica, heads);
+    let (mut torn, mut chain, mut at_head) = (Vec::new(), None, None);
     for path in newest_first {
-        let tail = tail(path)?;
-        let end = end_of(&tail, replica);
-        torn = [end.torn, torn].concat();
-        found = end.chain;
+        let end = end_of(path, replica, head)?;
         // A file in which nothing is whole says nothing of the one before.
-        if found.is_some() || (!tail.is_empty() && torn.is_empty()) {
+        if chain.is_none() {
+            torn = [end.torn, torn].concat();
+            chain = end.chain;
+        }
+        at_head = at_head.or(end.at_head);
+        let is_found = chain.is_some() && is_reached(head, end.first);
+        if is_found || end.is_anothers {
             break;
         }
     }
-    let chain = found.unwrap_or_else(|| Chain::new(replica.clone()));
-    Ok(reconcile(chain, &torn, last_head(replica, heads)))
+    let chain = chain.unwrap_or_else(|| Chain::new(replica.clone()));
+    Ok(reconcile(chain, &torn, head, at_head))
 }
 
-fn reconcile(chain: Chain, torn: &[u8], head: Option<&AuditHead>) -> Resumed {
+fn reconcile(
+    chain: Chain,
+    torn: &[u8],
+    head: Option<&AuditHead>,
+    at_head: Option<ChainHash>,
+) -> Resumed {
     let say = |reason| Happening::new(Event::ChainResumed, By::Nobody).because(reason);
     let torn_hash = (!torn.is_empty()).then(|| hash_of(torn));
     let (chain, first) = match head {
@@ -65,7 +84,13 @@ fn reconcile(chain: Chain, torn: &[u8], head: Option<&AuditHead>) -> Resumed {
             };
             (chain, Some(first))
         }
-        Some(head) if head.n == chain.n && head.hash != chain.last => {
+        // Somebody has written it anew. To go on with the hash of the line that was there leaves the break where it is,
+        // whatever becomes of the head.
+        Some(head) if at_head.is_some_and(|found| found != head.hash) => {
+            let chain = Chain {
+                last: head.hash,
+                ..chain
+            };
             (chain, Some(say("other-than-head")))
         }
         Some(_) | None if torn_hash.is_some() => (chain, Some(say("torn-line"))),
@@ -80,45 +105,73 @@ fn last_head<'h>(replica: &ReplicaId, heads: &'h [AuditHead]) -> Option<&'h Audi
     own.max_by_key(|head| head.n)
 }
 
-/// The last line that is one of this chain, and all that follows it.
-fn end_of(tail: &[u8], replica: &ReplicaId) -> End {
-    let mut torn: Vec<u8> = Vec::new();
-    let lines = tail.split_inclusive(|byte| *byte == b'\n');
-    let lines: Vec<&[u8]> = lines.collect();
-    for line in lines.into_iter().rev() {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
-        match AuditLine::read(text) {
-            Some(read) if read.replica == *replica => {
-                let chain = Chain {
-                    replica: read.replica,
-                    n: read.n,
-                    last: hash_of(text),
-                    time: read.time,
-                };
-                return End {
-                    chain: Some(chain),
-                    torn,
-                };
-            }
-            // Another replica's file was put here: this chain begins after it.
-            Some(_) => break,
-            None => torn = [line, &torn].concat(),
-        }
+/// Whether lines were read from the head's on.
+fn is_reached(head: Option<&AuditHead>, first: Option<u64>) -> bool {
+    match (head, first) {
+        (None, _) => true,
+        (Some(head), Some(first)) => first <= head.n,
+        (Some(_), None) => false,
     }
-    End { chain: None, torn }
 }
 
-fn tail(path: &Path) -> io::Result<Vec<u8>> {
+/// The end of a file, from the line of the head on if it is there.
+fn end_of(path: &Path, replica: &ReplicaId, head: Option<&AuditHead>) -> io::Result<End> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    let from = length.saturating_sub(TAIL);
-    file.seek(SeekFrom::Start(from))?;
-    let mut tail = Vec::new();
-    file.take(TAIL).read_to_end(&mut tail)?;
-    if from > 0 {
-        // The first of them is likely no whole line.
-        let whole = tail.iter().position(|byte| *byte == b'\n');
-        tail.drain(..whole.map_or(tail.len(), |end| end + 1));
+    let mut tail = TAIL;
+    loop {
+        let from = length.saturating_sub(tail);
+        file.seek(SeekFrom::Start(from))?;
+        let mut lines = BufReader::new(&file);
+        if from > 0 {
+            // The first of them is likely no whole line.
+            lines.skip_until(b'\n')?;
+        }
+        let end = End::read(lines, replica, head)?;
+        if from == 0 || (end.chain.is_some() && is_reached(head, end.first)) {
+            return Ok(end);
+        }
+        tail = tail.saturating_mul(4);
     }
-    Ok(tail)
+}
+
+impl End {
+    fn read(
+        mut from: impl BufRead,
+        replica: &ReplicaId,
+        head: Option<&AuditHead>,
+    ) -> io::Result<Self> {
+        let mut end = Self::default();
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line)? > 0 {
+            end.add(&line, replica, head);
+            line.clear();
+        }
+        Ok(end)
+    }
+
+    fn add(&mut self, line: &[u8], replica: &ReplicaId, head: Option<&AuditHead>) {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let Some(read) = AuditLine::read(text) else {
+            self.torn.extend(line);
+            return;
+        };
+        self.torn.clear();
+        self.is_anothers = read.replica != *replica;
+        if self.is_anothers {
+            self.chain = None;
+            return;
+        }
+        let last = hash_of(text);
+        self.first.get_or_insert(read.n);
+        if head.is_some_and(|head| head.n == read.n) {
+            self.at_head = Some(last);
+        }
+        self.chain = Some(Chain {
+            replica: read.replica,
+            n: read.n,
+            last,
+            time: read.time,
+        });
+    }
 }

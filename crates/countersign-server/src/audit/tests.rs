@@ -83,7 +83,8 @@ impl Here {
     }
 
     fn verify(&self) -> Vec<String> {
-        let mut verifier = Verifier::new(Begin::WithTheFirst, &self.heads);
+        let own = replicas_at(self.directory.path()).unwrap();
+        let mut verifier = Verifier::new(Begin::WithTheFirst, &self.heads, &own);
         for path in self.all().files().unwrap() {
             let file = path.file_name().unwrap().to_str().unwrap().to_owned();
             let text = fs::read(&path).unwrap();
@@ -93,8 +94,7 @@ impl Here {
                 verifier.line(line_at, line);
             }
         }
-        let verified = verifier.end(&replicas_at(self.directory.path()).unwrap());
-        let findings = verified.findings.into_iter();
+        let findings = verifier.end().findings.into_iter();
         findings
             .map(|one| {
                 let at = one.at.map(|at| format!("{}:{}: ", at.file, at.line));
@@ -163,24 +163,105 @@ fn a_line_that_was_changed_dropped_moved_or_put_in_is_found() {
     );
 }
 
-#[test]
-fn who_rewrites_all_that_follows_is_found_by_the_head() {
-    let here = ten();
+/// Writes these lines anew, as if an operator had done it all, and so many more of the kind.
+fn rewritten(here: &Here, more: usize) {
     let mut before = ChainHash::NONE;
-    let rewritten: Vec<String> = here
+    let lines: Vec<AuditLine> = here
         .text()
         .lines()
+        .map(|line| AuditLine::read(line.as_bytes()).unwrap())
+        .collect();
+    let last = lines.last().unwrap().clone();
+    let more = (1..).take(more).map(|more| AuditLine {
+        n: last.n + more,
+        ..last.clone()
+    });
+    let rewritten: String = lines
+        .iter()
+        .cloned()
+        .chain(more)
         .map(|line| {
-            let mut line = AuditLine::read(line.as_bytes()).unwrap();
-            line.prev = before;
-            line.actor = "operator".into();
+            let line = AuditLine {
+                prev: before,
+                actor: "operator".into(),
+                ..line
+            };
             let line = serde_json::to_string(&line).unwrap();
             before = hash_of(line.as_bytes());
             format!("{line}\n")
         })
         .collect();
-    here.put(&rewritten.iter().map(String::as_str).collect::<Vec<_>>());
+    here.put(&[&rewritten]);
+}
+
+#[test]
+fn who_rewrites_all_that_follows_is_found_by_the_head() {
+    let here = ten();
+    rewritten(&here, 0);
     here.check(&["audit.jsonl:10: other-than-head"]);
+}
+
+#[test]
+fn a_tail_that_was_written_anew_stays_a_break_when_the_heads_of_it_are_gone() {
+    // 2000 lines are more than is read at first.
+    for more in [0, 1, 2000] {
+        let mut here = ten();
+        rewritten(&here, more);
+        here.run(3, noon());
+        assert!(
+            here.text().contains("\"reason\":\"other-than-head\""),
+            "{more} more: {}",
+            here.text()
+        );
+        here.heads.remove(0);
+        let broken = format!("audit.jsonl:{}: changed", 10 + more);
+        here.check(&[&broken]);
+        here.run(3, noon());
+        here.check(&[&broken]);
+    }
+}
+
+#[test]
+fn the_line_of_the_head_is_looked_for_in_the_files_before() {
+    let mut here = Here::new();
+    here.run(10, noon());
+    let first = here.heads.clone();
+    here.run(1, at("2027-03-09T12:00:00Z"));
+    // The store does not know of the second day, and the first is another by now.
+    let [day_before, aside] =
+        ["audit-2027-03-08.jsonl", "aside"].map(|name| here.directory.path().join(name));
+    fs::rename(&here.settings.path, &aside).unwrap();
+    fs::rename(&day_before, &here.settings.path).unwrap();
+    rewritten(&here, 0);
+    fs::rename(&here.settings.path, &day_before).unwrap();
+    fs::rename(&aside, &here.settings.path).unwrap();
+    here.heads = first;
+    here.run(1, at("2027-03-09T12:00:00Z"));
+    assert!(here.text().contains("other-than-head"), "{}", here.text());
+}
+
+#[test]
+fn a_chain_that_nobody_knows_is_found() {
+    let line = r#"{"v":1,"n":1,"time":"2027-03-08T12:00:00Z","replica":"aaaa","event":"account-locked","actor":"operator","prev":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
+    tampered(
+        |lines| lines.insert(5, format!("{line}\n")),
+        &["audit.jsonl:6: unknown-chain"],
+    );
+}
+
+#[test]
+fn a_chain_of_this_machine_must_be_there_and_one_of_another_is_told() {
+    let here = ten();
+    let [head] = &here.heads[..] else {
+        panic!("{:?}", here.heads);
+    };
+    let end = |own: &[ReplicaId]| Verifier::new(Begin::WithTheFirst, &here.heads, own).end();
+    let own = end(&[head.replica.clone()]);
+    assert_eq!(own.findings[0].kind, "cut-off");
+    assert_eq!(own.elsewhere, []);
+    let others = end(&[]);
+    assert_eq!(others.findings, []);
+    assert_eq!(others.elsewhere, [head.clone()]);
 }
 
 #[test]

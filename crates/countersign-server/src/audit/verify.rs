@@ -1,9 +1,10 @@
 //! Whether the lines of audit logs are all there and are what they were. Pure: lines go in, findings come out.
 //!
 //! Each line names the hash of the one before, so a line that was changed is found at the next; one that was dropped,
-//! put in or moved, by its number. Who rewrites all that follows, or cuts off the end, is found by the heads.
+//! put in or moved, by its number. Who rewrites all that follows, or cuts off the end, is found by the heads; who writes
+//! another chain, by its name, which nobody knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use countersign_store::{AuditHead, ChainHash, ReplicaId};
@@ -30,7 +31,7 @@ pub struct Finding {
     /// Where; nowhere, if it is about a chain that is not there at all.
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     pub at: Option<Place>,
-    /// What kind: `changed`, `missing`, `out-of-order`, `unreadable`, `other-than-head`, `cut-off`.
+    /// What kind: `changed`, `missing`, `out-of-order`, `unreadable`, `other-than-head`, `cut-off`, `unknown-chain`.
     pub kind: &'static str,
     /// What was expected, and what was found.
     pub message: String,
@@ -45,6 +46,8 @@ pub struct Verified {
     pub chains: Vec<AuditHead>,
     /// How many heads a line was held against.
     pub heads: u64,
+    /// The chains of others of which only heads are known here: their lines are to be verified where they lie.
+    pub elsewhere: Vec<AuditHead>,
     /// What is wrong, in the order of the lines.
     pub findings: Vec<Finding>,
 }
@@ -56,7 +59,7 @@ pub enum Begin {
     WithTheFirst,
     /// After a line of which the head is known: a part, with the heads that belong to it.
     AfterAHead,
-    /// Anywhere: some files of many.
+    /// Anywhere, and some chains may not be there: some files of many.
     Anywhere,
 }
 
@@ -64,7 +67,8 @@ pub enum Begin {
 #[derive(Debug)]
 pub struct Verifier {
     begin: Begin,
-    heads: BTreeMap<ReplicaId, BTreeMap<u64, ChainHash>>,
+    heads: BTreeMap<ReplicaId, BTreeMap<u64, AuditHead>>,
+    own: BTreeSet<ReplicaId>,
     chains: BTreeMap<ReplicaId, Walked>,
     /// What is no line, until one says that it was cut off.
     torn: Option<(Place, Vec<u8>)>,
@@ -83,16 +87,18 @@ struct Walked {
 }
 
 impl Verifier {
-    /// Holds lines against these heads.
-    pub fn new(begin: Begin, heads: &[AuditHead]) -> Self {
-        let mut by_replica: BTreeMap<ReplicaId, BTreeMap<u64, ChainHash>> = BTreeMap::new();
+    /// Holds lines against these heads. `own` are the chains that must be there as far as their heads go; they may
+    /// have none yet.
+    pub fn new(begin: Begin, heads: &[AuditHead], own: &[ReplicaId]) -> Self {
+        let mut by_replica: BTreeMap<ReplicaId, BTreeMap<u64, AuditHead>> = BTreeMap::new();
         for head in heads {
-            let own = by_replica.entry(head.replica.clone()).or_default();
-            own.insert(head.n, head.hash);
+            let of_chain = by_replica.entry(head.replica.clone()).or_default();
+            of_chain.insert(head.n, head.clone());
         }
         Self {
             begin,
             heads: by_replica,
+            own: own.iter().cloned().collect(),
             chains: BTreeMap::new(),
             torn: None,
             lines: 0,
@@ -119,7 +125,10 @@ impl Verifier {
         }
         let begins = match self.chains.get_mut(&line.replica) {
             Some(known) => known.begins.take(),
-            None => self.beginning(&at, &line),
+            None => {
+                self.must_be_known(&at, &line.replica);
+                self.beginning(&at, &line)
+            }
         };
         let last = AuditHead {
             replica: line.replica.clone(),
@@ -131,8 +140,8 @@ impl Verifier {
             .insert(line.replica, Walked { last, at, begins });
     }
 
-    /// What came of it, after the last line. `own` are the chains that must be there as far as the heads go.
-    pub fn end(mut self, own: &[ReplicaId]) -> Verified {
+    /// What came of it, after the last line.
+    pub fn end(mut self) -> Verified {
         if let Some((at, _)) = self.torn.take() {
             self.find(
                 Some(at),
@@ -149,9 +158,10 @@ impl Verifier {
             let before = n - 1;
             self.find(Some(at), "missing", format!("expected line 1 of its chain, found line {n}, and no line says that 1-{before} were deleted"));
         }
-        self.find_cut_off(own);
+        self.find_cut_off();
         Verified {
             lines: self.lines,
+            elsewhere: self.elsewhere(),
             chains: self.chains.into_values().map(|one| one.last).collect(),
             heads: self.compared,
             findings: self.findings,
@@ -190,7 +200,7 @@ impl Verifier {
             .heads
             .get(&line.replica)
             .and_then(|heads| heads.get(&line.n));
-        let Some(head) = head.copied() else {
+        let Some(head) = head.map(|head| head.hash) else {
             return;
         };
         self.compared += 1;
@@ -203,16 +213,26 @@ impl Verifier {
         }
     }
 
+    /// A chain that neither is this machine's nor has ever been told to the store may be made up.
+    fn must_be_known(&mut self, at: &Place, replica: &ReplicaId) {
+        if !self.own.contains(replica) && !self.heads.contains_key(replica) {
+            let message = format!(
+                "begins the chain `{replica}`, expected one of this machine or of which a head is known"
+            );
+            self.find(Some(at.clone()), "unknown-chain", message);
+        }
+    }
+
     /// Where a chain begins, if not with its first line, nor after a head that is known.
     fn beginning(&mut self, at: &Place, line: &AuditLine) -> Option<(Place, u64)> {
         if line.n == 1 && line.prev == ChainHash::NONE {
             return None;
         }
         let known = self.heads.get(&line.replica);
-        let before = line.n.checked_sub(1).and_then(|n| known?.get(&n).copied());
+        let before = line.n.checked_sub(1).and_then(|n| known?.get(&n));
         let may_begin = match self.begin {
             Begin::WithTheFirst => false,
-            Begin::AfterAHead => before == Some(line.prev),
+            Begin::AfterAHead => before.is_some_and(|before| before.hash == line.prev),
             Begin::Anywhere => true,
         };
         (!may_begin).then(|| (at.clone(), line.n.max(1)))
@@ -249,7 +269,7 @@ impl Verifier {
     }
 
     /// Chains that end before a head, and own ones that are not there at all.
-    fn find_cut_off(&mut self, own: &[ReplicaId]) {
+    fn find_cut_off(&mut self) {
         let mut findings = Vec::new();
         for (replica, heads) in &self.heads {
             let Some(last) = heads.keys().next_back() else {
@@ -260,7 +280,7 @@ impl Verifier {
                     Some(found.at.clone()),
                     format!("ends with line {} of its chain, expected line {last}, of which the head is known", found.last.n),
                 )),
-                None if own.contains(replica) => findings.push((
+                None if self.must_be_there(replica) => findings.push((
                     None,
                     format!("of the chain `{replica}` there is no line, expected {last}, of which the head is known"),
                 )),
@@ -270,6 +290,22 @@ impl Verifier {
         for (at, message) in findings {
             self.find(at, "cut-off", message);
         }
+    }
+
+    fn must_be_there(&self, replica: &ReplicaId) -> bool {
+        match self.begin {
+            Begin::WithTheFirst | Begin::AfterAHead => self.own.contains(replica),
+            Begin::Anywhere => false,
+        }
+    }
+
+    /// The last head of each chain that has no line here, and need not.
+    fn elsewhere(&self) -> Vec<AuditHead> {
+        let absent = self.heads.iter().filter(|(replica, _)| {
+            !self.chains.contains_key(replica) && !self.must_be_there(replica)
+        });
+        let last = absent.filter_map(|(_, heads)| Some(heads.last_key_value()?.1.clone()));
+        last.collect()
     }
 
     fn find(&mut self, at: Option<Place>, kind: &'static str, message: String) {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
+use countersign::config::StoreSettings;
 use countersign_server::{Begin, Verified, Verifier, replicas_at};
 use countersign_store::{AuditHead, ReplicaId};
 
@@ -40,7 +41,7 @@ enum Format {
 /// What the lines are held against.
 struct Known {
     heads: Vec<AuditHead>,
-    /// The chains that must be there.
+    /// The chains that must be there, where they are told yet.
     own: Vec<ReplicaId>,
     files: Vec<Opened>,
     begin: Begin,
@@ -54,12 +55,12 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
             None => return Ok(ExitCode::FAILURE),
         },
     };
-    let mut verifier = Verifier::new(known.begin, &known.heads);
+    let mut verifier = Verifier::new(known.begin, &known.heads, &known.own);
     lines::walk(known.files, |place, line| {
         verifier.line(place, line);
         Ok(Going::On)
     })?;
-    let verified = verifier.end(&known.own);
+    let verified = verifier.end();
     report(&verified, arguments.format)?;
     Ok(if verified.findings.is_empty() {
         ExitCode::SUCCESS
@@ -74,10 +75,9 @@ fn of_file(heads: &Path, files: &[PathBuf]) -> Result<Known> {
     let text = fs::read(heads).with_context(|| format!("can't read `{name}`"))?;
     let heads: Vec<AuditHead> = serde_json::from_slice(&text)
         .map_err(|error| anyhow!("`{name}` is no list of heads as `export` writes it: {error}"))?;
-    let own: BTreeSet<ReplicaId> = heads.iter().map(|head| head.replica.clone()).collect();
     Ok(Known {
         begin: Begin::AfterAHead,
-        own: own.into_iter().collect(),
+        own: chains_of(&heads),
         files: files
             .iter()
             .map(|path| lines::open(path))
@@ -92,11 +92,12 @@ fn of_installation(arguments: &VerifyArguments) -> Result<Option<Known>> {
     };
     // The heads first: a server that writes on has no fewer lines later.
     let heads = super::heads(&*store::to_look(&installation)?)?;
+    let mut own = replicas_at(&installation.data_dir)?;
     if !arguments.files.is_empty() {
         return Ok(Some(Known {
             begin: Begin::Anywhere,
             heads,
-            own: Vec::new(),
+            own,
             files: arguments
                 .files
                 .iter()
@@ -105,12 +106,22 @@ fn of_installation(arguments: &VerifyArguments) -> Result<Option<Known>> {
         }));
     }
     must_be_on(&installation.audit_log)?;
+    match installation.store {
+        // Nobody else writes there, so a chain whose name is lost is missing none the less.
+        StoreSettings::DataDirectory => own.extend(chains_of(&heads)),
+        StoreSettings::Redis(_) => {}
+    }
     Ok(Some(Known {
         begin: Begin::WithTheFirst,
         heads,
-        own: replicas_at(&installation.data_dir)?,
+        own,
         files: lines::of(&installation.audit_log)?,
     }))
+}
+
+fn chains_of(heads: &[AuditHead]) -> Vec<ReplicaId> {
+    let chains: BTreeSet<&ReplicaId> = heads.iter().map(|head| &head.replica).collect();
+    chains.into_iter().cloned().collect()
 }
 
 fn report(verified: &Verified, format: Format) -> Result<()> {
@@ -124,12 +135,20 @@ fn report(verified: &Verified, format: Format) -> Result<()> {
         lines,
         chains,
         heads,
+        elsewhere,
         findings,
     } = verified;
     for chain in chains {
         say(format_args!(
             "{}: up to line {} of {:.0}, {}",
             chain.replica, chain.n, chain.time, chain.hash
+        ))?;
+    }
+    for head in elsewhere {
+        say(format_args!(
+            "{}: no line is here, expected {} of {:.0} at the machine that has this chain: run this there too, or with \
+             copies of its files",
+            head.replica, head.n, head.time
         ))?;
     }
     say(format_args!(
