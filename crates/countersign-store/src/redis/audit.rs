@@ -8,6 +8,10 @@ use super::reply::{corrupt, unexpected};
 use super::script::{Call, Script};
 use crate::{AuditHead, HEADS_KEPT, ReplicaId, StoreError};
 
+/// How many are asked for at once: of a machine whose chains are gone they stay, so there may be many, and each
+/// answer must come within its time.
+const PAGE: usize = 1000;
+
 /// Keeps a head; one that is there already stays, and another in its place is a conflict.
 pub(super) async fn put(link: &Link, names: &Names, head: &AuditHead) -> Result<(), StoreError> {
     // Padded, so that the order of the words is that of the numbers.
@@ -32,13 +36,21 @@ pub(super) async fn put(link: &Link, names: &Names, head: &AuditHead) -> Result<
 /// All heads, by replica and number.
 pub(super) async fn list(link: &Link, names: &Names) -> Result<Vec<AuditHead>, StoreError> {
     let key = names.audit_heads();
-    let found = record::names_in(link, &key, None, usize::MAX).await?;
-    let read = |words: &Vec<u8>| {
-        let text = std::str::from_utf8(words).ok();
-        text.and_then(read)
-            .ok_or_else(|| corrupt(&key, "a head is none"))
-    };
-    found.iter().map(read).collect()
+    let none = || corrupt(&key, "a head is none");
+    let mut heads = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = record::names_in(link, &key, after.as_deref(), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        for words in page {
+            let text = String::from_utf8(words).map_err(|_| none())?;
+            heads.push(read(&text).ok_or_else(none)?);
+            after = Some(text);
+        }
+        if is_last {
+            return Ok(heads);
+        }
+    }
 }
 
 fn read(text: &str) -> Option<AuditHead> {
