@@ -143,3 +143,125 @@ async fn a_program_that_is_killed_again_and_again_leaves_a_chain_that_is_whole()
         lines.len()
     );
 }
+
+/// Runs a command, and checks how it ends and what it has written down.
+#[track_caller]
+fn check_command(here: &Installation, arguments: &[&str], code: i32, expected: &[&str]) {
+    let file = here.path("countersign.toml").display().to_string();
+    let before = found(here, &[]).len();
+    let output = here.run(&[arguments, &["--config", &file]].concat());
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {err}");
+    let after = found(here, &[]);
+    assert_eq!(events(&after[before..]), expected, "{arguments:?}");
+}
+
+#[actix_web::test]
+async fn a_command_writes_down_what_it_has_changed_and_nothing_else() {
+    const TENANT: &str = "tenant:6e93a626-8aca-4dc1-9191-ce291b4b75a1";
+    let site = Site::new().await;
+    let here = &site.installation;
+    drop(here.start());
+    let connect = |id: &'static str| ["orgs", "connect", id, TENANT, "--reason", "ticket 4711"];
+    let tell = ["orgs", "tell", "contoso", "--title", "Contoso"];
+    check_command(here, &tell, 0, &["organization-told"]);
+    check_command(here, &tell, 0, &[]);
+    check_command(here, &connect("contoso"), 0, &["organization-connected"]);
+    let tell = ["orgs", "tell", "fabrikam"];
+    check_command(here, &tell, 0, &["organization-told"]);
+    check_command(here, &connect("fabrikam"), 1, &["connection-disputed"]);
+    let [approve, settle] = ["approve", "settle"].map(|what| ["orgs", what, "fabrikam", TENANT]);
+    check_command(here, &["orgs", "approve", "contoso", TENANT], 0, &[]);
+    check_command(here, &approve, 1, &[]);
+    check_command(here, &settle, 1, &[]);
+    check_command(here, &[&settle[..], &["transfer"]].concat(), 1, &[]);
+    let share = [&settle[..], &["share"]].concat();
+    check_command(here, &share, 0, &["connection-settled"]);
+    check_command(here, &["orgs", "forget", "contoso"], 1, &[]);
+    let disconnect = ["orgs", "disconnect", "contoso", TENANT];
+    check_command(here, &disconnect, 0, &["organization-disconnected"]);
+    check_command(here, &disconnect, 1, &[]);
+    let forget = ["orgs", "forget", "contoso", "--yes"];
+    check_command(here, &forget, 0, &["organization-forgotten"]);
+    check_command(here, &forget, 1, &[]);
+
+    let file = here.path("organizations.jsonl").display().to_string();
+    let apply = ["orgs", "apply", &file];
+    here.write("organizations.jsonl", "{\"id\": 1}\n");
+    check_command(here, &apply, 1, &[]);
+    here.write("organizations.jsonl", "{\"id\": \"adatum\"}\n");
+    check_command(here, &apply, 0, &["organizations-applied"]);
+    check_command(here, &apply, 0, &[]);
+    here.write(
+        "organizations.jsonl",
+        "{\"id\": \"fabrikam\", \"title\": \"F\"}\n",
+    );
+    let prune = [&apply[..], &["--prune"]].concat();
+    check_command(here, &prune, 1, &[]);
+
+    here.write("accounts.csv", "account,created\nann,2020-01-01\n");
+    let table = here.path("accounts.csv").display().to_string();
+    let import = ["accounts", "import", &table];
+    check_command(here, &import, 0, &["accounts-imported"]);
+    check_command(here, &import, 0, &[]);
+    check_command(here, &["keys", "reseal", "--plain"], 0, &[]);
+    check_whole(here);
+}
+
+#[actix_web::test]
+async fn nothing_is_changed_that_could_not_be_written_down() {
+    let site = Site::new().await;
+    let here = &site.installation;
+    drop(here.start());
+    here.write("data/audit-commands.jsonl", "");
+    let lines = here.path("data/audit-commands.jsonl");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(&lines, mode).expect("a mode");
+    here.write("organizations.jsonl", "{\"id\": \"adatum\"}\n");
+    here.write("accounts.csv", "account,created\nann,2020-01-01\n");
+    let [organizations, accounts] =
+        ["organizations.jsonl", "accounts.csv"].map(|name| here.path(name).display().to_string());
+    let file = here.path("countersign.toml").display().to_string();
+    for command in [
+        &["orgs", "apply", &organizations][..],
+        &["orgs", "tell", "adatum"],
+        &["accounts", "import", &accounts],
+        &["keys", "rotate"],
+    ] {
+        let output = here.run(&[command, &["--config", &file]].concat());
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {err}");
+        let why = "nothing was done, since it can't be written down: the audit log: ";
+        assert!(err.contains(why), "{command:?}: {err}");
+    }
+    let text = |arguments: &[&str]| {
+        let output = here.run(&[arguments, &["--config", &file]].concat());
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert!(!text(&["orgs", "list"]).contains("adatum"));
+    fs::remove_file(lines).expect("a file");
+    assert!(text(&["orgs", "apply", &organizations]).contains("1 new"));
+    assert!(text(&["accounts", "import", &accounts]).contains("1 new"));
+}
+
+#[actix_web::test]
+async fn a_log_that_is_deleted_with_the_name_of_its_chain_is_missed() {
+    let site = Site::new().await;
+    let here = &site.installation;
+    drop(here.start());
+    let mut program = here.start();
+    program.terminate();
+    assert!(program.ended().await.success());
+    check_whole(here);
+    for file in ["audit.jsonl", "replica-id"] {
+        fs::remove_file(here.path("data").join(file)).expect("a file");
+    }
+    let missed = |here: &Installation| {
+        let (code, _, err) = audit(here, &["verify"]);
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.starts_with("cut-off: of the chain `"), "{err}");
+    };
+    missed(here);
+    drop(here.start());
+    missed(here);
+}

@@ -1,5 +1,6 @@
 //! What an audit line can be about. Codes do not change once they are told; `docs/audit.md` lists them all.
 
+use countersign_store::Standing;
 use serde::{Serialize, Serializer};
 
 /// What happened.
@@ -137,6 +138,15 @@ impl Event {
         Self::PolicyReplaced,
         Self::PolicyRefused,
     ];
+
+    /// What a claim to a source comes to.
+    pub fn of_claim(standing: Standing) -> Self {
+        match standing {
+            Standing::InForce => Self::OrganizationConnected,
+            Standing::Disputed => Self::ConnectionDisputed,
+            Standing::AwaitingApproval => Self::ConnectionAwaitsApproval,
+        }
+    }
 
     /// The code.
     pub fn code(self) -> &'static str {

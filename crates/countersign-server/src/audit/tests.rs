@@ -176,7 +176,7 @@ fn rewritten(here: &Here, more: usize) {
         n: last.n + more,
         ..last.clone()
     });
-    let rewritten: String = lines
+    let rewritten: Vec<String> = lines
         .iter()
         .cloned()
         .chain(more)
@@ -191,7 +191,7 @@ fn rewritten(here: &Here, more: usize) {
             format!("{line}\n")
         })
         .collect();
-    here.put(&[&rewritten]);
+    here.put(&rewritten.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
@@ -256,12 +256,12 @@ fn a_chain_of_this_machine_must_be_there_and_one_of_another_is_told() {
         panic!("{:?}", here.heads);
     };
     let end = |own: &[ReplicaId]| Verifier::new(Begin::WithTheFirst, &here.heads, own).end();
-    let own = end(&[head.replica.clone()]);
+    let own = end(std::slice::from_ref(&head.replica));
     assert_eq!(own.findings[0].kind, "cut-off");
     assert_eq!(own.elsewhere, []);
     let others = end(&[]);
     assert_eq!(others.findings, []);
-    assert_eq!(others.elsewhere, [head.clone()]);
+    assert_eq!(others.elsewhere, here.heads);
 }
 
 #[test]

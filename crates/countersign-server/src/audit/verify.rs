@@ -125,10 +125,7 @@ impl Verifier {
         }
         let begins = match self.chains.get_mut(&line.replica) {
             Some(known) => known.begins.take(),
-            None => {
-                self.must_be_known(&at, &line.replica);
-                self.beginning(&at, &line)
-            }
+            None => self.beginning(&at, &line),
         };
         let last = AuditHead {
             replica: line.replica.clone(),
@@ -225,6 +222,7 @@ impl Verifier {
 
     /// Where a chain begins, if not with its first line, nor after a head that is known.
     fn beginning(&mut self, at: &Place, line: &AuditLine) -> Option<(Place, u64)> {
+        self.must_be_known(at, &line.replica);
         if line.n == 1 && line.prev == ChainHash::NONE {
             return None;
         }

@@ -170,9 +170,15 @@ impl Vault {
         })
     }
 
-    /// Writes all keys as the settings say, sealed or not, and tells how many were otherwise.
-    pub async fn reseal(&self, entropy: &dyn Entropy) -> Result<usize, KeyError> {
+    /// Writes all keys as the settings say, sealed or not, and tells how many were otherwise and are so now, also where it
+    /// could not change all.
+    pub async fn reseal(&self, entropy: &dyn Entropy) -> (usize, Result<(), KeyError>) {
         let mut changed = 0;
+        let all = self.reseal_all(entropy, &mut changed).await;
+        (changed, all)
+    }
+
+    async fn reseal_all(&self, entropy: &dyn Entropy, changed: &mut usize) -> Result<(), KeyError> {
         for _ in 0..TRIES {
             let rings = self.rings().await?;
             let otherwise: Vec<&Kept> = rings
@@ -180,11 +186,11 @@ impl Vault {
                 .filter(|kept| self.is_otherwise(kept))
                 .collect();
             if otherwise.is_empty() {
-                return Ok(changed);
+                return Ok(());
             }
             for kept in otherwise {
                 match self.replace(kept, &kept.ring, entropy).await {
-                    Ok(()) => changed += 1,
+                    Ok(()) => *changed += 1,
                     Err(KeyError::Store(StoreError::Conflict)) => {}
                     Err(error) => return Err(error),
                 }

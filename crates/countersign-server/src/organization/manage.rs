@@ -104,9 +104,11 @@ pub(crate) async fn forget(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     context.must_be_audited()?;
-    let forgotten = domain::forget(store(context), id).await;
-    forgotten.map_err(ApiError::Store)?;
-    log(Event::OrganizationForgotten, id, None, actor, context).await
+    let was_there = domain::forget(store(context), id).await;
+    if was_there.map_err(ApiError::Store)? {
+        log(Event::OrganizationForgotten, id, None, actor, context).await?;
+    }
+    Ok(())
 }
 
 /// Whether the caller may do with an organisation what this scope is for, and whether it could be written down.
@@ -147,11 +149,7 @@ pub(crate) async fn connect(
         made_at: context.now,
     };
     let made = domain::claim(store(context), id, &wanted).await?;
-    let event = match made.standing {
-        Standing::InForce => Event::OrganizationConnected,
-        Standing::Disputed => Event::ConnectionDisputed,
-        Standing::AwaitingApproval => Event::ConnectionAwaitsApproval,
-    };
+    let event = Event::of_claim(made.standing);
     let source = Some(&made.mapping.source);
     log(event, id, source, &wanted.made_by, context).await?;
     Ok(made)

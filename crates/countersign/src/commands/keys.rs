@@ -10,10 +10,9 @@ use anyhow::Result;
 use clap::Args;
 use countersign::config::Installation;
 use countersign_server::{
-    AuditLogSettings, By, Clock, Event, Happening, KeyState, KeyTold, Rotated, Subject,
-    SystemClock, SystemEntropy, Vault,
+    By, Clock, Event, Happening, KeyState, KeyTold, Rotated, Subject, SystemClock, SystemEntropy,
+    Vault,
 };
-use countersign_store::Store;
 
 use self::listing::Listing;
 use super::trail::Trail;
@@ -73,7 +72,7 @@ pub(crate) fn rotate(rotate: &RotateArguments, configuration: &Path) -> ExitCode
         } else {
             rotate.names.clone()
         };
-        let noting = trail.open().await?;
+        trail.check().await?;
         for name in names {
             let now = SystemClock.now();
             match vault.rotate(&name, &SystemEntropy, now).await? {
@@ -81,7 +80,7 @@ pub(crate) fn rotate(rotate: &RotateArguments, configuration: &Path) -> ExitCode
                     let happening = Happening::new(Event::KeyRotated, By::Operator)
                         .about(Subject::KeyName, &name)
                         .about(Subject::Key, &id);
-                    noting.note(happening).await?;
+                    trail.note(happening).await?;
                     say(format_args!("{name}: {id} is used from {from:.0}"))?;
                 }
                 Rotated::Already(from, id) => {
@@ -91,7 +90,6 @@ pub(crate) fn rotate(rotate: &RotateArguments, configuration: &Path) -> ExitCode
                 }
             }
         }
-        noting.close().await?;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -110,14 +108,13 @@ pub(crate) fn retire(retire: &RetireArguments, configuration: &Path) -> ExitCode
             ));
             return Ok(ExitCode::FAILURE);
         }
-        let trail = trail.open().await?;
+        trail.check().await?;
         let retired = vault.retire(&retire.id, &SystemEntropy, now).await?;
         let name = &retired.name;
         let happening = Happening::new(Event::KeyRetired, By::Operator)
             .about(Subject::KeyName, name)
             .about(Subject::Key, &key.id);
         trail.note(happening).await?;
-        trail.close().await?;
         match retired.current {
             Some(current) => say(format_args!(
                 "{name}: {} is withdrawn; {current} is used",
@@ -149,14 +146,19 @@ pub(crate) fn reseal(reseal: &ResealArguments, configuration: &Path) -> ExitCode
             }
             (Seals::Nothing, true) | (Seals::Keys, false) => {}
         }
-        let trail = trail.open().await?;
-        let changed = vault.reseal(&SystemEntropy).await?;
-        let happening = Happening::new(Event::KeysResealed, By::Operator)
-            .about(Subject::Count, changed)
-            .because(if reseal.plain { "unsealed" } else { "sealed" });
-        trail.note(happening).await?;
-        trail.close().await?;
+        trail.check().await?;
+        let (changed, all) = vault.reseal(&SystemEntropy).await;
         let how = if reseal.plain { "unsealed" } else { "sealed" };
+        let noted = if changed > 0 {
+            let happening = Happening::new(Event::KeysResealed, By::Operator)
+                .about(Subject::Count, changed)
+                .because(how);
+            trail.note(happening).await
+        } else {
+            Ok(())
+        };
+        all?;
+        noted?;
         say(format_args!(
             "{changed} names were {how} anew, all others are as they must be"
         ))?;
@@ -174,7 +176,7 @@ enum Seals {
 /// Opens the keys of this installation, and does something with them.
 fn with_keys(
     configuration: &Path,
-    work: impl AsyncFnOnce(Vault, Seals, Noting<'_>) -> Result<ExitCode>,
+    work: impl AsyncFnOnce(Vault, Seals, Trail) -> Result<ExitCode>,
 ) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
@@ -190,36 +192,19 @@ fn with_keys(
 
 fn open(
     installation: Installation,
-    work: impl AsyncFnOnce(Vault, Seals, Noting<'_>) -> Result<ExitCode>,
+    work: impl AsyncFnOnce(Vault, Seals, Trail) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
     let store = store::to_change(&installation)?;
     let seals = match installation.keys.secrets.current {
         Some(_) => Seals::Keys,
         None => Seals::Nothing,
     };
-    let vault = Vault::new(Arc::clone(&store), installation.keys.secrets);
+    let trail = Trail::of(&installation, Arc::clone(&store));
+    let vault = Vault::new(store, installation.keys.secrets);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let noting = Noting {
-        settings: &installation.audit_log,
-        data_dir: &installation.data_dir,
-        store,
-    };
-    runtime.block_on(work(vault, seals, noting))
-}
-
-/// Where it will be written down what is done, if anything is.
-struct Noting<'i> {
-    settings: &'i AuditLogSettings,
-    data_dir: &'i Path,
-    store: Arc<dyn Store>,
-}
-
-impl Noting<'_> {
-    async fn open(self) -> Result<Trail> {
-        Trail::open(self.settings, self.data_dir, self.store).await
-    }
+    runtime.block_on(work(vault, seals, trail))
 }
 
 /// What it means for people and services.

@@ -15,9 +15,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use countersign::config::Installation;
 use countersign_core::{IdError, OrganizationId, Source};
-use countersign_server::{Event, Happening, Subject};
+use countersign_server::{By, Event, Happening, Subject};
+use countersign_store::Store;
 use countersign_store::organization::ClaimError;
-use countersign_store::{Actor, Store};
 
 use super::trail::Trail;
 use super::{load, store, tell as complain};
@@ -69,97 +69,64 @@ pub(crate) fn run(command: &OrgsCommand, configuration: &Path) -> ExitCode {
 }
 
 fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> {
-    let Some(happening) = command.happening() else {
-        return unnoted(command, installation);
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    if let OrgsCommand::Apply(arguments) = command {
-        // It has the store for itself, and says at its end what it has done: that much is written down.
-        let code = apply::run(arguments, installation)?;
-        // A file with mistakes changes nothing, and makes no data directory to write that down in.
-        if !installation.data_dir.exists() {
-            return Ok(code);
+    runtime.block_on(async {
+        match command {
+            OrgsCommand::List(arguments) => {
+                list::run(arguments, store::to_look(installation)?.as_ref()).await
+            }
+            OrgsCommand::Show(arguments) => {
+                let store = store::to_look(installation)?;
+                show::run(arguments, store.as_ref(), &installation.policy.policy).await
+            }
+            OrgsCommand::Tell(arguments) => {
+                tell::tell(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Forget(arguments) => {
+                tell::forget(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Connect(arguments) => {
+                connect::connect(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Disconnect(arguments) => {
+                connect::disconnect(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Settle(arguments) => {
+                connect::settle(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Approve(arguments) => {
+                connect::approve(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Apply(arguments) => apply::run(arguments, installation).await,
         }
+    })
+}
+
+/// What a command changes something in, and where it is written down.
+struct Books {
+    store: Arc<dyn Store>,
+    trail: Trail,
+}
+
+impl Books {
+    fn open(installation: &Installation) -> Result<Self> {
         let store = store::to_change(installation)?;
-        let trail = Trail::open(&installation.audit_log, &installation.data_dir, store);
-        let trail = runtime.block_on(trail)?;
-        let noted = runtime.block_on(trail.note(happening));
-        return noted.and(runtime.block_on(trail.close())).map(|()| code);
+        let trail = Trail::of(installation, Arc::clone(&store));
+        Ok(Self { store, trail })
     }
-    let store = store::to_change(installation)?;
-    let trail = Trail::open(
-        &installation.audit_log,
-        &installation.data_dir,
-        Arc::clone(&store),
-    );
-    let trail = runtime.block_on(trail)?;
-    let done = runtime.block_on(with(command, store.as_ref(), installation));
-    let noted = match &done {
-        Ok(_) => runtime.block_on(trail.note(happening)),
-        Err(_) => Ok(()),
-    };
-    let closed = runtime.block_on(trail.close());
-    let code = done?;
-    noted.and(closed).map(|()| code)
-}
 
-/// What changes nothing.
-fn unnoted(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> {
-    if let OrgsCommand::Apply(arguments) = command {
-        return apply::run(arguments, installation);
+    fn store(&self) -> &dyn Store {
+        self.store.as_ref()
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let store = store::to_look(installation)?;
-    runtime.block_on(with(command, store.as_ref(), installation))
-}
 
-impl OrgsCommand {
-    /// What is written down of it, where it changes something.
-    fn happening(&self) -> Option<Happening> {
-        let of = |event, id: &OrganizationId, source: Option<&Source>| {
-            Happening::new(event, &Actor::Operator)
-                .about(Subject::Organization, id)
-                .about_any(Subject::Source, source)
-        };
-        Some(match self {
-            Self::List(_) | Self::Show(_) => return None,
-            Self::Apply(arguments) if arguments.is_dry() => return None,
-            Self::Settle(arguments) if !arguments.changes() => return None,
-            Self::Apply(_) => Happening::new(Event::OrganizationsApplied, &Actor::Operator),
-            Self::Tell(one) => of(Event::OrganizationTold, one.id(), None),
-            Self::Forget(one) => of(Event::OrganizationForgotten, one.id(), None),
-            Self::Connect(one) => of(Event::OrganizationConnected, one.id(), Some(one.source())),
-            Self::Disconnect(one) => of(
-                Event::OrganizationDisconnected,
-                one.id(),
-                Some(one.source()),
-            ),
-            Self::Settle(one) => of(Event::ConnectionSettled, one.id(), Some(one.source())),
-            Self::Approve(one) => of(Event::ConnectionSettled, one.id(), Some(one.source())),
-        })
-    }
-}
-
-async fn with(
-    command: &OrgsCommand,
-    store: &dyn Store,
-    installation: &Installation,
-) -> Result<ExitCode> {
-    match command {
-        OrgsCommand::List(arguments) => list::run(arguments, store).await,
-        OrgsCommand::Show(arguments) => {
-            show::run(arguments, store, &installation.policy.policy).await
-        }
-        OrgsCommand::Tell(arguments) => tell::tell(arguments, store).await,
-        OrgsCommand::Forget(arguments) => tell::forget(arguments, store).await,
-        OrgsCommand::Connect(arguments) => connect::connect(arguments, store).await,
-        OrgsCommand::Disconnect(arguments) => connect::disconnect(arguments, store).await,
-        OrgsCommand::Settle(arguments) => connect::settle(arguments, store).await,
-        OrgsCommand::Approve(arguments) => connect::approve(arguments, store).await,
-        // It opens the store by itself.
-        OrgsCommand::Apply(arguments) => apply::run(arguments, installation),
+    /// Writes down what was done to an organisation.
+    async fn note(&self, event: Event, id: &OrganizationId, source: Option<&Source>) -> Result<()> {
+        let happening = Happening::new(event, By::Operator)
+            .about(Subject::Organization, id)
+            .about_any(Subject::Source, source);
+        self.trail.note(happening).await
     }
 }
 

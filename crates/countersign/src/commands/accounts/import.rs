@@ -17,9 +17,9 @@ use countersign_server::{
     By, Clock, Entropy, Event, Happening, Subject, SystemClock, SystemEntropy,
 };
 use countersign_store::{Contradiction, Embedded, Imported, RegistryRow, Store};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::super::input::Input;
 use super::super::progress::{Progress, Verbosity};
@@ -89,51 +89,29 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
         }
     };
     let store = open(import, installation)?;
-    let trail = match &store {
-        Some(Opened::ToWrite(_)) => Some(Noting::open(installation)?),
-        Some(Opened::ToLook(_)) | None => None,
-    };
+    let runtime = Builder::new_current_thread().enable_time().build()?;
     let way = match &store {
         Some(Opened::ToLook(store)) => Way::Look(store.as_ref()),
-        Some(Opened::ToWrite(importing)) => Way::Write(importing),
+        Some(Opened::ToWrite(importing, trail)) => {
+            runtime.block_on(trail.check())?;
+            Way::Write(importing)
+        }
         None => Way::IntoNothing,
     };
-    let pass = Pass {
+    let mut pass = Pass {
         way,
         progress: Progress::start(way.what(), rows, verbosity),
         tally: Tally::default(),
         turn: Turn::begin(),
     };
-    let tally = pass.run(&mut input, rules)?;
-    if let Some(trail) = trail {
-        trail.note(tally.new + tally.changed)?;
-    }
-    tally.tell(&input.name, way)
-}
-
-/// Where it is written down that accounts were imported, once they are. One that is killed and run again says so then.
-struct Noting {
-    trail: Trail,
-    runtime: Runtime,
-}
-
-impl Noting {
-    fn open(installation: &Installation) -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let store = store::to_change(installation)?;
-        let opened = Trail::open(&installation.audit_log, &installation.data_dir, store);
-        let trail = runtime.block_on(opened)?;
-        Ok(Self { trail, runtime })
-    }
-
-    fn note(self, rows: u64) -> Result<()> {
-        let happening = Happening::new(Event::AccountsImported, By::Operator);
-        let happening = happening.about(Subject::Count, rows);
-        self.runtime.block_on(async {
-            self.trail.note(happening).await?;
-            self.trail.close().await
-        })
-    }
+    let ended = runtime.block_on(pass.all(&mut input, rules));
+    let noted = match &store {
+        Some(Opened::ToWrite(_, trail)) => runtime.block_on(pass.tally.note(&ended, trail)),
+        Some(Opened::ToLook(_)) | None => Ok(()),
+    };
+    ended.and(noted)?;
+    pass.progress.end();
+    pass.tally.tell(&input.name, way)
 }
 
 /// The store, or none where nothing is to be made: a dry run before the first start.
@@ -145,14 +123,19 @@ fn open(import: &ImportArguments, installation: &Installation) -> Result<Option<
     match (import.dry_run, is_there) {
         (true, false) => Ok(None),
         (true, true) => Ok(Some(Opened::ToLook(store::to_look(installation)?))),
-        (false, _) => Ok(Some(Opened::ToWrite(Importing::open(installation)?))),
+        (false, _) => {
+            let importing = Importing::open(installation)?;
+            let trail = Trail::of(installation, store::to_change(installation)?);
+            Ok(Some(Opened::ToWrite(importing, trail)))
+        }
     }
 }
 
 /// The store, opened for what is to be done.
 enum Opened {
     ToLook(Arc<dyn Store>),
-    ToWrite(Importing),
+    /// And where it is written down that accounts were imported.
+    ToWrite(Importing, Trail),
 }
 
 /// The first pass: how many rows there are, or all that is wrong with them.
@@ -281,12 +264,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(self, input: &mut Input, rules: Rules<'_>) -> Result<Tally> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(self.all(input, rules))
-    }
-
-    async fn all(mut self, input: &mut Input, rules: Rules<'_>) -> Result<Tally> {
+    async fn all(&mut self, input: &mut Input, rules: Rules<'_>) -> Result<()> {
         let name = input.name.clone();
         let changed = || anyhow!("`{name}` has changed while it was read: run this again");
         let mut rows = Rows::open(input.read()?, rules).map_err(|_| changed())?;
@@ -300,8 +278,7 @@ impl Pass<'_> {
                 }
             }
             if batch.is_empty() {
-                self.progress.end();
-                return Ok(self.tally);
+                return Ok(());
             }
             self.bring_in(&batch).await?;
             self.give_way()?;
@@ -310,15 +287,19 @@ impl Pass<'_> {
 
     async fn bring_in(&mut self, batch: &[Row]) -> Result<()> {
         let (way, now) = (self.way, SystemClock.now());
-        let imported: Vec<(u64, Imported)> = stream::iter(batch)
-            .map(async |row| anyhow::Ok((row.line, way.take(&row.row, now).await?)))
+        let imported: Vec<(u64, Result<Imported>)> = stream::iter(batch)
+            .map(async |row| (row.line, way.take(&row.row, now).await))
             .buffered(BATCH)
-            .try_collect()
-            .await
-            .context("what is imported so far stays; run this again to carry on")?;
+            .collect()
+            .await;
+        let mut failed = Ok(());
         for (line, imported) in imported {
-            self.tally.add(line, imported);
+            match imported {
+                Ok(imported) => self.tally.add(line, imported),
+                Err(error) => failed = failed.and(Err(error)),
+            }
         }
+        failed.context("what is imported so far stays; run this again to carry on")?;
         self.progress.advance(u64::try_from(batch.len())?);
         Ok(())
     }
@@ -348,6 +329,18 @@ impl Tally {
             Imported::Unchanged => self.unchanged += 1,
             Imported::Contradicts(what) => self.contradictions.add(contradiction(line, &what)),
         }
+    }
+
+    /// Writes down how many rows were new or changed, if any were. An import that is killed and run again says so then.
+    async fn note(&self, ended: &Result<()>, trail: &Trail) -> Result<()> {
+        let count = self.new + self.changed;
+        if count == 0 {
+            return Ok(());
+        }
+        let happening = Happening::new(Event::AccountsImported, By::Operator);
+        trail
+            .note_part(happening.about(Subject::Count, count), ended)
+            .await
     }
 
     fn tell(&self, file: &str, way: Way<'_>) -> Result<ExitCode> {

@@ -53,14 +53,21 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
             })),
             ..account.clone()
         };
+        trail.check().await?;
         change_account(store, found, change).await?;
-        let ended = end_sessions(store, &id).await.with_context(|| {
+        let (ended, all) = end_sessions(store, &id).await;
+        let all = all.with_context(|| {
             format!("{id} is locked, and some of its sessions have not ended: lock it again")
-        })?;
-        let happening = Happening::new(Event::AccountLocked, By::Operator)
-            .about(Subject::Account, &id)
-            .about(Subject::Count, ended);
-        trail.note(happening).await?;
+        });
+        if !was_locked || ended > 0 {
+            let happening = Happening::new(Event::AccountLocked, By::Operator)
+                .about(Subject::Account, &id)
+                .about(Subject::Count, ended);
+            let noted = trail.note_part(happening, &all).await;
+            all.and(noted)?;
+        } else {
+            all?;
+        }
         let locked = if was_locked {
             "was locked already"
         } else {
@@ -75,9 +82,13 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
         &unlock.account,
         configuration,
         async |store, found, trail| {
-            let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
+            let id = found.0.id.clone();
+            if found.0.locked.is_none() {
+                return say(format_args!("{id} was not locked"));
+            }
+            trail.check().await?;
             // What began as it was being locked must not come to life again.
-            end_sessions(store, &id).await?;
+            end_sessions(store, &id).await.1?;
             let change = |account: &Account| Account {
                 locked: None,
                 ..account.clone()
@@ -85,30 +96,29 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
             change_account(store, found, change).await?;
             let happening = Happening::new(Event::AccountUnlocked, By::Operator);
             trail.note(happening.about(Subject::Account, &id)).await?;
-            let unlocked = if was_locked {
-                "is locked no more"
-            } else {
-                "was not locked"
-            };
-            say(format_args!("{id} {unlocked}"))
+            say(format_args!("{id} is locked no more"))
         },
     )
 }
 
-/// Ends all sessions; those that others open meanwhile find the account locked.
-async fn end_sessions(store: &dyn Store, account: &AccountId) -> Result<usize> {
+/// Ends all sessions, and answers how many it got to; those that others open meanwhile find the account locked.
+async fn end_sessions(store: &dyn Store, account: &AccountId) -> (usize, Result<()>) {
     let mut ended = 0;
-    loop {
-        let now = SystemClock.now();
-        let live = store.sessions_of(account, now).await?;
-        if live.is_empty() {
-            return Ok(ended);
+    let all = async {
+        loop {
+            let now = SystemClock.now();
+            let live = store.sessions_of(account, now).await?;
+            if live.is_empty() {
+                return Ok(());
+            }
+            for one in live {
+                store.end_session(&one.session.id, now).await?;
+                ended += 1;
+            }
         }
-        for one in live {
-            store.end_session(&one.session.id, now).await?;
-            ended += 1;
-        }
-    }
+    };
+    let all = all.await;
+    (ended, all)
 }
 
 fn with_account(
@@ -133,14 +143,8 @@ fn with_account(
             };
             let account = account.ok_or_else(unseen)?;
             let found = store.account(&account.id).await?;
-            let trail = Trail::open(
-                &installation.audit_log,
-                &installation.data_dir,
-                Arc::clone(&store),
-            )
-            .await?;
-            let done = work(store.as_ref(), found.ok_or_else(unseen)?, &trail).await;
-            done.and(trail.close().await)
+            let trail = Trail::of(&installation, Arc::clone(&store));
+            work(store.as_ref(), found.ok_or_else(unseen)?, &trail).await
         })
     };
     match done() {

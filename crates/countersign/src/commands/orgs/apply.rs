@@ -8,21 +8,23 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, StoreSettings};
 use countersign_core::{OrganizationId, Source};
-use countersign_server::{Clock, SystemClock};
+use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
 use countersign_store::organization::Change;
 use countersign_store::organization::file::{
     Applied, Entry, apply, give_up, given_up, prune, weigh,
 };
-use countersign_store::{Actor, Embedded, Store};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use countersign_store::{Actor, Embedded, Store, StoreError};
+use futures_util::{StreamExt, stream};
 
 use super::super::input::Input;
 use super::super::progress::{Progress, Verbosity};
 use super::super::store::{self, Importing, Turn};
+use super::super::trail::Trail;
 use super::super::{say, tell};
 use super::file;
 
@@ -66,14 +68,7 @@ Examples:
   countersign orgs apply organizations.toml
   countersign orgs apply organizations.toml --prune --yes";
 
-impl Arguments {
-    /// Whether it only says what it would do.
-    pub(super) fn is_dry(&self) -> bool {
-        self.dry_run
-    }
-}
-
-pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<ExitCode> {
+pub(super) async fn run(arguments: &Arguments, installation: &Installation) -> Result<ExitCode> {
     let unreadable = || format!("can't read `{}`", arguments.file.display());
     let mut input = Input::open(&arguments.file).with_context(unreadable)?;
     let text = text_of(&mut input).with_context(unreadable)?;
@@ -86,8 +81,7 @@ pub(super) fn run(arguments: &Arguments, installation: &Installation) -> Result<
         }
     };
     let opened = Opened::open(arguments, installation)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(opened.run(arguments, &entries))
+    opened.run(arguments, &entries).await
 }
 
 /// All of it at once: what it names twice can stand anywhere.
@@ -104,8 +98,8 @@ fn text_of(input: &mut Input) -> Result<String> {
 
 /// The store, opened for what is to be done.
 enum Opened {
-    ToWrite(Importing),
-    ToLook(std::sync::Arc<dyn Store>),
+    ToWrite(Importing, Trail),
+    ToLook(Arc<dyn Store>),
     /// Nothing is there yet, so all of it is new.
     Nothing,
 }
@@ -119,13 +113,17 @@ impl Opened {
         Ok(match (arguments.dry_run, is_there) {
             (true, false) => Self::Nothing,
             (true, true) => Self::ToLook(store::to_look(installation)?),
-            (false, _) => Self::ToWrite(Importing::open(installation)?),
+            (false, _) => {
+                let importing = Importing::open(installation)?;
+                let trail = Trail::of(installation, store::to_change(installation)?);
+                Self::ToWrite(importing, trail)
+            }
         })
     }
 
     fn store(&self) -> Option<&dyn Store> {
         match self {
-            Self::ToWrite(importing) => Some(importing.store()),
+            Self::ToWrite(importing, _) => Some(importing.store()),
             Self::ToLook(store) => Some(store.as_ref()),
             Self::Nothing => None,
         }
@@ -149,21 +147,24 @@ impl Opened {
             Verbosity::Told
         };
         let what = match self {
-            Self::ToWrite(_) => "organizations applied",
+            Self::ToWrite(..) => "organizations applied",
             Self::ToLook(_) | Self::Nothing => "organizations compared",
         };
+        if let Self::ToWrite(_, trail) = self {
+            trail.check().await?;
+        }
         let mut pass = Pass {
             opened: self,
             progress: Progress::start(what, u64::try_from(entries.len())?, verbosity),
             turn: Turn::begin(),
             tally: Tally::default(),
         };
-        if let Self::ToWrite(importing) = self {
-            pass.forget(&given_up, importing).await?;
-        }
-        for batch in entries.chunks(BATCH) {
-            pass.bring_in(batch).await?;
-        }
+        let ended = pass.all(entries, &given_up).await;
+        let noted = match self {
+            Self::ToWrite(_, trail) => pass.tally.note(&ended, trail).await,
+            Self::ToLook(_) | Self::Nothing => Ok(()),
+        };
+        ended.and(noted)?;
         pass.progress.end();
         if arguments.dry_run {
             given_up.tell();
@@ -242,14 +243,26 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    async fn all(&mut self, entries: &[Entry], given_up: &GivenUp) -> Result<()> {
+        if let Opened::ToWrite(importing, _) = self.opened {
+            self.forget(given_up, importing).await?;
+        }
+        for batch in entries.chunks(BATCH) {
+            self.bring_in(batch).await?;
+        }
+        Ok(())
+    }
+
     async fn forget(&mut self, given_up: &GivenUp, importing: &Importing) -> Result<()> {
         let store = importing.store();
         for ids in given_up.organizations.chunks(BATCH) {
             let pruned = stream::iter(ids)
                 .map(|id| prune(store, id))
                 .buffered(BATCH)
-                .try_collect::<Vec<bool>>();
-            self.tally.forgotten += pruned.await?.into_iter().filter(|is_gone| *is_gone).count();
+                .collect::<Vec<Result<bool, StoreError>>>();
+            for is_gone in pruned.await {
+                self.tally.forgotten += usize::from(is_gone?);
+            }
             self.turn.give_way(importing)?;
         }
         for (id, source) in &given_up.connections {
@@ -261,10 +274,10 @@ impl Pass<'_> {
 
     async fn bring_in(&mut self, batch: &[Entry]) -> Result<()> {
         let (opened, now) = (self.opened, SystemClock.now());
-        let done: Vec<Applied> = stream::iter(batch)
+        let done: Vec<Result<Applied>> = stream::iter(batch)
             .map(async |entry| {
                 let done = match opened {
-                    Opened::ToWrite(importing) => apply(importing.store(), entry, now).await,
+                    Opened::ToWrite(importing, _) => apply(importing.store(), entry, now).await,
                     Opened::ToLook(store) => weigh(store.as_ref(), entry, now).await,
                     Opened::Nothing => Ok(Applied {
                         change: Change::Created,
@@ -279,15 +292,19 @@ impl Pass<'_> {
                 done.with_context(|| format!("`{}` was not applied", entry.id))
             })
             .buffered(BATCH)
-            .try_collect()
-            .await
-            .context("what is applied so far stays; run this again to carry on")?;
-        for (entry, applied) in batch.iter().zip(&done) {
-            self.tally.add(entry, applied);
+            .collect()
+            .await;
+        let mut failed = Ok(());
+        for (entry, applied) in batch.iter().zip(done) {
+            match applied {
+                Ok(applied) => self.tally.add(entry, &applied),
+                Err(error) => failed = failed.and(Err(error)),
+            }
         }
+        failed.context("what is applied so far stays; run this again to carry on")?;
         self.progress.advance(u64::try_from(batch.len())?);
         match opened {
-            Opened::ToWrite(importing) => Ok(self.turn.give_way(importing)?),
+            Opened::ToWrite(importing, _) => Ok(self.turn.give_way(importing)?),
             Opened::ToLook(_) | Opened::Nothing => Ok(()),
         }
     }
@@ -333,6 +350,17 @@ impl Tally {
             let connected = connected.concat();
             self.lines.push(format!("{}: {what}{connected}", entry.id));
         }
+    }
+
+    /// Writes down how many it has changed something of, if of any.
+    async fn note(&self, ended: &Result<()>, trail: &Trail) -> Result<()> {
+        let count = self.new + self.changed + self.forgotten + self.ended;
+        if count == 0 {
+            return Ok(());
+        }
+        let happening = Happening::new(Event::OrganizationsApplied, By::Operator);
+        let happening = happening.about(Subject::Count, count);
+        trail.note_part(happening, ended).await
     }
 
     fn tell(self, given_up: &GivenUp, is_dry: bool) -> Result<ExitCode> {

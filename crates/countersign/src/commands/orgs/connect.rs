@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use countersign_core::{Guests, Level, OrganizationId, RegistryRole, Source};
-use countersign_server::{Clock, SystemClock};
+use countersign_server::{Clock, Event, SystemClock};
 use countersign_store::organization::{self, ClaimError, Settlement, Terms, others};
 use countersign_store::{Actor, Connection, Organization, Proof, Standing, Store};
 
 use super::super::{say, tell};
-use super::{Named, explained};
+use super::{Books, Named, explained};
 
 /// A source that an organisation is connected to.
 #[derive(Debug, Args)]
@@ -132,52 +132,8 @@ impl ConnectArguments {
     }
 }
 
-impl ConnectArguments {
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.to.source
-    }
-}
-
-impl DisconnectArguments {
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.to.source
-    }
-}
-
-impl SettleArguments {
-    /// Whether it does more than to say what could be done.
-    pub(super) fn changes(&self) -> bool {
-        self.verdict.is_some()
-    }
-
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.to.source
-    }
-}
-
-impl ApproveArguments {
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-
-    pub(super) fn source(&self) -> &Source {
-        &self.to.source
-    }
-}
-
-pub(super) async fn connect(arguments: &ConnectArguments, store: &dyn Store) -> Result<ExitCode> {
+pub(super) async fn connect(arguments: &ConnectArguments, books: &Books) -> Result<ExitCode> {
+    let store = books.store();
     let (id, source) = (&arguments.named.id, &arguments.to.source);
     let terms = arguments.terms()?;
     terms.check(source)?;
@@ -197,19 +153,36 @@ pub(super) async fn connect(arguments: &ConnectArguments, store: &dyn Store) -> 
         made_by: Actor::Operator,
         made_at: SystemClock.now(),
     };
+    books.trail.check().await?;
     let made = organization::claim(store, id, &connection).await;
-    say_standing(id, &made.map_err(|error| explained(&error))?, store).await
+    let made = made.map_err(|error| explained(&error))?;
+    let event = Event::of_claim(made.standing);
+    books.note(event, id, Some(source)).await?;
+    say_standing(id, &made, store).await
 }
 
-pub(super) async fn approve(arguments: &ApproveArguments, store: &dyn Store) -> Result<ExitCode> {
+pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Result<ExitCode> {
+    let store = books.store();
     let (id, source) = (&arguments.named.id, &arguments.to.source);
     let known = known(id, store).await?;
     if known.in_force().any(|one| one.source == *source) {
         say(format_args!("{id} was connected to {source} already"))?;
         return Ok(ExitCode::SUCCESS);
     }
+    books.trail.check().await?;
     let made = organization::approve(store, id, source).await;
-    say_standing(id, &made.map_err(|error| explained(&error))?, store).await
+    let made = made.map_err(|error| explained(&error))?;
+    let before = known.connection(source).map(|before| before.standing);
+    if before != Some(made.standing) {
+        let event = match made.standing {
+            Standing::InForce => Event::ConnectionSettled,
+            standing @ (Standing::Disputed | Standing::AwaitingApproval) => {
+                Event::of_claim(standing)
+            }
+        };
+        books.note(event, id, Some(source)).await?;
+    }
+    say_standing(id, &made, store).await
 }
 
 /// How a connection stands after all; what is not in force is no success.
@@ -241,18 +214,19 @@ async fn say_standing(
     }
 }
 
-pub(super) async fn disconnect(
-    arguments: &DisconnectArguments,
-    store: &dyn Store,
-) -> Result<ExitCode> {
+pub(super) async fn disconnect(arguments: &DisconnectArguments, books: &Books) -> Result<ExitCode> {
     let (id, source) = (&arguments.named.id, &arguments.to.source);
-    let ended = organization::disconnect(store, id, source).await;
+    books.trail.check().await?;
+    let ended = organization::disconnect(books.store(), id, source).await;
     ended.map_err(|error| explained(&error))?;
+    let event = Event::OrganizationDisconnected;
+    books.note(event, id, Some(source)).await?;
     say(format_args!("{id} is connected to {source} no more"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn settle(arguments: &SettleArguments, store: &dyn Store) -> Result<ExitCode> {
+pub(super) async fn settle(arguments: &SettleArguments, books: &Books) -> Result<ExitCode> {
+    let store = books.store();
     let (id, source) = (&arguments.named.id, &arguments.to.source);
     let known = known(id, store).await?;
     if known.connection(source).is_none() {
@@ -276,8 +250,11 @@ pub(super) async fn settle(arguments: &SettleArguments, store: &dyn Store) -> Re
             return Ok(ExitCode::FAILURE);
         }
     };
+    books.trail.check().await?;
     let settled = organization::settle(store, id, source, settlement).await;
     settled.map_err(|error| explained(&error))?;
+    let event = Event::ConnectionSettled;
+    books.note(event, id, Some(source)).await?;
     say(format_args!("{source}: {id} {done}"))?;
     Ok(ExitCode::SUCCESS)
 }

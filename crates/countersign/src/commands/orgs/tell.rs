@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
-use countersign_core::OrganizationId;
-use countersign_server::{Clock, SystemClock};
+use countersign_server::{Clock, Event, SystemClock};
 use countersign_store::organization::{self, Change, Told};
-use countersign_store::{Actor, Admin, Store};
+use countersign_store::{Actor, Admin};
 
 use super::super::{say, tell as complain};
-use super::Named;
+use super::{Books, Named};
 
 /// What is written after `countersign orgs tell`.
 #[derive(Debug, Args)]
@@ -38,20 +37,8 @@ pub(crate) struct ForgetArguments {
     yes: bool,
 }
 
-impl TellArguments {
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-}
-
-impl ForgetArguments {
-    pub(super) fn id(&self) -> &OrganizationId {
-        &self.named.id
-    }
-}
-
-pub(super) async fn tell(arguments: &TellArguments, store: &dyn Store) -> Result<ExitCode> {
-    let id = &arguments.named.id;
+pub(super) async fn tell(arguments: &TellArguments, books: &Books) -> Result<ExitCode> {
+    let (id, store) = (&arguments.named.id, books.store());
     let known = store.organization(id).await?.map(|(known, _)| known);
     let (title, admins) = known.map(|it| (it.title, it.admins)).unwrap_or_default();
     let are_given = arguments.no_admins || !arguments.admins.is_empty();
@@ -63,8 +50,12 @@ pub(super) async fn tell(arguments: &TellArguments, store: &dyn Store) -> Result
             admins
         },
     };
+    books.trail.check().await?;
     let now = SystemClock.now();
     let (change, kept) = organization::tell(store, id, &told, &Actor::Operator, now).await?;
+    if change != Change::Unchanged {
+        books.note(Event::OrganizationTold, id, None).await?;
+    }
     let what = match change {
         Change::Created => "is known now",
         Change::Changed => "has changed",
@@ -74,10 +65,10 @@ pub(super) async fn tell(arguments: &TellArguments, store: &dyn Store) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn forget(arguments: &ForgetArguments, store: &dyn Store) -> Result<ExitCode> {
-    let id = &arguments.named.id;
-    let known = store.organization(id).await?;
-    let (known, _) = known.ok_or_else(|| anyhow!("there is no organization `{id}`"))?;
+pub(super) async fn forget(arguments: &ForgetArguments, books: &Books) -> Result<ExitCode> {
+    let (id, store) = (&arguments.named.id, books.store());
+    let unknown = || anyhow!("there is no organization `{id}`");
+    let (known, _) = store.organization(id).await?.ok_or_else(unknown)?;
     if !arguments.yes {
         complain(format_args!(
             "{id} has {} connections and {} admins. What people got through it is good no more, and who tells of it \
@@ -87,7 +78,11 @@ pub(super) async fn forget(arguments: &ForgetArguments, store: &dyn Store) -> Re
         ));
         return Ok(ExitCode::FAILURE);
     }
-    organization::forget(store, id).await?;
+    books.trail.check().await?;
+    if !organization::forget(store, id).await? {
+        return Err(unknown());
+    }
+    books.note(Event::OrganizationForgotten, id, None).await?;
     say(format_args!("{id} is forgotten"))?;
     Ok(ExitCode::SUCCESS)
 }
