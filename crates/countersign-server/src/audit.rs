@@ -28,9 +28,11 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 use crate::Entropy;
-use crate::log_file::{Kind, LogFile, LogFileError, LogFileSettings, Names, Thinning};
+use crate::log_file::{
+    Kind, LogFile, LogFileError, LogFileSettings, LogStatus, Names, Queue, Thinning,
+};
 use resume::{Resumed, resume};
-use writer::{Files, Queue};
+use writer::{Files, Waiting};
 
 pub use event::Event;
 pub use line::{AuditLine, By, Happening, Subject, hash_of};
@@ -49,7 +51,12 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 const KIND: Kind = Kind {
     code: "audit-log",
     torn: "audit-log-torn",
+    failing: "audit-log-failing",
+    recovered: "audit-log-recovered",
+    full: "audit-log-full",
     title: "audit log",
+    lines: "audit lines",
+    meanwhile: ", and nobody can manage anything meanwhile",
     instead: "; `to = \"off\"` writes nothing down",
     thinning: Thinning::ByTheWriter,
 };
@@ -81,7 +88,7 @@ pub struct AuditLog {
 
 #[derive(Debug)]
 struct Open {
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Waiting>>,
     heads: watch::Receiver<Option<AuditHead>>,
 }
 
@@ -201,7 +208,7 @@ impl AuditLog {
         now: Timestamp,
         (most_waiting, patience): (usize, Duration),
     ) -> Result<Self, AuditLogError> {
-        let queue = Arc::new(Queue::new(most_waiting, patience));
+        let queue = Arc::new(Queue::new(&KIND, most_waiting, patience));
         let (sender, heads) = watch::channel(None);
         let writing = Arc::clone(&queue);
         thread::Builder::new()
@@ -210,7 +217,11 @@ impl AuditLog {
             .map_err(AuditLogError::Thread)?;
         if let Some(first) = first {
             tracing::warn!(code = "audit-chain-resumed", happening = ?first, "the audit log did not end as it should have");
-            queue.push(first, now, None);
+            queue.push(Waiting {
+                happening: first,
+                time: now,
+                written: None,
+            });
         }
         let open = Some(Open { queue, heads });
         Ok(Self { open })
@@ -219,16 +230,28 @@ impl AuditLog {
     /// Hands something over. Never waits for the disk.
     pub fn write(&self, happening: Happening, now: Timestamp) {
         if let Some(open) = &self.open {
-            open.queue.push(happening, now, None);
+            open.queue.push(Waiting {
+                happening,
+                time: now,
+                written: None,
+            });
         }
     }
 
     /// Whether what must be written down can be, as far as is known.
-    pub fn check(&self) -> Result<(), NotAudited> {
+    pub fn check(&self, now: Timestamp) -> Result<(), NotAudited> {
         match &self.open {
-            Some(open) if open.queue.is_failing() => Err(NotAudited),
+            Some(open) if open.queue.is_stuck(now) => Err(NotAudited),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> LogStatus {
+        self.open
+            .as_ref()
+            .map(|open| open.queue.status())
+            .unwrap_or_default()
     }
 
     /// Writes something down, and answers when it is with the system: it survives the end of this process then.
@@ -241,7 +264,11 @@ impl AuditLog {
             return Ok(());
         };
         let (sender, written) = oneshot::channel();
-        open.queue.push(happening, now, Some(sender));
+        open.queue.push(Waiting {
+            happening,
+            time: now,
+            written: Some(sender),
+        });
         match tokio::time::timeout(WAIT, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(NotAudited),

@@ -7,7 +7,7 @@
 //!
 //! What a line holds is not decided here. Nothing here knows the time: a line carries its own.
 
-mod queue;
+mod line;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,10 +23,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::log_file::{Kind, LogFile, LogFileError, LogFileSettings, Sink, Thinning};
-
-use queue::{Line, Queue};
-
+use crate::log_file::{
+    Kind, LogFile, LogFileError, LogFileSettings, LogStatus, Queue, Sink, Thinning,
+};
+use line::Line;
 use writer::Stdout;
 
 /// How much may wait for a disk that does not write, in bytes: an hour of ten decisions a second.
@@ -37,7 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KIND: Kind = Kind {
     code: "decision-log",
     torn: "decision-log-torn",
+    failing: "decision-log-failing",
+    recovered: "decision-log-recovered",
+    full: "decision-log-full",
     title: "decision log",
+    lines: "decisions",
+    meanwhile: "",
     instead: "; decisions go to stdout with `to = \"stdout\"`",
     thinning: Thinning::ByItself,
 };
@@ -46,7 +51,7 @@ const KIND: Kind = Kind {
 #[derive(Debug)]
 pub struct DecisionLog {
     /// None where nothing is written down.
-    queue: Option<Arc<Queue>>,
+    queue: Option<Arc<Queue<Line>>>,
 }
 
 /// Where decisions go.
@@ -72,17 +77,6 @@ pub struct Dropped {
     pub from: Timestamp,
     /// When the last of them was decided.
     pub to: Timestamp,
-}
-
-/// How the log is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DecisionLogStatus {
-    /// How many decisions wait to be written.
-    pub waiting: u64,
-    /// How many were lost since the start, because too many waited.
-    pub dropped: u64,
-    /// Whether the last write failed.
-    pub is_failing: bool,
 }
 
 /// Why there is no log, or not all of it.
@@ -131,7 +125,7 @@ impl DecisionLog {
         most_waiting: usize,
         patience: Duration,
     ) -> Result<Self, DecisionLogError> {
-        let queue = Arc::new(Queue::new(most_waiting, patience));
+        let queue = Arc::new(Queue::new(&KIND, most_waiting, patience));
         let writing = Arc::clone(&queue);
         thread::Builder::new()
             .name("decision-log".into())
@@ -166,7 +160,7 @@ impl DecisionLog {
     }
 
     /// How it is doing.
-    pub fn status(&self) -> DecisionLogStatus {
+    pub fn status(&self) -> LogStatus {
         self.queue
             .as_ref()
             .map(|queue| queue.status())

@@ -51,9 +51,7 @@ pub use audit::{
     NotAudited, Place, Subject, Verified, Verifier, Writer, hash_of, replicas_at,
 };
 pub use calendar::CalendarKey;
-pub use decision_log::{
-    DecisionLog, DecisionLogError, DecisionLogSettings, DecisionLogStatus, Dropped,
-};
+pub use decision_log::{DecisionLog, DecisionLogError, DecisionLogSettings, Dropped};
 pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
 pub use keys::{
@@ -61,7 +59,7 @@ pub use keys::{
     MasterSecrets, Retired, Rotated, SHORTEST_ROTATION_DAYS, TooShort, Vault,
 };
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
-pub use log_file::{LogFileError, LogFileSettings, Rotate};
+pub use log_file::{LogFileError, LogFileSettings, LogStatus, Rotate};
 pub use private::Private;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,

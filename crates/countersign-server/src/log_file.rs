@@ -1,9 +1,13 @@
 //! A file of lines, as the decision log and the audit log are: opened with care, mended after a crash, rotated, and
-//! thinned out.
+//! thinned out; and the way there, so that nobody who has something to write waits for a disk.
 //!
 //! A file that was moved away or deleted is noticed at the next batch, and made anew.
 
+mod delivery;
+#[cfg(test)]
+pub(crate) mod disk;
 mod name;
+mod queue;
 mod stage;
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
@@ -17,8 +21,11 @@ use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use name::{Because, directory};
+
+pub(crate) use delivery::{Delivery, GaveUp};
 pub(crate) use name::{Full, Names};
-pub(crate) use stage::Stage;
+pub use queue::LogStatus;
+pub(crate) use queue::{Line, Missing, Queue, Taken, Task};
 
 /// It says who signed in when: its owner alone reads it, unless an operator lets a group.
 const PRIVATE: u32 = 0o600;
@@ -102,7 +109,14 @@ pub(crate) struct Kind {
     pub(crate) code: &'static str,
     /// What is told of a line that was cut off.
     pub(crate) torn: &'static str,
+    /// What is told where nothing can be written, where it can again, and where lines are lost.
+    pub(crate) failing: &'static str,
+    pub(crate) recovered: &'static str,
+    pub(crate) full: &'static str,
     pub(crate) title: &'static str,
+    pub(crate) lines: &'static str,
+    /// What else nobody can do while nothing can be written.
+    pub(crate) meanwhile: &'static str,
     /// What to do where the file is none.
     pub(crate) instead: &'static str,
     pub(crate) thinning: Thinning,

@@ -340,7 +340,7 @@ impl<'a> Context<'a> {
     pub(crate) fn must_be_audited(&self) -> Result<(), ApiError> {
         self.broker
             .audit_log
-            .check()
+            .check(self.now)
             .map_err(|_| ApiError::NotAudited)
     }
 

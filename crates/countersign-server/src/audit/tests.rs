@@ -4,9 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use countersign_store::ChainHash;
+use jiff::SignedDuration;
+use jiff::civil::Date;
 use tempfile::TempDir;
 
 use super::*;
+use crate::log_file::Full;
+use crate::log_file::disk::{Disk, Trouble, wait_until};
 use crate::{Rotate, SystemEntropy};
 
 fn at(time: &str) -> Timestamp {
@@ -377,11 +381,137 @@ fn commands_have_a_chain_of_their_own_and_wait_for_each_other() {
 async fn what_is_managed_is_with_the_system_when_it_is_acknowledged() {
     let here = Here::new();
     let log = here.open(Writer::Server);
-    log.check().unwrap();
+    log.check(noon()).unwrap();
     let happening = Happening::new(Event::AccountLocked, By::Operator);
     log.write_through(happening.clone(), noon()).await.unwrap();
     assert!(here.text().contains("account-locked"));
     log.close().unwrap();
-    assert_eq!(log.check(), Err(NotAudited));
+    assert_eq!(log.check(noon()), Err(NotAudited));
     assert_eq!(log.write_through(happening, noon()).await, Err(NotAudited));
+}
+
+// --- A disk in trouble.
+
+/// What is wrong with the disk, and old files of which three lines are deleted on the day after.
+impl Files for Disk {
+    fn outdated(&mut self, today: Date) -> io::Result<Option<(Vec<Full>, u64)>> {
+        let is_due = today == noon_of_the_day_after().1;
+        let trouble = Disk::lock(self).at_thinning.take();
+        if let Some(trouble) = trouble.filter(|_| is_due) {
+            self.set(Some(trouble));
+        }
+        Ok(is_due.then(|| (Vec::new(), 3)))
+    }
+}
+
+fn noon_of_the_day_after() -> (Timestamp, Date) {
+    let time = at("2027-03-09T12:00:00Z");
+    (time, crate::log_file::day(time))
+}
+
+fn on(disk: &Disk, most_waiting: usize) -> AuditLog {
+    let chain = line::Chain::new(ReplicaId::new("a").unwrap());
+    let resumed = Resumed { chain, first: None };
+    let limits = (most_waiting, Duration::from_millis(300));
+    AuditLog::start(disk.clone(), resumed, noon(), limits).unwrap()
+}
+
+fn signed_in() -> Happening {
+    Happening::new(Event::SignedIn, By::Nobody).about(Subject::Client, "gallery")
+}
+
+fn events(disk: &Disk) -> Vec<String> {
+    let lines: Vec<AuditLine> = disk
+        .text()
+        .lines()
+        .map(|line| AuditLine::read(line.as_bytes()).unwrap())
+        .collect();
+    assert!((1..).zip(&lines).all(|(n, line)| line.n == n));
+    lines.into_iter().map(|line| line.event).collect()
+}
+
+#[test]
+fn while_the_disk_is_full_nobody_manages_anything_and_afterwards_all_is_there() {
+    let disk = Disk::with(Trouble::Full(5));
+    let log = on(&disk, 1 << 20);
+    log.write(signed_in(), noon());
+    wait_until(|| log.status().is_failing);
+    assert_eq!(log.check(noon()), Err(NotAudited));
+    log.write(signed_in(), noon());
+    disk.set(None);
+    wait_until(|| log.status().waiting == 0);
+    log.check(noon()).unwrap();
+    assert_eq!(events(&disk), ["signed-in", "signed-in"]);
+}
+
+#[test]
+fn while_the_disk_hangs_nobody_manages_anything() {
+    let disk = Disk::with(Trouble::Hangs);
+    let log = on(&disk, 1 << 20);
+    log.write(signed_in(), noon());
+    wait_until(|| disk.attempts() == 1);
+    // A line may have been under way for a moment.
+    log.check(noon() + SignedDuration::from_secs(1)).unwrap();
+    let later = noon() + SignedDuration::from_secs(3);
+    assert_eq!(log.check(later), Err(NotAudited));
+    disk.set(None);
+    wait_until(|| log.status().waiting == 0);
+    log.check(later).unwrap();
+}
+
+#[test]
+fn what_there_is_no_room_for_is_counted_and_nobody_manages_anything_meanwhile() {
+    let disk = Disk::with(Trouble::Hangs);
+    let line = Waiting {
+        happening: signed_in(),
+        time: noon(),
+        written: None,
+    };
+    let log = on(&disk, 3 * crate::log_file::Line::bytes(&line));
+    log.write(signed_in(), noon());
+    // What the thread has in its hands counts.
+    wait_until(|| disk.attempts() == 1);
+    for _ in 1..8 {
+        log.write(signed_in(), noon());
+    }
+    assert_eq!((log.status().waiting, log.status().dropped), (3, 5));
+    assert_eq!(log.check(noon()), Err(NotAudited));
+    disk.set(None);
+    // It is told of without another line that would have to come first.
+    wait_until(|| disk.text().contains("lines-lost"));
+    wait_until(|| log.status().waiting == 0);
+    log.check(noon()).unwrap();
+    log.close().unwrap();
+    let all = ["signed-in", "signed-in", "signed-in", "lines-lost"];
+    assert_eq!(events(&disk), all);
+    assert!(disk.text().contains("\"count\":\"5\""), "{}", disk.text());
+}
+
+#[test]
+fn a_disk_that_fails_while_old_files_are_deleted_and_works_again_is_good() {
+    let disk = Disk::default();
+    disk.lock().at_thinning = Some(Trouble::Full(0));
+    let log = on(&disk, 1 << 20);
+    let (time, _) = noon_of_the_day_after();
+    log.write(signed_in(), time);
+    wait_until(|| log.status().is_failing);
+    assert_eq!(log.check(time), Err(NotAudited));
+    disk.set(None);
+    wait_until(|| !log.status().is_failing);
+    log.check(time).unwrap();
+    log.close().unwrap();
+    assert_eq!(events(&disk), ["signed-in", "lines-deleted"]);
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_until_the_end_has_no_head() {
+    let disk = Disk::with(Trouble::Full(0));
+    let log = on(&disk, 1 << 20);
+    log.write(signed_in(), noon());
+    let closed = log.close();
+    assert!(
+        matches!(closed, Err(AuditLogError::Unwritten { lines: 1 })),
+        "{closed:?}"
+    );
+    assert_eq!(*log.heads().unwrap().borrow(), None);
 }

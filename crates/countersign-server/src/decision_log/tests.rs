@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard};
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use jiff::civil::Date;
 
-use crate::log_file::{Reopened, Rotate, day};
+use crate::log_file::disk::{Disk, Trouble, wait_until};
+use crate::log_file::{Rotate, day};
 
 const NOON: &str = "2027-03-08T12:00:00Z";
 
@@ -115,7 +113,7 @@ fn a_log_that_is_off_takes_everything_and_writes_nothing() {
     let log = DecisionLog::open(DecisionLogSettings::Off).unwrap();
     log.hand_over(at(NOON), &1);
     log.reopen();
-    assert_eq!(log.status(), DecisionLogStatus::default());
+    assert_eq!(log.status(), LogStatus::default());
     log.close().unwrap();
 }
 
@@ -399,115 +397,14 @@ fn a_file_has_one_writer() {
 
 // --- A disk in trouble.
 
-/// A disk that does as it is told.
-#[derive(Debug, Clone, Default)]
-struct Disk(Arc<(Mutex<Platter>, Condvar)>);
-
-#[derive(Debug, Default)]
-struct Platter {
-    trouble: Option<Trouble>,
-    /// One after the other; only a reopened disk has a second.
-    files: Vec<Vec<u8>>,
-    is_moved: bool,
-    calls: usize,
-    attempts: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// A write does not come back.
-    Hangs,
-    /// There is room for so many bytes more.
-    Full(usize),
-}
-
-impl Disk {
-    fn with(trouble: Trouble) -> Self {
-        let disk = Self::default();
-        disk.set(Some(trouble));
-        disk
-    }
-
-    fn set(&self, trouble: Option<Trouble>) {
-        self.lock().trouble = trouble;
-        self.0.1.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Platter> {
-        self.0.0.lock().unwrap()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.lock().files.concat()).unwrap()
-    }
-
-    fn attempts(&self) -> usize {
-        self.lock().attempts
-    }
-
-    fn log(&self, most_waiting: usize) -> DecisionLog {
-        DecisionLog::start(self.clone(), most_waiting, Duration::from_millis(300)).unwrap()
-    }
-}
-
-impl Sink for Disk {
-    fn prepare(&mut self, _day: Date, _bytes: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut platter = self.lock();
-        platter.attempts += 1;
-        let hangs = |platter: &mut Platter| platter.trouble == Some(Trouble::Hangs);
-        platter = self.0.1.wait_while(platter, hangs).unwrap();
-        let room = match &mut platter.trouble {
-            Some(Trouble::Full(0)) => return Err(ErrorKind::StorageFull.into()),
-            Some(Trouble::Full(room)) => {
-                let taken = bytes.len().min(*room);
-                *room -= taken;
-                taken
-            }
-            Some(Trouble::Hangs) | None => bytes.len(),
-        };
-        platter.calls += 1;
-        if platter.files.is_empty() {
-            platter.files.push(Vec::new());
-        }
-        platter.files.last_mut().unwrap().extend(&bytes[..room]);
-        Ok(room)
-    }
-
-    fn reopen(&mut self) -> io::Result<Reopened> {
-        let mut platter = self.lock();
-        if !std::mem::take(&mut platter.is_moved) {
-            return Ok(Reopened::Same);
-        }
-        platter.files.push(Vec::new());
-        platter.trouble = None;
-        Ok(Reopened::Another)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Waits for what another thread does in a moment.
-#[track_caller]
-fn wait_until(is_so: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it did not come about in ten seconds");
+fn log(disk: &Disk, most_waiting: usize) -> DecisionLog {
+    DecisionLog::start(disk.clone(), most_waiting, Duration::from_millis(300)).unwrap()
 }
 
 #[test]
 fn a_disk_that_hangs_stops_nobody_and_all_is_written_in_few_calls_when_it_goes_on() {
     let disk = Disk::with(Trouble::Hangs);
-    let log = disk.log(1 << 20);
+    let log = log(&disk, 1 << 20);
     for n in 0..1000 {
         log.hand_over(at(NOON), &n);
     }
@@ -523,7 +420,7 @@ fn a_disk_that_hangs_stops_nobody_and_all_is_written_in_few_calls_when_it_goes_o
 #[test]
 fn what_there_is_no_room_for_is_counted_and_a_line_says_so_where_it_would_have_stood() {
     let disk = Disk::with(Trouble::Hangs);
-    let log = disk.log(3 * (2 + size_of::<Line>()));
+    let log = log(&disk, 3 * (2 + size_of::<Line>()));
     let second = |n: i64| at(NOON) + SignedDuration::from_secs(n);
     log.hand_over(second(0), &0);
     // From here on the thread hangs with the first line in its hands.
@@ -545,7 +442,7 @@ fn what_there_is_no_room_for_is_counted_and_a_line_says_so_where_it_would_have_s
 #[test]
 fn a_full_disk_is_tried_again_and_tears_no_line() {
     let disk = Disk::with(Trouble::Full(5));
-    let log = disk.log(1 << 20);
+    let log = log(&disk, 1 << 20);
     log.hand_over(at(NOON), &"first line");
     wait_until(|| log.status().is_failing);
     log.hand_over(at(NOON), &"second line");
@@ -561,7 +458,7 @@ fn a_full_disk_is_tried_again_and_tears_no_line() {
 #[test]
 fn a_line_that_a_full_disk_took_half_of_stands_whole_in_the_file_that_follows() {
     let disk = Disk::with(Trouble::Full(5));
-    let log = disk.log(1 << 20);
+    let log = log(&disk, 1 << 20);
     log.hand_over(at(NOON), &"first line");
     wait_until(|| log.status().is_failing);
     log.reopen();
@@ -575,7 +472,7 @@ fn a_line_that_a_full_disk_took_half_of_stands_whole_in_the_file_that_follows() 
 #[test]
 fn a_full_disk_does_not_keep_the_program_from_ending_which_says_what_is_lost() {
     let disk = Disk::with(Trouble::Full(0));
-    let log = disk.log(2 * (2 + size_of::<Line>()));
+    let log = log(&disk, 2 * (2 + size_of::<Line>()));
     for n in 0..5 {
         log.hand_over(at(NOON), &n);
     }
@@ -586,7 +483,7 @@ fn a_full_disk_does_not_keep_the_program_from_ending_which_says_what_is_lost() {
 #[test]
 fn nor_does_a_disk_that_hangs() {
     let disk = Disk::with(Trouble::Hangs);
-    let log = disk.log(1 << 20);
+    let log = log(&disk, 1 << 20);
     log.hand_over(at(NOON), &1);
     let error = log.close().unwrap_err().to_string();
     assert_eq!(error, "1 of the last decisions could not be written down");
@@ -596,7 +493,7 @@ fn nor_does_a_disk_that_hangs() {
 #[test]
 fn what_comes_after_the_end_is_counted_as_lost() {
     let disk = Disk::default();
-    let log = disk.log(1 << 20);
+    let log = log(&disk, 1 << 20);
     log.hand_over(at(NOON), &1);
     log.close().unwrap();
     log.hand_over(at(NOON), &2);
