@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Connection,
     /// A sign-in by which an identity was linked.
     Link,
+    /// That a client gets no tokens for a session any more, written down.
+    TokenRefused,
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
             Self::RevokedToken => "revoked-token",
             Self::Connection => "connection",
             Self::Link => "link",
+            Self::TokenRefused => "token-refused",
         }
     }
 }

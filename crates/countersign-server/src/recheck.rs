@@ -11,7 +11,7 @@ use actix_web::web;
 use countersign_core::sign_in::Attempt;
 use countersign_core::{Login, SessionId, confirms};
 use countersign_providers::{Again, Provider, ProviderError, ProviderToken};
-use countersign_store::{KeptToken, SealedText, Session, StoreError, Version, mappings_of};
+use countersign_store::{Ended, KeptToken, SealedText, Session, StoreError, Version, mappings_of};
 use jiff::{SignedDuration, Timestamp};
 use tracing::Instrument;
 
@@ -286,7 +286,9 @@ impl About {
             .provider_asked_again(&evidence.provider, "withdrawn");
         let now = broker.clock.now();
         for id in earlier.iter().chain([id]) {
-            session::end_for(id, broker, (&self.request_id, now)).await?;
+            if session::end_for(id, broker, (&self.request_id, now)).await? == Ended::Before {
+                continue;
+            }
             let ending = session::Ending::new(&evidence.provider, "provider-withdrew");
             let ended = ending.of(id, Some(&self.session.account));
             // From where, the client that refreshes would say, and not the person.

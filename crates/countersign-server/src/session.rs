@@ -8,7 +8,7 @@ mod page;
 mod provider;
 
 use countersign_core::{AccountId, SessionId};
-use countersign_store::{Session, StoreError};
+use countersign_store::{Ended, Session, StoreError};
 use jiff::Timestamp;
 
 use crate::Broker;
@@ -57,8 +57,10 @@ pub(crate) async fn end_all(
     context: &Context<'_>,
 ) -> Result<(), StoreError> {
     for id in session.earlier.iter().chain([&session.id]) {
-        end(id, context).await?;
-        context.audit(ending.clone().of(id, Some(&session.account)));
+        // Those before may have ended long ago.
+        if end(id, context).await? == Ended::Now {
+            context.audit(ending.clone().of(id, Some(&session.account)));
+        }
     }
     Ok(())
 }
@@ -69,12 +71,13 @@ pub(crate) async fn end_one(
     ending: Ending,
     context: &Context<'_>,
 ) -> Result<(), StoreError> {
-    end(id, context).await?;
-    context.audit(ending.of(id, None));
+    if end(id, context).await? == Ended::Now {
+        context.audit(ending.of(id, None));
+    }
     Ok(())
 }
 
-async fn end(id: &SessionId, context: &Context<'_>) -> Result<(), StoreError> {
+async fn end(id: &SessionId, context: &Context<'_>) -> Result<Ended, StoreError> {
     end_for(id, context.broker, (&context.request_id, context.now)).await
 }
 
@@ -83,9 +86,11 @@ pub(crate) async fn end_for(
     id: &SessionId,
     broker: &Broker,
     (request_id, now): (&str, Timestamp),
-) -> Result<(), StoreError> {
-    broker.store.end_session(id, now).await?;
+) -> Result<Ended, StoreError> {
+    let ended = broker.store.end_session(id, now).await?;
     broker.ended.notify_one();
-    tracing::info!(code = "session-ended", request = %request_id, session = %id, "a session has been ended");
-    Ok(())
+    if ended == Ended::Now {
+        tracing::info!(code = "session-ended", request = %request_id, session = %id, "a session has been ended");
+    }
+    Ok(ended)
 }

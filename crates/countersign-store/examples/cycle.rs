@@ -38,7 +38,7 @@ async fn log_in(store: &Embedded, opening: Opening) -> Result<(), StoreError> {
     store.open_session(opening, at(0)).await?;
     match store.take_code(&code, at(1)).await? {
         TakenCode::Fresh { .. } => Ok(()),
-        TakenCode::Replayed | TakenCode::Unknown => Err(StoreError::Conflict),
+        TakenCode::Replayed(_) | TakenCode::Unknown => Err(StoreError::Conflict),
     }
 }
 

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use crate::{
     Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
-    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
-    TakenCode, Version,
+    Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
+    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
+    StoreError, StoredKey, TakenCode, Version,
 };
 
 /// A store around another.
@@ -46,7 +46,7 @@ operations! {
     hand_over(further: FurtherCode, now: Timestamp) -> bool;
     sessions_of(account: &AccountId, now: Timestamp) -> Vec<LiveSession>;
     sessions_resting_on(provider_session: &ProviderSession, now: Timestamp) -> Vec<Session>;
-    end_session(id: &SessionId, now: Timestamp) -> ();
+    end_session(id: &SessionId, now: Timestamp) -> Ended;
     take_notices(limit: usize, again: Timestamp, now: Timestamp) -> Vec<LogoutNotice>;
     postpone_notice(notice: &LogoutNotice, until: Timestamp) -> ();
     settle_notice(notice: &LogoutNotice) -> ();
@@ -56,8 +56,8 @@ operations! {
     open_grant(grant: Grant) -> ();
     grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Option<LiveGrant>;
     rotate(session: &SessionId, grant: &GrantId, presented: u32, grace: Grace, now: Timestamp) -> Rotated;
-    end_grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> ();
-    revoke_token(token: IssuedToken, now: Timestamp) -> ();
+    end_grant(session: &SessionId, grant: &GrantId, now: Timestamp) -> Ended;
+    revoke_token(token: IssuedToken, now: Timestamp) -> Ended;
     tell_end(kind: EndKind, id: &str, now: Timestamp) -> ();
     ends_after(place: Option<FeedPlace>, limit: usize, now: Timestamp) -> Ends;
     session_of_token(token: &IssuedToken, now: Timestamp) -> Option<Session>;

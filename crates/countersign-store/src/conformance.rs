@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Account, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
-    DeviceRequestId, EmailAddress, End, EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant,
+    DeviceRequestId, EmailAddress, End, EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant,
     IssuedToken, KeptToken, KeyMaterial, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate,
     RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SealedText, Seen, Session, Spent,
     Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
@@ -218,8 +218,9 @@ async fn a_code_is_taken_once(store: Arc<dyn Store>) {
         session: Box::new(opening.session),
     };
     assert_eq!(take(&store, 1, 1).await, fresh);
-    assert_eq!(take(&store, 1, 2).await, TakenCode::Replayed);
-    assert_eq!(take(&store, 1, 3).await, TakenCode::Replayed);
+    assert_eq!(take(&store, 1, 2).await, TakenCode::Replayed(Ended::Now));
+    // Whoever goes on with it ends nothing any more.
+    assert_eq!(take(&store, 1, 3).await, TakenCode::Replayed(Ended::Before));
     assert_eq!(take(&store, 2, 1).await, TakenCode::Unknown);
 }
 
@@ -229,7 +230,7 @@ async fn of_many_takers_one_gets_the_code(store: Arc<dyn Store>) {
     let fresh = taken.iter().filter(|taken| is_fresh(taken)).count();
     let replayed = taken
         .iter()
-        .filter(|taken| **taken == TakenCode::Replayed)
+        .filter(|taken| matches!(taken, TakenCode::Replayed(_)))
         .count();
     assert_eq!((fresh, replayed), (1, usize::from(RACERS) - 1));
 }
@@ -239,7 +240,7 @@ async fn a_replayed_code_ends_its_session(store: Arc<dyn Store>) {
     store.open_session(opening(2), at(0)).await.unwrap();
     assert!(is_fresh(&take(&store, 1, 1).await));
     assert!(lives(&store, 1, 2).await, "taking a code ended its session");
-    assert_eq!(take(&store, 1, 3).await, TakenCode::Replayed);
+    assert!(is_replayed(&take(&store, 1, 3).await));
     assert!(!lives(&store, 1, 4).await, "the session outlived a replay");
     assert!(lives(&store, 2, 4).await, "another session was ended");
 }
@@ -248,7 +249,7 @@ async fn a_replay_ends_its_session_however_late(store: Arc<dyn Store>) {
     store.open_session(opening(1), at(0)).await.unwrap();
     assert!(is_fresh(&take(&store, 1, 1).await));
     store.sweep(at(SESSION - 1)).await.unwrap();
-    assert_eq!(take(&store, 1, SESSION - 1).await, TakenCode::Replayed);
+    assert!(is_replayed(&take(&store, 1, SESSION - 1).await));
     assert!(!lives(&store, 1, SESSION - 1).await);
 }
 
@@ -402,7 +403,7 @@ async fn a_replay_of_a_further_code_ends_the_session(store: Arc<dyn Store>) {
     assert!(lives(&store, 1, 3).await);
     store.sweep(at(SESSION - 1)).await.unwrap();
     let second = 1 + 599;
-    assert_eq!(take_further(&store, 2, second).await, TakenCode::Replayed);
+    assert!(is_replayed(&take_further(&store, 2, second).await));
     assert!(!lives(&store, 1, second).await);
     assert_eq!(
         take(&store, 1, 3).await,
@@ -595,10 +596,12 @@ async fn a_grant_lives_with_its_session_until_it_is_ended(store: Arc<dyn Store>)
     assert_eq!(parts, (&grant, session, 0));
     let elsewhere = store.grant(&session_id(2), id, at(1)).await.unwrap();
     assert!(elsewhere.is_none(), "found under another session");
-    store.end_grant(&session_id(2), id, at(1)).await.unwrap();
+    let end = async |session| store.end_grant(session, id, at(1)).await.unwrap();
+    let another = session_id(2);
+    assert_eq!(end(&another).await, Ended::Before);
     assert!(grant_lives(&store, 1).await, "ended from another session");
-    store.end_grant(session, id, at(1)).await.unwrap();
-    store.end_grant(session, id, at(1)).await.unwrap();
+    assert_eq!(end(session).await, Ended::Now);
+    assert_eq!(end(session).await, Ended::Before);
     assert!(!grant_lives(&store, 1).await);
     assert!(
         lives(&store, 1, 1).await,
@@ -624,6 +627,7 @@ async fn each_refresh_token_is_good_once(store: Arc<dyn Store>) {
 /// As after a power cut that took the last writes.
 async fn a_refresh_token_of_the_future_ends_the_grant(store: Arc<dyn Store>) {
     with_grant(&store).await;
+    assert_eq!(refresh(&store, 1, 1).await, Rotated::NeverIssued);
     assert_eq!(refresh(&store, 1, 1).await, Rotated::Unknown);
     assert!(
         !grant_lives(&store, 2).await,
@@ -712,8 +716,13 @@ async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Sto
         assert!(is_good(token, 1).await);
         assert!(!is_good(token, 300).await, "it outlived itself");
     }
-    store.revoke_token(bare.clone(), at(1)).await.unwrap();
-    store.revoke_token(bare.clone(), at(1)).await.unwrap();
+    let revoke = async |token: &IssuedToken, second| {
+        let ended = store.revoke_token(token.clone(), at(second)).await;
+        ended.unwrap()
+    };
+    assert_eq!(revoke(&bare, 1).await, Ended::Now);
+    assert_eq!(revoke(&bare, 1).await, Ended::Before);
+    assert_eq!(revoke(&token("d", None), 300).await, Ended::Before);
     store.sweep(at(299)).await.unwrap();
     assert!(!is_good(&bare, 299).await);
     assert!(is_good(&other, 2).await);
@@ -722,9 +731,13 @@ async fn a_token_ends_with_its_session_its_grant_or_by_itself(store: Arc<dyn Sto
         .await
         .unwrap();
     assert!(!is_good(&of_grant, 3).await);
+    assert_eq!(revoke(&of_grant, 3).await, Ended::Before);
     assert!(is_good(&other, 3).await);
-    store.end_session(&grant.session, at(1)).await.unwrap();
+    let end = async || store.end_session(&grant.session, at(1)).await.unwrap();
+    assert_eq!(end().await, Ended::Now);
+    assert_eq!(end().await, Ended::Before);
     assert!(!is_good(&other, 4).await);
+    assert_eq!(revoke(&other, 4).await, Ended::Before);
 }
 
 /// What the feed tells from a place on, as words.
@@ -784,7 +797,7 @@ async fn what_ends_by_a_replay_or_a_reuse_is_told(store: Arc<dyn Store>) {
     assert_eq!(refresh(&store, 0, 3).await, Rotated::Reused);
     store.open_session(opening(2), at(0)).await.unwrap();
     take(&store, 2, 1).await;
-    assert_eq!(take(&store, 2, 4).await, TakenCode::Replayed);
+    assert!(is_replayed(&take(&store, 2, 4).await));
     let session = format!("session {}", session_id(2));
     assert_eq!(told(&store, 5).await, ["grant grant_1", &session]);
 
@@ -792,7 +805,7 @@ async fn what_ends_by_a_replay_or_a_reuse_is_told(store: Arc<dyn Store>) {
     store.open_grant(grant(3)).await.unwrap();
     let of = (session_id(3), grant(3).id);
     let rotated = store.rotate(&of.0, &of.1, 7, GRACE, at(6)).await.unwrap();
-    assert_eq!(rotated, Rotated::Unknown, "a token of the future");
+    assert_eq!(rotated, Rotated::NeverIssued, "a token of the future");
     assert_eq!(told(&store, 6).await[2..], ["grant grant_3"]);
 }
 
@@ -1421,7 +1434,7 @@ async fn sweeping_forgets_nothing_that_is_needed(store: Arc<dyn Store>) {
     store.open_grant(grant(1)).await.unwrap();
     store.sweep(at(CODE - 1)).await.unwrap();
     assert!(is_fresh(&take(&store, 2, CODE - 1).await));
-    assert_eq!(take(&store, 2, CODE - 1).await, TakenCode::Replayed);
+    assert!(is_replayed(&take(&store, 2, CODE - 1).await));
     store.sweep(at(SESSION - 1)).await.unwrap();
     assert!(lives(&store, 1, SESSION - 1).await);
     let of_session = store
@@ -1538,6 +1551,10 @@ fn identity(n: u8) -> Identity {
 
 fn digest(n: u8) -> [u8; 32] {
     [n; 32]
+}
+
+fn is_replayed(taken: &TakenCode) -> bool {
+    matches!(taken, TakenCode::Replayed(_))
 }
 
 fn is_fresh(taken: &TakenCode) -> bool {

@@ -36,10 +36,10 @@ pub use organization::{
     mappings_of, organizations_by,
 };
 pub use record::{
-    Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, FurtherCode,
-    Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LinkedIdentity, LiveGrant, LiveSession,
-    Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, SealedText, Seen, Session,
-    Spent, StoredKey, TakenCode, Version, VouchedEmail,
+    Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, Ended,
+    FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LinkedIdentity, LiveGrant,
+    LiveSession, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, SealedText,
+    Seen, Session, Spent, StoredKey, TakenCode, Version, VouchedEmail,
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
@@ -116,7 +116,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     ///
     /// Whatever ends a session, a grant or a token is told in the feed ([`Store::ends_after`]) before this or any
     /// other operation answers that it has ended, and no death of the process in between leaves it out.
-    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError>;
+    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<Ended, StoreError>;
 
     /// Takes notices that are due, the longest due first, and counts a try of each. They are due again at
     /// `again`, unless [`Store::settle_notice`] comes before: of many callers at once, one gets each.
@@ -168,10 +168,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         session: &SessionId,
         grant: &GrantId,
         now: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Ended, StoreError>;
 
     /// Ends an access token before its time, and nothing else.
-    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError>;
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<Ended, StoreError>;
 
     /// Tells in the feed of an end that is kept otherwise: that of a token without a session. Call it first.
     async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError>;

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{EmailAddress, RegistryAccountName};
+use crate::{EmailAddress, RegistryAccountName, StoreError};
 
 /// A person's account: made at the first login that was let in, or by an import that knew the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -340,6 +340,27 @@ pub struct FurtherCode {
     pub idle_until: Timestamp,
 }
 
+/// What became of something that was to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was good until now. Of several who end it at once, more than one may be told so.
+    Now,
+    /// It was over already, or never was.
+    Before,
+}
+
+impl Ended {
+    /// What has ended, if it was good.
+    pub fn if_it_was(was_good: bool) -> Self {
+        if was_good { Self::Now } else { Self::Before }
+    }
+
+    /// The same, by what was found of it. What can't be read is ended as well.
+    pub(crate) fn unless_over<T>(found: &Result<Option<T>, StoreError>) -> Self {
+        Self::if_it_was(!matches!(found, Ok(None)))
+    }
+}
+
 /// What became of a code that was to be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TakenCode {
@@ -350,8 +371,8 @@ pub enum TakenCode {
         /// The session it hands over.
         session: Box<Session>,
     },
-    /// It had been taken before; the session has been ended.
-    Replayed,
+    /// It had been taken before; the session has been ended, by this or before.
+    Replayed(Ended),
     /// It never was, or has expired, or its session has ended.
     Unknown,
 }
@@ -429,6 +450,9 @@ pub enum Rotated {
     TooSoon,
     /// It was spent before, and somebody else may have it: the grant has been ended (RFC 9700 4.14.2).
     Reused,
+    /// It has a number that was never given out, as far as the store knows, which may have lost its last writes: whoever has
+    /// an earlier one may be a thief. The grant has been ended.
+    NeverIssued,
     /// There is no such grant, or it or its session has ended.
     Unknown,
 }

@@ -15,7 +15,7 @@ async fn a_server_that_has_forgotten_the_scripts_is_told_them_again() {
     open(&store, 1).await.expect("opened");
     assert_eq!(server.ask(&["SCRIPT", "FLUSH"]).trim(), "OK");
     assert!(is_fresh(&take(&store, 1).await));
-    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed)));
+    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed(_))));
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn what_was_acknowledged_survives_the_restart_of_the_only_server() {
     for n in 0..50 {
         assert!(lives(&store, n).await, "session {n} was lost");
     }
-    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed)));
+    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed(_))));
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn what_no_replica_has_is_refused_and_never_good_twice() {
     servers.replica.until_it_answers();
     opened_from(&store, 2).await;
     // It was spent, without anybody having it: who comes again is not let in, and the session ends.
-    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed)));
+    assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed(_))));
     assert!(!lives(&store, 1).await);
 }
 
@@ -98,7 +98,7 @@ async fn sentinel_leads_to_the_replica_that_took_over() {
     let last = opened_from(&store, 31).await;
     assert!(is_fresh(&take(&store, last).await));
     assert!(
-        matches!(take(&store, 1).await, Ok(TakenCode::Replayed)),
+        matches!(take(&store, 1).await, Ok(TakenCode::Replayed(_))),
         "spent before"
     );
 }

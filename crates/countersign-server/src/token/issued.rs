@@ -1,7 +1,7 @@
 //! Whether an access token that verifies is still good: it, its grant and its session may have been ended.
 
 use countersign_core::{GrantId, SessionId};
-use countersign_store::{EndKind, IssuedToken, Session, StoreError};
+use countersign_store::{EndKind, Ended, IssuedToken, Session, StoreError};
 use countersign_verifier::{
     AccessToken, Claims, Error, Expectations, Presented, danger_whoever_presents,
 };
@@ -89,18 +89,18 @@ pub(crate) async fn is_live(claims: &Claims, context: &Context<'_>) -> Result<bo
 }
 
 /// Ends a verified token before its time.
-pub(super) async fn end(claims: &Claims, context: &Context<'_>) -> Result<(), StoreError> {
+pub(super) async fn end(claims: &Claims, context: &Context<'_>) -> Result<Ended, StoreError> {
     let store = &context.broker.store;
     if is_of_a_service(claims) {
         let until = Timestamp::from_second(claims.exp).unwrap_or(Timestamp::MAX);
         let told = store.tell_end(EndKind::Token, &claims.jti, context.now);
         told.await?;
-        is_first(Kind::RevokedToken, &[&claims.jti], until, context).await?;
-        return Ok(());
+        let is_first = is_first(Kind::RevokedToken, &[&claims.jti], until, context).await?;
+        return Ok(Ended::if_it_was(is_first));
     }
     match issued(claims) {
         Some(token) => store.revoke_token(token, context.now).await,
-        None => Ok(()),
+        None => Ok(Ended::Before),
     }
 }
 

@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{ClientId, Occasion};
-use countersign_store::{Code, CodeDigest, Session, TakenCode};
+use countersign_store::{Code, CodeDigest, Ended, Session, TakenCode};
 use subtle::ConstantTimeEq;
 
 use super::audience;
@@ -128,9 +128,11 @@ async fn take(
                 }
             }
         }
-        TakenCode::Replayed => {
-            let ending = session::Ending::new(client, "code-replayed");
-            context.audit(ending.of(&digest.session, None));
+        TakenCode::Replayed(ended) => {
+            if ended == Ended::Now {
+                let ending = session::Ending::new(client, "code-replayed");
+                context.audit(ending.of(&digest.session, None));
+            }
             tracing::warn!(code = "code-replayed", request = %context.request_id, %client, "a code came twice; its session has been ended");
             Err(unknown())
         }

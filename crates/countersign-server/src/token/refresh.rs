@@ -157,7 +157,9 @@ pub(super) async fn refresh(
     let standing = recheck::standing(&session, context).await;
     match standing.map_err(|error| unavailable(&error, context))? {
         Standing::Stands => {}
-        Standing::Withdrawn => return Err(weighed.withdraw(&session, context)),
+        Standing::Withdrawn => {
+            return Err(weighed.withdraw(&session, context).await);
+        }
         Standing::Ended => return Err(not_good()),
         Standing::Unknown { retry_after } => return Err(OAuthError::provider_silent(retry_after)),
     }
@@ -251,6 +253,11 @@ async fn rotate(
             context.audit(grant_ended(client, "refresh-token-reused", &token));
             context.broker.metrics.refresh_token_reused(client);
             tracing::warn!(code = "refresh-token-reused", request = %context.request_id, %client, session = %token.session, "a refresh token came twice; its grant has been ended");
+            Err(not_good())
+        }
+        Rotated::NeverIssued => {
+            context.audit(grant_ended(client, "refresh-token-never-issued", &token));
+            tracing::warn!(code = "refresh-token-never-issued", request = %context.request_id, %client, session = %token.session, "a refresh token came that the store has not given out: it may have lost what was written last; its grant has been ended");
             Err(not_good())
         }
         Rotated::Unknown => Err(not_good()),

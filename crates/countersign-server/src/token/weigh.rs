@@ -8,14 +8,18 @@ use countersign_core::{
     Refusal, Remedy, Scope, Stated, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, Session, Version};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::unavailable;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError};
+use crate::once::{Kind, is_first};
 use crate::sign_in::account::tell;
 use crate::web::{Context, Decided};
 use crate::{organization, session};
+
+/// How often it is written down that a client gets nothing for a session: it can ask as often as it likes.
+const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// What tokens are asked for.
 pub(super) struct Wish<'a> {
@@ -85,7 +89,7 @@ pub(super) async fn weigh(
             decided,
         }),
         Decision::Refuse(Refusal { reasons, .. }) | Decision::StepUp(StepUp { reasons, .. }) => {
-            audit_refusal(wish.client, session, &reasons, context);
+            audit_refusal(wish.client, session, &reasons, context).await;
             context.log_decision(decided);
             let reason = reasons
                 .first()
@@ -130,14 +134,15 @@ impl Weighed {
 
 impl Weighed {
     /// Writes down that nothing follows from it: the provider was asked again, and no longer confirms the login.
-    pub(super) fn withdraw(self, session: &Session, context: &Context<'_>) -> Failure {
+    pub(super) async fn withdraw(self, session: &Session, context: &Context<'_>) -> Failure {
         let Decided { on, at, facts, .. } = self.decided;
         let facts = Facts {
             withdrawn: true,
             ..facts
         };
         let decision = decide(context.policy(), &facts, at);
-        audit_refusal(&facts.client, session, &[Reason::ProviderWithdrew], context);
+        let reasons = [Reason::ProviderWithdrew];
+        audit_refusal(&facts.client, session, &reasons, context).await;
         context.log_decision(Decided {
             on,
             at,
@@ -148,10 +153,23 @@ impl Weighed {
     }
 }
 
-fn audit_refusal(client: &ClientId, session: &Session, reasons: &[Reason], context: &Context<'_>) {
+/// Writes down that a client gets nothing for a session: once in a while, however often it asks.
+async fn audit_refusal(
+    client: &ClientId,
+    session: &Session,
+    reasons: &[Reason],
+    context: &Context<'_>,
+) {
     let reason = reasons
         .first()
         .map_or("mfa-unknown", |reason| reason.code());
+    let until = context.now.saturating_add(AGAIN).unwrap_or(Timestamp::MAX);
+    let parts = [session.id.as_str(), client.as_str(), reason];
+    let first = is_first(Kind::TokenRefused, &parts, until, context).await;
+    // What can't be remembered is written down rather than not.
+    if matches!(first, Ok(false)) {
+        return;
+    }
     context.audit(
         Happening::new(Event::TokenRefused, client)
             .about(Subject::Account, &session.account)

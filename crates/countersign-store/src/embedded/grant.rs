@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row::{Outlived, Place, execute, from_json, micros, to_json};
 use super::{ended, sign_in};
-use crate::{EndKind, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
+use crate::{EndKind, Ended, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
 
 pub(super) const TABLES: &str = "
     CREATE TABLE client_grant (
@@ -131,10 +131,10 @@ pub(super) fn rotate(
         Standing::Good => micros(now),
         Standing::MaybeLost(first) => first,
         Standing::JustSpent => return Ok(Rotated::TooSoon),
-        // Only where a power cut took what was written last: whoever has an earlier one may be a thief.
+        // Only where a power cut took what was written last.
         Standing::NeverIssued => {
             end(connection, session, grant, now)?;
-            return Ok(Rotated::Unknown);
+            return Ok(Rotated::NeverIssued);
         }
         Standing::Spent => {
             end(connection, session, grant, now)?;
@@ -187,13 +187,14 @@ pub(super) fn end(
     session: &SessionId,
     grant: &GrantId,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
     const END: &str = "UPDATE client_grant SET client_grant = NULL \
         WHERE grant_id = ?1 AND session_id = ?2 AND client_grant IS NOT NULL";
+    let ended = Ended::unless_over(&find(connection, session, grant, now));
     if execute(connection, END, [grant.as_str(), session.as_str()])? > 0 {
         ended::tell(connection, EndKind::Grant, grant.as_str(), now)?;
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Ends an access token before its time.
@@ -201,15 +202,16 @@ pub(super) fn revoke(
     connection: &Connection,
     token: &IssuedToken,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
     const INSERT: &str = "INSERT INTO revoked_token (jti, session_id, forget_at) VALUES (?1, ?2, ?3) \
         ON CONFLICT (jti) DO NOTHING";
+    let ended = Ended::unless_over(&session_of(connection, token, now));
     let forget_at = micros(token.expires_at);
     let parameters = params![token.jti, token.session.as_str(), forget_at];
     if execute(connection, INSERT, parameters)? > 0 {
         ended::tell(connection, EndKind::Token, &token.jti, now)?;
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// The session behind an access token that nobody has ended.

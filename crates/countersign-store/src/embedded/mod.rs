@@ -41,10 +41,10 @@ use self::reader::Reader;
 use self::writer::Writer;
 use crate::{
     Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, End,
-    EndKind, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
-    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
-    StoreError, StoredKey, TakenCode, Version,
+    EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
+    KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost,
+    Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// How many rows one write of a sweep forgets: few enough that a login hardly waits for it.
@@ -202,7 +202,7 @@ impl Store for Embedded {
             .await
     }
 
-    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError> {
+    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<Ended, StoreError> {
         let id = id.clone();
         self.state
             .run(move |connection| sign_in::end(connection, &id, now))
@@ -274,14 +274,14 @@ impl Store for Embedded {
         session: &SessionId,
         grant: &GrantId,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Ended, StoreError> {
         let of = (session.clone(), grant.clone());
         self.state
             .run(move |connection| grant::end(connection, &of.0, &of.1, now))
             .await
     }
 
-    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError> {
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<Ended, StoreError> {
         self.state
             .run(move |connection| grant::revoke(connection, &token, now))
             .await

@@ -10,7 +10,9 @@ use rusqlite::{Connection, params};
 
 use super::row::{Outlived, Place, execute, from_json, micros, to_json};
 use super::{ended, kept_token, logout_notice};
-use crate::{Code, CodeDigest, EndKind, Opening, ProviderSession, Session, StoreError, TakenCode};
+use crate::{
+    Code, CodeDigest, EndKind, Ended, Opening, ProviderSession, Session, StoreError, TakenCode,
+};
 
 /// Rows are appended in the order of `n`, so that the random ids scatter over a small index only.
 pub(super) const TABLES: &str = "
@@ -141,8 +143,7 @@ pub(super) fn take_code(
         return Ok(TakenCode::Unknown);
     };
     if row.get_ref(0)? == ValueRef::Null {
-        end(connection, id, now)?;
-        return Ok(TakenCode::Replayed);
+        return end(connection, id, now).map(TakenCode::Replayed);
     }
     let now = micros(now);
     if now >= row.get::<_, i64>(1)? {
@@ -212,15 +213,16 @@ pub(super) fn end(
     connection: &Connection,
     id: &SessionId,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
     const END: &str =
         "UPDATE sign_in SET session = NULL WHERE session_id = ?1 AND session IS NOT NULL";
+    let ended = Ended::unless_over(&session(connection, id, now));
     if execute(connection, END, [id.as_str()])? > 0 {
         logout_notice::leave(connection, id, now)?;
         ended::tell(connection, EndKind::Session, id.as_str(), now)?;
     }
     kept_token::forget(connection, id)?;
-    Ok(())
+    Ok(ended)
 }
 
 pub(super) fn read_session(id: &SessionId, column: ValueRef<'_>) -> Result<Session, StoreError> {

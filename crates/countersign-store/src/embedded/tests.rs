@@ -17,7 +17,8 @@ use super::Embedded;
 use super::writer::Writer;
 use crate::conformance::{self, account, at, grant, opening};
 use crate::{
-    Account, CodeDigest, IssuedToken, KeyMaterial, Opening, Store, StoreError, StoredKey, TakenCode,
+    Account, CodeDigest, Ended, IssuedToken, KeyMaterial, Opening, Store, StoreError, StoredKey,
+    TakenCode,
 };
 
 #[tokio::test]
@@ -65,7 +66,10 @@ async fn what_was_written_is_there_after_a_restart() {
     drop(store);
 
     let store = Embedded::open(&data(&directory)).unwrap();
-    assert_eq!(take(&store, &opening(1)).await, TakenCode::Replayed);
+    assert_eq!(
+        take(&store, &opening(1)).await,
+        TakenCode::Replayed(Ended::Now)
+    );
     let taken = take(&store, &opening(2)).await;
     assert!(matches!(taken, TakenCode::Fresh { .. }));
     let listed = store.list_accounts(None, 10).await.unwrap();
@@ -161,7 +165,7 @@ async fn assert_written(store: &Embedded, n: u64) {
     let session = store.session(&opening.session.id, at(1)).await.unwrap();
     assert_eq!(session.as_ref(), Some(&opening.session));
     match take(store, &opening).await {
-        TakenCode::Replayed => assert_eq!(n % 2, 1, "code {n} was never taken"),
+        TakenCode::Replayed(_) => assert_eq!(n % 2, 1, "code {n} was never taken"),
         TakenCode::Fresh { .. } => assert_eq!(n % 2, 0, "code {n} can be taken again"),
         TakenCode::Unknown => panic!("code {n} was lost"),
     }

@@ -11,7 +11,7 @@ use super::names::Names;
 use super::reply::{Reply, corrupt, from_json, to_json, unexpected};
 use super::script::{Call, Script};
 use super::sign_in::{self, micros};
-use crate::{EndKind, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
+use crate::{EndKind, Ended, Grace, Grant, IssuedToken, LiveGrant, Rotated, Session, StoreError};
 
 /// How long a grant is kept whose session is not there, in milliseconds. Nobody can use it.
 const ORPHANED: &str = "86400000";
@@ -96,7 +96,7 @@ pub(super) async fn rotate(
             Ok(if word == "reused" {
                 Rotated::Reused
             } else {
-                Rotated::Unknown
+                Rotated::NeverIssued
             })
         }
         "unknown" => Ok(Rotated::Unknown),
@@ -144,8 +144,9 @@ pub(super) async fn end(
     names: &Names,
     of: (&SessionId, &GrantId),
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
     let key = names.grant(of.0, of.1);
+    let ended = Ended::unless_over(&find(link, names, of, now).await);
     let told = if is_there(link, &key).await? {
         ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await
     } else {
@@ -157,7 +158,7 @@ pub(super) async fn end(
         arguments: Vec::new(),
     };
     link.write(call).await?;
-    told
+    told.map(|()| ended)
 }
 
 async fn is_there(link: &Link, key: &str) -> Result<bool, StoreError> {
@@ -173,7 +174,8 @@ pub(super) async fn revoke(
     names: &Names,
     token: &IssuedToken,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
+    let ended = Ended::unless_over(&session_of(link, names, token, now).await);
     let told = ended::tell(link, names, (EndKind::Token, &token.jti), now).await;
     let call = Call {
         script: Script::RevokeToken,
@@ -184,7 +186,7 @@ pub(super) async fn revoke(
         arguments: Vec::new(),
     };
     link.write(call).await?;
-    told
+    told.map(|()| ended)
 }
 
 /// The session behind an access token that nobody has ended.

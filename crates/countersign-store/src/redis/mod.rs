@@ -74,10 +74,10 @@ pub use self::settings::{
 pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
     Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
-    Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LiveGrant,
-    LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate, RegistryAccount,
-    RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store, StoreError, StoredKey,
-    TakenCode, Version,
+    Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
+    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
+    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
+    StoreError, StoredKey, TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -174,7 +174,7 @@ impl Store for Redis {
         session::resting_on(&self.link, &self.names, provider_session, now).await
     }
 
-    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<(), StoreError> {
+    async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<Ended, StoreError> {
         session::end(&self.link, &self.names, id, now).await
     }
 
@@ -229,11 +229,11 @@ impl Store for Redis {
         session: &SessionId,
         grant: &GrantId,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Ended, StoreError> {
         grant::end(&self.link, &self.names, (session, grant), now).await
     }
 
-    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<(), StoreError> {
+    async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<Ended, StoreError> {
         grant::revoke(&self.link, &self.names, &token, now).await
     }
 

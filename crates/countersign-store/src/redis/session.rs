@@ -16,7 +16,7 @@ use super::reply::{Reply, corrupt, to_json, unexpected};
 use super::script::{Call, Script};
 use super::sign_in::{self, micros, time_to_live};
 use crate::{
-    EndKind, FurtherCode, LiveSession, LogoutNotice, ProviderSession, Session, StoreError,
+    EndKind, Ended, FurtherCode, LiveSession, LogoutNotice, ProviderSession, Session, StoreError,
 };
 
 /// How many sessions are listed at most.
@@ -170,7 +170,7 @@ pub(super) async fn end(
     names: &Names,
     id: &SessionId,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Ended, StoreError> {
     let key = names.session(id);
     let mut question = redis::pipe();
     sign_in::ask(&mut question, &key);
@@ -189,7 +189,7 @@ pub(super) async fn end(
     };
     let reply = link.write(call).await?;
     let Some(account) = reply.piece(1).filter(|_| was_there) else {
-        return told;
+        return told.map(|()| Ended::if_it_was(was_there));
     };
     let account = String::from_utf8_lossy(account).into_owned();
     for name in reply.0.iter().skip(2).flatten() {
@@ -206,7 +206,7 @@ pub(super) async fn end(
         };
         link.write(call).await?;
     }
-    told
+    told.map(|()| Ended::Now)
 }
 
 /// Takes notices that are due, and makes them due again later.

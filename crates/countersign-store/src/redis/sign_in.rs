@@ -78,10 +78,9 @@ pub(super) async fn take_code(
             code: Box::new(from_json(&key, reply.piece(1).ok_or_else(unexpected)?)?),
             session: Box::new(read(&key, id, reply.piece(2).ok_or_else(unexpected)?)?),
         }),
-        "replayed" => {
-            session::end(link, names, id, now).await?;
-            Ok(TakenCode::Replayed)
-        }
+        "replayed" => session::end(link, names, id, now)
+            .await
+            .map(TakenCode::Replayed),
         "unknown" => Ok(TakenCode::Unknown),
         _ => Err(unexpected()),
     }

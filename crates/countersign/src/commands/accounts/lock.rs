@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use countersign_core::AccountId;
 use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
-use countersign_store::{Account, Lock, Store, Version, change_account};
+use countersign_store::{Account, Ended, Lock, Store, Version, change_account};
 
 use super::super::trail::Trail;
 use super::super::{load, say, store, tell};
@@ -112,8 +112,9 @@ async fn end_sessions(store: &dyn Store, account: &AccountId) -> (usize, Result<
                 return Ok(());
             }
             for one in live {
-                store.end_session(&one.session.id, now).await?;
-                ended += 1;
+                if store.end_session(&one.session.id, now).await? == Ended::Now {
+                    ended += 1;
+                }
             }
         }
     };
