@@ -161,18 +161,29 @@ pub(crate) async fn link(
     }
     // What is let go of is not shown: who takes over a weak identity gets no such scope by it.
     if !permit.scopes().contains(LINK) {
-        return Err(Failure::Page(Problem::IdentityNotShown));
+        return Err(not_linked(
+            Problem::IdentityNotShown,
+            linking,
+            evidence,
+            context,
+        ));
     }
     let store = context.broker.store.as_ref();
     let id = &visitor.account.id;
     let leads_to = store.claim_identity(&evidence.identity, id.clone()).await;
     if leads_to.map_err(store_failed)? != *id {
-        return Err(Failure::Page(Problem::IdentityTaken));
+        return Err(not_linked(
+            Problem::IdentityTaken,
+            linking,
+            evidence,
+            context,
+        ));
     }
     let with = |account: &Account| account.with_identity(&evidence.identity, context.now);
     change(&visitor, with, context).await?;
     tracing::info!(code = "identity-linked", request = %context.request_id, account = %id, provider = %evidence.provider, "an identity was linked");
-    note(Event::IdentityLinked, id, context).await?;
+    let identity = (&evidence.identity, Some(&evidence.provider));
+    note(Event::IdentityLinked, id, identity, context).await?;
     Ok(own::arrive(&OwnPage::Account.path(), context))
 }
 
@@ -207,7 +218,9 @@ async fn remove(
         }
     }
     tracing::info!(code = "identity-removed", request = %context.request_id, account = %account.id, "an identity was removed");
-    note(Event::IdentityRemoved, &account.id, context).await?;
+    let provider = provider_of(identity, context).map(Provider::name);
+    let (event, id) = (Event::IdentityRemoved, &account.id);
+    note(event, id, (identity, provider), context).await?;
     Ok(see_other(
         &context.broker.settings.endpoint(&OwnPage::Account.path()),
     ))
@@ -219,10 +232,40 @@ fn must_be_audited(context: &Context<'_>) -> Result<(), Failure> {
     able.map_err(|error| error.for_person(context))
 }
 
-async fn note(event: Event, account: &AccountId, context: &Context<'_>) -> Result<(), Failure> {
-    let happening = Happening::new(event, account).about(Subject::Account, account);
-    let written = context.audit_through(happening).await;
-    written.map_err(|error| error.for_person(context))
+async fn note(
+    event: Event,
+    account: &AccountId,
+    identity: (&Identity, Option<&ProviderId>),
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let written = context.audit_through(happening(event, account, identity, context));
+    written.await.map_err(|error| error.for_person(context))
+}
+
+/// Writes down that an identity was shown and not linked, and why.
+fn not_linked(
+    why: Problem,
+    linking: &Linking,
+    evidence: &Evidence,
+    context: &Context<'_>,
+) -> Failure {
+    let identity = (&evidence.identity, Some(&evidence.provider));
+    let event = Event::IdentityNotLinked;
+    context.audit(happening(event, &linking.account, identity, context).because(why.code()));
+    Failure::Page(why)
+}
+
+fn happening(
+    event: Event,
+    account: &AccountId,
+    (identity, provider): (&Identity, Option<&ProviderId>),
+    context: &Context<'_>,
+) -> Happening {
+    let identity = context.broker.limits.stand_in(identity);
+    Happening::new(event, account)
+        .about(Subject::Account, account)
+        .about(Subject::Identity, identity)
+        .about_any(Subject::Provider, provider)
 }
 
 async fn change(

@@ -791,7 +791,9 @@ mod tests {
             ApiError::TooMany(TooMany { retry_after: 1 }),
             ApiError::NotFound,
             ApiError::Method(""),
+            ApiError::LastAdmin,
             ApiError::Store(StoreError::Conflict),
+            ApiError::NotAudited,
         ];
         let codes = Reason::ALL
             .iter()

@@ -204,7 +204,11 @@ impl Broker {
             None => Http::new(PrivateHosts::default())?,
         };
         let policy = PolicyHandle::new(parts.policy, now);
-        let metrics = Arc::new(Metrics::new(policy.clone(), parts.decision_log.clone()));
+        let metrics = Arc::new(Metrics::new(
+            policy.clone(),
+            Arc::clone(&parts.decision_log),
+            Arc::clone(&parts.audit_log),
+        ));
         let counted = (Arc::clone(&parts.store), Arc::clone(&metrics));
         let limits = Limits::new(parts.limits, &limit_key, counted);
         Ok(Self {

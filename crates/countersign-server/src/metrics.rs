@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::{DecisionLog, PolicyHandle};
+use crate::{AuditLog, DecisionLog, PolicyHandle};
 
 /// Everything that is counted since the start.
 #[derive(Debug)]
@@ -104,7 +104,11 @@ impl Metrics {
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// Counts from zero. What others keep count of themselves is asked of them when somebody looks.
-    pub(crate) fn new(policy: PolicyHandle, decisions: Arc<DecisionLog>) -> Self {
+    pub(crate) fn new(
+        policy: PolicyHandle,
+        decisions: Arc<DecisionLog>,
+        audit: Arc<AuditLog>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("countersign");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that runs", version);
@@ -112,6 +116,7 @@ impl Metrics {
         counters.register(&mut registry);
         registry.register_collector(Box::new(OfPolicy(policy)));
         registry.register_collector(Box::new(OfDecisions(decisions)));
+        registry.register_collector(Box::new(OfAudit(audit)));
         Self { registry, counters }
     }
 
@@ -386,6 +391,34 @@ impl Collector for OfDecisions {
     }
 }
 
+/// What is asked of the audit log when somebody looks.
+#[derive(Debug)]
+struct OfAudit(Arc<AuditLog>);
+
+impl Collector for OfAudit {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let status = self.0.status();
+        add(
+            &mut encoder,
+            "audit_log_dropped",
+            "Audit lines that could not be written down",
+            &ConstCounter::new(status.dropped),
+        )?;
+        add(
+            &mut encoder,
+            "audit_log_waiting",
+            "Audit lines that are not written down yet",
+            &ConstGauge::new(i64::try_from(status.waiting).unwrap_or(i64::MAX)),
+        )?;
+        add(
+            &mut encoder,
+            "audit_log_failing",
+            "1 if the audit log can't be written to, and nobody can manage anything",
+            &ConstGauge::new(i64::from(status.is_failing)),
+        )
+    }
+}
+
 fn add(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -407,7 +440,8 @@ mod tests {
     fn metrics() -> (Metrics, PolicyHandle) {
         let policy = PolicyInForce::new(Policy::default(), "");
         let policy = PolicyHandle::new(policy, Timestamp::from_second(1_800_000_000).unwrap());
-        let metrics = Metrics::new(policy.clone(), Arc::new(DecisionLog::off()));
+        let logs = (Arc::new(DecisionLog::off()), Arc::new(AuditLog::off()));
+        let metrics = Metrics::new(policy.clone(), logs.0, logs.1);
         (metrics, policy)
     }
 
@@ -455,6 +489,8 @@ mod tests {
             "countersign_request_duration_seconds_bucket{le=\"0.025\",route=\"/token\"} 0".into(),
             "countersign_request_duration_seconds_bucket{le=\"0.05\",route=\"/token\"} 1".into(),
             "countersign_decision_log_dropped_total 0".into(),
+            "countersign_audit_log_dropped_total 0".into(),
+            "countersign_audit_log_failing 0".into(),
             "# EOF".into(),
         ];
         check(&metrics, &expected.each_ref().map(String::as_str));

@@ -44,6 +44,8 @@ pub enum Event {
     EmailNotVouched,
     /// Another identity leads to an account.
     IdentityLinked,
+    /// Somebody showed another identity, and it leads to the account no more than before.
+    IdentityNotLinked,
     /// One does no more.
     IdentityRemoved,
     /// A registry told of an organisation.
@@ -94,7 +96,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -114,6 +116,7 @@ impl Event {
         Self::EmailVouched,
         Self::EmailNotVouched,
         Self::IdentityLinked,
+        Self::IdentityNotLinked,
         Self::IdentityRemoved,
         Self::OrganizationTold,
         Self::OrganizationsApplied,
@@ -170,6 +173,7 @@ impl Event {
             Self::EmailVouched => "email-vouched",
             Self::EmailNotVouched => "email-not-vouched",
             Self::IdentityLinked => "identity-linked",
+            Self::IdentityNotLinked => "identity-not-linked",
             Self::IdentityRemoved => "identity-removed",
             Self::OrganizationTold => "organization-told",
             Self::OrganizationsApplied => "organizations-applied",

@@ -42,6 +42,8 @@ pub enum Subject {
     Exception,
     /// A grant.
     Grant,
+    /// An identity at a provider, by a keyed digest: the same has the same, and nobody else can tell whose it is.
+    Identity,
     /// A key's id.
     Key,
     /// What keys are for.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufWriter, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use countersign_server::{AuditLine, hash_of};
 use countersign_store::{AuditHead, ReplicaId};
 
 use super::super::{load, store};
-use super::lines::{self, Going};
+use super::lines::{self, Going, Opened};
 use super::search::{When, is_broken_pipe};
 use super::{With, must_be_on};
 
@@ -26,8 +27,11 @@ pub(crate) struct ExportArguments {
     with: With,
 }
 
-/// Which lines of a chain went out: from the first that fits to the last, with all between, since a clock may
-/// have been set back.
+/// Which lines of each chain go out, by their places among all that are read: from the first that fits to the last, with all
+/// between. Lines have the times at which their requests began, so they do not stand in the order of time.
+type Ranges = BTreeMap<ReplicaId, RangeInclusive<u64>>;
+
+/// Which lines of a chain went out.
 #[derive(Default)]
 struct Part {
     /// The line before the first, and the last.
@@ -40,18 +44,27 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
     };
     must_be_on(&installation.audit_log)?;
     let known = super::heads(&*store::to_look(&installation)?)?;
+    let files = lines::of(&installation.audit_log)?;
+    let ranges = ranges(&files, &export.when)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut parts = BTreeMap::new();
-    let written = lines::walk(lines::of(&installation.audit_log)?, |_, bytes| {
+    let mut place = 0;
+    let written = lines::walk(&files, |_, bytes| {
+        place += 1;
+        if !ranges.values().any(|range| range.contains(&place)) {
+            return Ok(Going::On);
+        }
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        // What was cut off goes along where something was before: the next line tells of it.
         match AuditLine::read(text) {
-            Some(line) if export.when.has(line.time) => {
-                out.write_all(bytes)?;
-                note(&mut parts, line, text);
+            Some(line) => {
+                let range = ranges.get(&line.replica);
+                if range.is_some_and(|range| range.contains(&place)) {
+                    out.write_all(bytes)?;
+                    note(&mut parts, line, text);
+                }
             }
-            None if !parts.is_empty() => out.write_all(bytes)?,
-            Some(_) | None => {}
+            // What was cut off goes along: the next line tells of it.
+            None => out.write_all(bytes)?,
         }
         Ok(Going::On)
     });
@@ -63,6 +76,21 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
         Some(path) => write_heads(path, parts, &known),
         None => Ok(()),
     }
+}
+
+fn ranges(files: &[Opened], when: &When) -> Result<Ranges> {
+    let mut ranges = Ranges::new();
+    let mut place = 0;
+    lines::walk(files, |_, bytes| {
+        place += 1;
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        if let Some(line) = AuditLine::read(text).filter(|line| when.has(line.time)) {
+            let range = ranges.entry(line.replica).or_insert(place..=place);
+            *range = *range.start()..=place;
+        }
+        Ok(Going::On)
+    })?;
+    Ok(ranges)
 }
 
 fn note(parts: &mut BTreeMap<ReplicaId, Part>, line: AuditLine, text: &[u8]) {

@@ -1,7 +1,7 @@
 //! The lines of audit logs, file after file, one at a time however long they are.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -41,13 +41,15 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
 }
 
 /// Goes through all lines, each with its end if it has one, until `each` says that it is enough. Half a line at the end
-/// of a file is passed over.
+/// of a file is passed over. May be done again: the same files come in the same order.
 pub(super) fn walk(
-    files: Vec<Opened>,
+    files: &[Opened],
     mut each: impl FnMut(Place, &[u8]) -> Result<Going>,
 ) -> Result<()> {
     for Opened { path, file } in files {
         let name = path.display().to_string();
+        let mut file = file;
+        file.rewind()?;
         let mut reader = BufReader::with_capacity(256 << 10, file);
         let (mut line, mut number) = (Vec::new(), 0);
         while read(&mut reader, &mut line).with_context(|| format!("can't read `{name}`"))? {
@@ -95,7 +97,7 @@ mod tests {
         let path = directory.path().join("audit.jsonl");
         std::fs::write(&path, text).unwrap();
         let mut found = Vec::new();
-        let all = walk(vec![open(&path).unwrap()], |_, line| {
+        let all = walk(&[open(&path).unwrap()], |_, line| {
             found.push(String::from_utf8(line.to_vec()).unwrap());
             Ok(Going::On)
         });

@@ -95,7 +95,7 @@ pub(super) fn run(search: &SearchArguments) -> Result<()> {
     };
     must_be_on(&installation.audit_log)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let told = tell(search, lines::of(&installation.audit_log)?, &mut out);
+    let told = tell(search, &lines::of(&installation.audit_log)?, &mut out);
     match told.and_then(|()| Ok(out.flush()?)) {
         // A pipe may be closed early (`… | head -1`).
         Err(error) if is_broken_pipe(&error) => Ok(()),
@@ -108,7 +108,7 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-fn tell(search: &SearchArguments, files: Vec<lines::Opened>, out: &mut impl Write) -> Result<()> {
+fn tell(search: &SearchArguments, files: &[lines::Opened], out: &mut impl Write) -> Result<()> {
     if search.format == Format::Csv {
         writeln!(
             out,

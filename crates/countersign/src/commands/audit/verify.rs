@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
         },
     };
     let mut verifier = Verifier::new(known.begin, &known.heads, &known.own);
-    lines::walk(known.files, |place, line| {
+    lines::walk(&known.files, |place, line| {
         verifier.line(place, line);
         Ok(Going::On)
     })?;

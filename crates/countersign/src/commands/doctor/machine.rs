@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use countersign_server::DecisionLogSettings;
+use countersign_server::{AuditLogSettings, DecisionLogSettings};
 
 use super::Patient;
 use super::finding::Finding;
@@ -17,14 +17,17 @@ const NEXT_TO_NONE: u64 = 64 << 20;
 
 pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
     let data = patient.installation.data_dir.clone();
-    let log = directory_of(&patient.installation.decision_log);
+    let logs = [
+        (DECISIONS, of_decisions(&patient.installation.decision_log)),
+        (AUDIT, of_audit(&patient.installation.audit_log)),
+    ];
     let looked = tokio::task::spawn_blocking(move || {
-        let of_log = log.as_deref().map(|path| judge_log(&look(path), &data));
+        let of_logs = logs.into_iter().filter_map(|(log, path)| {
+            let found = look(&path?);
+            Some(judge_log(log, &found, &data))
+        });
         let of_data = judge_data(&look(&data));
-        of_data
-            .into_iter()
-            .chain(of_log.into_iter().flatten())
-            .collect()
+        std::iter::once(of_data).chain(of_logs).flatten().collect()
     });
     looked.await.unwrap_or_default()
 }
@@ -52,10 +55,39 @@ enum State {
     },
 }
 
-fn directory_of(log: &DecisionLogSettings) -> Option<PathBuf> {
+/// A log, for whoever is told of its directory.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    title: &'static str,
+    disk: &'static str,
+    setting: &'static str,
+    lines: &'static str,
+}
+
+const DECISIONS: Log = Log {
+    title: "decision log",
+    disk: "disk of the decision log",
+    setting: "decision_log.file",
+    lines: "decisions",
+};
+const AUDIT: Log = Log {
+    title: "audit log",
+    disk: "disk of the audit log",
+    setting: "audit_log.file",
+    lines: "audit lines",
+};
+
+fn of_decisions(log: &DecisionLogSettings) -> Option<PathBuf> {
     match log {
         DecisionLogSettings::File(file) => file.path.parent().map(Path::to_owned),
         DecisionLogSettings::Stdout | DecisionLogSettings::Off => None,
+    }
+}
+
+fn of_audit(log: &AuditLogSettings) -> Option<PathBuf> {
+    match log {
+        AuditLogSettings::File(file) => file.path.parent().map(Path::to_owned),
+        AuditLogSettings::Off => None,
     }
 }
 
@@ -125,20 +157,25 @@ fn judge_data(found: &Directory) -> Vec<Finding> {
 }
 
 /// It must be there: the server makes the data directory, and no other.
-fn judge_log(found: &Directory, data: &Path) -> Vec<Finding> {
-    const OF: &str = "decision log";
+fn judge_log(log: Log, found: &Directory, data: &Path) -> Vec<Finding> {
+    let Log {
+        title,
+        disk,
+        setting,
+        lines,
+    } = log;
     let path = found.path.display();
     if found.path == data {
         return Vec::new();
     }
     let first = match &found.state {
         State::Absent { .. } => Finding::failure(
-            OF,
+            title,
             format!("its directory `{path}` is not there"),
-            "make it, for the user that the server runs as; `decision_log.file` names it",
+            format!("make it, for the user that the server runs as; `{setting}` names it"),
         ),
         State::Unreadable(error) => Finding::failure(
-            OF,
+            title,
             format!("`{path}`: {error}"),
             "run this as the user that the server runs as",
         ),
@@ -146,20 +183,18 @@ fn judge_log(found: &Directory, data: &Path) -> Vec<Finding> {
             is_directory: false,
             ..
         } => Finding::failure(
-            OF,
+            title,
             format!("`{path}` is no directory"),
-            "`decision_log.file` must name a file in one",
+            format!("`{setting}` must name a file in one"),
         ),
         State::There { mode, .. } if mode & 0o002 != 0 => Finding::warning(
-            OF,
+            title,
             format!("everybody may write to `{path}` (mode {mode:04o})"),
-            format!("`chmod o-w '{path}'`: whoever can write there can take decisions away"),
+            format!("`chmod o-w '{path}'`: whoever can write there can take {lines} away"),
         ),
-        State::There { .. } => Finding::fine(OF, format!("its directory `{path}` is there")),
+        State::There { .. } => Finding::fine(title, format!("its directory `{path}` is there")),
     };
-    std::iter::once(first)
-        .chain(room("disk of the decision log", found))
-        .collect()
+    std::iter::once(first).chain(room(disk, found)).collect()
 }
 
 fn room(of: &str, found: &Directory) -> Option<Finding> {
@@ -168,7 +203,7 @@ fn room(of: &str, found: &Directory) -> Option<Finding> {
         State::Unreadable(_) => return None,
     };
     let left = format!("{} MiB are free", free >> 20);
-    let mend = "make room: where the disk is full nobody signs in, and decisions wait in memory";
+    let mend = "make room: where the disk is full nobody signs in or manages anything, and lines of the logs wait in memory";
     Some(match free {
         _ if free < NEXT_TO_NONE => Finding::failure(of, left, mend),
         _ if free < LITTLE => Finding::warning(of, left, mend),
@@ -215,16 +250,18 @@ mod tests {
             ..directory(0, 0)
         };
         check(&judge_data(&absent), &[Warn]);
-        check(&judge_log(&absent, Path::new("/elsewhere")), &[Fail]);
+        check(&judge_log(AUDIT, &absent, Path::new("/elsewhere")), &[Fail]);
     }
 
     #[test]
-    fn the_decision_log_in_the_data_directory_is_told_of_once() {
+    fn a_log_in_the_data_directory_is_told_of_once() {
         let found = directory(0o700, 1 << 40);
-        check(&judge_log(&found, &found.path), &[]);
+        for log in [DECISIONS, AUDIT] {
+            check(&judge_log(log, &found, &found.path), &[]);
+        }
         let found = directory(0o777, 1 << 40);
         check(
-            &judge_log(&found, Path::new("/x")),
+            &judge_log(AUDIT, &found, Path::new("/x")),
             &[Health::Warn, Health::Ok],
         );
     }
