@@ -143,6 +143,10 @@ async fn an_identity_that_has_an_account_is_never_taken_from_it() {
     );
     assert_eq!(identities(&world, &mine).await, 1);
     assert_eq!(sub(&tokens(&world, &github()).await), other);
+    let refused = world
+        .broker
+        .audited(&["identity-linked", "identity-not-linked"]);
+    assert_eq!(refused, ["identity-not-linked identity-taken"]);
 }
 
 /// Ann's address at another provider is another person until she has shown that it is her.
@@ -253,9 +257,24 @@ async fn an_identity_that_is_removed_leads_nowhere_and_what_rests_on_it_ends() {
         serde_json::from_str(&page.body).expect("JSON")
     };
     assert_eq!(introspected(&by_github).await["active"], true);
+    let about = |event: &str| {
+        let lines = world.broker.audit_lines(&[event]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines[0].subject.clone()
+    };
+    let linked = about("identity-linked");
+    assert_eq!(
+        (&linked["account"], linked["provider"].as_str()),
+        (&mine, "github")
+    );
     let page = ann.press("aria-label=\"Remove account").await;
     assert_eq!(page.status, 303, "{}", page.body);
     assert_eq!(introspected(&by_github).await["active"], false);
+    // The same identity, and nothing that names it.
+    assert_eq!(about("identity-removed"), linked);
+    assert_eq!(linked["identity"].len(), 32);
+    let ended = world.broker.audited(&["session-ended"]);
+    assert_eq!(ended, ["session-ended identity-removed"]);
     assert_eq!(identities(&world, &mine).await, 1);
     // It leads to an account of its own from now on; hers is what it was.
     assert_ne!(sub(&tokens(&world, &github()).await), mine);

@@ -95,6 +95,44 @@ fn text<'a>(claims: &'a Value, name: &str) -> &'a str {
 }
 
 #[actix_web::test]
+async fn an_end_is_written_down_once_however_often_it_is_asked_for() {
+    let world = world().await;
+    let issuer = &world.broker.issuer;
+    let audited = |expected: &[&str]| {
+        let ends = ["token-revoked", "grant-ended", "session-ended"];
+        assert_eq!(world.broker.audited(&ends), expected);
+    };
+    let (code, tokens) = signed_in(&world, &mut Browser::new()).await;
+    for _ in 0..3 {
+        revoke(issuer, tokens.text("access_token")).await;
+    }
+    let mut all = vec!["token-revoked revoked"];
+    audited(&all);
+    for _ in 0..3 {
+        revoke(issuer, tokens.text("refresh_token")).await;
+    }
+    all.push("grant-ended revoked");
+    audited(&all);
+    for _ in 0..3 {
+        assert_eq!(world.redeem(&code).await.status, 400);
+    }
+    all.push("session-ended code-replayed");
+    audited(&all);
+
+    let (_, tokens) = signed_in(&world, &mut Browser::new()).await;
+    let first = tokens.text("refresh_token");
+    let next = refresh(issuer, first).await;
+    let next: Value = serde_json::from_str(&next.body).expect("JSON");
+    refresh(issuer, text(&next, "refresh_token")).await;
+    for _ in 0..3 {
+        assert_eq!(refresh(issuer, first).await.status, 400);
+        revoke(issuer, first).await;
+    }
+    all.push("grant-ended refresh-token-reused");
+    audited(&all);
+}
+
+#[actix_web::test]
 async fn each_end_is_told_whichever_way_it_came() {
     let world = world().await;
     let issuer = &world.broker.issuer;

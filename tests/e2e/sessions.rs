@@ -540,6 +540,11 @@ async fn a_person_sees_their_sessions_and_ends_them() {
     assert!(page.body.contains("You are signed out"), "{}", page.body);
     let page = at(&world, &mut here, "/session").await;
     assert!(page.body.contains("You are not signed in"), "{}", page.body);
+    let ended = world.broker.audited(&["session-ended"]);
+    assert_eq!(
+        ended,
+        ["session-ended by-the-person", "session-ended by-the-person"]
+    );
 }
 
 #[actix_web::test]
@@ -649,6 +654,8 @@ async fn a_client_signs_a_person_out_with_the_id_token_of_the_session() {
     // Once more: nothing is left to end, and the way back is the same.
     let page = at(&world, &mut browser, &path).await;
     assert_eq!(page.location.as_ref().map(Url::as_str), to);
+    let ended = world.broker.audited(&["session-ended"]);
+    assert_eq!(ended, ["session-ended logout"]);
 }
 
 #[actix_web::test]

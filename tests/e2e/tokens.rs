@@ -342,6 +342,11 @@ async fn the_policy_of_the_moment_is_asked_with_the_evidence_as_it_was() {
     let token = second.text("refresh_token").to_owned();
     let refused = refreshed(&world, &token).await;
     assert_refused(&refused, NOT_GOOD, "stricter since");
+    // It is written down once, and not each time.
+    let again = refreshed(&world, &token).await;
+    assert_refused(&again, NOT_GOOD, "stricter since");
+    let audited = world.broker.audited(&["token-refused"]);
+    assert_eq!(audited, ["token-refused phishing-resistant-absent"]);
     assert_eq!(
         refused.body["error_description"],
         "phishing-resistant-absent"

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
 use countersign_core::{AccountId, ClientId, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Clock, KeyUpkeep, LimitSettings, MasterSecrets, Parts,
-    PolicyHandle, PolicyInForce, Resource, SecretDigest, Settings, SigningAlgorithm, Vault,
+    AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
+    LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Resource,
+    Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -136,6 +137,16 @@ impl Shared {
             ..Parts::new(self.settings.clone(), policy, providers, self.store.clone())
         };
         let address = listener.local_addr().expect("an address");
+        let audit = Audit::open(
+            &self
+                .directory
+                .path()
+                .join(format!("audit-{}", address.port())),
+        );
+        let parts = Parts {
+            audit_log: Arc::clone(&audit.log),
+            ..parts
+        };
         let (sender, receiver) = mpsc::channel();
         // A thread with a runtime of its own, so that a broker runs beside any test.
         std::thread::spawn(move || {
@@ -158,8 +169,40 @@ impl Shared {
             policy,
             keys,
             handle,
+            audit,
             shared: self,
         }
+    }
+}
+
+/// What a broker writes down of what is done.
+#[derive(Debug)]
+struct Audit {
+    log: Arc<AuditLog>,
+    file: PathBuf,
+}
+
+impl Audit {
+    fn open(directory: &Path) -> Self {
+        std::fs::create_dir(directory).expect("a directory");
+        let file = directory.join("audit.jsonl");
+        let settings = AuditLogSettings::File(LogFileSettings {
+            path: file.clone(),
+            rotate: Rotate::Never,
+            max_bytes: None,
+            keep_days: None,
+            keep_files: None,
+        });
+        let now = TestClock::default().now();
+        let log = AuditLog::open(
+            &settings,
+            Writer::Server,
+            directory,
+            &[],
+            (&SystemEntropy, now),
+        );
+        let log = Arc::new(log.expect("an audit log"));
+        Self { log, file }
     }
 }
 
@@ -178,10 +221,35 @@ pub struct TestBroker {
     /// What keeps its keys up to date, whenever a test says so.
     pub keys: KeyUpkeep,
     handle: ServerHandle,
+    audit: Audit,
     shared: Shared,
 }
 
 impl TestBroker {
+    /// The audit lines of these events so far.
+    pub fn audit_lines(&self, events: &[&str]) -> Vec<AuditLine> {
+        while self.audit.log.status().waiting > 0 {
+            std::thread::yield_now();
+        }
+        let text = std::fs::read_to_string(&self.audit.file).expect("lines");
+        let lines = text.lines().map(|line| AuditLine::read(line.as_bytes()));
+        lines
+            .map(|line| line.expect("an audit line"))
+            .filter(|line| events.contains(&line.event.as_str()))
+            .collect()
+    }
+
+    /// The same, each as its event and its reason.
+    pub fn audited(&self, events: &[&str]) -> Vec<String> {
+        let lines = self.audit_lines(events).into_iter();
+        lines
+            .map(|line| match line.reason {
+                Some(reason) => format!("{} {reason}", line.event),
+                None => line.event,
+            })
+            .collect()
+    }
+
     /// Puts another policy in force.
     pub fn enforce(&self, text: &str) {
         let policy = Policy::parse("policy.toml", text).unwrap_or_else(|all| panic!("{all}"));

@@ -122,6 +122,9 @@ async fn a_device_gets_tokens_once_somebody_has_signed_in_for_it() {
     let page = allow(&world, &mut Browser::new(), &device, &ann()).await;
     assert!(is_signed_in(&page), "{}", page.body);
 
+    let audited = world.broker.audited(&["device-allowed", "device-denied"]);
+    assert_eq!(audited, ["device-allowed"]);
+
     let page = device.poll(&world).await;
     assert_eq!(page.status, 200, "{}", page.body);
     let tokens = read(&page);
@@ -209,6 +212,8 @@ async fn who_says_no_is_heard() {
         "a code that was answered is none any more"
     );
     assert!(page.body.contains("No device waits with this code"));
+    let audited = world.broker.audited(&["device-allowed", "device-denied"]);
+    assert_eq!(audited, ["device-denied"]);
 }
 
 /// Cross-site: without the cookie of this browser neither the yes nor the no is one.

@@ -360,6 +360,9 @@ async fn what_a_registry_tells_is_what_is_there_however_often_it_is_told() {
             .0,
         204
     );
+    // The second found nothing to forget.
+    let forgotten = registry.world.broker.audited(&["organization-forgotten"]);
+    assert_eq!(forgotten, ["organization-forgotten"]);
     assert_eq!(
         registry.call("GET", "/organizations/contoso", "").await.0,
         404

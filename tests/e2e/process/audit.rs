@@ -265,3 +265,33 @@ async fn a_log_that_is_deleted_with_the_name_of_its_chain_is_missed() {
     drop(here.start());
     missed(here);
 }
+
+#[actix_web::test]
+async fn keys_and_policies_are_written_down() {
+    let site = Site::new().await;
+    let here = &site.installation;
+    let program = here.start();
+    let policy = fs::read_to_string(here.path("policy.toml")).expect("a policy");
+    here.write("policy.toml", &format!("{policy}# another\n"));
+    program.logs("policy-replaced").await;
+    here.write("policy.toml", &format!("{policy}no = policy\n"));
+    program.logs("policy-rejected").await;
+    let policies = || found(here, &["--actor", "operator"]);
+    let expected = ["server-started", "policy-replaced", "policy-refused"];
+    while events(&policies()).len() < expected.len() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let lines = policies();
+    assert_eq!(events(&lines), expected);
+    assert_eq!(lines[1]["subject"]["before"], lines[0]["subject"]["policy"]);
+    assert_eq!(lines[2]["subject"]["before"], lines[1]["subject"]["policy"]);
+
+    let rotate = ["keys", "rotate", "sign-es256"];
+    check_command(here, &rotate, 0, &["key-rotated"]);
+    check_command(here, &rotate, 0, &[]);
+    let rotated = found(here, &["--event", "key-rotated"]);
+    let key = rotated[0]["subject"]["key"].as_str().expect("an id");
+    check_command(here, &["keys", "retire", key], 1, &[]);
+    let retire = ["keys", "retire", key, "--yes"];
+    check_command(here, &retire, 0, &["key-retired"]);
+}

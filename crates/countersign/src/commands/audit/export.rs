@@ -31,8 +31,11 @@ pub(crate) struct ExportArguments {
 /// between. Lines have the times at which their requests began, so they do not stand in the order of time.
 type Ranges = BTreeMap<ReplicaId, RangeInclusive<u64>>;
 
+/// What went out, by chain.
+type Parts = BTreeMap<ReplicaId, Part>;
+
 /// Which lines of a chain went out.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Part {
     /// The line before the first, and the last.
     ends: Option<(AuditHead, AuditHead)>,
@@ -45,11 +48,23 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
     must_be_on(&installation.audit_log)?;
     let known = super::heads(&*store::to_look(&installation)?)?;
     let files = lines::of(&installation.audit_log)?;
-    let ranges = ranges(&files, &export.when)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut parts = BTreeMap::new();
+    let written = write_lines(&files, &export.when, &mut out);
+    let parts = match written.and_then(|parts| Ok(out.flush().map(|()| parts)?)) {
+        Err(error) if is_broken_pipe(&error) => return Ok(()),
+        written => written?,
+    };
+    match &export.heads {
+        Some(path) => write_heads(path, parts, &known),
+        None => Ok(()),
+    }
+}
+
+fn write_lines(files: &[Opened], when: &When, out: &mut impl Write) -> Result<Parts> {
+    let ranges = ranges(files, when)?;
+    let mut parts = Parts::new();
     let mut place = 0;
-    let written = lines::walk(&files, |_, bytes| {
+    lines::walk(files, |_, bytes| {
         place += 1;
         if !ranges.values().any(|range| range.contains(&place)) {
             return Ok(Going::On);
@@ -67,15 +82,8 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
             None => out.write_all(bytes)?,
         }
         Ok(Going::On)
-    });
-    match written.and_then(|()| Ok(out.flush()?)) {
-        Err(error) if is_broken_pipe(&error) => return Ok(()),
-        written => written?,
-    }
-    match &export.heads {
-        Some(path) => write_heads(path, parts, &known),
-        None => Ok(()),
-    }
+    })?;
+    Ok(parts)
 }
 
 fn ranges(files: &[Opened], when: &When) -> Result<Ranges> {
@@ -93,7 +101,7 @@ fn ranges(files: &[Opened], when: &When) -> Result<Ranges> {
     Ok(ranges)
 }
 
-fn note(parts: &mut BTreeMap<ReplicaId, Part>, line: AuditLine, text: &[u8]) {
+fn note(parts: &mut Parts, line: AuditLine, text: &[u8]) {
     let part = parts.entry(line.replica.clone()).or_default();
     let last = AuditHead {
         replica: line.replica,
@@ -112,12 +120,13 @@ fn note(parts: &mut BTreeMap<ReplicaId, Part>, line: AuditLine, text: &[u8]) {
     part.ends = Some((before, last));
 }
 
+fn write_heads(path: &PathBuf, parts: Parts, known: &[AuditHead]) -> Result<()> {
+    let text = serde_json::to_string_pretty(&heads_of(parts, known))?;
+    fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))
+}
+
 /// The ends of each part, and what the store knows of the lines between.
-fn write_heads(
-    path: &PathBuf,
-    parts: BTreeMap<ReplicaId, Part>,
-    known: &[AuditHead],
-) -> Result<()> {
+fn heads_of(parts: Parts, known: &[AuditHead]) -> Vec<AuditHead> {
     let mut heads = Vec::new();
     for (before, last) in parts.into_values().filter_map(|part| part.ends) {
         let between = known
@@ -128,6 +137,54 @@ fn write_heads(
         heads.push(last);
     }
     heads.sort_unstable();
-    let text = serde_json::to_string_pretty(&heads)?;
-    fs::write(path, text).with_context(|| format!("can't write `{}`", path.display()))
+    heads
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_server::{
+        AuditLog, AuditLogSettings, Begin, By, Event, Happening, LogFileSettings, Place, Rotate,
+        SystemEntropy, Verifier, Writer,
+    };
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn what_is_exported_of_a_time_is_a_whole_part_of_a_chain_and_verifies() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = AuditLogSettings::File(LogFileSettings {
+            path: directory.path().join("audit.jsonl"),
+            rotate: Rotate::Never,
+            max_bytes: None,
+            keep_days: None,
+            keep_files: None,
+        });
+        let made = (&SystemEntropy as _, at(0));
+        let log = AuditLog::open(&settings, Writer::Server, directory.path(), &[], made).unwrap();
+        // The third took longest, and began later than those around it.
+        for second in [0, 10, 50, 20, 60] {
+            let happening = Happening::new(Event::SignedIn, By::Nobody);
+            log.write(happening, at(second));
+        }
+        log.close().unwrap();
+
+        let when = When::between(at(10), at(40));
+        let mut out = Vec::new();
+        let files = lines::of(&settings).unwrap();
+        let parts = write_lines(&files, &when, &mut out).unwrap();
+        let heads = heads_of(parts, &[]);
+        let own = [heads[0].replica.clone()];
+        let mut verifier = Verifier::new(Begin::AfterAHead, &heads, &own);
+        for (line, text) in (1..).zip(out.split_inclusive(|byte| *byte == b'\n')) {
+            let file = String::new();
+            verifier.line(Place { file, line }, text);
+        }
+        let verified = verifier.end();
+        assert_eq!((verified.lines, verified.findings), (3, Vec::new()));
+    }
 }

@@ -69,6 +69,14 @@ enum Format {
 }
 
 impl When {
+    #[cfg(test)]
+    pub(super) fn between(since: Timestamp, until: Timestamp) -> Self {
+        Self {
+            since: Some(since),
+            until: Some(until),
+        }
+    }
+
     pub(super) fn has(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
     }
