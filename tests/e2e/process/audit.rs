@@ -276,6 +276,8 @@ async fn keys_and_policies_are_written_down() {
     program.logs("policy-replaced").await;
     here.write("policy.toml", &format!("{policy}no = policy\n"));
     program.logs("policy-rejected").await;
+    // Commands read the policy too.
+    here.write("policy.toml", &format!("{policy}# another\n"));
     let policies = || found(here, &["--actor", "operator"]);
     let expected = ["server-started", "policy-replaced", "policy-refused"];
     while events(&policies()).len() < expected.len() {
