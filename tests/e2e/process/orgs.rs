@@ -4,8 +4,13 @@ use std::fmt::Write;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use countersign_core::calendar::day_of;
+use countersign_core::{ExceptionName, OrganizationId};
+use countersign_server::{Clock, SystemClock};
+use countersign_store::organization::{AskedException, ask};
 use countersign_store::{Actor, Embedded, Organization, Store};
 use countersign_tests::Installation;
+use jiff::ToSpan;
 use serde_json::{Value, json};
 
 use super::Site;
@@ -533,4 +538,82 @@ async fn a_file_is_applied_beside_a_server_whose_logins_go_on() {
     assert!(out.starts_with("2000 organizations: 2000 new"), "{out}");
     assert!(logins > 0);
     assert_eq!(all(here).await.len(), 2000);
+}
+
+#[actix_web::test]
+async fn an_operator_grants_what_an_organization_asked_for_and_ends_it_again() {
+    let site = started().await;
+    let here = &site.installation;
+    done(here, &["tell", "contoso-bank", "--title", "Contoso Bank"]);
+    let nobody = run(here, &["asks"]);
+    assert_eq!(nobody.0, Some(0));
+    assert!(nobody.2.contains("no organization waits"), "{}", nobody.2);
+    let now = SystemClock.now();
+    let asked = AskedException {
+        name: ExceptionName::new("asked-1").expect("a name"),
+        waives: ["manage".to_owned()].into(),
+        reason: "card-controlled rooms".to_owned(),
+        until: day_of(now).saturating_add(30.days()),
+        asked_by: Actor::Operator,
+        asked_at: now,
+        answer: None,
+    };
+    {
+        let store = Embedded::open_to_change(&here.path("data")).expect("a store");
+        let id = OrganizationId::new("contoso-bank").expect("an id");
+        ask(&store, &id, &asked).await.expect("it can be asked for");
+    }
+    let waiting = done(here, &["asks"]);
+    assert!(
+        waiting.contains("contoso-bank asked-1: no second factor for manage"),
+        "{waiting}"
+    );
+    // A mistyped name, a day that is past, a reason that says nothing: told, and nothing done.
+    let grant = ["grant", "contoso-bank"];
+    let with = |more: &[&'static str]| [&grant[..], more].concat();
+    let wrong = refused(
+        here,
+        &with(&["asked-2", "--until", "2050-01-01", "--reason", "x"]),
+    );
+    assert!(wrong.contains("orgs asks"), "{wrong}");
+    refused(
+        here,
+        &with(&["asked-1", "--until", "2020-01-01", "--reason", "x"]),
+    );
+    refused(here, &with(&["asked-1", "--reason", " "]));
+    assert!(show(here, "contoso-bank")["organization"]["exceptions"][0]["answer"].is_null());
+    let granted = done(here, &with(&["asked-1", "--reason", "seen on site"]));
+    assert!(granted.contains(&asked.until.to_string()), "{granted}");
+    let told = show(here, "contoso-bank")["organization"]["exceptions"][0]["answer"].clone();
+    assert_eq!(
+        (&told["verdict"], &told["by"], &told["reason"]),
+        (
+            &json!("granted"),
+            &json!("operator"),
+            &json!("seen on site")
+        )
+    );
+    assert_eq!(run(here, &["asks", "--format", "json"]).1, "");
+    done(
+        here,
+        &[
+            "refuse",
+            "contoso-bank",
+            "asked-1",
+            "--reason",
+            "phones now",
+        ],
+    );
+    let text = done(here, &["show", "contoso-bank"]);
+    assert!(
+        text.contains("exception asked-1: waives manage; refused") && text.contains("phones now"),
+        "{text}"
+    );
+    let configuration = here.path("countersign.toml").display().to_string();
+    let mut search = here.command(&["audit", "search", "--config", &configuration]);
+    let found = search.output().expect("it runs");
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    for event in ["exception-granted", "exception-refused"] {
+        assert!(found.contains(event), "no {event} in {found}");
+    }
 }

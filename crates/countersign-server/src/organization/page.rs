@@ -174,9 +174,10 @@ fn exceptions(
         .map(|(_, one)| ExceptionRow::of_file(one, context))
         .collect();
     for asked in known.exceptions.iter().rev() {
-        let form = match asked.is_waiting() {
-            true => sealed(Button::TakeBack(asked.name.clone()))?,
-            false => None,
+        let form = if asked.is_waiting() {
+            sealed(Button::TakeBack(asked.name.clone()))?
+        } else {
+            None
         };
         rows.push(ExceptionRow::asked(asked, form, context));
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod connect;
+mod exceptions;
 mod file;
 mod list;
 mod show;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use countersign::config::Installation;
-use countersign_core::{IdError, OrganizationId, Source};
+use countersign_core::{ExceptionName, IdError, OrganizationId, Source};
 use countersign_server::{By, Event, Happening, Subject};
 use countersign_store::Store;
 use countersign_store::organization::ClaimError;
@@ -48,6 +49,14 @@ pub(crate) enum OrgsCommand {
     Settle(connect::SettleArguments),
     /// Let a connection that awaits approval be in force
     Approve(connect::ApproveArguments),
+    /// List what organizations ask to be excepted from, and wait for an answer
+    Asks(exceptions::AsksArguments),
+    /// Grant an exception that an organization asked for, until a day
+    ///
+    /// It lets go of the second factor, and of nothing else, for who acts for the organization.
+    Grant(exceptions::GrantArguments),
+    /// Refuse an exception, or end one that was granted
+    Refuse(exceptions::RefuseArguments),
     /// Apply a file of organizations, which you keep in git
     ///
     /// The whole file is checked first: one with a mistake changes nothing. It may run beside a server, changes
@@ -99,6 +108,15 @@ fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> 
             OrgsCommand::Approve(arguments) => {
                 connect::approve(arguments, &Books::open(installation)?).await
             }
+            OrgsCommand::Asks(arguments) => {
+                exceptions::asks(arguments, store::to_look(installation)?.as_ref()).await
+            }
+            OrgsCommand::Grant(arguments) => {
+                exceptions::grant(arguments, &Books::open(installation)?).await
+            }
+            OrgsCommand::Refuse(arguments) => {
+                exceptions::refuse(arguments, &Books::open(installation)?).await
+            }
             OrgsCommand::Apply(arguments) => apply::run(arguments, installation).await,
         }
     })
@@ -119,6 +137,19 @@ impl Books {
 
     fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// Writes down what became of an exception.
+    async fn note_exception(
+        &self,
+        event: Event,
+        id: &OrganizationId,
+        exception: &ExceptionName,
+    ) -> Result<()> {
+        let happening = Happening::new(event, By::Operator)
+            .about(Subject::Organization, id)
+            .about(Subject::Exception, exception);
+        self.trail.note(happening).await
     }
 
     /// Writes down what was done to an organisation.

@@ -11,6 +11,7 @@ use countersign_core::{
 };
 use countersign_server::{Clock, SystemClock};
 use countersign_store::organization::others;
+use countersign_store::organization::{Answer, AskedException, Verdict};
 use countersign_store::{Account, Admin, Connection, Organization, Proof, Standing, Store};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -237,7 +238,9 @@ impl Shown<'_> {
         known
             .connections
             .iter()
-            .try_for_each(|one| self.write_connection(known, one, f))
+            .try_for_each(|one| self.write_connection(known, one, f))?;
+        let mut exceptions = known.exceptions.iter();
+        exceptions.try_for_each(|one| write_exception(one, f))
     }
 
     fn write_connection(
@@ -281,6 +284,30 @@ impl Shown<'_> {
                 known.id
             ),
         }
+    }
+}
+
+fn write_exception(one: &AskedException, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let waives: Vec<&str> = one.waives.iter().map(TierName::as_str).collect();
+    let standing = match one.answer.as_ref().map(|answer| answer.verdict) {
+        None => format!("asked for until {}", one.until),
+        Some(Verdict::Granted { until }) => format!("granted until {until}"),
+        Some(Verdict::Refused) => "refused".to_owned(),
+    };
+    write!(
+        f,
+        "\nexception {}: waives {}; {standing}\n    because {}\n    by {} at {:.0}",
+        one.name,
+        waives.join(", "),
+        escaped(&one.reason),
+        one.asked_by,
+        one.asked_at
+    )?;
+    match &one.answer {
+        Some(Answer { reason, by, at, .. }) => {
+            write!(f, "\n    answered by {by} at {at:.0}: {}", escaped(reason))
+        }
+        None => Ok(()),
     }
 }
 
