@@ -71,23 +71,20 @@ pub(super) struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    /// What `has_scope` lets be seen of this account.
-    pub(super) fn of(account: &'a Account, has_scope: impl Fn(&str) -> bool) -> Self {
-        let email = account
-            .profile
-            .email
-            .as_ref()
-            .filter(|_| has_scope("email"));
+    /// What `has_scope` lets be seen of whoever has this session: what the identity that signed in says, never another one that
+    /// leads to the same account; and whether the registry vouches for the address, which is the account's.
+    pub(super) fn of(
+        (session, account): (&'a Session, &Account),
+        has_scope: impl Fn(&str) -> bool,
+    ) -> Self {
+        let profile = &session.evidence.profile;
+        let email = profile.email.as_ref().filter(|_| has_scope("email"));
         let vouched = account.vouched_email.as_ref();
         let is_verified = |email: &Email| {
             email.verified || vouched.is_some_and(|one| one.address.as_str() == email.address)
         };
         Self {
-            name: account
-                .profile
-                .name
-                .as_deref()
-                .filter(|_| has_scope("profile")),
+            name: profile.name.as_deref().filter(|_| has_scope("profile")),
             email: email.map(|email| email.address.as_str()),
             email_verified: email.map(is_verified),
         }
@@ -286,7 +283,7 @@ fn id_token(
         amr: permit.amr(),
         sid: minting.session.id.as_str(),
         at_hash: at_hash(access_token, client.id_token_algorithm),
-        person: Person::of(minting.account, has_scope),
+        person: Person::of((minting.session, minting.account), has_scope),
     };
     broker
         .keys

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use countersign_store::{Account, StoreError};
+use countersign_store::{Account, Session, StoreError};
 use countersign_verifier::{Claims, Error};
 use serde::Serialize;
 
@@ -34,9 +34,9 @@ pub(crate) async fn user_info_by_form(call: Call, form: web::Bytes) -> HttpRespo
 
 async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse {
     match read(in_form.as_deref(), context).await {
-        Ok(account_and_claims) => {
-            let (account, claims) = account_and_claims;
-            let person = Person::of(&account, |scope| claims.scope.contains(scope));
+        Ok((session, account, claims)) => {
+            let has_scope = |scope: &str| claims.scope.contains(scope);
+            let person = Person::of((&session, &account), has_scope);
             context.with_nonce(HttpResponse::Ok().json(UserInfo {
                 sub: &claims.sub,
                 person,
@@ -46,8 +46,11 @@ async fn answer(in_form: Option<String>, context: &Context<'_>) -> HttpResponse 
     }
 }
 
-/// The account behind a token that verifies and whose session is alive.
-async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, Claims), Error> {
+/// The session behind a token that verifies, alive, and whose it is.
+async fn read(
+    in_form: Option<&str>,
+    context: &Context<'_>,
+) -> Result<(Session, Account, Claims), Error> {
     let broker = context.broker;
     let token = issued::presented(in_form, context).await?;
     token.require_scope("openid")?;
@@ -63,7 +66,7 @@ async fn read(in_form: Option<&str>, context: &Context<'_>) -> Result<(Account, 
     let (account, _) = account
         .filter(|(account, _)| account.locked.is_none())
         .ok_or(Error::Expired)?;
-    Ok((account, claims))
+    Ok((session, account, claims))
 }
 
 fn unavailable(error: &StoreError) -> Error {
