@@ -38,10 +38,10 @@ pub(crate) fn long_standing(github: &Site) -> anyhow::Result<Vec<RegistryRow>> {
     let vera = RegistryRow {
         name: RegistryAccountName::new("vera")?,
         registered_at: midnight(date(2019, 5, 4)),
-        identities: vec![Identity::GitHub {
+        identity: Some(Identity::GitHub {
             host: github.host().to_owned(),
             id: VERA,
-        }],
+        }),
         verified_email: None,
     };
     Ok(vec![vera])

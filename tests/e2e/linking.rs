@@ -1,9 +1,11 @@
 //! Another identity leads to the same account, by whose it is, and by nobody else.
 
-use countersign_core::AccountId;
-use countersign_store::Store;
-use countersign_tests::{Browser, Login, Page, Tokens, World};
-use serde_json::Value;
+use countersign_core::{AccountId, Identity};
+use countersign_dev_idp::{Document, Edit, IssParameter};
+use countersign_server::Clock;
+use countersign_store::{RegistryAccountName, RegistryRow, Store, import};
+use countersign_tests::{Browser, Login, Page, Tokens, World, wire};
+use serde_json::{Value, json};
 use url::Url;
 
 /// A world whose policy wants our pages, and lets identities be linked by who shows MFA.
@@ -68,6 +70,12 @@ impl<'a> Person<'a> {
 
     /// Presses the button that stands before this text.
     async fn press(&mut self, text: &str) -> Page {
+        let sealed = self.button(text).await;
+        self.send(&sealed).await
+    }
+
+    /// The button that stands before this text.
+    async fn button(&mut self, text: &str) -> String {
         let page = self.get("/account").await;
         let place = page.body.find(text);
         let place = place.unwrap_or_else(|| panic!("no `{text}` in {}", page.body));
@@ -75,9 +83,13 @@ impl<'a> Person<'a> {
         let before = &page.body[..place];
         let start = before.rfind(field).expect("a button") + field.len();
         let sealed = before[start..].split('"').next().unwrap_or_default();
+        sealed.to_owned()
+    }
+
+    async fn send(&mut self, button: &str) -> Page {
         let url = self.url("/account/press");
         self.browser
-            .post(&url, &[("form".to_owned(), sealed.to_owned())])
+            .post(&url, &[("form".to_owned(), button.to_owned())])
             .await
     }
 
@@ -282,6 +294,153 @@ async fn an_identity_that_is_removed_leads_nowhere_and_what_rests_on_it_ends() {
     // The last one has no button, and is not removed by one from before.
     let page = ann.get("/account").await;
     assert!(!page.body.contains("Remove"), "{}", page.body);
+}
+
+/// Whoever removed an identity died with the record written: nothing is open by it, it is gone on with, and nobody is locked out.
+#[actix_web::test]
+async fn a_removal_that_was_cut_off_leaves_nothing_open_and_is_gone_on_with() {
+    let world = world().await;
+    let mine = sub(&tokens(&world, &github()).await);
+    let mut by_github = Person::of(&world, &github()).await;
+    by_github.add("Example ID", &oidc()).await;
+    let of_github = tokens(&world, &github()).await;
+    let mut ann = Person::of(&world, &oidc()).await;
+    let button = ann.button("aria-label=\"Remove account").await;
+    let id = AccountId::new(&*mine).expect("an account id");
+    let store = world.broker.store();
+    let (account, version) = store.account(&id).await.expect("a store").expect("hers");
+    let cut_off = account.without_identity(&account.identity).expect("two");
+    store
+        .replace_account(cut_off, version)
+        .await
+        .expect("a change");
+
+    let token = of_github.text("access_token");
+    assert_eq!(
+        wire::user_info(&world.broker.issuer, token).await.status,
+        401
+    );
+    let page = by_github.get("/account").await;
+    assert!(page.location.is_some_and(|to| to.path() == "/sign-in"));
+    let page = by_github.get("/session").await;
+    assert!(page.body.contains("You are not signed in"), "{}", page.body);
+    let lives = async || {
+        let live = store.sessions_of(&id, None, world.broker.clock.now()).await;
+        let live = live.expect("a store").into_iter();
+        live.filter(|one| one.session.evidence.provider.as_str() == "github")
+            .count()
+    };
+    assert_eq!(lives().await, 3);
+    let page = ann.send(&button).await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    assert_eq!(
+        lives().await,
+        0,
+        "services that verify by themselves are not told"
+    );
+    assert_ne!(sub(&tokens(&world, &github()).await), mine);
+    assert_eq!(sub(&tokens(&world, &oidc()).await), mine);
+}
+
+/// Whoever linked one died before it was listed: it leads nowhere, and may be had by who shows it.
+#[actix_web::test]
+async fn a_link_that_was_cut_off_is_no_way_in_and_keeps_nobody_out() {
+    let world = world().await;
+    let mine = sub(&tokens(&world, &oidc()).await);
+    let theirs = sub(&tokens(&world, &github()).await);
+    let id = AccountId::new(&*theirs).expect("an account id");
+    world.broker.unlist(&id).await;
+    // Her own, from before, if she shows it; so it would be anybody's who shows it.
+    let mut ann = Person::of(&world, &oidc()).await;
+    ann.add("GitHub", &github()).await;
+    assert_eq!(identities(&world, &mine).await, 2);
+    assert_eq!(sub(&tokens(&world, &github()).await), mine);
+}
+
+/// However the provider spells its issuer, who was imported is one identity: listed once, and gone when it is removed.
+#[actix_web::test]
+async fn an_imported_identity_whose_issuer_ends_with_a_slash_is_removed() {
+    let world = world().await;
+    let issuer = world.oidc.base_url().to_owned();
+    let spelled = format!("{issuer}/");
+    world.oidc.control().set(|behaviour| {
+        let edit = Edit::set("issuer", spelled.as_str());
+        behaviour.edits.insert(Document::Discovery, vec![edit]);
+        behaviour.oidc.iss_parameter = IssParameter::Wrong(spelled.clone());
+        behaviour.back.claims = vec![Edit::set("iss", spelled.as_str())];
+    });
+    let row = RegistryRow {
+        name: RegistryAccountName::new("ann").expect("a name"),
+        registered_at: "2019-03-04T00:00:00Z".parse().expect("a time"),
+        identity: Some(Identity::Oidc {
+            issuer,
+            subject: "sub-ann-mfa".into(),
+        }),
+        verified_email: None,
+    };
+    let fresh = AccountId::new("acct_imported").expect("an account id");
+    let now = world.broker.clock.now();
+    let imported = import(world.broker.store(), &row, fresh, now).await;
+    imported.expect("a store");
+    let by_oidc = tokens(&world, &oidc()).await;
+    assert_eq!(sub(&by_oidc), "acct_imported");
+    let mut ann = Person::of(&world, &oidc()).await;
+    ann.add("GitHub", &github()).await;
+    assert_eq!(identities(&world, "acct_imported").await, 2);
+    let mut by_github = Person::of(&world, &github()).await;
+    let page = by_github.press("aria-label=\"Remove sub-ann-mfa").await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    let token = by_oidc.text("access_token");
+    assert_eq!(
+        wire::user_info(&world.broker.issuer, token).await.status,
+        401
+    );
+    let id = AccountId::new("acct_imported").expect("an account id");
+    let live = world.broker.store().sessions_of(&id, None, now);
+    let live = live.await.expect("a store");
+    assert!(
+        live.iter()
+            .all(|one| one.session.evidence.provider.as_str() == "github"),
+        "{live:?}"
+    );
+    assert_ne!(sub(&tokens(&world, &oidc()).await), "acct_imported");
+}
+
+/// What tokens say of a person is what the identity said that signed in; and nothing stays of one that was removed.
+#[actix_web::test]
+async fn an_address_is_stated_by_the_identity_that_it_is_of_alone() {
+    let world = world().await;
+    world.oidc.control().set(|behaviour| {
+        let ann = behaviour.oidc.account_mut("ann-mfa").expect("Ann");
+        ann.email = Some("ann@employer.example".to_owned());
+    });
+    let scope = "openid profile email";
+    let (by_github, by_oidc) = (github().with("scope", scope), oidc().with("scope", scope));
+    let mine = sub(&tokens(&world, &by_github).await);
+    let mut ann = Person::of(&world, &github()).await;
+    ann.add("Example ID", &oidc()).await;
+    let first = tokens(&world, &by_github).await;
+    let last = tokens(&world, &by_oidc).await;
+    assert_eq!((sub(&first), sub(&last)), (mine.clone(), mine.clone()));
+    let said = async |tokens: &Tokens| -> Value {
+        let page = wire::user_info(&world.broker.issuer, tokens.text("access_token")).await;
+        serde_json::from_str(&page.body).unwrap_or_default()
+    };
+    let of_github = said(&first).await["email"].clone();
+    assert_eq!(first.id()["email"], of_github);
+    assert_eq!(said(&last).await["email"], "ann@employer.example");
+    assert_ne!(of_github, "ann@employer.example");
+    let profile = async || {
+        let id = AccountId::new(&*mine).expect("an account id");
+        let found = world.broker.look().account(&id).await.expect("a store");
+        let email = found.expect("an account").0.profile.email;
+        email.map(|email| email.address)
+    };
+    assert_eq!(profile().await.as_deref(), Some("ann@employer.example"));
+    let page = ann.press("aria-label=\"Remove sub-ann-mfa").await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    assert_eq!(json!(profile().await), of_github);
+    assert_eq!(said(&first).await["email"], of_github);
 }
 
 #[actix_web::test]

@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use countersign_core::ClientId;
+use countersign_core::{AccountId, AttemptId, ClientId, SessionId};
 use countersign_dev_idp::entra::OptionalClaim;
 use countersign_dev_idp::{Edit, Signing};
 use countersign_server::{
     Client, ClientAuthentication, Clock, GrantType, SecretDigest, SigningAlgorithm,
 };
-use countersign_store::Store;
+use countersign_store::{Opening, Session, Store, conformance};
 use countersign_tests::{BrokerSetup, Browser, Login, Page, Tokens, World, wire};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -563,6 +563,76 @@ async fn all_other_sessions_end_at_once() {
         (here, "code"),
     ] {
         assert_eq!(silently(&world, browser, &at_other()).await, told);
+    }
+}
+
+/// More sessions of whoever these tokens are of, opened after it, than are listed at once.
+async fn many_more(world: &World, tokens: &Tokens) {
+    let (store, now) = (world.broker.store(), world.broker.clock.now());
+    let sid = SessionId::new(sid_of(tokens)).expect("a session id");
+    let first = store.session(&sid, now).await.expect("a store");
+    let first = first.expect("a session");
+    for n in 1..=120_u8 {
+        let attempt = AttemptId::new(format!("{n:032x}")).expect("an attempt");
+        let opening = Opening {
+            session: Session {
+                id: SessionId::of(&attempt),
+                ..first.clone()
+            },
+            attempt,
+            ..conformance::opening(n)
+        };
+        let opening = Opening {
+            idle_until: first.expires_at,
+            ..opening
+        };
+        store.open_session(opening, now).await.expect("a session");
+    }
+}
+
+#[actix_web::test]
+async fn however_many_sessions_somebody_has_all_others_end() {
+    let (world, mut here) = (world().await, Browser::new());
+    let oldest = signed_in(&world, &mut Browser::new()).await;
+    many_more(&world, &oldest).await;
+    signed_in(&world, &mut here).await;
+    let page = at(&world, &mut here, "/session").await;
+    press(&mut here, &page, "End all other sessions").await;
+    assert_eq!(refreshed(&world, &oldest).await.status, 400);
+    assert_eq!(silently(&world, &mut here, &at_other()).await, "code");
+    let account = oldest.access()["sub"].as_str().map(AccountId::new);
+    let account = account.expect("a subject").expect("an account id");
+    let now = world.broker.clock.now();
+    let left = world.broker.store().sessions_of(&account, None, now).await;
+    assert_eq!(left.expect("a store").len(), 1);
+}
+
+#[actix_web::test]
+async fn however_many_sessions_somebody_has_a_sign_out_at_the_provider_ends_them() {
+    for (claim, value) in [("sub", "sub-ann-mfa"), ("sid", "s1")] {
+        let world = world().await;
+        world.share_clock();
+        world.oidc.control().set(|b| {
+            b.back.claims = vec![Edit::append("sid", "s1")];
+        });
+        let oldest = signed_in(&world, &mut Browser::new()).await;
+        world.oidc.control().set(|b| b.back.claims = Vec::new());
+        many_more(&world, &oldest).await;
+        let told = json!({
+            "iss": world.oidc.base_url(), "aud": countersign_dev_idp::Client::DEVELOPMENT_ID,
+            "iat": world.oidc.control().now(), "jti": claim, claim: value,
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        });
+        let token = told.as_object().expect("an object").clone();
+        let form = [(
+            "logout_token".to_owned(),
+            world.oidc.control().logout_token(token),
+        )];
+        let page = Browser::new()
+            .post(&url(&world, "/callback/oidc/logout"), &form)
+            .await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        assert!(!lives(&world, &sid_of(&oldest)).await, "by `{claim}`");
     }
 }
 

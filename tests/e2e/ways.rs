@@ -87,11 +87,13 @@ enum Event {
     ProviderNotAdmitted,
     OrganizationMappedElsewhere,
     AccountLocked,
+    /// The identity that signed in leads to the account no more, and whoever removed it came no further.
+    IdentityRemoved,
     PolicyTightened,
 }
 
 impl Event {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Nothing,
         Self::NoMfa,
         Self::ExceptionOver,
@@ -99,6 +101,7 @@ impl Event {
         Self::ProviderNotAdmitted,
         Self::OrganizationMappedElsewhere,
         Self::AccountLocked,
+        Self::IdentityRemoved,
         Self::PolicyTightened,
     ];
 
@@ -114,6 +117,7 @@ impl Event {
             | Self::ProviderSwitchedOff
             | Self::ProviderNotAdmitted
             | Self::AccountLocked
+            | Self::IdentityRemoved
             | Self::PolicyTightened => Login::new("oidc", "ann-mfa"),
             Self::NoMfa => Login::new("oidc", "bob-password"),
             Self::ExceptionOver => Login::new("entra", "bob-password").with("organization", "bank"),
@@ -135,6 +139,7 @@ fn organization(event: Event) -> Option<&'static str> {
         | Event::ProviderSwitchedOff
         | Event::ProviderNotAdmitted
         | Event::AccountLocked
+        | Event::IdentityRemoved
         | Event::PolicyTightened => None,
     }
 }
@@ -202,6 +207,20 @@ enum Begun {
     Departed(Box<(Browser, Page)>, Option<Value>),
 }
 
+/// What somebody has in the end.
+#[derive(Debug)]
+struct Got {
+    subject: String,
+    scopes: BTreeSet<String>,
+}
+
+impl Got {
+    /// Whether it is what everybody is after: of this account, where it matters of which.
+    fn is_wanted(&self, of: Option<&AccountId>) -> bool {
+        self.scopes.contains(WANTED) && of.is_none_or(|of| of.as_str() == self.subject)
+    }
+}
+
 /// One person on one way.
 struct Walk<'a> {
     world: &'a World,
@@ -258,8 +277,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The scopes that somebody ends with at this replica, where they end with a token.
-    async fn end(&self, begun: Begun, at: &TestBroker) -> Option<BTreeSet<String>> {
+    /// What somebody ends with at this replica, where they end with a token.
+    async fn end(&self, begun: Begun, at: &TestBroker) -> Option<Got> {
         let answer = match begun {
             Begun::Nothing if self.way == Way::Service => {
                 let form = [("grant_type", "client_credentials"), ("scope", WANTED)];
@@ -322,7 +341,10 @@ impl Walk<'_> {
         };
         let claims = payload(answer["access_token"].as_str()?);
         let scopes = claims["scope"].as_str().unwrap_or_default();
-        Some(scopes.split(' ').map(str::to_owned).collect())
+        Some(Got {
+            subject: text(&claims, "sub"),
+            scopes: scopes.split(' ').map(str::to_owned).collect(),
+        })
     }
 
     /// A code of a sign-in that succeeds.
@@ -459,6 +481,7 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
         | Event::ProviderNotAdmitted
         | Event::OrganizationMappedElsewhere
         | Event::AccountLocked
+        | Event::IdentityRemoved
         | Event::PolicyTightened => world.replica(),
     };
     match event {
@@ -481,6 +504,9 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
         }
         Event::AccountLocked => {
             world.broker.lock(&subject.expect("an account")).await;
+        }
+        Event::IdentityRemoved => {
+            world.broker.unlist(&subject.expect("an account")).await;
         }
         Event::PolicyTightened => {
             let text = changed(
@@ -517,19 +543,22 @@ async fn nobody_gets_by_any_way_what_the_policy_gives_them_no_more() {
                 organization: organization(event),
             };
             let subject = match event {
-                Event::AccountLocked => Some(account(&world, &walk.login).await),
+                Event::AccountLocked | Event::IdentityRemoved => {
+                    Some(account(&world, &walk.login).await)
+                }
                 _ => None,
             };
             let begun = walk.begin().await;
-            let replica = happen(event, &world, subject).await;
-            let scopes = walk.end(begun, &replica).await;
-            let has_it = scopes
+            let replica = happen(event, &world, subject.clone()).await;
+            let got = walk.end(begun, &replica).await;
+            // Who signs in with an identity that was removed gets all of it, as somebody else.
+            let has_it = got
                 .as_ref()
-                .is_some_and(|scopes| scopes.contains(WANTED));
+                .is_some_and(|got| got.is_wanted(subject.as_ref()));
             assert_eq!(
                 has_it,
                 event == Event::Nothing,
-                "{event:?} by {way:?}: {scopes:?}"
+                "{event:?} by {way:?}: {got:?}"
             );
         }
     }
@@ -548,11 +577,9 @@ async fn what_is_taken_away_later_counts_before() {
                 organization: organization(event),
             };
             let begun = walk.begin().await;
-            let scopes = walk.end(begun, &world.broker).await;
-            let has_it = scopes
-                .as_ref()
-                .is_some_and(|scopes| scopes.contains(WANTED));
-            assert!(has_it, "{event:?} by {way:?}: {scopes:?}");
+            let got = walk.end(begun, &world.broker).await;
+            let has_it = got.as_ref().is_some_and(|got| got.is_wanted(None));
+            assert!(has_it, "{event:?} by {way:?}: {got:?}");
         }
     }
 }

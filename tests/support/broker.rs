@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
-use countersign_core::{AccountId, ClientId, Policy};
+use countersign_core::{AccountId, ClientId, Identity, Policy};
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
@@ -280,6 +280,29 @@ impl TestBroker {
             ..account.clone()
         };
         let done = change_account(store, found.expect("an account"), locked).await;
+        done.expect("a change");
+    }
+
+    /// Its store, as another replica writes to it.
+    pub fn store(&self) -> &dyn Store {
+        self.shared.store.as_ref()
+    }
+
+    /// Removes the identity of an account from its record, as far as somebody gets who dies then: it is released
+    /// nowhere, and its sessions live. Another leads there still.
+    pub async fn unlist(&self, account: &AccountId) {
+        let store = self.shared.store.as_ref();
+        let found = store.account(account).await.expect("its store");
+        let now = self.clock.now();
+        let other = Identity::GitHub {
+            host: "github.example".into(),
+            id: 7,
+        };
+        let unlisted = |account: &Account| {
+            let both = account.with_identity(&other, now);
+            both.without_identity(&account.identity).unwrap_or(both)
+        };
+        let done = change_account(store, found.expect("an account"), unlisted).await;
         done.expect("a change");
     }
 

@@ -3,8 +3,10 @@
 //! Made by a provider (`countersign-providers`) and by nothing else. It never
 //! says whether the login is good enough: that is [`crate::assess`] and [`crate::decide`].
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -135,12 +137,15 @@ pub enum GitHubRole {
 }
 
 /// Who signed in: never an e-mail address, which its owner and its tenant's admin can change.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// One person at one provider is one identity, however the provider's issuer is spelled: see [`Identity::Oidc`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {
     /// OpenID Connect: `iss` and `sub` (Core 2).
     Oidc {
-        /// The `iss` of the ID token.
+        /// The `iss` of the ID token, to the letter. Whether it ends with a slash makes no other identity: the description of
+        /// either is at the same address (Discovery 4), so they are one provider's, and who imports may not know which it uses.
         issuer: String,
         /// The `sub` of the ID token.
         subject: String,
@@ -161,15 +166,40 @@ pub enum Identity {
     },
 }
 
+impl Identity {
+    /// What makes it this one and no other.
+    fn key(&self) -> (&'static str, &str, Cow<'_, str>) {
+        match self {
+            Self::Oidc { issuer, subject } => {
+                let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+                ("oidc", issuer, subject.into())
+            }
+            Self::Microsoft { tid, oid } => ("microsoft", tid.as_str(), oid.into()),
+            Self::GitHub { host, id } => ("github", host, id.to_string().into()),
+        }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
 impl fmt::Display for Identity {
     /// One unambiguous line, the key under which an account is found.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // The subject comes last: an issuer is a URL and holds no space, a subject may.
-            Self::Oidc { issuer, subject } => write!(f, "oidc {issuer} {subject}"),
-            Self::Microsoft { tid, oid } => write!(f, "microsoft {tid} {oid}"),
-            Self::GitHub { host, id } => write!(f, "github {host} {id}"),
-        }
+        // The subject comes last: an issuer is a URL and holds no space, a subject may.
+        let (kind, place, name) = self.key();
+        write!(f, "{kind} {place} {name}")
     }
 }
 
@@ -314,5 +344,48 @@ mod tests {
             at("6e93a626-8aca-4dc1-9191-ce291b4b75a1").to_string(),
             at(TenantId::CONSUMERS).to_string()
         );
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_an_issuer_makes_nobody_else() {
+        let at = |issuer: &str, subject: &str| Identity::Oidc {
+            issuer: issuer.into(),
+            subject: subject.into(),
+        };
+        let bare = at("https://id.example", "1");
+        for same in ["https://id.example", "https://id.example/"] {
+            assert_eq!(at(same, "1"), bare);
+            assert_eq!(at(same, "1").to_string(), "oidc https://id.example 1");
+        }
+        for other in [
+            "https://id.example//",
+            "https://id.example/a",
+            "http://id.example",
+        ] {
+            assert_ne!(at(other, "1"), bare, "{other}");
+            assert_ne!(at(other, "1").to_string(), bare.to_string());
+        }
+        assert_ne!(at("https://id.example", "1/"), bare);
+        assert_ne!(at("https://id.example", "/1"), bare);
+    }
+
+    /// Mappings are of the issuer that tokens name, to the letter.
+    #[test]
+    fn who_signs_in_belongs_to_the_issuer_as_it_is_spelled() {
+        let spelled = Source::Issuer("https://id.example/".to_owned());
+        let evidence = Evidence {
+            provider: ProviderId::new("oidc").unwrap(),
+            identity: Identity::Oidc {
+                issuer: "https://id.example/".into(),
+                subject: "1".into(),
+            },
+            claims: Claims::default(),
+            profile: Profile::default(),
+            membership: Claim::Absent,
+            affiliation: Affiliation::default(),
+            provider_session: None,
+            verified_at: Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(evidence.belongs(), BTreeSet::from([spelled]));
     }
 }

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Destination, Linking};
 use countersign_core::{AccountId, AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
 use countersign_providers::{AccountChoice, Provider};
-use countersign_store::{Account, StoreError, change_account};
+use countersign_store::{StoreError, link_identity, unlink_identity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -74,7 +74,7 @@ pub(crate) async fn export(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let visitor = visitor(&OwnPage::Account, context).await?;
         let store = &context.broker.store;
-        let live = store.sessions_of(&visitor.account.id, context.now).await;
+        let live = store.sessions_of(&visitor.account.id, None, context.now).await;
         let live = live.map_err(|error| page_of_store(&error, context))?;
         let sessions: Vec<_> = live
             .iter()
@@ -170,8 +170,8 @@ pub(crate) async fn link(
     }
     let store = context.broker.store.as_ref();
     let id = &visitor.account.id;
-    let leads_to = store.claim_identity(&evidence.identity, id.clone()).await;
-    if leads_to.map_err(store_failed)? != *id {
+    let linked = link_identity(store, &evidence.identity, id, context.now).await;
+    if !linked.map_err(store_failed)? {
         return Err(not_linked(
             Problem::IdentityTaken,
             linking,
@@ -179,8 +179,6 @@ pub(crate) async fn link(
             context,
         ));
     }
-    let with = |account: &Account| account.with_identity(&evidence.identity, context.now);
-    change(&visitor, with, context).await?;
     tracing::info!(code = "identity-linked", request = %context.request_id, account = %id, provider = %evidence.provider, "an identity was linked");
     let identity = (&evidence.identity, Some(&evidence.provider));
     note(Event::IdentityLinked, id, identity, context).await?;
@@ -193,30 +191,30 @@ async fn remove(
     visitor: &Visitor,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    if visitor.account.without_identity(identity).is_none() {
+    let store_failed = |error: StoreError| page_of_store(&error, context);
+    let account = &visitor.account;
+    if account.lists(identity) && account.without_identity(identity).is_none() {
         return Err(Failure::Page(Problem::LastIdentity));
     }
     must_be_audited(context)?;
-    let without = |account: &Account| {
-        let changed = account.without_identity(identity);
-        changed.unwrap_or_else(|| account.clone())
-    };
-    let account = change(visitor, without, context).await?;
-    if account.identities().any(|one| one == identity) {
+    // Of the person nothing stays that this identity has said.
+    let here = &visitor.session.evidence;
+    let profile = (here.identity != *identity).then(|| here.profile.clone());
+    let store = context.broker.store.as_ref();
+    let removed = unlink_identity(store, identity, &account.id, profile.unwrap_or_default()).await;
+    if !removed.map_err(store_failed)? {
         return Err(Failure::Page(Problem::LastIdentity)); // another was removed at the same time
     }
-    let store = &context.broker.store;
-    // From here on nobody gets in by it; what was got goes after.
-    let released = store.release_identity(identity, &account.id).await;
-    released.map_err(|error| page_of_store(&error, context))?;
-    let live = store.sessions_of(&account.id, context.now).await;
-    for one in live.map_err(|error| page_of_store(&error, context))? {
-        if one.session.evidence.identity == *identity {
-            let ending = Ending::new(&account.id, "identity-removed");
-            let ended = session::end_one(&one.session.id, ending, context).await;
-            ended.map_err(|error| page_of_store(&error, context))?;
+    // From here on nobody gets anything by it. What was got is told to who verifies by himself; where somebody was cut off
+    // before that, the button is pressed again.
+    let ended = session::visit_all(&account.id, context, async |session| {
+        if session.evidence.identity != *identity {
+            return Ok(());
         }
-    }
+        let ending = Ending::new(&account.id, "identity-removed");
+        session::end_one(&session.id, ending, context).await
+    });
+    ended.await.map_err(store_failed)?;
     tracing::info!(code = "identity-removed", request = %context.request_id, account = %account.id, "an identity was removed");
     let provider = provider_of(identity, context).map(Provider::name);
     let (event, id) = (Event::IdentityRemoved, &account.id);
@@ -266,19 +264,6 @@ fn happening(
         .about(Subject::Account, account)
         .about(Subject::Identity, identity)
         .about_any(Subject::Provider, provider)
-}
-
-async fn change(
-    visitor: &Visitor,
-    change: impl Fn(&Account) -> Account,
-    context: &Context<'_>,
-) -> Result<Account, Failure> {
-    let store = context.broker.store.as_ref();
-    let found = store.account(&visitor.account.id).await;
-    let found = found.map_err(|error| page_of_store(&error, context))?;
-    let found = found.ok_or(Failure::Page(Problem::SignedOut))?;
-    let changed = change_account(store, found, change).await;
-    changed.map_err(|error| page_of_store(&error, context))
 }
 
 fn seal(button: &Button, visitor: &Visitor, context: &Context<'_>) -> Result<String, Failure> {

@@ -143,11 +143,7 @@ pub(crate) async fn visitor(page: &OwnPage, context: &Context<'_>) -> Result<Vis
 }
 
 async fn find(page: &OwnPage, context: &Context<'_>) -> Result<Option<Visitor>, StoreError> {
-    let session = session::of_browser(context).await?;
-    let Some(session) = session.filter(|one| session::is_vouched_for(one, context)) else {
-        return Ok(None);
-    };
-    let Some((account, _)) = context.broker.store.account(&session.account).await? else {
+    let Some((session, account)) = session::of_browser(context).await? else {
         return Ok(None);
     };
     let person = Person::of(client(), &session, &account, context).await?;

@@ -8,7 +8,7 @@ mod page;
 mod provider;
 
 use countersign_core::{AccountId, SessionId};
-use countersign_store::{Ended, Session, StoreError};
+use countersign_store::{Account, Ended, SESSIONS_AT_ONCE, Session, StoreError, Version};
 use jiff::Timestamp;
 
 use crate::Broker;
@@ -20,10 +20,46 @@ pub(crate) use logout::{logout, logout_by_form, logout_confirmed};
 pub(crate) use page::{end as end_by_form, show};
 pub(crate) use provider::{back_channel, front_channel};
 
-/// Whether the provider of this session is configured still. One that is no more vouches for nothing.
-pub(crate) fn is_vouched_for(session: &Session, context: &Context<'_>) -> bool {
-    let providers = &context.broker.providers;
-    providers.contains_key(&session.evidence.provider)
+/// Why a live session is nobody's any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Orphaned {
+    /// Its provider is configured no more, and vouches for nothing.
+    ProviderNotConfigured,
+    /// The identity that signed in leads to the account no more.
+    IdentityRemoved,
+    /// There is no such account.
+    AccountGone,
+}
+
+impl Orphaned {
+    /// The reason that a client is told.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::ProviderNotConfigured => "provider-not-configured",
+            Self::IdentityRemoved => "identity-removed",
+            Self::AccountGone => "the account is gone",
+        }
+    }
+}
+
+/// Whose session it is. Whatever is done by a session is done through here: its record says what a login proved, and not
+/// that who proved it is the account's owner still.
+pub(crate) async fn owner(
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<Result<(Account, Version), Orphaned>, StoreError> {
+    let broker = context.broker;
+    if !broker.providers.contains_key(&session.evidence.provider) {
+        return Ok(Err(Orphaned::ProviderNotConfigured));
+    }
+    let found = broker.store.account(&session.account).await?;
+    Ok(match found {
+        Some((account, _)) if !account.lists(&session.evidence.identity) => {
+            Err(Orphaned::IdentityRemoved)
+        }
+        Some(found) => Ok(found),
+        None => Err(Orphaned::AccountGone),
+    })
 }
 
 /// Who ends a session, and why: a code of `docs/audit.md`.
@@ -63,6 +99,29 @@ pub(crate) async fn end_all(
         }
     }
     Ok(())
+}
+
+/// Visits the live sessions of an account, however many there are: a page at a time, so that they may be ended meanwhile.
+pub(crate) async fn visit_all(
+    account: &AccountId,
+    context: &Context<'_>,
+    mut visit: impl AsyncFnMut(Session) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let store = &context.broker.store;
+    let mut after = None;
+    loop {
+        let page = store
+            .sessions_of(account, after.as_ref(), context.now)
+            .await?;
+        let is_last = page.len() < SESSIONS_AT_ONCE;
+        after = page.last().map(|one| one.session.clone());
+        for one in page {
+            visit(one.session).await?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends one session.

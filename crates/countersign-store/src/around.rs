@@ -44,8 +44,8 @@ operations! {
     take_code(code: &CodeDigest, now: Timestamp) -> TakenCode;
     session(id: &SessionId, now: Timestamp) -> Option<Session>;
     hand_over(further: FurtherCode, now: Timestamp) -> bool;
-    sessions_of(account: &AccountId, now: Timestamp) -> Vec<LiveSession>;
-    sessions_resting_on(provider_session: &ProviderSession, now: Timestamp) -> Vec<Session>;
+    sessions_of(account: &AccountId, after: Option<&Session>, now: Timestamp) -> Vec<LiveSession>;
+    sessions_resting_on(provider_session: &ProviderSession, after: Option<&Session>, now: Timestamp) -> Vec<Session>;
     end_session(id: &SessionId, now: Timestamp) -> Ended;
     take_notices(limit: usize, again: Timestamp, now: Timestamp) -> Vec<LogoutNotice>;
     postpone_notice(notice: &LogoutNotice, until: Timestamp) -> ();

@@ -6,10 +6,13 @@
     reason = "panicking is how a case reports that it failed"
 )]
 
+mod identity;
 mod organization;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use countersign_core::{
     AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
@@ -18,11 +21,11 @@ use countersign_core::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Account, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
+    Account, Around, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
     DeviceRequestId, EmailAddress, End, EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant,
     IssuedToken, KeptToken, KeyMaterial, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate,
-    RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SealedText, Seen, Session, Spent,
-    Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SESSIONS_AT_ONCE, SealedText, Seen,
+    Session, Spent, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -50,6 +53,8 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_session_that_has_ended_is_handed_to_nobody(make().await).await;
     sessions_are_found_by_whose_they_are(make().await).await;
     sessions_are_found_by_what_they_rest_on(make().await).await;
+    however_many_sessions_there_are_all_are_found(make().await).await;
+    who_ends_sessions_as_they_come_misses_none(make().await).await;
     the_end_of_a_session_is_to_be_told_to_each_of_its_clients(make().await).await;
     of_many_who_take_a_notice_one_gets_it(make().await).await;
     a_notice_is_due_again_until_it_is_settled(make().await).await;
@@ -91,6 +96,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     of_many_who_tell_of_a_registry_account_first_one_is_kept(make().await).await;
     a_registry_account_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_registry_account_one_wins(make().await).await;
+    identity::run(&make).await;
     organization::run(&make).await;
     the_first_key_of_a_name_stays(make().await).await;
     a_key_is_replaced_only_by_who_read_it_last(make().await).await;
@@ -436,7 +442,9 @@ async fn sessions_are_found_by_whose_they_are(store: Arc<dyn Store>) {
         .await
         .unwrap();
     let listed = async |account, second| {
-        let found = store.sessions_of(&account_id(account), at(second)).await;
+        let found = store
+            .sessions_of(&account_id(account), None, at(second))
+            .await;
         let found = found.unwrap().into_iter();
         found
             .map(|one| (one.session.id, one.clients.len(), one.ends_at))
@@ -462,7 +470,7 @@ async fn sessions_are_found_by_what_they_rest_on(store: Arc<dyn Store>) {
             provider: ProviderId::new(provider).unwrap(),
             sid: sid.into(),
         };
-        let found = store.sessions_resting_on(&of, at(1)).await.unwrap();
+        let found = store.sessions_resting_on(&of, None, at(1)).await.unwrap();
         found.into_iter().map(|one| one.id).collect::<BTreeSet<_>>()
     };
     let both = BTreeSet::from([session_id(1), session_id(2)]);
@@ -472,6 +480,80 @@ async fn sessions_are_found_by_what_they_rest_on(store: Arc<dyn Store>) {
     store.end_session(&session_id(1), at(1)).await.unwrap();
     let other = BTreeSet::from([session_id(2)]);
     assert_eq!(found("github", "sid 1").await, other);
+}
+
+/// More than are listed at once, of one account and one session at the provider; some end in one moment.
+async fn with_many_sessions(store: &Arc<dyn Store>) -> Vec<SessionId> {
+    let count = u8::try_from(SESSIONS_AT_ONCE * 5 / 2).expect("a few hundred");
+    for n in 1..=count {
+        let mut opening = opening(n);
+        opening.session.account = account_id(1);
+        opening.session.evidence.provider_session = Some("sid 1".to_owned());
+        opening.session.expires_at = at(SESSION + i64::from(n / 150));
+        store.open_session(opening, at(0)).await.unwrap();
+    }
+    (1..=count).rev().map(session_id).collect()
+}
+
+async fn however_many_sessions_there_are_all_are_found(store: Arc<dyn Store>) {
+    let mut all = with_many_sessions(&store).await;
+    let resting = async |after: Option<&Session>| {
+        let of = ProviderSession {
+            provider: ProviderId::new("github").unwrap(),
+            sid: "sid 1".into(),
+        };
+        let found = store.sessions_resting_on(&of, after, at(1)).await;
+        found.unwrap()
+    };
+    let of_account = async |after: Option<&Session>| {
+        let found = store.sessions_of(&account_id(1), after, at(1)).await;
+        let found = found.unwrap().into_iter();
+        found.map(|one| one.session).collect::<Vec<_>>()
+    };
+    // In the middle of the second page and at its beginning are some that have ended.
+    for n in [99, 100, 101, 60, 61] {
+        store.end_session(&all.remove(n), at(1)).await.unwrap();
+    }
+    let (mut by_account, mut by_provider) = (Vec::new(), Vec::new());
+    loop {
+        let page = of_account(by_account.last()).await;
+        by_account.extend_from_slice(&page);
+        let same = resting(by_provider.last()).await;
+        by_provider.extend_from_slice(&same);
+        assert_eq!(page, same);
+        if page.len() < SESSIONS_AT_ONCE {
+            break;
+        }
+    }
+    let found: Vec<SessionId> = by_account.into_iter().map(|one| one.id).collect();
+    assert_eq!(found, all);
+}
+
+async fn who_ends_sessions_as_they_come_misses_none(store: Arc<dyn Store>) {
+    let all = with_many_sessions(&store).await;
+    let (mut after, mut ended): (Option<Session>, Vec<SessionId>) = (None, Vec::new());
+    loop {
+        let page = store
+            .sessions_of(&account_id(1), after.as_ref(), at(1))
+            .await;
+        let page = page.unwrap();
+        // All but one, which is still there afterwards.
+        for one in page.iter().filter(|one| one.session.id != all[7]) {
+            store.end_session(&one.session.id, at(1)).await.unwrap();
+            ended.push(one.session.id.clone());
+        }
+        if page.len() < SESSIONS_AT_ONCE {
+            break;
+        }
+        after = page.last().map(|one| one.session.clone());
+    }
+    assert_eq!(ended.len(), all.len() - 1);
+    let left = store
+        .sessions_of(&account_id(1), None, at(2))
+        .await
+        .unwrap();
+    let left: Vec<&SessionId> = left.iter().map(|one| &one.session.id).collect();
+    assert_eq!(left, [&all[7]]);
 }
 
 async fn the_end_of_a_session_is_to_be_told_to_each_of_its_clients(store: Arc<dyn Store>) {
@@ -1573,6 +1655,107 @@ async fn take(store: &Arc<dyn Store>, n: u8, second: i64) -> TakenCode {
 async fn lives(store: &Arc<dyn Store>, n: u8, second: i64) -> bool {
     let session = store.session(&session_id(n), at(second)).await;
     session.unwrap().is_some()
+}
+
+/// A store at which something happens beside an operation, the first time that it is called.
+#[derive(Debug)]
+struct Meanwhile {
+    store: Arc<dyn Store>,
+    event: Mutex<Option<Event>>,
+}
+
+/// What happens, and when.
+struct Event {
+    when: When,
+    what: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.when.fmt(f)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Before the operation of this name.
+    Before(&'static str),
+    After(&'static str),
+}
+
+impl Meanwhile {
+    fn new(
+        store: &Arc<dyn Store>,
+        when: When,
+        what: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let what = Box::pin(what);
+        Self {
+            store: store.clone(),
+            event: Mutex::new(Some(Event { when, what })),
+        }
+    }
+
+    async fn pass(&self, moment: When) {
+        let event = {
+            let mut event = self.event.lock().expect("nobody panics here");
+            event.take_if(|event| event.when == moment)
+        };
+        if let Some(event) = event {
+            event.what.await;
+        }
+    }
+}
+
+impl Around for Meanwhile {
+    fn within(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    async fn around<T: Send>(
+        &self,
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.pass(When::Before(operation)).await;
+        let done = done.await;
+        self.pass(When::After(operation)).await;
+        done
+    }
+}
+
+/// A store that fails after so many operations, as one does whose process is killed.
+#[derive(Debug)]
+struct Dying {
+    store: Arc<dyn Store>,
+    left: AtomicUsize,
+}
+
+impl Dying {
+    fn after(store: &Arc<dyn Store>, operations: usize) -> Self {
+        Self {
+            store: store.clone(),
+            left: AtomicUsize::new(operations),
+        }
+    }
+}
+
+impl Around for Dying {
+    fn within(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    async fn around<T: Send>(
+        &self,
+        _operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let left = self.left.load(Ordering::Relaxed);
+        let left = left.checked_sub(1);
+        let left = left.ok_or_else(|| StoreError::Unavailable("killed".into()))?;
+        self.left.store(left, Ordering::Relaxed);
+        done.await
+    }
 }
 
 /// Lets many do the same at once, numbered from 1, and gathers what they got.

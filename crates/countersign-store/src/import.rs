@@ -17,7 +17,7 @@ use jiff::civil::Date;
 
 use crate::{
     Account, EmailAddress, RegistryAccount, RegistryAccountName, Store, StoreError, Version,
-    VouchedEmail,
+    VouchedEmail, claim_identity,
 };
 
 /// How often a row is tried anew when a login or another writer was faster.
@@ -30,9 +30,8 @@ pub struct RegistryRow {
     pub name: RegistryAccountName,
     /// When the account was made there.
     pub registered_at: Timestamp,
-    /// Who signs in to it: the spellings under which one and the same identity may arrive, the
-    /// likeliest first. None where the registry does not know.
-    pub identities: Vec<Identity>,
+    /// Who signs in to it. None where the registry does not know.
+    pub identity: Option<Identity>,
     /// An address that the registry verified. None says nothing, and takes nothing back.
     pub verified_email: Option<EmailAddress>,
 }
@@ -104,12 +103,10 @@ struct Known {
 impl Known {
     async fn of(row: &RegistryRow, store: &dyn Store) -> Result<Self, StoreError> {
         let registry = store.registry_account(&row.name).await?;
-        let mut holder = None;
-        for identity in &row.identities {
-            if holder.is_none() {
-                holder = store.account_of(identity).await?;
-            }
-        }
+        let holder = match &row.identity {
+            Some(identity) => store.account_of(identity).await?,
+            None => None,
+        };
         let link = registry
             .as_ref()
             .and_then(|(record, _)| record.account.as_ref());
@@ -133,7 +130,7 @@ impl Known {
         let Some((registry, _)) = &self.registry else {
             return Imported::New;
         };
-        let is_whole = row.identities.is_empty() || self.is_whole(row);
+        let is_whole = row.identity.is_none() || self.is_whole(row);
         let says_more =
             row.verified_email.is_some() && row.verified_email != registry.verified_email;
         if is_whole && !says_more {
@@ -153,7 +150,7 @@ impl Known {
             }
             // A link to an account that was never written is what a run left that ended there.
             let is_anothers = self.linked.is_some();
-            if is_anothers && !row.identities.is_empty() {
+            if is_anothers && row.identity.is_some() {
                 return Some(Contradiction::OtherIdentity);
             }
         }
@@ -185,7 +182,7 @@ impl Known {
         let account = self.claim(row, fresh, store).await?;
         // Of a row that is whole the account goes first: while the registry account still has the
         // address of before, another run sees that there is something to do.
-        if row.identities.is_empty() || self.is_whole(row) {
+        if row.identity.is_none() || self.is_whole(row) {
             self.write_account(row, account.as_ref(), (store, now))
                 .await?;
             self.write_registry_account(row, account, store).await
@@ -197,7 +194,7 @@ impl Known {
         }
     }
 
-    /// Our account of this row, its identity claimed in every spelling.
+    /// Our account of this row, its identity claimed for it.
     async fn claim(
         &self,
         row: &RegistryRow,
@@ -209,16 +206,12 @@ impl Known {
             .as_ref()
             .and_then(|(it, _)| it.account.clone());
         let holder = self.holder.as_ref().map(|(account, _)| account.id.clone());
-        let Some((likeliest, others)) = row.identities.split_first() else {
+        let Some(identity) = &row.identity else {
             return Ok(link);
         };
         // Never the link of a run that ended early: the identity that it was made for still leads there.
         let wanted = holder.unwrap_or_else(|| fresh.clone());
-        let account = store.claim_identity(likeliest, wanted).await?;
-        for identity in others {
-            store.claim_identity(identity, account.clone()).await?;
-        }
-        Ok(Some(account))
+        claim_identity(store, identity, &wanted).await.map(Some)
     }
 
     async fn write_registry_account(
@@ -266,7 +259,7 @@ impl Known {
             }
             return Ok(());
         }
-        let (Some(id), Some(identity)) = (id, row.identities.first()) else {
+        let (Some(id), Some(identity)) = (id, &row.identity) else {
             return Ok(());
         };
         let begun = Account::new(id.clone(), identity.clone(), Profile::default(), now);

@@ -13,6 +13,7 @@ mod change;
 pub mod conformance;
 mod embedded;
 mod ended;
+mod identity;
 mod import;
 pub mod organization;
 mod record;
@@ -30,6 +31,7 @@ pub use audit::{AuditHead, ChainHash, HEADS_KEPT, NotAHash, NotAReplica, Replica
 pub use change::change_account;
 pub use embedded::Embedded;
 pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
+pub use identity::{claim_identity, link_identity, unlink_identity};
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use organization::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
@@ -97,17 +99,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// if the session has ended.
     async fn hand_over(&self, further: FurtherCode, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// The live sessions of an account, the latest first. Of accounts with very many, the latest 100.
+    /// The live sessions of an account, the latest first: the first [`SESSIONS_AT_ONCE`], or those that follow `after`. Fewer
+    /// than that are the last ones. Whoever ends some as they come misses none that was there when they began.
     async fn sessions_of(
         &self,
         account: &AccountId,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<LiveSession>, StoreError>;
 
-    /// The live sessions that rest on a provider's session, at most 100.
+    /// The live sessions that rest on a provider's session, in the same way.
     async fn sessions_resting_on(
         &self,
         provider_session: &ProviderSession,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError>;
 
@@ -235,7 +240,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn spend(&self, bucket: &Bucket, rate: Rate, now: Timestamp)
     -> Result<Spent, StoreError>;
 
-    /// The account that an identity leads to, claiming the identity for `fresh` if it leads nowhere yet.
+    /// The account that an identity was claimed for: `fresh`, if it was for none. Whether that account lists it
+    /// [`claim_identity()`] sees to.
     ///
     /// Of many callers with different `fresh` exactly one wins, and all get the winner's id.
     async fn claim_identity(
@@ -244,14 +250,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         fresh: AccountId,
     ) -> Result<AccountId, StoreError>;
 
-    /// Lets an identity lead nowhere, if it leads to this account. Releasing one that does not is no error.
+    /// Gives up the claim on an identity, if it is this account's. Releasing one that is not is no error.
     async fn release_identity(
         &self,
         identity: &Identity,
         account: &AccountId,
     ) -> Result<(), StoreError>;
 
-    /// The account that an identity leads to, with its record.
+    /// The account that an identity leads to, with its record: the one that it was claimed for, if that lists it.
     async fn account_of(
         &self,
         identity: &Identity,
@@ -367,6 +373,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Forgets what has expired. Called now and then; nothing depends on it but disk space.
     async fn sweep(&self, now: Timestamp) -> Result<(), StoreError>;
 }
+
+/// How many sessions are listed at once.
+pub const SESSIONS_AT_ONCE: usize = 100;
 
 /// The id of the attempt that owns a session or a code; see [`SessionId::of`].
 pub type Owner = AttemptId;

@@ -93,11 +93,16 @@ impl Account {
         std::iter::once(&self.identity).chain(linked)
     }
 
+    /// Whether this identity leads here: what leads to an account that does not list it leads nowhere.
+    pub fn lists(&self, identity: &Identity) -> bool {
+        self.identities().any(|one| one == identity)
+    }
+
     /// The same with one more identity. One that leads here already changes nothing.
     #[must_use]
     pub fn with_identity(&self, identity: &Identity, at: Timestamp) -> Self {
         let mut changed = self.clone();
-        if !self.identities().any(|one| one == identity) {
+        if !self.lists(identity) {
             let identity = identity.clone();
             changed.linked.push(LinkedIdentity { identity, at });
         }

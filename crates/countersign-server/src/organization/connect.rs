@@ -185,7 +185,7 @@ pub(crate) async fn proven(
     let of_browser = session::of_browser(context).await;
     let of_browser = of_browser.map_err(|error| page_of_store(&error, context))?;
     // The browser that began it, still signed in as who began it.
-    if of_browser.is_none_or(|session| session.id != connecting.session) {
+    if of_browser.is_none_or(|(session, _)| session.id != connecting.session) {
         return Err(Failure::Page(Problem::SignedOut));
     }
     let (id, until) = attempt;

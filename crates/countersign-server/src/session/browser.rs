@@ -5,7 +5,7 @@
 use actix_web::cookie::Cookie;
 use actix_web::cookie::time::Duration;
 use countersign_core::{AccountId, SessionId};
-use countersign_store::{Session, StoreError};
+use countersign_store::{Account, Session, StoreError};
 
 use crate::error::{Failure, Problem};
 use crate::seal::{Place, Purpose};
@@ -38,8 +38,19 @@ pub(super) fn remove() -> Cookie<'static> {
     cookie(NAME.to_owned(), String::new(), Some(Duration::ZERO))
 }
 
-/// The live session that this browser has.
-pub(crate) async fn of_browser(context: &Context<'_>) -> Result<Option<Session>, StoreError> {
+/// The session that this browser has, and whose it is.
+pub(crate) async fn of_browser(
+    context: &Context<'_>,
+) -> Result<Option<(Session, Account)>, StoreError> {
+    let Some(session) = live(context).await? else {
+        return Ok(None);
+    };
+    let owner = super::owner(&session, context).await?;
+    Ok(owner.ok().map(|(account, _)| (session, account)))
+}
+
+/// The live session that this browser has, whether it is anybody's or not: to be ended.
+pub(super) async fn live(context: &Context<'_>) -> Result<Option<Session>, StoreError> {
     let Some(sealed) = context.only_cookie(NAME) else {
         return Ok(None);
     };
@@ -54,7 +65,7 @@ pub(crate) async fn earlier(
     account: &AccountId,
     context: &Context<'_>,
 ) -> Result<Vec<SessionId>, StoreError> {
-    let before = of_browser(context).await?;
+    let before = of_browser(context).await?.map(|(before, _)| before);
     let Some(before) = before.filter(|before| before.account == *account) else {
         return Ok(Vec::new());
     };

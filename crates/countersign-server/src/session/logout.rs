@@ -53,7 +53,7 @@ struct Confirmed {
 
 async fn begin(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let request = check(&context.query(), context)?;
-    let found = browser::of_browser(context).await;
+    let found = browser::live(context).await;
     let here = found.map_err(|error| page_of_store(&error, context))?;
     let Some(here) = here else {
         return Ok(match request.back.filter(|_| request.hint.is_some()) {
@@ -86,7 +86,7 @@ fn ask(request: &Request, here: &Session, context: &Context<'_>) -> Result<HttpR
 }
 
 async fn confirmed(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let found = browser::of_browser(context).await;
+    let found = browser::live(context).await;
     let here = found.map_err(|error| page_of_store(&error, context))?;
     let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
     let yes: Confirmed = form::open(

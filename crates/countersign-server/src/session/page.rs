@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, web};
 use countersign_core::SessionId;
-use countersign_store::{LiveSession, Session};
+use countersign_store::{LiveSession, Session, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{browser, end_all};
+use super::{browser, end_all, visit_all};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, SessionRow, SessionsPage, SignedOutPage};
@@ -36,7 +36,7 @@ pub(crate) async fn end(call: Call, form: web::Bytes) -> HttpResponse {
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let found = browser::of_browser(context).await;
-    let Some(here) = found.map_err(|error| page_of_store(&error, context))? else {
+    let Some((here, _)) = found.map_err(|error| page_of_store(&error, context))? else {
         return Ok(pages::ok(&SignedOutPage::nobody(context)));
     };
     let live = of_person(&here, context).await?;
@@ -64,24 +64,18 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
 async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let found = browser::of_browser(context).await;
     let here = found.map_err(|error| page_of_store(&error, context))?;
-    let here = here.ok_or(Failure::Page(Problem::SignedOut))?;
+    let (here, _) = here.ok_or(Failure::Page(Problem::SignedOut))?;
     let ending: Ending = form::open(
         Form::EndSession,
         &Parameters::read(form),
         here.id.as_str(),
         context,
     )?;
-    for one in of_person(&here, context).await? {
-        let is_meant = match &ending {
-            Ending::One(id) => one.session.id == *id,
-            Ending::Others => one.session.id != here.id,
-        };
-        if is_meant {
-            let ending = super::Ending::new(&here.account, "by-the-person");
-            let ended = end_all(&one.session, &ending, context).await;
-            ended.map_err(|error| page_of_store(&error, context))?;
-        }
-    }
+    let ended = match &ending {
+        Ending::One(id) => end_this(id, &here, context).await,
+        Ending::Others => end_others(&here, context).await,
+    };
+    ended.map_err(|error| page_of_store(&error, context))?;
     if ending == Ending::One(here.id.clone()) {
         let page = pages::ok(&SignedOutPage::after(&here, None, context));
         return with_cookies(page, [browser::remove()]);
@@ -89,10 +83,38 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
     Ok(see_other(&context.broker.settings.endpoint("/session")))
 }
 
-/// The live sessions of whoever has this one. Those that a browser had before stand for one with the one it has.
+/// Ends one session of whoever has this one, and those that its browser had before.
+async fn end_this(id: &SessionId, here: &Session, context: &Context<'_>) -> Result<(), StoreError> {
+    let found = context.broker.store.session(id, context.now).await?;
+    match found.filter(|found| found.account == here.account) {
+        Some(session) => end_all(&session, &by_the_person(here), context).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends all sessions of whoever has this one but this, and those that this browser had before.
+async fn end_others(here: &Session, context: &Context<'_>) -> Result<(), StoreError> {
+    visit_all(&here.account, context, async |session| {
+        if session.id == here.id || here.earlier.contains(&session.id) {
+            return Ok(());
+        }
+        let alone = Session {
+            earlier: Vec::new(), // each is visited by itself
+            ..session
+        };
+        end_all(&alone, &by_the_person(here), context).await
+    })
+    .await
+}
+
+fn by_the_person(here: &Session) -> super::Ending {
+    super::Ending::new(&here.account, "by-the-person")
+}
+
+/// The live sessions of whoever has this one, the latest. Those that a browser had before stand for one with the one it has.
 async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSession>, Failure> {
     let store = &context.broker.store;
-    let live = store.sessions_of(&here.account, context.now).await;
+    let live = store.sessions_of(&here.account, None, context.now).await;
     let live = live.map_err(|error| page_of_store(&error, context))?;
     let earlier: BTreeSet<SessionId> = live
         .iter()

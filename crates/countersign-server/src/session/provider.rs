@@ -7,9 +7,9 @@
 use actix_web::{HttpResponse, web};
 use countersign_core::{Identity, ProviderId};
 use countersign_providers::{FrontChannel, LoggedOut};
-use countersign_store::{ProviderSession, Session, StoreError};
+use countersign_store::{ProviderSession, SESSIONS_AT_ONCE, Session, StoreError};
 
-use super::{Ending, end_all};
+use super::{Ending, end_all, visit_all};
 use crate::error::{Failure, OAuthError, Problem, of_store, page_of_store};
 use crate::web::{Call, Context, Parameters};
 
@@ -40,11 +40,12 @@ async fn by_frame(provider: &str, context: &Context<'_>) -> Result<HttpResponse,
         )));
     };
     let sid = sid.ok_or(Failure::Page(Problem::BadRequest("`sid` is missing")))?;
-    let resting = resting_on(&id, sid, context).await;
-    let resting = resting.map_err(|error| page_of_store(&error, context))?;
-    end_each(&resting, context)
-        .await
-        .map_err(|error| page_of_store(&error, context))?;
+    let told = LoggedOut::Session {
+        sid: sid.to_owned(),
+        subject: None,
+    };
+    let ended = end_meant(&id, &told, context).await;
+    ended.map_err(|error| page_of_store(&error, context))?;
     Ok(HttpResponse::Ok().finish())
 }
 
@@ -66,67 +67,71 @@ async fn by_token(
         tracing::warn!(code = error.code(), request = %context.request_id, provider = %known.name(), cause = %error, "a logout token was not taken");
         OAuthError::invalid_request("the logout token did not pass verification")
     })?;
-    let meant = meant(known.name(), &told, context).await;
-    let failed = |error: StoreError| of_store(&error, OAuthError::unavailable(), context);
-    end_each(&meant.map_err(failed)?, context)
-        .await
-        .map_err(failed)?;
+    let ended = end_meant(known.name(), &told, context).await;
+    ended.map_err(|error| of_store(&error, OAuthError::unavailable(), context))?;
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The sessions that a logout token means: of that session at the provider, or of that person if it names none.
-async fn meant(
+/// Ends the sessions that the provider means: of that session there, or of that person if it names none.
+async fn end_meant(
     provider: &ProviderId,
     told: &LoggedOut,
     context: &Context<'_>,
-) -> Result<Vec<Session>, StoreError> {
+) -> Result<(), StoreError> {
     match told {
         LoggedOut::Session { sid, subject } => {
-            let resting = resting_on(provider, sid, context).await?;
-            let is_theirs = |session: &Session| match (subject, &session.evidence.identity) {
-                (Some(identity), found) => identity == found,
-                (None, _) => true,
+            let of = ProviderSession {
+                provider: provider.clone(),
+                sid: sid.clone(),
             };
-            Ok(resting.into_iter().filter(is_theirs).collect())
+            end_resting_on(&of, subject.as_ref(), context).await
         }
-        LoggedOut::Person(identity) => of_person(provider, identity, context).await,
+        LoggedOut::Person(identity) => end_those_of(provider, identity, context).await,
     }
 }
 
-async fn resting_on(
-    provider: &ProviderId,
-    sid: &str,
+/// However many there are: a page at a time.
+async fn end_resting_on(
+    of: &ProviderSession,
+    subject: Option<&Identity>,
     context: &Context<'_>,
-) -> Result<Vec<Session>, StoreError> {
-    let of = ProviderSession {
-        provider: provider.clone(),
-        sid: sid.to_owned(),
-    };
+) -> Result<(), StoreError> {
     let store = &context.broker.store;
-    store.sessions_resting_on(&of, context.now).await
+    let mut after = None;
+    loop {
+        let resting = store.sessions_resting_on(of, after.as_ref(), context.now);
+        let resting = resting.await?;
+        for session in &resting {
+            if subject.is_none_or(|identity| *identity == session.evidence.identity) {
+                end(session, context).await?;
+            }
+        }
+        if resting.len() < SESSIONS_AT_ONCE {
+            return Ok(());
+        }
+        after = resting.into_iter().last();
+    }
 }
 
-async fn of_person(
+async fn end_those_of(
     provider: &ProviderId,
     identity: &Identity,
     context: &Context<'_>,
-) -> Result<Vec<Session>, StoreError> {
-    let store = &context.broker.store;
-    let Some((account, _)) = store.account_of(identity).await? else {
-        return Ok(Vec::new());
+) -> Result<(), StoreError> {
+    let Some((account, _)) = context.broker.store.account_of(identity).await? else {
+        return Ok(());
     };
-    let live = store.sessions_of(&account.id, context.now).await?;
-    let sessions = live.into_iter().map(|one| one.session);
-    let is_theirs = |session: &Session| {
-        session.evidence.identity == *identity && session.evidence.provider == *provider
-    };
-    Ok(sessions.filter(is_theirs).collect())
+    visit_all(&account.id, context, async |session| {
+        let evidence = &session.evidence;
+        if evidence.identity == *identity && evidence.provider == *provider {
+            end(&session, context).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
-async fn end_each(sessions: &[Session], context: &Context<'_>) -> Result<(), StoreError> {
-    for session in sessions {
-        let ending = Ending::new(&session.evidence.provider, "logout-at-the-provider");
-        end_all(session, &ending, context).await?;
-    }
-    Ok(())
+async fn end(session: &Session, context: &Context<'_>) -> Result<(), StoreError> {
+    let ending = Ending::new(&session.evidence.provider, "logout-at-the-provider");
+    end_all(session, &ending, context).await
 }

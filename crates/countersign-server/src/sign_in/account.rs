@@ -4,8 +4,8 @@
 //! since the calendar decides by it.
 
 use countersign_core::calendar::day_of;
-use countersign_core::{AccountFacts, AccountId, Evidence, Permit};
-use countersign_store::{Account, Store, StoreError, Version, change_account};
+use countersign_core::{AccountFacts, AccountId, Evidence, Identity, Permit};
+use countersign_store::{Account, Store, StoreError, Version, change_account, claim_identity};
 use jiff::civil::Date;
 
 use crate::audit::{Event, Happening, Subject};
@@ -65,7 +65,7 @@ impl Candidate {
         context: &Context<'_>,
     ) -> Result<AccountId, StoreError> {
         let seen = |account: &Account| seen(account, permit, evidence, context);
-        write(self, seen, context).await
+        write(self, (&evidence.identity, seen), context).await
     }
 
     /// Remembers that it was let in, and that it is shown the reminder today.
@@ -79,7 +79,7 @@ impl Candidate {
             reminded_on: Some(day_of(context.now)),
             ..seen(account, permit, evidence, context)
         };
-        write(self, reminded, context).await
+        write(self, (&evidence.identity, reminded), context).await
     }
 
     /// Whether it was shown the reminder today.
@@ -124,10 +124,18 @@ pub(crate) async fn tell(
 /// Writes what this login changes, to the record as it is by then.
 async fn write(
     found: Candidate,
-    change: impl Fn(&Account) -> Account,
+    (identity, change): (&Identity, impl Fn(&Account) -> Account),
     context: &Context<'_>,
 ) -> Result<AccountId, StoreError> {
     let store = context.broker.store.as_ref();
+    // Of an account that does not list it any more it says nothing.
+    let change = |account: &Account| {
+        if account.lists(identity) {
+            change(account)
+        } else {
+            account.clone()
+        }
+    };
     let found = if let Some(version) = found.version {
         (found.account, version)
     } else {
@@ -139,6 +147,10 @@ async fn write(
         made
     };
     let account = change_account(store, found, change).await?;
+    // The owner removed it while it signed in: it begins anew, with an account of its own.
+    if !account.lists(identity) {
+        return Err(StoreError::Conflict);
+    }
     Ok(account.id)
 }
 
@@ -150,9 +162,7 @@ fn tell_made(account: &Account, context: &Context<'_>) {
 
 /// Makes the account, unless another was faster: then it is theirs that counts.
 async fn make(store: &dyn Store, account: Account) -> Result<(Account, Version), StoreError> {
-    let id = store
-        .claim_identity(&account.identity, account.id.clone())
-        .await?;
+    let id = claim_identity(store, &account.identity, &account.id).await?;
     let first = Account { id, ..account };
     store.put_account_if_absent(first).await
 }

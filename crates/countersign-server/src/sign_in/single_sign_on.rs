@@ -93,15 +93,12 @@ async fn usable(
         Destination::Page(_) => true,
         Destination::Device(_) | Destination::Connection(_) | Destination::Link(_) => false,
     };
-    let session = session::of_browser(context).await?;
-    let Some(session) = session.filter(|session| is_assured && is_meant(checked, session)) else {
+    let found = session::of_browser(context).await?;
+    let Some((session, account)) = found.filter(|(one, _)| is_assured && is_meant(checked, one))
+    else {
         return Ok(None);
     };
-    // A provider that is configured no more vouches for nothing.
     let Some(provider) = context.broker.providers.get(&session.evidence.provider) else {
-        return Ok(None);
-    };
-    let Some((account, _)) = context.broker.store.account(&session.account).await? else {
         return Ok(None);
     };
     let mappings = organization::mappings_behind(&session.evidence, context).await?;

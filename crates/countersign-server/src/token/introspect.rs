@@ -130,20 +130,26 @@ async fn of_refresh_token(
         .grant(&token.session, &token.grant, context.now)
         .await;
     let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found
-        .filter(|found| found.good == token.number && may_refresh(caller, context))
-        .filter(|found| session::is_vouched_for(&found.session, context))
-        .map(|LiveGrant { grant, session, .. }| {
-            let scopes: Vec<&str> = grant.scopes.iter().map(Scope::as_str).collect();
-            json!({
-                "active": true,
-                "iss": broker.settings.issuer(),
-                "client_id": caller,
-                "sub": session.account,
-                "sid": session.id,
-                "scope": scopes.join(" "),
-                "acr": grant.stated.acr.as_str(),
-                "amr": grant.stated.amr,
-            })
-        }))
+    let is_good = |found: &LiveGrant| found.good == token.number && may_refresh(caller, context);
+    let Some(LiveGrant { grant, session, .. }) = found.filter(is_good) else {
+        return Ok(None);
+    };
+    let owner = session::owner(&session, context).await;
+    if owner
+        .map_err(|error| unavailable(&error, context))?
+        .is_err()
+    {
+        return Ok(None);
+    }
+    let scopes: Vec<&str> = grant.scopes.iter().map(Scope::as_str).collect();
+    Ok(Some(json!({
+        "active": true,
+        "iss": broker.settings.issuer(),
+        "client_id": caller,
+        "sub": session.account,
+        "sid": session.id,
+        "scope": scopes.join(" "),
+        "acr": grant.stated.acr.as_str(),
+        "amr": grant.stated.amr,
+    })))
 }

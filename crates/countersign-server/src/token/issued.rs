@@ -115,18 +115,16 @@ pub(crate) async fn session_of(
     claims: &Claims,
     context: &Context<'_>,
 ) -> Result<Option<Session>, StoreError> {
-    match issued(claims) {
-        Some(token) => {
-            let store = &context.broker.store;
-            let session = store.session_of_token(&token, context.now).await?;
-            let vouched = session.filter(|session| session::is_vouched_for(session, context));
-            match vouched {
-                Some(session) if shows_still(claims, &session, context).await? => Ok(Some(session)),
-                Some(_) | None => Ok(None),
-            }
-        }
-        None => Ok(None),
-    }
+    let Some(token) = issued(claims) else {
+        return Ok(None);
+    };
+    let store = &context.broker.store;
+    let Some(session) = store.session_of_token(&token, context.now).await? else {
+        return Ok(None);
+    };
+    let is_good = session::owner(&session, context).await?.is_ok()
+        && shows_still(claims, &session, context).await?;
+    Ok(is_good.then_some(session))
 }
 
 async fn shows_still(

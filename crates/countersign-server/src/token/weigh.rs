@@ -48,10 +48,9 @@ pub(super) async fn weigh(
     session: &Session,
     context: &Context<'_>,
 ) -> Result<Weighed, Failure> {
-    if !session::is_vouched_for(session, context) {
-        return Err(OAuthError::invalid_grant("provider-not-configured"));
-    }
-    let (account, version) = account(session, context).await?;
+    let owner = session::owner(session, context).await;
+    let owner = owner.map_err(|error| unavailable(&error, context))?;
+    let (account, version) = owner.map_err(|why| OAuthError::invalid_grant(why.code()))?;
     let mappings = organization::mappings_behind(&session.evidence, context).await;
     let mappings = mappings.map_err(|error| unavailable(&error, context))?;
     let waivers = organization::waivers_of(wish.organization, context).await;
@@ -176,11 +175,4 @@ async fn audit_refusal(
             .about(Subject::Session, &session.id)
             .because(reason),
     );
-}
-
-/// Whose session it is.
-async fn account(session: &Session, context: &Context<'_>) -> Result<(Account, Version), Failure> {
-    let found = context.broker.store.account(&session.account).await;
-    let found = found.map_err(|error| unavailable(&error, context))?;
-    found.ok_or_else(|| OAuthError::invalid_grant("the account is gone"))
 }

@@ -70,5 +70,7 @@ pub(super) fn of_identity(
 ) -> Result<Option<(Account, Version)>, StoreError> {
     const FIND: &str = "SELECT account.id, version, record \
         FROM identity JOIN account ON account.id = identity.account WHERE identity = ?1";
-    record::find_by(connection, FIND, &identity.to_string())
+    let found: Option<(Account, Version)> =
+        record::find_by(connection, FIND, &identity.to_string())?;
+    Ok(found.filter(|(account, _)| account.lists(identity)))
 }

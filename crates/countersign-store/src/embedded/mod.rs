@@ -183,22 +183,29 @@ impl Store for Embedded {
     async fn sessions_of(
         &self,
         account: &AccountId,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<LiveSession>, StoreError> {
-        let account = account.clone();
+        let (account, after) = (account.clone(), after.map(|after| after.id.clone()));
         self.state_reader
-            .read_much(move |connection| session::of_account(connection, &account, now))
+            .read_much(move |connection| {
+                session::of_account(connection, &account, after.as_ref(), now)
+            })
             .await
     }
 
     async fn sessions_resting_on(
         &self,
         provider_session: &ProviderSession,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        let of = provider_session.clone();
+        let (of, after) = (
+            provider_session.clone(),
+            after.map(|after| after.id.clone()),
+        );
         self.state_reader
-            .read_much(move |connection| session::resting_on(connection, &of, now))
+            .read_much(move |connection| session::resting_on(connection, &of, after.as_ref(), now))
             .await
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use countersign_core::{AccountId, ClientId, SessionId};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 
 use super::row::{Outlived, Place, execute, micros, to_json};
 use super::sign_in;
-use crate::{FurtherCode, LiveSession, ProviderSession, Session, StoreError};
+use crate::{FurtherCode, LiveSession, ProviderSession, SESSIONS_AT_ONCE, Session, StoreError};
 
 /// A session of before these columns is found by its name only.
 pub(super) const TABLES: &str = "
@@ -36,8 +36,10 @@ pub(super) const OUTLIVED: Outlived = Outlived {
     time: "forget_at",
 };
 
-/// How many sessions are listed at most.
-const MOST: i64 = 100;
+/// Behind a session that was listed, in the order of their rows, the latest first; from the beginning where that has been
+/// forgotten meanwhile.
+const BEHIND: &str = "n < COALESCE((SELECT n FROM sign_in WHERE session_id = ?3), 9223372036854775807) \
+    ORDER BY n DESC LIMIT ?4";
 
 /// Keeps one more code of a live session.
 pub(super) fn hand_over(
@@ -77,13 +79,15 @@ pub(super) fn hand_over(
 pub(super) fn of_account(
     connection: &Connection,
     account: &AccountId,
+    after: Option<&SessionId>,
     now: Timestamp,
 ) -> Result<Vec<LiveSession>, StoreError> {
-    const FIND: &str = "SELECT session_id, session, session_expires_at FROM sign_in \
-        WHERE account_id = ?1 AND session IS NOT NULL AND session_expires_at > ?2 \
-        ORDER BY n DESC LIMIT ?3";
-    let mut statement = connection.prepare_cached(FIND)?;
-    let mut rows = statement.query(params![account.as_str(), micros(now), MOST])?;
+    let find = format!(
+        "SELECT session_id, session, session_expires_at FROM sign_in \
+        WHERE account_id = ?1 AND session IS NOT NULL AND session_expires_at > ?2 AND {BEHIND}"
+    );
+    let mut statement = connection.prepare_cached(&find)?;
+    let mut rows = statement.query(page(account.as_str(), after, now))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let session = read(row)?;
@@ -100,17 +104,27 @@ pub(super) fn of_account(
 pub(super) fn resting_on(
     connection: &Connection,
     provider_session: &ProviderSession,
+    after: Option<&SessionId>,
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
-    const FIND: &str = "SELECT session_id, session FROM sign_in \
-        WHERE provider_session = ?1 AND session IS NOT NULL AND session_expires_at > ?2 LIMIT ?3";
-    let mut statement = connection.prepare_cached(FIND)?;
-    let mut rows = statement.query(params![provider_session.to_string(), micros(now), MOST])?;
+    let find = format!(
+        "SELECT session_id, session FROM sign_in \
+        WHERE provider_session = ?1 AND session IS NOT NULL AND session_expires_at > ?2 AND {BEHIND}"
+    );
+    let mut statement = connection.prepare_cached(&find)?;
+    let mut rows = statement.query(page(&provider_session.to_string(), after, now))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(read(row)?);
     }
     Ok(found)
+}
+
+/// The parameters of a page.
+fn page(of: &str, after: Option<&SessionId>, now: Timestamp) -> impl Params {
+    let limit = i64::try_from(SESSIONS_AT_ONCE).unwrap_or(i64::MAX);
+    let after = after.map(|after| after.as_str().to_owned());
+    (of.to_owned(), micros(now), after, limit)
 }
 
 /// The clients that a session was handed to.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::at;
-use crate::{Around, Embedded};
+use crate::{Around, Embedded, link_identity, unlink_identity};
 
 const ANN: &str = "ann";
 const BOB: &str = "bob";
@@ -83,14 +83,14 @@ fn row(name: &str) -> RegistryRow {
     RegistryRow {
         name: named(name),
         registered_at: "2019-03-04T05:06:07Z".parse().unwrap(),
-        identities: Vec::new(),
+        identity: None,
         verified_email: None,
     }
 }
 
 fn row_of(name: &str, identity: &Identity) -> RegistryRow {
     RegistryRow {
-        identities: vec![identity.clone()],
+        identity: Some(identity.clone()),
         ..row(name)
     }
 }
@@ -269,29 +269,44 @@ async fn an_import_leaves_the_day_told_and_the_first_mfa_alone() {
 async fn every_spelling_of_an_identity_leads_to_the_one_account() {
     let registry = registry();
     let spellings = [oidc("https://id.example"), oidc("https://id.example/")];
-    let row = RegistryRow {
-        identities: spellings.to_vec(),
-        ..row(ANN)
-    };
-    registry.import(&row, 1).await;
+    registry.import(&row_of(ANN, &spellings[0]), 1).await;
     let accounts = [
         registry.account(&spellings[0]).await,
         registry.account(&spellings[1]).await,
     ];
     assert_eq!(accounts[0], accounts[1]);
-    assert_eq!(registry.import(&row, 2).await, Imported::Unchanged);
-    // One of them has signed in before.
-    let spellings = [oidc("https://sso.example"), oidc("https://sso.example/")];
-    let before = registry.log_in(&spellings[1], 3).await;
-    let row = RegistryRow {
-        identities: spellings.to_vec(),
-        name: named(BOB),
-        ..row
-    };
+    let again = registry.import(&row_of(ANN, &spellings[1]), 2).await;
+    assert_eq!(again, Imported::Unchanged);
+    // Who has signed in before is not somebody else.
+    let before = registry.log_in(&oidc("https://sso.example/"), 3).await;
+    let row = row_of(BOB, &oidc("https://sso.example"));
     registry.import(&row, 4).await;
-    assert_eq!(registry.account(&spellings[0]).await.id, before.id);
-    let account = registry.account(&spellings[1]).await;
+    let account = registry.account(&oidc("https://sso.example/")).await;
+    assert_eq!(account.id, before.id);
     assert_eq!(account.registry_account, Some(named(BOB)));
+}
+
+/// What the import brought in, and a login spelled otherwise, is one identity: listed once, and gone when it is removed.
+#[tokio::test]
+async fn an_identity_that_was_imported_is_removed_however_it_is_spelled() {
+    let registry = registry();
+    let (imported, arrives) = (oidc("https://id.example"), oidc("https://id.example/"));
+    registry.import(&row_of(ANN, &imported), 1).await;
+    let store = registry.store.as_ref();
+    let id = registry.account(&arrives).await.id;
+    assert!(link_identity(store, &arrives, &id, at(2)).await.unwrap());
+    assert_eq!(registry.account(&arrives).await.identities().count(), 1);
+    assert!(link_identity(store, &github(1), &id, at(3)).await.unwrap());
+    let profile = Profile::default();
+    assert!(
+        unlink_identity(store, &arrives, &id, profile)
+            .await
+            .unwrap()
+    );
+    for spelled in [&imported, &arrives] {
+        assert_eq!(store.account_of(spelled).await.unwrap(), None);
+    }
+    assert_eq!(registry.account(&github(1)).await.id, id);
 }
 
 #[tokio::test]

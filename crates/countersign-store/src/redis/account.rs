@@ -60,7 +60,10 @@ pub(super) async fn of_identity(
     question.cmd("GET").arg(&key);
     let mut answers = link.read(&key, question).await?;
     match account_id(&key, &reply_at(&mut answers, 0)?)? {
-        Some(id) => by_id(link, names, &id).await,
+        Some(id) => {
+            let found = by_id(link, names, &id).await?;
+            Ok(found.filter(|(account, _)| account.lists(identity)))
+        }
         None => Ok(None),
     }
 }

@@ -161,17 +161,19 @@ impl Store for Redis {
     async fn sessions_of(
         &self,
         account: &AccountId,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<LiveSession>, StoreError> {
-        session::of_account(&self.link, &self.names, account, now).await
+        session::of_account(&self.link, &self.names, account, after, now).await
     }
 
     async fn sessions_resting_on(
         &self,
         provider_session: &ProviderSession,
+        after: Option<&Session>,
         now: Timestamp,
     ) -> Result<Vec<Session>, StoreError> {
-        session::resting_on(&self.link, &self.names, provider_session, now).await
+        session::resting_on(&self.link, &self.names, provider_session, after, now).await
     }
 
     async fn end_session(&self, id: &SessionId, now: Timestamp) -> Result<Ended, StoreError> {

@@ -100,7 +100,7 @@ pub(super) async fn remove_signpost(
     post: &Signpost,
     id: &OrganizationId,
 ) -> Result<(), StoreError> {
-    point(link, names, Script::RemoveSignpost, (post, id)).await
+    point(link, names, Script::Remove, (post, id)).await
 }
 
 /// Where a signpost leads, in order.

@@ -12,7 +12,7 @@ local calls = {
     {'HGET', 'f'}, {'HMGET', 'f'}, {'HGETALL'}, {'HKEYS'}, {'HDEL', 'f'},
     {'HSET', 'f', 'v', 'f-without-a-value'}, {'HINCRBY', 'f', 'not-a-number'},
     {'ZADD', 'XX', '1', 'm'}, {'ZREM', 'm'}, {'ZSCORE', 'm'}, {'ZRANGEBYLEX', '-', '+'}, {'ZRANGEBYSCORE', '0', '0'},
-    {'ZREVRANGE', '0', '0'}, {'ZREMRANGEBYSCORE', '0', '0'},
+    {'ZREVRANGE', '0', '0'}, {'ZREVRANGEBYSCORE', '0', '0'}, {'ZREMRANGEBYSCORE', '0', '0'},
 }
 local denied = {}
 for _, call in ipairs(calls) do

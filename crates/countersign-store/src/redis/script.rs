@@ -40,7 +40,7 @@ pub(super) enum Script {
     ReplaceRecord,
     RemoveRecord,
     SetSignpost,
-    RemoveSignpost,
+    Remove,
     PutKey,
     ReplaceKey,
     PutHead,
@@ -72,7 +72,7 @@ impl Script {
         Self::ReplaceRecord,
         Self::RemoveRecord,
         Self::SetSignpost,
-        Self::RemoveSignpost,
+        Self::Remove,
         Self::PutKey,
         Self::ReplaceKey,
         Self::PutHead,
@@ -105,7 +105,7 @@ impl Script {
             Self::ReplaceRecord => REPLACE_RECORD,
             Self::RemoveRecord => REMOVE_RECORD,
             Self::SetSignpost => SET_SIGNPOST,
-            Self::RemoveSignpost => REMOVE_SIGNPOST,
+            Self::Remove => REMOVE,
             Self::PutKey => PUT_KEY,
             Self::ReplaceKey => REPLACE_KEY,
             Self::PutHead => PUT_HEAD,
@@ -141,7 +141,7 @@ impl Script {
             | Self::Release
             | Self::PutRecord
             | Self::SetSignpost
-            | Self::RemoveSignpost
+            | Self::Remove
             | Self::PutKey
             | Self::PutHead => Again::Harmless,
         }
@@ -371,8 +371,8 @@ const SET_SIGNPOST: &str = "
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
 return {'done'}";
 
-/// KEYS: a signpost. ARGV: the organisation that it leads to no more.
-const REMOVE_SIGNPOST: &str = "
+/// KEYS: an index, or a signpost. ARGV: what it names, or leads to, no more.
+const REMOVE: &str = "
 redis.call('ZREM', KEYS[1], ARGV[1])
 return {'done'}";
 

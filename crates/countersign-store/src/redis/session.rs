@@ -1,12 +1,13 @@
 //! What becomes of a session besides refreshing: handed to further clients, found by whose it is, ended, and its clients told.
 //!
 //! Indexes and notices are in other slots than the session, so each such operation is several steps, in an order in which
-//! being cut off in the middle harms nothing: an index is written before what it names, and a session that is ended again
-//! leaves the notices that are missing.
+//! being cut off in the middle harms nothing: an index is written before what it names and forgets it after, and a session
+//! that is ended again leaves the notices that are missing.
 
 use std::collections::BTreeSet;
 
 use countersign_core::{AccountId, ClientId, SessionId};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::ended;
@@ -16,11 +17,12 @@ use super::reply::{Reply, corrupt, to_json, unexpected};
 use super::script::{Call, Script};
 use super::sign_in::{self, micros, time_to_live};
 use crate::{
-    EndKind, Ended, FurtherCode, LiveSession, LogoutNotice, ProviderSession, Session, StoreError,
+    EndKind, Ended, FurtherCode, LiveSession, LogoutNotice, ProviderSession, SESSIONS_AT_ONCE,
+    Session, StoreError,
 };
 
-/// How many sessions are listed at most.
-const MOST: usize = 100;
+/// How many sessions are asked for at the same time.
+const READ_AT_ONCE: usize = 20;
 /// For so long it is tried to tell a client.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -31,10 +33,7 @@ pub(super) async fn index(
     session: &Session,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut keys = vec![names.sessions_of(&session.account)];
-    let behind = ProviderSession::behind(&session.evidence);
-    keys.extend(behind.map(|behind| names.sessions_resting_on(&behind)));
-    for key in keys {
+    for key in indexes(names, session) {
         let call = Call {
             script: Script::Add,
             keys: vec![key],
@@ -48,6 +47,14 @@ pub(super) async fn index(
         link.write(call).await?;
     }
     Ok(())
+}
+
+/// The indexes that a session stands in.
+fn indexes(names: &Names, session: &Session) -> Vec<String> {
+    let mut keys = vec![names.sessions_of(&session.account)];
+    let behind = ProviderSession::behind(&session.evidence);
+    keys.extend(behind.map(|behind| names.sessions_resting_on(&behind)));
+    keys
 }
 
 /// Keeps one more code of a live session.
@@ -87,13 +94,11 @@ pub(super) async fn of_account(
     link: &Link,
     names: &Names,
     account: &AccountId,
+    after: Option<&Session>,
     now: Timestamp,
 ) -> Result<Vec<LiveSession>, StoreError> {
-    let mut found = live(link, names, &names.sessions_of(account), now).await?;
-    found.retain(|one| one.session.account == *account);
-    // Stable: of two of one moment the later in the index is the later.
-    found.sort_by_key(|one| std::cmp::Reverse(one.session.opened_at));
-    Ok(found)
+    let index = (names.sessions_of(account), after);
+    live(link, names, index, |one| one.account == *account, now).await
 }
 
 /// The live sessions that rest on a provider's.
@@ -101,47 +106,100 @@ pub(super) async fn resting_on(
     link: &Link,
     names: &Names,
     provider_session: &ProviderSession,
+    after: Option<&Session>,
     now: Timestamp,
 ) -> Result<Vec<Session>, StoreError> {
-    let key = names.sessions_resting_on(provider_session);
-    let found = live(link, names, &key, now).await?.into_iter();
+    let index = (names.sessions_resting_on(provider_session), after);
+    let rests =
+        |one: &Session| ProviderSession::behind(&one.evidence).as_ref() == Some(provider_session);
+    let found = live(link, names, index, rests, now).await?.into_iter();
     Ok(found.map(|one| one.session).collect())
 }
 
-/// The live sessions that an index names, those that end last first.
+/// Where a session stands in an index: by when it ends, and by its name among those of one moment.
+type Place = (i64, String);
+
+/// The live sessions that an index names behind `after`, those that end last first.
+///
+/// It names some that have ended, too: it is read on until there are enough that live, or it ends.
 async fn live(
     link: &Link,
     names: &Names,
-    index: &str,
+    (index, after): (String, Option<&Session>),
+    is_meant: impl Fn(&Session) -> bool,
     now: Timestamp,
 ) -> Result<Vec<LiveSession>, StoreError> {
-    let mut question = redis::pipe();
-    question.cmd("ZREVRANGE").arg(index).arg(0).arg(MOST - 1);
-    let mut answers = link.read(index, question).await?;
-    let named = reply_at(&mut answers, 0)?;
+    let place = |session: &Session| (session.expires_at.as_microsecond(), session.id.to_string());
+    let mut after: Option<Place> = after.map(place);
     let mut found = Vec::new();
-    for id in named.0.iter().flatten() {
-        let text = String::from_utf8_lossy(id).into_owned();
-        let id = SessionId::new(text).map_err(|error| corrupt(index, &error.to_string()))?;
-        found.extend(one(link, names, &id, now).await?);
+    loop {
+        let named = named_behind(link, &index, after.as_ref()).await?;
+        if named.is_empty() {
+            return Ok(found);
+        }
+        after = named.last().cloned();
+        let mut read = stream::iter(named)
+            .map(|(_, id)| one(link, names, &index, id, now))
+            .buffered(READ_AT_ONCE);
+        while let Some(one) = read.try_next().await? {
+            found.extend(one.filter(|one| is_meant(&one.session)));
+            if found.len() == SESSIONS_AT_ONCE {
+                return Ok(found);
+            }
+        }
     }
-    Ok(found)
+}
+
+/// What an index names behind a place, in its order: at least one, if anything is left.
+async fn named_behind(
+    link: &Link,
+    index: &str,
+    after: Option<&Place>,
+) -> Result<Vec<Place>, StoreError> {
+    let from = after.map_or("+inf".to_owned(), |(end, _)| end.to_string());
+    let mut limit = SESSIONS_AT_ONCE;
+    loop {
+        let mut question = redis::pipe();
+        question.cmd("ZREVRANGEBYSCORE").arg(index).arg(&from);
+        question.arg("-inf").arg("WITHSCORES");
+        question.arg("LIMIT").arg(0).arg(limit);
+        let mut answers = link.read(index, question).await?;
+        let reply = reply_at(&mut answers, 0)?;
+        let count = reply.0.len() / 2;
+        let named = (0..count).map(|nth| place(index, &reply, 2 * nth));
+        let mut named = named.collect::<Result<Vec<_>, _>>()?;
+        named.retain(|one| after.is_none_or(|after| one < after));
+        // That many may end in one moment, and all be before the place.
+        if !named.is_empty() || count < limit {
+            return Ok(named);
+        }
+        limit *= 2;
+    }
+}
+
+fn place(index: &str, reply: &Reply, at: usize) -> Result<Place, StoreError> {
+    let unreadable = || corrupt(index, "a session in it can't be read");
+    let id = reply.piece(at).ok_or_else(unreadable)?;
+    let end = reply.number(at + 1).ok_or_else(unreadable)?;
+    Ok((end, String::from_utf8_lossy(id).into_owned()))
 }
 
 async fn one(
     link: &Link,
     names: &Names,
-    id: &SessionId,
+    index: &str,
+    id: String,
     now: Timestamp,
 ) -> Result<Option<LiveSession>, StoreError> {
-    let key = names.session(id);
+    let id = SessionId::new(id).map_err(|error| corrupt(index, &error.to_string()))?;
+    let key = names.session(&id);
     let mut question = redis::pipe();
     sign_in::ask(&mut question, &key);
     question.cmd("HKEYS").arg(&key);
     let mut answers = link.read(&key, question).await?;
     let row = reply_at(&mut answers, 0)?;
     let fields = reply_at(&mut answers, 1)?;
-    let Some(session) = sign_in::live(&key, id, &row, now)? else {
+    let Some(session) = sign_in::live(&key, &id, &row, now)? else {
         return Ok(None);
     };
     let ends: i64 = row.number(1).unwrap_or_default();
@@ -176,7 +234,7 @@ pub(super) async fn end(
     sign_in::ask(&mut question, &key);
     question.cmd("EXISTS").arg(&key);
     let mut answers = link.read(&key, question).await?;
-    let was_there = sign_in::live(&key, id, &reply_at(&mut answers, 0)?, now)?.is_some();
+    let was_there = sign_in::live(&key, id, &reply_at(&mut answers, 0)?, now)?;
     // Also where it has ended already: whoever ended it may not have come to tell.
     let told = match reply_at(&mut answers, 1)?.number(0) {
         Some(1) => ended::tell(link, names, (EndKind::Session, id.as_str()), now).await,
@@ -188,10 +246,18 @@ pub(super) async fn end(
         arguments: Vec::new(),
     };
     let reply = link.write(call).await?;
-    let Some(account) = reply.piece(1).filter(|_| was_there) else {
-        return told.map(|()| Ended::if_it_was(was_there));
+    let Some(session) = was_there else {
+        return told.map(|()| Ended::Before);
     };
-    let account = String::from_utf8_lossy(account).into_owned();
+    for index in indexes(names, &session) {
+        let call = Call {
+            script: Script::Remove,
+            keys: vec![index],
+            arguments: vec![id.as_str().into()],
+        };
+        link.write(call).await?;
+    }
+    let account = session.account;
     for name in reply.0.iter().skip(2).flatten() {
         let notice = format!("{id} {} {account}", client(&key, name)?);
         let call = Call {

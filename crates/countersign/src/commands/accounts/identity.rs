@@ -38,16 +38,15 @@ impl<'a> Providers<'a> {
         )
     }
 
-    /// The identity in every spelling that it may arrive in, the likeliest first; none if the row
-    /// names none.
-    pub(super) fn identities(&self, written: Written<'_>) -> Result<Vec<Identity>, Fault> {
+    /// The identity; none if the row names none.
+    pub(super) fn identity(&self, written: Written<'_>) -> Result<Option<Identity>, Fault> {
         let Written {
             provider,
             tenant,
             subject,
         } = written;
         match (provider, subject) {
-            ("", "") if tenant.is_empty() => return Ok(Vec::new()),
+            ("", "") if tenant.is_empty() => return Ok(None),
             ("", _) => {
                 return Err((
                     PROVIDER,
@@ -62,24 +61,24 @@ impl<'a> Providers<'a> {
             }
             (_, _) => {}
         }
-        match self.named(provider)? {
-            ProviderSettings::Microsoft(one) => Ok(vec![Identity::Microsoft {
+        Ok(Some(match self.named(provider)? {
+            ProviderSettings::Microsoft(one) => Identity::Microsoft {
                 tid: tenant_of(&one.audience, tenant)?,
                 oid: guid(subject)
                     .ok_or_else(|| wrong(SUBJECT, "the object id (`oid`, a GUID)", subject))?,
-            }]),
+            },
             ProviderSettings::GitHub(one) => {
                 no_tenant(tenant)?;
-                Ok(vec![Identity::GitHub {
+                Identity::GitHub {
                     host: one.site.host().to_owned(),
                     id: numeric_id(subject)?,
-                }])
+                }
             }
             ProviderSettings::Oidc(one) => {
                 no_tenant(tenant)?;
-                oidc(&one.issuer, subject)
+                oidc(&one.issuer, subject)?
             }
-        }
+        }))
     }
 
     fn named(&self, name: &str) -> Result<&ProviderSettings, Fault> {
@@ -146,9 +145,9 @@ fn numeric_id(subject: &str) -> Result<u64, Fault> {
 
 /// OpenID Connect Core 2: `sub` is at most 255 ASCII characters.
 ///
-/// Whether an issuer without a path ends with a slash only the provider's description says, which
-/// sign-in takes either way (`Url` writes both the same). So both lead to the account.
-fn oidc(issuer: &Url, subject: &str) -> Result<Vec<Identity>, Fault> {
+/// Whether an issuer without a path ends with a slash only the provider's description says (`Url` writes both the
+/// same); it is one identity either way.
+fn oidc(issuer: &Url, subject: &str) -> Result<Identity, Fault> {
     let is_subject = subject.len() <= 255
         && subject.is_ascii()
         && !subject.contains(|c: char| c.is_ascii_control());
@@ -156,14 +155,10 @@ fn oidc(issuer: &Url, subject: &str) -> Result<Vec<Identity>, Fault> {
         let expected = "the `sub` of the person (at most 255 printable ASCII characters)";
         return Err(wrong(SUBJECT, expected, subject));
     }
-    let issuer = issuer.as_str();
-    let spellings = issuer.strip_suffix('/').into_iter().chain([issuer]);
-    Ok(spellings
-        .map(|issuer| Identity::Oidc {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-        })
-        .collect())
+    Ok(Identity::Oidc {
+        issuer: issuer.as_str().to_owned(),
+        subject: subject.to_owned(),
+    })
 }
 
 fn wrong(column: &'static str, expected: &str, found: &str) -> Fault {
@@ -256,49 +251,45 @@ pub(super) mod tests {
         ]
     }
 
-    /// The keys under which accounts are found, or the column that is wrong.
-    fn identities(
-        provider: &str,
-        tenant: &str,
-        subject: &str,
-    ) -> Result<Vec<String>, &'static str> {
+    /// The key under which the account is found (nothing where nobody is known), or the column that is wrong.
+    fn identity(provider: &str, tenant: &str, subject: &str) -> Result<String, &'static str> {
         let settings = providers();
-        let found = Providers::of(&settings).identities(Written {
+        let found = Providers::of(&settings).identity(Written {
             provider,
             tenant,
             subject,
         });
-        let texts = found.map(|all| all.iter().map(ToString::to_string).collect());
-        texts.map_err(|(column, _)| column)
+        let text = found.map(|one| one.map(|one| one.to_string()).unwrap_or_default());
+        text.map_err(|(column, _)| column)
     }
 
     #[track_caller]
-    fn check(provider: &str, tenant: &str, subject: &str, expected: &[&str]) {
-        assert_eq!(identities(provider, tenant, subject).unwrap(), expected);
+    fn check(provider: &str, tenant: &str, subject: &str, expected: &str) {
+        assert_eq!(identity(provider, tenant, subject).unwrap(), expected);
     }
 
     #[test]
     fn nothing_written_is_nobody_known() {
-        check("", "", "", &[]);
-        assert_eq!(identities("", "", "1"), Err("provider"));
-        assert_eq!(identities("", TENANT_ID, ""), Err("provider"));
-        assert_eq!(identities("github", "", ""), Err("subject"));
-        assert_eq!(identities("gitlab", "", "1"), Err("provider"));
+        check("", "", "", "");
+        assert_eq!(identity("", "", "1"), Err("provider"));
+        assert_eq!(identity("", TENANT_ID, ""), Err("provider"));
+        assert_eq!(identity("github", "", ""), Err("subject"));
+        assert_eq!(identity("gitlab", "", "1"), Err("provider"));
     }
 
     #[test]
     fn a_microsoft_account_is_an_object_id_in_the_tenant_of_all() {
         let expected = format!("microsoft {} {GUID}", TenantId::CONSUMERS);
-        check("personal", "", GUID, &[&expected]);
+        check("personal", "", GUID, &expected);
         check(
             "personal",
             TenantId::CONSUMERS,
             &GUID.to_uppercase(),
-            &[&expected],
+            &expected,
         );
-        assert_eq!(identities("personal", TENANT_ID, GUID), Err("tenant"));
+        assert_eq!(identity("personal", TENANT_ID, GUID), Err("tenant"));
         assert_eq!(
-            identities("personal", "", "live.com#ann@example"),
+            identity("personal", "", "live.com#ann@example"),
             Err("subject")
         );
     }
@@ -307,24 +298,24 @@ pub(super) mod tests {
     fn an_entra_identity_is_an_object_id_in_a_tenant() {
         let expected = format!("microsoft {TENANT_ID} {GUID}");
         for provider in ["work", "both", "contoso"] {
-            check(provider, TENANT_ID, GUID, &[&expected]);
-            check(provider, &TENANT_ID.to_uppercase(), GUID, &[&expected]);
-            assert_eq!(identities(provider, TENANT_ID, "17"), Err("subject"));
-            assert_eq!(identities(provider, "contoso.com", GUID), Err("tenant"));
+            check(provider, TENANT_ID, GUID, &expected);
+            check(provider, &TENANT_ID.to_uppercase(), GUID, &expected);
+            assert_eq!(identity(provider, TENANT_ID, "17"), Err("subject"));
+            assert_eq!(identity(provider, "contoso.com", GUID), Err("tenant"));
         }
-        check("contoso", "", GUID, &[&expected]);
-        assert_eq!(identities("contoso", GUID, GUID), Err("tenant"));
-        assert_eq!(identities("work", "", GUID), Err("tenant"));
-        assert_eq!(identities("both", "", GUID), Err("tenant"));
-        assert_eq!(identities("work", TenantId::CONSUMERS, GUID), Err("tenant"));
+        check("contoso", "", GUID, &expected);
+        assert_eq!(identity("contoso", GUID, GUID), Err("tenant"));
+        assert_eq!(identity("work", "", GUID), Err("tenant"));
+        assert_eq!(identity("both", "", GUID), Err("tenant"));
+        assert_eq!(identity("work", TenantId::CONSUMERS, GUID), Err("tenant"));
         let personal = format!("microsoft {} {GUID}", TenantId::CONSUMERS);
-        check("both", TenantId::CONSUMERS, GUID, &[&personal]);
+        check("both", TenantId::CONSUMERS, GUID, &personal);
     }
 
     #[test]
     fn a_github_identity_is_a_number_at_a_host() {
-        check("github", "", "583231", &["github github.com 583231"]);
-        check("ghes", "", "7", &["github git.example:8443 7"]);
+        check("github", "", "583231", "github github.com 583231");
+        check("ghes", "", "7", "github git.example:8443 7");
         for bad in [
             "octocat",
             "0",
@@ -336,34 +327,30 @@ pub(super) mod tests {
             "99999999999999999999999",
         ] {
             assert_eq!(
-                identities("github", "", bad),
+                identity("github", "", bad),
                 Err("subject"),
                 "`{bad}` was taken"
             );
         }
-        assert_eq!(identities("github", TENANT_ID, "7"), Err("tenant"));
+        assert_eq!(identity("github", TENANT_ID, "7"), Err("tenant"));
     }
 
     #[test]
-    fn an_openid_identity_is_a_subject_of_the_issuer_with_and_without_a_slash_at_the_end() {
-        let expected = [
-            "oidc https://accounts.google.com 1",
-            "oidc https://accounts.google.com/ 1",
-        ];
-        check("google", "", "1", &expected);
+    fn an_openid_identity_is_a_subject_of_the_issuer() {
+        check("google", "", "1", "oidc https://accounts.google.com 1");
         check(
             "keycloak",
             "",
             "a b",
-            &["oidc https://id.example/realms/main a b"],
+            "oidc https://id.example/realms/main a b",
         );
         for bad in ["zoë", "a\nb", &"x".repeat(256)] {
             assert_eq!(
-                identities("keycloak", "", bad),
+                identity("keycloak", "", bad),
                 Err("subject"),
                 "`{bad}` was taken"
             );
         }
-        assert_eq!(identities("keycloak", TENANT_ID, "1"), Err("tenant"));
+        assert_eq!(identity("keycloak", TENANT_ID, "1"), Err("tenant"));
     }
 }

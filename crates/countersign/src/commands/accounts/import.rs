@@ -210,8 +210,7 @@ impl Check {
     fn add(&mut self, row: &Row) {
         self.rows += 1;
         self.accounts.add(row.row.name.as_str(), row.line);
-        // The first spelling of an identity stands for all of them.
-        if let Some(identity) = row.row.identities.first() {
+        if let Some(identity) = &row.row.identity {
             self.identities.add(identity, row.line);
         }
     }

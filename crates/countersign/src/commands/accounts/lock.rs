@@ -101,13 +101,14 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
     )
 }
 
-/// Ends all sessions, and answers how many it got to; those that others open meanwhile find the account locked.
+/// Ends all sessions, a page at a time, and answers how many it got to; those that others open meanwhile find the account
+/// locked.
 async fn end_sessions(store: &dyn Store, account: &AccountId) -> (usize, Result<()>) {
     let mut ended = 0;
     let all = async {
         loop {
             let now = SystemClock.now();
-            let live = store.sessions_of(account, now).await?;
+            let live = store.sessions_of(account, None, now).await?;
             if live.is_empty() {
                 return Ok(());
             }

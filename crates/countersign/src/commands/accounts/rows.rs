@@ -204,20 +204,20 @@ impl Header {
             tenant,
             subject,
         };
-        let identities = rules
+        let identity = rules
             .providers
-            .identities(written)
+            .identity(written)
             .map_err(|(column, message)| note(column, message))
             .ok();
         let verified_email = verified_email(email)
             .map_err(|expected| note(VERIFIED_EMAIL, wrong(expected, email)))
             .ok();
-        match (name, registered_at, identities, verified_email) {
-            (Some(name), Some(registered_at), Some(identities), Some(verified_email)) => {
+        match (name, registered_at, identity, verified_email) {
+            (Some(name), Some(registered_at), Some(identity), Some(verified_email)) => {
                 Ok(RegistryRow {
                     name,
                     registered_at,
-                    identities,
+                    identity,
                     verified_email,
                 })
             }

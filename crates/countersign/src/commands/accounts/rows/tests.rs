@@ -36,8 +36,8 @@ fn read_all(table: &[u8]) -> Vec<String> {
 fn summary(row: &Row) -> String {
     let Row { line, row } = row;
     let identity = row
-        .identities
-        .first()
+        .identity
+        .as_ref()
         .map_or("-".to_owned(), ToString::to_string);
     let email = row
         .verified_email
