@@ -32,6 +32,8 @@ from verify import (
 WAIT = 25
 # No end is known for longer, in seconds: no token lives for more than an hour.
 LONGEST = 2 * 60 * 60
+# How many ends are known at most: some 60 MB.
+MOST = 200_000
 
 
 class Ended:
@@ -42,6 +44,8 @@ class Ended:
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._until = {}
         self._lock = threading.Lock()
+        # Until when it matters that some were left out, since there were too many.
+        self._left_out_until = 0
         self.heard_at = time.monotonic()
 
     def follow(self):
@@ -54,8 +58,9 @@ class Ended:
                 cursor, wait, pause = page["cursor"], WAIT, 0.25
                 if page["ends"] or not page["complete"]:
                     continue
-            except (Refused, OSError, ValueError, KeyError, TypeError):
-                # The first answer after a failure is to come at once.
+            except Exception:
+                # Whatever it was (an answer that is no HTTP, cut off, or nonsense): a thread that ends
+                # hears of nothing any more. The first answer after a failure is to come at once.
                 wait, pause = 0, min(pause * 2, 10)
             time.sleep(pause)
 
@@ -76,12 +81,16 @@ class Ended:
     def _note(self, page, now=None):
         now = time.time() if now is None else now
         with self._lock:
-            for end in page["ends"]:
-                until = min(int(end["until"]), now + LONGEST)
-                self._until[(end["kind"], end["sha256"])] = until
             self._until = {name: until for name, until in self._until.items() if until > now}
-        if page["complete"]:
-            self.heard_at = time.monotonic()
+            for end in page["ends"]:
+                name, until = (end["kind"], end["sha256"]), min(int(end["until"]), now + LONGEST)
+                if len(self._until) < MOST or name in self._until:
+                    self._until[name] = until
+                else:
+                    self._left_out_until = max(self._left_out_until, until)
+            # What was left out is as unheard as if nobody had told it.
+            if page["complete"] and now >= self._left_out_until:
+                self.heard_at = time.monotonic()
 
     def _ask(self, cursor, wait):
         url = _metadata(self._issuer)["countersign_revocations_endpoint"]

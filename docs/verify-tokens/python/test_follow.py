@@ -4,6 +4,7 @@ import json
 import threading
 import time
 import unittest
+import unittest.mock
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,6 +30,9 @@ class Broker(BaseHTTPRequestHandler):
         self.asked.append(dict(urllib.parse.parse_qsl(body)))
         if self.answers:
             answer = self.answers.pop(0)
+            if isinstance(answer, bytes):
+                self.close_connection = True
+                return self.wfile.write(answer)
             return self.send_error(answer) if isinstance(answer, int) else self._answer(answer)
         time.sleep(0.05)
         self._answer({"ends": [], "cursor": "last", "complete": True})
@@ -71,22 +75,40 @@ class Following(unittest.TestCase):
             page("token", "jti_1", cursor="two"),
             503,
             {"ends": "nonsense"},
+            b"this is no HTTP\r\n\r\n",
+            page("token", "b", cursor="three"),
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{",
+            b'HTTP/1.1 200 OK\r\n\r\n{"ends": [{"kind": "token", "sha256": "a", "until": Infinity}]}',
         ]
         server = ThreadingHTTPServer(("127.0.0.1", 0), Broker)
         server.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ended = Ended(server.url, "api", "secret")
         threading.Thread(target=ended.follow, daemon=True).start()
-        patience = time.monotonic() + 20
-        while len(Broker.asked) < 6 and time.monotonic() < patience:
+        patience = time.monotonic() + 30
+        while len(Broker.asked) < 10 and time.monotonic() < patience:
             time.sleep(0.01)
-        places = [asked.get("after", "") for asked in Broker.asked[:6]]
-        self.assertEqual(places, ["", "one", "two", "two", "two", "last"])
+        places = [asked.get("after", "") for asked in Broker.asked[:10]]
+        self.assertEqual(places, ["", "one"] + ["two"] * 4 + ["three"] * 3 + ["last"])
         self.assertEqual(Broker.asked[0]["client_secret"], "secret")
-        waits = [asked["wait"] for asked in Broker.asked[:6]]
-        self.assertEqual(waits, ["0", "25", "25", "0", "0", "25"])
+        waits = [asked["wait"] for asked in Broker.asked[:10]]
+        self.assertEqual(waits, ["0", "25", "25", "0", "0", "0", "25", "0", "0", "25"])
         with self.assertRaises(Refused):
             ended.check(CLAIMS)
+
+    def test_no_more_is_known_than_fits_and_what_does_not_is_as_unheard(self):
+        ended = Ended("https://login.example", "api", "secret")
+        now = time.time()
+        with unittest.mock.patch("follow.MOST", 2):
+            for name in ["a", "b", "jti_1", "a"]:
+                ended.heard_at = 0
+                ended._note(page("token", name, until=now + 60), now)
+            self.assertEqual(len(ended._until), 2)
+            self.assertEqual(ended.heard_at, 0)
+            ended._note(page("token", "jti_1", until=now + 120), now + 60)
+            self.assertGreater(ended.heard_at, 0)
+            with self.assertRaises(Refused):
+                ended.check(CLAIMS, now + 60)
 
     def test_the_secret_goes_to_nobody_in_the_clear(self):
         ended = Ended("http://login.example", "api", "secret")
