@@ -68,6 +68,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     a_session_that_is_not_used_ends_and_a_refresh_keeps_it(make().await).await;
     a_token_ends_with_its_session_its_grant_or_by_itself(make().await).await;
     every_end_is_told_once_in_its_order(make().await).await;
+    what_is_ended_again_later_leaves_everybody_in_their_place(make().await).await;
     what_ends_by_a_replay_or_a_reuse_is_told(make().await).await;
     what_is_forgiven_or_unknown_is_not_told(make().await).await;
     ends_are_told_page_by_page_and_from_where_one_left(make().await).await;
@@ -870,6 +871,32 @@ async fn every_end_is_told_once_in_its_order(store: Arc<dyn Store>) {
     let session = format!("session {}", session_id(1));
     let expected = ["token jti-1", "grant grant_1", &session, "token jti-2"];
     assert_eq!(told(&store, 8).await, expected);
+}
+
+async fn what_is_ended_again_later_leaves_everybody_in_their_place(store: Arc<dyn Store>) {
+    let grant = with_grant(&store).await;
+    let end_all = async |second| {
+        let (session, id) = (&grant.session, &grant.id);
+        store.end_grant(session, id, at(second)).await.unwrap();
+        store.end_session(session, at(second)).await.unwrap();
+        let token = IssuedToken {
+            expires_at: at(SESSION),
+            ..issued("jti-1")
+        };
+        store.revoke_token(token, at(second)).await.unwrap();
+        store
+            .tell_end(EndKind::Token, "jti-2", at(second))
+            .await
+            .unwrap();
+    };
+    end_all(1).await;
+    let place = told_after(&store, None, 2).await.1;
+    for second in [100, 1000] {
+        end_all(second).await;
+        let told = told_after(&store, place, second).await;
+        assert_eq!(told, (vec![], place));
+        assert_eq!(told_after(&store, None, second).await.0.len(), 4);
+    }
 }
 
 async fn what_ends_by_a_replay_or_a_reuse_is_told(store: Arc<dyn Store>) {

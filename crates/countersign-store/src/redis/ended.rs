@@ -15,17 +15,33 @@ use super::sign_in::{micros, time_to_live};
 use crate::ended::{TOLD_FOR, piece};
 use crate::{End, EndKind, Ends, FeedPlace, StoreError};
 
-/// What is told again within this time stays where it is, so that a client that revokes one token over and over
-/// keeps nobody busy. Later it is told anew: the first time may have been of an end that never came.
+/// What is told again within this time stays where it is.
 const SAME: SignedDuration = SignedDuration::from_mins(1);
 
-/// Tells of an end.
+/// What is there of what is told to have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It has not ended yet, as far as is known.
+    Alive,
+    /// Its end is on record.
+    Ended,
+}
+
+/// Tells of an end: once, so that nobody who follows the feed loses their place in it. Only where it was told of an end that
+/// did not come, as it seems, and later ends for good, it is told anew, since tokens may have been issued in between: then
+/// the end must be told for as long as those can be good. A token that is told once has expired before it is forgotten.
 pub(super) async fn tell(
     link: &Link,
     names: &Names,
-    (kind, id): (EndKind, &str),
+    (kind, id, found): (EndKind, &str, Found),
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let stays = match (kind, found) {
+        (EndKind::Token, _) | (_, Found::Ended) => Timestamp::MIN,
+        (EndKind::Session | EndKind::Grant, Found::Alive) => {
+            now.saturating_sub(SAME).unwrap_or(Timestamp::MIN)
+        }
+    };
     let call = Call {
         script: Script::TellEnd,
         keys: vec![names.ended()],
@@ -34,7 +50,7 @@ pub(super) async fn tell(
             format!("{} {id}", kind.as_str()).into_bytes(),
             time_to_live(now.saturating_add(TOLD_FOR).unwrap_or(Timestamp::MAX), now),
             micros(End::forgotten_before(now)),
-            micros(now.saturating_sub(SAME).unwrap_or(Timestamp::MIN)),
+            micros(stays),
         ],
     };
     link.write(call).await.map(drop)

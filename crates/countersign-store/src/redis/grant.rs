@@ -5,7 +5,7 @@
 use countersign_core::{GrantId, SessionId};
 use jiff::Timestamp;
 
-use super::ended;
+use super::ended::{self, Found};
 use super::link::{Link, reply_at};
 use super::names::Names;
 use super::reply::{Reply, corrupt, from_json, to_json, unexpected};
@@ -91,7 +91,8 @@ pub(super) async fn rotate(
         // Where it was spent between the two looks at it, it is told now.
         word @ ("reused" | "never-issued") => {
             if !is_told? {
-                ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await?;
+                let end = (EndKind::Grant, of.1.as_str(), Found::Ended);
+                ended::tell(link, names, end, now).await?;
             }
             Ok(if word == "reused" {
                 Rotated::Reused
@@ -134,7 +135,8 @@ async fn tell_of_reuse(
     if presented == good || is_forgiven {
         return Ok(false);
     }
-    ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await?;
+    let end = (EndKind::Grant, of.1.as_str(), Found::Alive);
+    ended::tell(link, names, end, now).await?;
     Ok(true)
 }
 
@@ -147,10 +149,12 @@ pub(super) async fn end(
 ) -> Result<Ended, StoreError> {
     let key = names.grant(of.0, of.1);
     let ended = Ended::unless_over(&find(link, names, of, now).await);
-    let told = if is_there(link, &key).await? {
-        ended::tell(link, names, (EndKind::Grant, of.1.as_str()), now).await
-    } else {
-        Ok(())
+    let told = match find_any(link, &key).await? {
+        Some(found) => {
+            let end = (EndKind::Grant, of.1.as_str(), found);
+            ended::tell(link, names, end, now).await
+        }
+        None => Ok(()),
     };
     let call = Call {
         script: Script::EndGrant,
@@ -161,11 +165,16 @@ pub(super) async fn end(
     told.map(|()| ended)
 }
 
-async fn is_there(link: &Link, key: &str) -> Result<bool, StoreError> {
+/// A grant, if it is there at all.
+async fn find_any(link: &Link, key: &str) -> Result<Option<Found>, StoreError> {
     let mut question = redis::pipe();
-    question.cmd("EXISTS").arg(key);
+    question.cmd("HMGET").arg(key).arg("grant");
     let mut answers = link.read(key, question).await?;
-    Ok(reply_at(&mut answers, 0)?.number(0) == Some(1))
+    Ok(match reply_at(&mut answers, 0)?.piece(0) {
+        Some([]) => Some(Found::Ended),
+        Some(_) => Some(Found::Alive),
+        None => None,
+    })
 }
 
 /// Ends an access token before its time.
@@ -176,7 +185,8 @@ pub(super) async fn revoke(
     now: Timestamp,
 ) -> Result<Ended, StoreError> {
     let ended = Ended::unless_over(&session_of(link, names, token, now).await);
-    let told = ended::tell(link, names, (EndKind::Token, &token.jti), now).await;
+    let end = (EndKind::Token, token.jti.as_str(), Found::Alive);
+    let told = ended::tell(link, names, end, now).await;
     let call = Call {
         script: Script::RevokeToken,
         keys: vec![

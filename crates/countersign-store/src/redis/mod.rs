@@ -65,6 +65,7 @@ use async_trait::async_trait;
 use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
+use self::ended::Found;
 use self::link::Link;
 use self::names::Names;
 pub use self::settings::{
@@ -240,7 +241,7 @@ impl Store for Redis {
     }
 
     async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        ended::tell(&self.link, &self.names, (kind, id), now).await
+        ended::tell(&self.link, &self.names, (kind, id, Found::Alive), now).await
     }
 
     async fn ends_after(

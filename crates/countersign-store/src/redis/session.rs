@@ -10,7 +10,7 @@ use countersign_core::{AccountId, ClientId, SessionId};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ended;
+use super::ended::{self, Found};
 use super::link::{Link, reply_at};
 use super::names::Names;
 use super::reply::{Reply, corrupt, to_json, unexpected};
@@ -234,10 +234,15 @@ pub(super) async fn end(
     sign_in::ask(&mut question, &key);
     question.cmd("EXISTS").arg(&key);
     let mut answers = link.read(&key, question).await?;
-    let was_there = sign_in::live(&key, id, &reply_at(&mut answers, 0)?, now)?;
+    let row = reply_at(&mut answers, 0)?;
+    let was_there = sign_in::live(&key, id, &row, now)?;
+    let found = match row.piece(0) {
+        Some([]) => Found::Ended,
+        Some(_) | None => Found::Alive,
+    };
     // Also where it has ended already: whoever ended it may not have come to tell.
     let told = match reply_at(&mut answers, 1)?.number(0) {
-        Some(1) => ended::tell(link, names, (EndKind::Session, id.as_str()), now).await,
+        Some(1) => ended::tell(link, names, (EndKind::Session, id.as_str(), found), now).await,
         _ => Ok(()),
     };
     let call = Call {
