@@ -1,16 +1,25 @@
 //! Another identity leads to the same account, by whose it is, and by nobody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use countersign_core::{AccountId, Identity};
 use countersign_dev_idp::{Document, Edit, IssParameter};
 use countersign_server::Clock;
-use countersign_store::{RegistryAccountName, RegistryRow, Store, import};
-use countersign_tests::{Browser, Login, Page, Tokens, World, wire};
+use countersign_store::{Around, RegistryAccountName, RegistryRow, Store, StoreError, import};
+use countersign_tests::{BrokerSetup, Browser, Login, Page, Tokens, World, wire};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use url::Url;
 
 /// A world whose policy wants our pages, and lets identities be linked by who shows MFA.
 async fn world() -> World {
+    world_with(|_| {}).await
+}
+
+async fn world_with(change: impl FnOnce(&mut BrokerSetup)) -> World {
     World::with(|setup| {
+        change(setup);
         setup.policy = setup.policy.replace(
             "scopes = [\"tenants:write\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"tenant\"]",
             "scopes = [\"identities:write\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"tenant\", \"enrolment\"]",
@@ -380,7 +389,7 @@ async fn an_imported_identity_whose_issuer_ends_with_a_slash_is_removed() {
     };
     let fresh = AccountId::new("acct_imported").expect("an account id");
     let now = world.broker.clock.now();
-    let imported = import(world.broker.store(), &row, fresh, now).await;
+    let imported = import(world.broker.store().as_ref(), &row, fresh, now).await;
     imported.expect("a store");
     let by_oidc = tokens(&world, &oidc()).await;
     assert_eq!(sub(&by_oidc), "acct_imported");
@@ -396,8 +405,8 @@ async fn an_imported_identity_whose_issuer_ends_with_a_slash_is_removed() {
         401
     );
     let id = AccountId::new("acct_imported").expect("an account id");
-    let live = world.broker.store().sessions_of(&id, None, now);
-    let live = live.await.expect("a store");
+    let live = world.broker.store().sessions_of(&id, None, now).await;
+    let live = live.expect("a store");
     assert!(
         live.iter()
             .all(|one| one.session.evidence.provider.as_str() == "github"),
@@ -441,6 +450,61 @@ async fn an_address_is_stated_by_the_identity_that_it_is_of_alone() {
     assert_eq!(page.status, 303, "{}", page.body);
     assert_eq!(json!(profile().await), of_github);
     assert_eq!(said(&first).await["email"], of_github);
+}
+
+/// A store that counts how often a provider's token was put into it.
+#[derive(Debug)]
+struct Counting {
+    store: Arc<dyn Store>,
+    kept: Arc<AtomicUsize>,
+}
+
+impl Around for Counting {
+    fn within(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    async fn around<T: Send>(
+        &self,
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let is_it = operation == "keep_token";
+        self.kept.fetch_add(usize::from(is_it), Ordering::Relaxed);
+        done.await
+    }
+}
+
+/// Who links an identity is not signed in by it: there is no session that anything could be kept for.
+#[actix_web::test]
+async fn nothing_is_kept_to_ask_the_provider_of_a_linked_identity_again_with() {
+    let world = world_with(|setup| setup.recheck = Some(SignedDuration::from_hours(1))).await;
+    let kept = Arc::new(AtomicUsize::new(0));
+    let replica = world.replica_at(|store| {
+        let kept = kept.clone();
+        Arc::new(Counting { store, kept })
+    });
+    let scopes = || {
+        let asked = world.oidc.control().authorize_requests();
+        let last = asked.last().expect("a request");
+        last.param("scope").expect("scopes").to_owned()
+    };
+    let mut pia = Person::of(&world, &Login::new("oidc", "pia-passkey")).await;
+    assert!(scopes().contains("offline_access"), "{}", scopes());
+    pia.browser = pia.browser.led_to(&world.broker.issuer, &replica.address);
+    for (title, login) in [("GitHub", github()), ("Example ID", oidc())] {
+        let page = pia.add(title, &login).await;
+        assert!(page.body.contains("Your account"), "{}", page.body);
+    }
+    let account = sub(&tokens(&world, &github()).await);
+    assert_eq!(identities(&world, &account).await, 3);
+    assert!(!scopes().contains("offline_access"), "{}", scopes());
+    assert_eq!(kept.load(Ordering::Relaxed), 0);
+    // Where somebody is signed in by it there is.
+    let mut browser = Browser::new().led_to(&world.broker.issuer, &replica.address);
+    world.sign_in(&mut browser, &oidc()).await.code();
+    assert!(scopes().contains("offline_access"), "{}", scopes());
+    assert_eq!(kept.load(Ordering::Relaxed), 1);
 }
 
 #[actix_web::test]

@@ -1,6 +1,8 @@
 //! Providers that are asked again before a refresh: who switched the second factor off loses the session.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign_core::{ClientId, SessionId};
 use countersign_dev_idp::github::TwoFactor;
@@ -8,7 +10,7 @@ use countersign_dev_idp::{
     Behaviour, DevIdp, Document, Edit, Endpoint, Signing, WireFault, entra, oidc,
 };
 use countersign_server::{Client, ClientAuthentication, Clock, GrantType, SecretDigest};
-use countersign_store::Store;
+use countersign_store::{Around, Store, StoreError};
 use countersign_tests::{BrokerSetup, Browser, Login, TestBroker, Tokens, World, payload};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -421,6 +423,80 @@ async fn a_client_that_hangs_up_loses_nothing_of_the_provider_s() {
     assert_eq!(times_asked(&world, "oidc"), 1);
     world.broker.clock.advance(LATER);
     assert_eq!(refreshed(&world, &again).await.status, 200);
+}
+
+/// A store that fails once: at the `nth` call of an operation, before it is done or after it.
+#[derive(Debug)]
+struct FailsOnce {
+    store: Arc<dyn Store>,
+    operation: &'static str,
+    calls_before: AtomicUsize,
+    fails: Fails,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    Undone,
+    Done,
+}
+
+impl Around for FailsOnce {
+    fn within(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    async fn around<T: Send>(
+        &self,
+        operation: &'static str,
+        done: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let failed = || Err(StoreError::Unavailable("for a moment".into()));
+        let is_it =
+            operation == self.operation && self.calls_before.fetch_sub(1, Ordering::Relaxed) == 0;
+        match self.fails {
+            Fails::Undone if is_it => failed(),
+            Fails::Done if is_it => done.await.and_then(|_| failed()),
+            Fails::Undone | Fails::Done => done.await,
+        }
+    }
+}
+
+/// The stand-in replaces its refresh tokens: whoever loses one is out at the next turn.
+#[actix_web::test]
+async fn a_store_that_fails_for_a_moment_loses_nothing_of_the_provider_s() {
+    for (operation, calls_before, fails) in [
+        ("replace_kept_token", 0, Fails::Undone),
+        ("replace_kept_token", 0, Fails::Done),
+        ("replace_kept_token", 1, Fails::Undone),
+        ("replace_kept_token", 1, Fails::Done),
+        ("organizations_at", 1, Fails::Undone),
+    ] {
+        let case = format!("{operation} after {calls_before}, {fails:?}");
+        let world = world().await;
+        let first = signed_in(&world, &mut Browser::new(), &ann("oidc")).await;
+        let replica = world.replica_at(|store| {
+            Arc::new(FailsOnce {
+                store,
+                operation,
+                calls_before: AtomicUsize::new(calls_before),
+                fails,
+            })
+        });
+        world.broker.clock.advance(LATER);
+        let gallery = ("gallery", BrokerSetup::SECRET);
+        let mut next = refreshed_at(&replica, &first, gallery).await;
+        if operation == "organizations_at" {
+            assert_eq!(next.status, 503, "{case}: {}", next.body);
+            // Nobody has the token, so nobody is waited for.
+            next = refreshed_at(&replica, &first, gallery).await;
+        }
+        assert_eq!(next.status, 200, "{case}: {}", next.body);
+        assert_eq!(times_asked(&world, "oidc"), 1, "{case}");
+        world.broker.clock.advance(LATER);
+        let last = refreshed(&world, &next).await;
+        assert_eq!(last.status, 200, "{case}: {}", last.body);
+        assert_eq!(times_asked(&world, "oidc"), 1, "{case}");
+    }
 }
 
 #[actix_web::test]

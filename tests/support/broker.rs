@@ -97,7 +97,8 @@ impl BrokerSetup {
             store: Arc::new(store),
             directory,
         };
-        shared.serve(self.listener, providers)
+        let store = shared.store.clone();
+        shared.serve(self.listener, store, providers)
     }
 
     fn settings(&self) -> Settings {
@@ -124,6 +125,7 @@ impl Shared {
     fn serve(
         self,
         listener: TcpListener,
+        store: Arc<dyn Store>,
         providers: impl FnOnce(&Http) -> Vec<Provider>,
     ) -> TestBroker {
         let http = Http::new(PrivateHosts::default()).expect("an HTTP client");
@@ -134,7 +136,7 @@ impl Shared {
             http: Some(http),
             limits: self.limits.clone(),
             clock: Arc::new(self.clock.clone()),
-            ..Parts::new(self.settings.clone(), policy, providers, self.store.clone())
+            ..Parts::new(self.settings.clone(), policy, providers, store)
         };
         let address = listener.local_addr().expect("an address");
         let audit = Audit::open(
@@ -284,8 +286,8 @@ impl TestBroker {
     }
 
     /// Its store, as another replica writes to it.
-    pub fn store(&self) -> &dyn Store {
-        self.shared.store.as_ref()
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.shared.store.clone()
     }
 
     /// Removes the identity of an account from its record, as far as somebody gets who dies then: it is released
@@ -314,8 +316,18 @@ impl TestBroker {
     /// Another broker on the same store, with the same issuer, clock and policy, on an address of its own.
     #[must_use]
     pub fn replica(&self, providers: impl FnOnce(&Http) -> Vec<Provider>) -> Self {
+        self.replica_at(self.shared.store.clone(), providers)
+    }
+
+    /// The same, at a store that is made of its own.
+    #[must_use]
+    pub fn replica_at(
+        &self,
+        store: Arc<dyn Store>,
+        providers: impl FnOnce(&Http) -> Vec<Provider>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        self.shared.clone().serve(listener, providers)
+        self.shared.clone().serve(listener, store, providers)
     }
 }
 

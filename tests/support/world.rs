@@ -1,5 +1,7 @@
 //! A broker with its stand-in providers, and a person who signs in.
 
+use std::sync::Arc;
+
 use countersign_core::{ProviderId, TenantId};
 use countersign_dev_idp::{Client as IdpClient, DevIdp};
 use countersign_providers::github::{GitHubSettings, Site};
@@ -7,6 +9,7 @@ use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
 use countersign_server::Clock;
+use countersign_store::Store;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use url::Url;
@@ -106,6 +109,14 @@ impl World {
         let stand_ins = [&self.entra, &self.github, &self.oidc];
         self.broker
             .replica(|http| providers(http, stand_ins, self.upstream))
+    }
+
+    /// The same at a store that is made of the one that they share.
+    pub fn replica_at(&self, store: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> TestBroker {
+        let stand_ins = [&self.entra, &self.github, &self.oidc];
+        let store = store(self.broker.store());
+        self.broker
+            .replica_at(store, |http| providers(http, stand_ins, self.upstream))
     }
 
     /// The same where one provider is configured no more.

@@ -98,6 +98,16 @@ pub enum Destination {
     Link(Linking),
 }
 
+impl Destination {
+    /// Whether whoever comes back is signed in by it. Where not, they show something to who is signed in already.
+    pub fn is_sign_in(&self) -> bool {
+        match self {
+            Self::RedirectUri(_) | Self::Device(_) | Self::Page(_) => true,
+            Self::Connection(_) | Self::Link(_) => false,
+        }
+    }
+}
+
 /// Whose account another identity is to lead to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linking {

@@ -63,6 +63,17 @@ pub struct Departure<'a> {
     pub account_choice: AccountChoice,
     /// Whether GitHub is to say whose member the person is, even where it is not asked at every login.
     pub memberships: Memberships,
+    /// Whether the provider is to be asked again later.
+    pub recheck: Recheck,
+}
+
+/// Whether what a provider can be asked again with is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recheck {
+    /// Where its configuration says `recheck`.
+    AsConfigured,
+    /// No session follows.
+    Never,
 }
 
 /// Whether the organisations that a person is in are asked for.

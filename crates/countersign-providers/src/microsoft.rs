@@ -30,7 +30,7 @@ use crate::recheck::{self, Kept, OFFLINE_ACCESS, Refresh};
 use crate::token_endpoint::{ClientAuthentication, Exchange, Renewal, Tokens};
 use crate::{
     AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, IssParameter,
-    ProviderError, ProviderToken,
+    ProviderError, ProviderToken, Recheck,
 };
 use tenancy::Of;
 
@@ -139,7 +139,7 @@ impl Microsoft {
             .append_pair("response_mode", response_mode)
             .append_pair("client_id", &self.settings.credentials.client_id)
             .append_pair("redirect_uri", departure.redirect_uri.as_str())
-            .append_pair("scope", &self.scope())
+            .append_pair("scope", &self.scope(departure.recheck))
             .append_pair("state", &visit.state)
             .append_pair("nonce", &visit.nonce)
             .append_pair("code_challenge", challenge.as_str())
@@ -153,8 +153,9 @@ impl Microsoft {
         self.settings.recheck
     }
 
-    fn scope(&self) -> String {
-        let offline = self.settings.recheck.map(|_| OFFLINE_ACCESS);
+    fn scope(&self, recheck: Recheck) -> String {
+        let is_asked_again = self.settings.recheck.is_some() && recheck == Recheck::AsConfigured;
+        let offline = is_asked_again.then_some(OFFLINE_ACCESS);
         let scopes = ["openid", "profile", "email"].into_iter().chain(offline);
         scopes.collect::<Vec<_>>().join(" ")
     }
@@ -252,7 +253,7 @@ impl Microsoft {
             credentials: &self.settings.credentials,
             authentication: ClientAuthentication::Post,
             refresh_token: &kept.token,
-            parameters: [("scope", self.scope())]
+            parameters: [("scope", self.scope(Recheck::AsConfigured))]
                 .into_iter()
                 .chain(claims)
                 .collect(),

@@ -27,7 +27,7 @@ use crate::strict_json::StrictObject;
 use crate::token_endpoint::{Exchange, Renewal, Tokens};
 use crate::{
     AccountChoice, Answer, AskedAgain, Credentials, Departure, Fetched, LoggedOut, ProviderError,
-    ProviderToken,
+    ProviderToken, Recheck,
 };
 
 /// What an installation says of an OpenID Connect provider.
@@ -134,7 +134,9 @@ impl Oidc {
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
         let others = self.settings.scopes.iter().map(String::as_str);
         let mut scopes: Vec<&str> = ["openid"].into_iter().chain(others).collect();
-        if self.settings.recheck.is_some() && !scopes.contains(&OFFLINE_ACCESS) {
+        let is_asked_again =
+            self.settings.recheck.is_some() && departure.recheck == Recheck::AsConfigured;
+        if is_asked_again && !scopes.contains(&OFFLINE_ACCESS) {
             scopes.push(OFFLINE_ACCESS);
         }
         url.query_pairs_mut()

@@ -25,6 +25,10 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 /// How long others wait for what is heard, and how often they look.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it is tried to take the token, and to put it back, while the store does not answer: with what the provider can
+/// take, less than the lease.
+const TAKING: Duration = Duration::from_secs(2);
+const PUTTING_BACK: Duration = Duration::from_secs(20);
 /// In how many seconds to try again, where the provider does not say.
 const RETRY_AFTER: u32 = 5;
 
@@ -55,7 +59,9 @@ pub(crate) async fn keep(
 ) -> Result<(), StoreError> {
     let broker = context.broker;
     let provider = broker.providers.get(&attempt.provider);
-    if provider.is_none_or(|provider| provider.recheck().is_none()) {
+    let is_asked_again = provider.is_some_and(|provider| provider.recheck().is_some());
+    // Where nobody is signed in no session follows that it could be kept for.
+    if !is_asked_again || !attempt.request.destination.is_sign_in() {
         return Ok(());
     }
     let session = SessionId::of(&attempt.id);
@@ -92,8 +98,8 @@ pub(crate) async fn standing(
                 Turn::Wait => tokio::time::sleep(PAUSE).await,
                 Turn::Unanswerable => return end_unless_ended(session, context).await,
                 Turn::Ask(kept, version) => {
-                    if let Some(mine) = claim(&kept, version, broker, now).await? {
-                        return ask(kept, mine, session, context).await;
+                    if let Some(heard) = ask(kept, version, session, context).await? {
+                        return Ok(heard);
                     }
                 }
             }
@@ -156,37 +162,59 @@ async fn end_unless_ended(
 
 const NOTHING_KEPT: &str = "nothing is kept to ask it with";
 
-/// Takes the token for a while; `None` if another was faster.
-async fn claim(
-    kept: &KeptToken,
-    version: Version,
+/// Writes the token in the place of the one with this version; `None` where another was faster, or the session has ended.
+///
+/// While the store does not answer it is tried again. What was written and not acknowledged is found and written once more.
+async fn write(
+    token: &KeptToken,
+    mut version: Version,
+    patience: Duration,
     broker: &Broker,
-    now: Timestamp,
 ) -> Result<Option<Version>, StoreError> {
-    let mine = KeptToken {
-        asking_until: Some(now + LEASE),
-        ..kept.clone()
+    let store = &broker.store;
+    let mut failed = StoreError::Unavailable("it took too long".to_owned());
+    let writing = async {
+        let mut may_be_mine = false;
+        loop {
+            match store.replace_kept_token(token.clone(), version).await {
+                Ok(version) => return Ok(Some(version)),
+                Err(StoreError::Conflict) if may_be_mine => {}
+                Err(StoreError::Conflict) => return Ok(None),
+                Err(error) => {
+                    failed = error;
+                    may_be_mine = true;
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            }
+            match store.kept_token(&token.session, broker.clock.now()).await {
+                Ok(Some((found, mine))) if found == *token => version = mine,
+                Ok(_) => return Ok(None),
+                Err(error) => {
+                    failed = error;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
     };
-    match broker.store.replace_kept_token(mine, version).await {
-        Ok(version) => Ok(Some(version)),
-        Err(StoreError::Conflict) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let written = tokio::time::timeout(patience, writing).await;
+    written.unwrap_or(Err(failed))
 }
 
-/// Asks, in a task of its own: a token that the provider has replaced must be kept, even if the client hangs up.
+/// Asks, in a task of its own: whoever has taken the token must put it back, and one that the provider has replaced must be
+/// kept, even if the client hangs up. `None` where another has taken it.
 async fn ask(
     kept: KeptToken,
-    mine: Version,
+    version: Version,
     session: &Session,
     context: &Context<'_>,
-) -> Result<Standing, StoreError> {
+) -> Result<Option<Standing>, StoreError> {
     let about = About::of(session, context);
     let broker = context.request.app_data::<web::Data<Broker>>().cloned();
     let Some(broker) = broker else {
         return Err(StoreError::Unavailable("no broker".to_owned()));
     };
-    let asking = async move { about.ask(kept, mine, &broker).await };
+    let asking = async move { about.ask(kept, version, &broker).await };
     let asking = actix_web::rt::spawn(asking.in_current_span());
     let gone = |_| Err(StoreError::Unavailable("the task has ended".to_owned()));
     asking.await.unwrap_or_else(gone)
@@ -211,18 +239,26 @@ impl About {
     async fn ask(
         &self,
         kept: KeptToken,
-        mine: Version,
+        version: Version,
         broker: &Broker,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<Option<Standing>, StoreError> {
         let evidence = &self.session.evidence;
         let policy = &self.in_force.policy;
         let provider = broker.providers.get(&evidence.provider);
         let token = open(&kept.sealed, &self.session.id, broker);
         let (Some(provider), Some(token)) = (provider, token) else {
-            return self.withdraw(broker, &NOTHING_KEPT).await;
+            return self.withdraw(broker, &NOTHING_KEPT).await.map(Some);
         };
+        // All that is needed is read before the token is taken: from then on nothing but the provider is waited for.
         let sources = Login::from(evidence);
         let mappings = mappings_of(broker.store.as_ref(), sources.sources()).await?;
+        let mine = KeptToken {
+            asking_until: Some(broker.clock.now() + LEASE),
+            ..kept.clone()
+        };
+        let Some(mine) = write(&mine, version, TAKING, broker).await? else {
+            return Ok(None);
+        };
         let assurance = policy.assess(&Login::of(evidence, &mappings));
         let proofs = assurance.attestations().iter().map(|one| &one.proof);
         let again = Again {
@@ -241,14 +277,15 @@ impl About {
             asking_until: None,
             ..kept
         };
-        match asked.found {
+        let heard = match asked.found {
             Ok(fresh) => match confirms(policy, &mappings, evidence, &fresh) {
                 Ok(()) => self.confirm(kept, mine, broker).await,
                 Err(withdrawal) => self.withdraw(broker, &withdrawal).await,
             },
             Err(error) if error.is_no() => self.withdraw(broker, &error).await,
             Err(error) => self.give_up(kept, mine, &error, broker).await,
-        }
+        };
+        heard.map(Some)
     }
 
     async fn confirm(
@@ -326,13 +363,13 @@ impl About {
         heard: Standing,
         broker: &Broker,
     ) -> Result<Standing, StoreError> {
-        match broker.store.replace_kept_token(kept, mine).await {
-            Ok(_) => Ok(heard),
-            Err(StoreError::Conflict) => Ok(Standing::Unknown {
+        let put_back = write(&kept, mine, PUTTING_BACK, broker).await?;
+        Ok(put_back.map_or(
+            Standing::Unknown {
                 retry_after: RETRY_AFTER,
-            }),
-            Err(error) => Err(error),
-        }
+            },
+            |_| heard,
+        ))
     }
 }
 

@@ -5,7 +5,9 @@ use countersign_core::sign_in::{
     ATTEMPT_LIFETIME, Attempt, Destination, Leg, Request, SteppingUp, Visit,
 };
 use countersign_core::{Ask, AttemptId, ProviderId, TenantId};
-use countersign_providers::{AccountChoice, Departure, Memberships, Provider, ProviderError};
+use countersign_providers::{
+    AccountChoice, Departure, Memberships, Provider, ProviderError, Recheck,
+};
 use url::Url;
 
 use super::attempt_cookie;
@@ -110,6 +112,11 @@ async fn departure(
             | Destination::Device(_)
             | Destination::Page(_)
             | Destination::Link(_) => Memberships::AsConfigured,
+        },
+        recheck: if attempt.request.destination.is_sign_in() {
+            Recheck::AsConfigured
+        } else {
+            Recheck::Never
         },
     };
     upstream

@@ -41,12 +41,8 @@ pub(crate) async fn finish(
     let step = attempt
         .clone()
         .advance(context.policy(), &evidence, known, remedy, context.now);
-    let is_sign_in = !matches!(
-        attempt.request.destination,
-        Destination::Connection(_) | Destination::Link(_)
-    );
     if let (Next::Issue(permit), Reminder::WhereDue) = (&step.next, reminder)
-        && is_sign_in
+        && attempt.request.destination.is_sign_in()
     {
         let reached = (&evidence, permit.as_ref(), &candidate);
         if let Some(answer) = reminder::lead_to(&attempt, reached, context).await {
