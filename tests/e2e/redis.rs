@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod failover;
+mod listing;
 mod replicas;
 mod suite;
 

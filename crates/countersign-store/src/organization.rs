@@ -220,6 +220,14 @@ impl Organization {
         }
     }
 
+    /// The version that its first record gets: the time, in microseconds, and no less than that of a first record of anything
+    /// else. An organisation can be removed and its name be given to another owner: whoever has read the one before must not
+    /// find its version here. Each write counts one, and takes longer than that.
+    pub(crate) fn first_version(&self) -> Version {
+        let micros = u64::try_from(self.created_at.as_microsecond());
+        Version(micros.unwrap_or_default().max(1))
+    }
+
     /// The mappings that are in force.
     pub fn in_force(&self) -> impl Iterator<Item = &Mapping> {
         self.connections
@@ -306,6 +314,9 @@ pub async fn change_organization<E: From<StoreError>>(
 }
 
 /// Writes one change, with the signposts that it needs before, and without those that it no longer needs after.
+///
+/// Somebody else may do so to the same signpost between any two of these steps. So what the record needs is set again after
+/// it is written, and what it no longer needs after it is removed, if the record that is there by then needs it.
 async fn keep(
     store: &dyn Store,
     known: Option<(Organization, Version)>,
@@ -337,8 +348,21 @@ async fn keep(
         }
         (None, None) => {}
     }
+    for post in after.difference(&before) {
+        store.set_signpost(post, &id).await?;
+    }
     for post in before.difference(&after) {
-        store.remove_signpost(post, &id).await?;
+        remove(store, post, &id).await?;
+    }
+    Ok(())
+}
+
+/// Removes a signpost, unless the record needs it by then.
+async fn remove(store: &dyn Store, post: &Signpost, id: &OrganizationId) -> Result<(), StoreError> {
+    store.remove_signpost(post, id).await?;
+    let known = store.organization(id).await?;
+    if known.is_some_and(|(known, _)| known.signposts().contains(post)) {
+        store.set_signpost(post, id).await?;
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use countersign_core::{AccountId, Mapping, OrganizationId, Source, TenantId};
 
-use super::{RACERS, account_id, at, race};
+use super::{Meanwhile, RACERS, When, account_id, at, race};
 use crate::organization::{
     ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, settle,
 };
 use crate::{
-    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError, Version,
+    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
     change_organization, mappings_of, organizations_by,
 };
 
@@ -24,6 +24,11 @@ pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
     of_many_who_make_an_organization_all_are_heard(make().await).await;
     only_what_is_in_force_is_a_mapping(make().await).await;
     a_signpost_alone_is_no_mapping(make().await).await;
+    for when in MOMENTS {
+        who_removes_a_connection_as_it_is_made_again_leaves_it_found(make, when).await;
+    }
+    who_makes_a_connection_as_its_signpost_goes_leaves_it_found(make().await).await;
+    what_is_claimed_again_is_found_again(make().await).await;
     the_first_claim_stands_and_the_second_is_disputed(make().await).await;
     of_two_who_claim_at_once_at_most_one_has_it(make().await).await;
     a_dispute_is_settled_by_an_operator(make().await).await;
@@ -69,9 +74,10 @@ async fn an_organization_is_found_by_its_id_to_the_letter(store: Arc<dyn Store>)
         ..organization("contoso")
     };
     let put = store.put_organization_if_absent(contoso.clone()).await;
-    assert_eq!(put.unwrap(), (contoso.clone(), Version(1)));
+    let put = put.unwrap();
+    assert_eq!(put.0, contoso);
     let found = store.organization(&id("contoso")).await.unwrap();
-    assert_eq!(found, Some((contoso, Version(1))));
+    assert_eq!(found, Some(put));
     assert_eq!(store.organization(&id("Contoso")).await.unwrap(), None);
 }
 
@@ -118,9 +124,21 @@ async fn it_is_replaced_and_removed_only_by_who_read_it_last(store: Arc<dyn Stor
     assert_eq!(store.list_organizations(None, 9).await.unwrap(), []);
     let again = store.remove_organization(&contoso.id, second).await;
     assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
-    // A name that was given up can be taken again.
-    let put = store.put_organization_if_absent(contoso.clone()).await;
-    assert_eq!(put.unwrap(), (contoso, Version(1)));
+    // A name that was given up can be taken again; who has read what was there before writes nothing of it into that.
+    let anew = Organization {
+        created_at: at(1),
+        ..contoso.clone()
+    };
+    let put = store.put_organization_if_absent(anew.clone()).await;
+    assert_eq!(put.unwrap().0, anew);
+    for stale in [first, second] {
+        let late = store.replace_organization(contoso.clone(), stale).await;
+        assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+        let late = store.remove_organization(&contoso.id, stale).await;
+        assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    }
+    let (found, _) = store.organization(&contoso.id).await.unwrap().unwrap();
+    assert_eq!(found, anew);
 }
 
 async fn organizations_are_listed_page_by_page(store: Arc<dyn Store>) {
@@ -297,6 +315,93 @@ async fn a_signpost_alone_is_no_mapping(store: Arc<dyn Store>) {
     assert_eq!(of().await.unwrap(), []);
     let nobody: [String; 0] = [];
     assert_eq!(names_by(&store, post).await, nobody);
+}
+
+/// When somebody else comes in between.
+const MOMENTS: [When; 4] = [
+    When::After("replace_organization"),
+    When::Before("remove_signpost"),
+    When::After("remove_signpost"),
+    When::After("organization"),
+];
+
+/// Claims it, unless it is taken away meanwhile.
+async fn attempt(store: &Arc<dyn Store>) {
+    let wanted = connection("contoso", github(1), Standing::InForce);
+    claim(store.as_ref(), &id("contoso"), &wanted).await.ok();
+}
+
+/// One writes the record without a source, another with it, whichever step of either comes between which of the other.
+async fn who_removes_a_connection_as_it_is_made_again_leaves_it_found(
+    make: &impl AsyncFn() -> Arc<dyn Store>,
+    when: When,
+) {
+    for inner in MOMENTS.into_iter().chain([
+        When::After("set_signpost"),
+        When::Before("set_signpost"),
+        When::Before("replace_organization"),
+    ]) {
+        let store = make().await;
+        make_two(&store).await;
+        attempt(&store).await;
+        let again = {
+            let store = store.clone();
+            async move { attempt(&store).await }
+        };
+        let removing: Arc<dyn Store> = Arc::new(Meanwhile::new(&store, when, again));
+        let gone = disconnect(removing.as_ref(), &id("contoso"), &github(1)).await;
+        gone.unwrap();
+        is_found_as_it_says(&store, &format!("{when:?}")).await;
+
+        let removing = {
+            let store = store.clone();
+            async move { drop(disconnect(store.as_ref(), &id("contoso"), &github(1)).await) }
+        };
+        let making: Arc<dyn Store> = Arc::new(Meanwhile::new(&store, inner, removing));
+        attempt(&making).await;
+        is_found_as_it_says(&store, &format!("{inner:?}")).await;
+    }
+}
+
+/// Somebody else has written the record without a source and comes to the signpost when who makes it again has set it and not
+/// written the record yet.
+async fn who_makes_a_connection_as_its_signpost_goes_leaves_it_found(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    let going = {
+        let store = store.clone();
+        async move {
+            let post = Signpost::Source(github(1));
+            store.remove_signpost(&post, &id("contoso")).await.unwrap();
+        }
+    };
+    let moment = When::Before("replace_organization");
+    let making: Arc<dyn Store> = Arc::new(Meanwhile::new(&store, moment, going));
+    change(&making, "contoso", |known| {
+        let connections = vec![connection("contoso", github(1), Standing::InForce)];
+        Some(Organization {
+            connections,
+            ..known
+        })
+    })
+    .await;
+    is_found_as_it_says(&store, "before the record was written").await;
+}
+
+/// What the record says is found by its signpost.
+async fn is_found_as_it_says(store: &Arc<dyn Store>, when: &str) {
+    let says = standing(store, "contoso").await.is_some();
+    let found = names_by(store, Signpost::Source(github(1))).await;
+    assert_eq!(found.len(), usize::from(says), "{when}");
+}
+
+async fn what_is_claimed_again_is_found_again(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    claims(&store, "contoso").await;
+    let post = Signpost::Source(github(1));
+    store.remove_signpost(&post, &id("contoso")).await.unwrap();
+    assert_eq!(claims(&store, "contoso").await, Standing::InForce);
+    assert_eq!(claims(&store, "fabrikam").await, Standing::Disputed);
+    assert_eq!(names_by(&store, post).await, ["contoso", "fabrikam"]);
 }
 
 /// Claims [`github`] 1, with a proof.

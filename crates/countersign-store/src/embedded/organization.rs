@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::record::Record;
 use super::row::{Place, execute};
 use crate::organization::Signpost;
-use crate::{Organization, StoreError};
+use crate::{Organization, StoreError, Version};
 
 pub(super) const TABLES: &str = "
     CREATE TABLE organization (
@@ -27,6 +27,10 @@ impl Record for Organization {
 
     fn key(&self) -> &str {
         self.id.as_str()
+    }
+
+    fn first_version(&self) -> Version {
+        self.first_version()
     }
 }
 

@@ -14,6 +14,11 @@ pub(super) trait Record: Serialize + DeserializeOwned + Clone {
     const KEY: &'static str;
 
     fn key(&self) -> &str;
+
+    /// The version of a first record.
+    fn first_version(&self) -> Version {
+        Version(1)
+    }
 }
 
 /// The record of that key.
@@ -44,10 +49,12 @@ pub(super) fn put_if_absent<T: Record>(
 ) -> Result<(T, Version), StoreError> {
     let (table, column, key) = (T::TABLE, T::KEY, record.key());
     let sql = format!(
-        "INSERT INTO {table} ({column}, version, record) VALUES (?1, 1, ?2) ON CONFLICT ({column}) DO NOTHING"
+        "INSERT INTO {table} ({column}, version, record) VALUES (?1, ?2, ?3) ON CONFLICT ({column}) DO NOTHING"
     );
-    if execute(connection, &sql, params![key, to_json(record)?])? == 1 {
-        return Ok((record.clone(), Version(1)));
+    let version = record.first_version();
+    let (first, _) = step(version)?;
+    if execute(connection, &sql, params![key, first, to_json(record)?])? == 1 {
+        return Ok((record.clone(), version));
     }
     find(connection, key)?.ok_or_else(|| place::<T>(key).corrupt("it is there and can't be found"))
 }

@@ -70,6 +70,9 @@ pub async fn claim(
         }))
     })
     .await?;
+    // Also where nothing was changed: whoever claims it again is found again, whatever became of the signpost.
+    let post = Signpost::Source(source.clone());
+    store.set_signpost(&post, id).await?;
     let is_claimed = |one: &Connection| one.standing == Standing::Disputed;
     if written.connection(source).is_some_and(is_claimed)
         && connection.standing == Standing::InForce

@@ -88,7 +88,7 @@ pub(super) async fn put_if_absent(
         names.account(&account.id),
         names.accounts(Range::of(&account.id)),
     ];
-    let put = record::put(link, keys, account, account.id.as_str()).await?;
+    let put = record::put(link, keys, (account, Version(1)), account.id.as_str()).await?;
     owned(names, &account.id, put)
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn put_registry_if_absent(
     record: &RegistryAccount,
 ) -> Result<(RegistryAccount, Version), StoreError> {
     let keys = vec![names.registry_account(&record.name)];
-    let put = record::put(link, keys, record, "").await?;
+    let put = record::put(link, keys, (record, Version(1)), "").await?;
     named(names, &record.name, put)
 }
 

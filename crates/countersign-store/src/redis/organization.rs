@@ -34,7 +34,13 @@ pub(super) async fn put_if_absent(
 ) -> Result<(Organization, Version), StoreError> {
     let id = &organization.id;
     let keys = keys(names, id).into();
-    let put = record::put(link, keys, organization, id.as_str()).await?;
+    let put = record::put(
+        link,
+        keys,
+        (organization, organization.first_version()),
+        id.as_str(),
+    )
+    .await?;
     own(names, id, put)
 }
 
@@ -68,16 +74,27 @@ pub(super) async fn list(
 ) -> Result<Vec<Organization>, StoreError> {
     let initials =
         Initial::all().filter(|one| after.is_none_or(|after| *one >= Initial::of(after)));
-    let mut ids = stream::iter(initials)
-        .map(|initial| ids_of(link, names, initial, after, limit))
+    let mut first = stream::iter(initials)
+        .map(async |initial| {
+            let ids = ids_of(link, names, initial, after, limit).await?;
+            Ok::<_, StoreError>((initial, ids))
+        })
         .buffered(INITIALS_AT_ONCE);
     let mut organizations = Vec::new();
     while organizations.len() < limit
-        && let Some(ids) = ids.try_next().await?
+        && let Some((initial, mut ids)) = first.try_next().await?
     {
-        for some in ids.chunks(READ_AT_ONCE) {
-            let wanted = &some[..some.len().min(limit - organizations.len())];
-            organizations.extend(read(link, names, wanted).await?);
+        // As many as were asked for, and some are gone since: more of this initial may follow, before any of the next.
+        loop {
+            for some in ids.chunks(READ_AT_ONCE) {
+                let wanted = &some[..some.len().min(limit - organizations.len())];
+                organizations.extend(read(link, names, wanted).await?);
+            }
+            let last = ids.last().filter(|_| ids.len() == limit).cloned();
+            let Some(last) = last.filter(|_| organizations.len() < limit) else {
+                break;
+            };
+            ids = ids_of(link, names, initial, Some(&last), limit).await?;
         }
     }
     Ok(organizations)

@@ -19,19 +19,23 @@ pub(super) async fn find<T: DeserializeOwned>(
     versioned(key, &reply_at(&mut answers, 0)?)
 }
 
-/// Writes a first record at the first of `keys`, unless there is one, and answers with the one in force. A second key is
-/// the index in which it stands by `name`.
+/// Writes a first record at the first of `keys`, with `version`, unless there is one, and answers with the one in force. A
+/// second key is the index in which it stands by `name`.
 pub(super) async fn put<T: Serialize + DeserializeOwned>(
     link: &Link,
     keys: Vec<String>,
-    record: &T,
+    (record, version): (&T, Version),
     name: &str,
 ) -> Result<(T, Version), StoreError> {
     let key = keys.first().cloned().unwrap_or_default();
     let call = Call {
         script: Script::PutRecord,
         keys,
-        arguments: vec![to_json(record)?, name.into()],
+        arguments: vec![
+            to_json(record)?,
+            name.into(),
+            version.0.to_string().into_bytes(),
+        ],
     };
     versioned(&key, &link.write(call).await?)?.ok_or_else(unexpected)
 }

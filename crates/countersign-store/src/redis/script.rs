@@ -345,10 +345,11 @@ const RELEASE: &str = "
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], 0) end
 return {'released'}";
 
-/// KEYS: record, and the index that it is to stand in, if any. ARGV: the record, its name in the index.
+/// KEYS: record, and the index that it is to stand in, if any. ARGV: the record, its name in the index, its version if it is
+/// the first.
 const PUT_RECORD: &str = "
 local there = redis.call('HMGET', KEYS[1], 'version', 'record')
-local version, record = there[1] or '1', there[2] or ARGV[1]
+local version, record = there[1] or ARGV[3], there[2] or ARGV[1]
 redis.call('HSET', KEYS[1], 'version', version, 'record', record)
 if KEYS[2] then redis.call('ZADD', KEYS[2], 0, ARGV[2]) end
 return {version, record}";
