@@ -1,0 +1,93 @@
+//! An organisation's page with all that can be on it, in Chromium.
+
+use countersign_core::calendar::day_of;
+use countersign_core::{Mapping, OrganizationId, Source};
+use countersign_server::Clock;
+use countersign_store::organization::{self, Told, claim};
+use countersign_store::{Actor, Admin, Connection, Proof, Standing};
+use countersign_tests::ScreenSettings;
+use jiff::ToSpan;
+
+use super::pages::check_looks;
+use super::stage::Stage;
+
+/// Ann administers an organisation whose tenant another claims; she asks for an exception.
+#[actix_web::test]
+async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        let scopes = "scopes = [\"tenants:write\"]";
+        let more = "scopes = [\"tenants:write\", \"exceptions:request\"]";
+        setup.policy = setup.policy.replace(scopes, more);
+        let pages = "\n[client.countersign]\ntier = \"browse\"\n";
+        setup.policy.push_str(pages);
+    })
+    .await;
+    let (screen, broker) = (&stage.screen, &stage.world.broker);
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    screen.goto(&at("/organizations")).await;
+    stage.choose("oidc").await;
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    screen.arrive_at(&[&at("/organizations")]).await;
+    check_looks(screen, "organizations-none").await;
+
+    let accounts = broker
+        .store()
+        .list_accounts(None, 10)
+        .await
+        .expect("a store");
+    let ann = Admin::Account(accounts.first().expect("Ann").id.clone());
+    let shared = broker.store();
+    let store = shared.as_ref();
+    let now = broker.clock.now();
+    for (id, title, admin) in [
+        ("contoso", "Contoso Ltd", Some(ann)),
+        ("fabrikam", "Fabrikam Inc", None),
+    ] {
+        let id = OrganizationId::new(id).expect("an id");
+        let told = Told {
+            title: Some(title.to_owned()),
+            admins: admin.into_iter().collect(),
+        };
+        let told = organization::tell(store, &id, &told, &Actor::Operator, now).await;
+        told.expect("it is told");
+        let tenant = format!("tenant:{}", countersign_dev_idp::entra::CONTOSO);
+        let source: Source = tenant.parse().expect("a source");
+        let connection = Connection {
+            mapping: Mapping::new(id.clone(), source),
+            standing: Standing::InForce,
+            proof: Proof::Operator {
+                reason: "told by phone".to_owned(),
+            },
+            made_by: Actor::Operator,
+            made_at: now,
+        };
+        claim(store, &id, &connection).await.expect("it is claimed");
+    }
+    screen
+        .goto(&at(
+            "/sign-in?to=/organizations/contoso&scope=exceptions:request&provider=oidc",
+        ))
+        .await;
+    screen.arrive_at(&[&at("/organizations/contoso")]).await;
+    assert!(screen.text("main").await.contains("Claimed by others"));
+    screen.click("details:has(#reason) summary").await;
+    check_looks(screen, "organization-claimed").await;
+    screen.click("input[name='tier-publish']").await;
+    screen
+        .type_into("#reason", "Card-controlled rooms, no phones")
+        .await;
+    // As the browser's own field for a day takes it.
+    let until = day_of(now).saturating_add(30.days());
+    screen
+        .type_into("#until", &until.strftime("%m%d%Y").to_string())
+        .await;
+    screen.click("form:has(#reason) button").await;
+    screen.arrive_at(&[&at("/organizations/contoso")]).await;
+    let shown = screen.text("main").await;
+    assert!(
+        shown.contains("waiting") && shown.contains("no phones"),
+        "{shown}"
+    );
+    check_looks(screen, "organization-asks").await;
+}
