@@ -271,8 +271,9 @@ pub async fn give_up(
     Ok(kept.is_none_or(|kept| kept.connection(source).is_none()))
 }
 
+/// What a person has proven is theirs, whatever a file has said of its terms since.
 fn is_of_file(connection: &Connection) -> bool {
-    connection.made_by == Actor::File
+    connection.made_by == Actor::File && matches!(connection.proof, Proof::Operator { .. })
 }
 
 #[cfg(test)]

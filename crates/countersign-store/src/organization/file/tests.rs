@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use countersign_core::{ClientId, Level};
+use countersign_core::{AccountId, ClientId, Guests, Level};
 use tempfile::TempDir;
 
 use super::*;
@@ -240,6 +240,29 @@ async fn a_connection_is_given_up_only_where_the_file_made_it() {
         here.standing("contoso", OTHER).await,
         Some(Standing::InForce)
     );
+}
+
+#[tokio::test]
+async fn what_an_admin_has_proven_is_not_given_up_where_a_file_has_named_it_for_a_time() {
+    let here = here();
+    let store = here.store.as_ref();
+    here.apply(&entry("contoso", &[]), 1).await;
+    let proven = Connection {
+        proof: Proof::GitHubOwner,
+        made_by: Actor::Account(AccountId::new("acct_1").unwrap()),
+        ..wanted(TENANT)
+            .connection(&id("contoso"), None, at(2))
+            .unwrap()
+    };
+    claim(store, &id("contoso"), &proven).await.unwrap();
+    let mut named = entry("contoso", &[TENANT]);
+    named.connections[0].terms.guests = Guests::Admitted;
+    here.apply(&named, 3).await;
+    let known = here.known("contoso").await.unwrap();
+    assert_eq!(known.connections[0].made_by, Actor::File);
+    assert_eq!(given_up(&known, &entry("contoso", &[])), []);
+    let gone = give_up(store, &id("contoso"), &source(TENANT)).await;
+    assert!(!gone.unwrap());
 }
 
 #[test]
