@@ -6,13 +6,12 @@
     reason = "panicking is how a case reports that it failed"
 )]
 
+mod doubles;
 mod identity;
 mod organization;
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
@@ -20,8 +19,12 @@ use countersign_core::{
 };
 use jiff::{SignedDuration, Timestamp};
 
+#[cfg(test)]
+pub(crate) use doubles::Dying;
+use doubles::race;
+
 use crate::{
-    Account, Around, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
+    Account, AuditHead, Bucket, ChainHash, Code, CodeDigest, DeviceAnswer, DeviceRequest,
     DeviceRequestId, EmailAddress, End, EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant,
     IssuedToken, KeptToken, KeyMaterial, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate,
     RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SESSIONS_AT_ONCE, SealedText, Seen,
@@ -1682,121 +1685,4 @@ async fn take(store: &Arc<dyn Store>, n: u8, second: i64) -> TakenCode {
 async fn lives(store: &Arc<dyn Store>, n: u8, second: i64) -> bool {
     let session = store.session(&session_id(n), at(second)).await;
     session.unwrap().is_some()
-}
-
-/// A store at which something happens beside an operation, the first time that it is called.
-#[derive(Debug)]
-struct Meanwhile {
-    store: Arc<dyn Store>,
-    event: Mutex<Option<Event>>,
-}
-
-/// What happens, and when.
-struct Event {
-    when: When,
-    what: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl std::fmt::Debug for Event {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.when.fmt(f)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    /// Before the operation of this name.
-    Before(&'static str),
-    After(&'static str),
-}
-
-impl Meanwhile {
-    fn new(
-        store: &Arc<dyn Store>,
-        when: When,
-        what: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        let what = Box::pin(what);
-        Self {
-            store: store.clone(),
-            event: Mutex::new(Some(Event { when, what })),
-        }
-    }
-
-    async fn pass(&self, moment: When) {
-        let event = {
-            let mut event = self.event.lock().expect("nobody panics here");
-            event.take_if(|event| event.when == moment)
-        };
-        if let Some(event) = event {
-            event.what.await;
-        }
-    }
-}
-
-impl Around for Meanwhile {
-    fn within(&self) -> &dyn Store {
-        self.store.as_ref()
-    }
-
-    async fn around<T: Send>(
-        &self,
-        operation: &'static str,
-        done: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        self.pass(When::Before(operation)).await;
-        let done = done.await;
-        self.pass(When::After(operation)).await;
-        done
-    }
-}
-
-/// A store that fails after so many operations, as one does whose process is killed.
-#[derive(Debug)]
-struct Dying {
-    store: Arc<dyn Store>,
-    left: AtomicUsize,
-}
-
-impl Dying {
-    fn after(store: &Arc<dyn Store>, operations: usize) -> Self {
-        Self {
-            store: store.clone(),
-            left: AtomicUsize::new(operations),
-        }
-    }
-}
-
-impl Around for Dying {
-    fn within(&self) -> &dyn Store {
-        self.store.as_ref()
-    }
-
-    async fn around<T: Send>(
-        &self,
-        _operation: &'static str,
-        done: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        let left = self.left.load(Ordering::Relaxed);
-        let left = left.checked_sub(1);
-        let left = left.ok_or_else(|| StoreError::Unavailable("killed".into()))?;
-        self.left.store(left, Ordering::Relaxed);
-        done.await
-    }
-}
-
-/// Lets many do the same at once, numbered from 1, and gathers what they got.
-async fn race<T, F>(store: &Arc<dyn Store>, run: impl Fn(Arc<dyn Store>, u8) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let racers: Vec<_> = (1..=RACERS)
-        .map(|racer| tokio::spawn(run(store.clone(), racer)))
-        .collect();
-    let mut results = Vec::new();
-    for racer in racers {
-        results.push(racer.await.unwrap());
-    }
-    results
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use countersign_core::{AccountId, Identity, Profile};
 
-use super::{Dying, Meanwhile, RACERS, When, account, account_id, at, identity, race};
+use super::doubles::{Dying, Meanwhile, When, race};
+use super::{RACERS, account, account_id, at, identity};
 use crate::{Account, Store, claim_identity, link_identity, unlink_identity};
 
 pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {

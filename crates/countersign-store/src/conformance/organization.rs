@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use countersign_core::{AccountId, Mapping, OrganizationId, Source, TenantId};
 
-use super::{Meanwhile, RACERS, When, account_id, at, race};
+use super::doubles::{Meanwhile, When, race};
+use super::{RACERS, account_id, at};
 use crate::organization::{
     ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, settle,
 };

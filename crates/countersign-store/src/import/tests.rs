@@ -1,14 +1,13 @@
 //! What a registry says of its accounts, said once, again, and otherwise.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::civil::date;
 use tempfile::TempDir;
 
 use super::*;
-use crate::conformance::at;
-use crate::{Around, Embedded, link_identity, unlink_identity};
+use crate::conformance::{Dying, at};
+use crate::{Embedded, link_identity, unlink_identity};
 
 const ANN: &str = "ann";
 const BOB: &str = "bob";
@@ -332,10 +331,7 @@ async fn check_cut_off(rows: &[RegistryRow], writes: usize) {
     for row in before {
         registry.import(row, 1).await;
     }
-    let dying = Dying {
-        store: registry.store.clone(),
-        writes_left: AtomicUsize::new(writes),
-    };
+    let dying = Dying::after_writes(registry.store.clone(), writes);
     let fresh = AccountId::new("acct_dying").unwrap();
     let ended = import(&dying, last, fresh, at(2)).await;
     assert!(ended.is_ok() || writes < 3, "{ended:?}");
@@ -352,10 +348,7 @@ async fn check_cut_off(rows: &[RegistryRow], writes: usize) {
 #[tokio::test]
 async fn a_row_that_was_cut_off_and_then_corrected_is_taken_as_corrected() {
     let registry = registry();
-    let dying = Dying {
-        store: registry.store.clone(),
-        writes_left: AtomicUsize::new(2),
-    };
+    let dying = Dying::after_writes(registry.store.clone(), 2);
     let fresh = AccountId::new("acct_dying").unwrap();
     let ended = import(&dying, &row_of(ANN, &github(1)), fresh, at(1)).await;
     assert!(ended.is_err());
@@ -397,35 +390,4 @@ async fn many_imports_and_logins_at_once_agree_on_one_account() {
     let account = registry.account(&github(1)).await;
     assert_eq!(account.registry_account, Some(named(ANN)));
     assert!(account.vouched_email.is_some());
-}
-
-/// A store that fails after so many writes, as one does whose process is killed.
-#[derive(Debug)]
-struct Dying {
-    store: Arc<Embedded>,
-    writes_left: AtomicUsize,
-}
-
-impl Around for Dying {
-    fn within(&self) -> &dyn Store {
-        self.store.as_ref()
-    }
-
-    async fn around<T: Send>(
-        &self,
-        operation: &'static str,
-        done: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        let is_write = ["claim_", "put_", "replace_"]
-            .iter()
-            .any(|word| operation.starts_with(word));
-        if is_write {
-            let left = self.writes_left.load(Ordering::Relaxed);
-            let left = left
-                .checked_sub(1)
-                .ok_or_else(|| StoreError::Unavailable("killed".into()))?;
-            self.writes_left.store(left, Ordering::Relaxed);
-        }
-        done.await
-    }
 }

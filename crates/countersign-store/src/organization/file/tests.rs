@@ -1,12 +1,12 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use countersign_core::{AccountId, ClientId, Guests, Level};
 use tempfile::TempDir;
 
 use super::*;
+use crate::conformance::Dying;
 use crate::organization::{disconnect, tell};
-use crate::{Admin, Around, Embedded, Signpost, organizations_by};
+use crate::{Admin, Embedded, Signpost, organizations_by};
 
 const TENANT: &str = "tenant:6e93a626-8aca-4dc1-9191-ce291b4b75a1";
 const OTHER: &str = "tenant:7e93a626-8aca-4dc1-9191-ce291b4b75a1";
@@ -288,45 +288,13 @@ fn all_that_can_not_be_applied_is_told() {
     assert_eq!(entry("contoso", &[TENANT]).check(), []);
 }
 
-/// A store that fails after so many writes, as one does whose process is killed.
-#[derive(Debug)]
-struct Dying {
-    store: Arc<Embedded>,
-    writes_left: AtomicUsize,
-}
-
-impl Around for Dying {
-    fn within(&self) -> &dyn Store {
-        self.store.as_ref()
-    }
-
-    async fn around<T: Send>(
-        &self,
-        operation: &'static str,
-        done: impl Future<Output = Result<T, StoreError>> + Send,
-    ) -> Result<T, StoreError> {
-        let is_write = ["set_", "put_", "replace_", "remove_"]
-            .iter()
-            .any(|word| operation.starts_with(word));
-        if is_write {
-            let left = self.writes_left.load(Ordering::Relaxed).checked_sub(1);
-            let left = left.ok_or_else(|| StoreError::Unavailable("killed".into()))?;
-            self.writes_left.store(left, Ordering::Relaxed);
-        }
-        done.await
-    }
-}
-
 #[tokio::test]
 async fn an_entry_that_was_killed_at_any_step_is_completed_when_it_is_applied_again() {
     let mut steps = 0;
     loop {
         let here = here();
         let contoso = entry("contoso", &[TENANT, OTHER]);
-        let dying = Dying {
-            store: here.store.clone(),
-            writes_left: AtomicUsize::new(steps),
-        };
+        let dying = Dying::after_writes(here.store.clone(), steps);
         let ended = apply(&dying, &contoso, at(1)).await;
         apply(here.store.as_ref(), &contoso, at(2)).await.unwrap();
         let known = here.known("contoso").await.unwrap();
