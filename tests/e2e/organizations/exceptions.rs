@@ -155,7 +155,7 @@ async fn an_admin_asks_on_the_page_and_sees_the_answer() {
     let form = [
         ("form", sealed.as_str()),
         ("tier-publish", "yes"),
-        ("reason", "Rooms <b>without</b> phones"),
+        ("reason", " Rooms <b>without</b>\r\nphones "),
         ("until", until.as_str()),
     ];
     let url = world.broker.endpoint("/organizations/contoso/press");
@@ -165,7 +165,8 @@ async fn an_admin_asks_on_the_page_and_sees_the_answer() {
     let page = admin.ask_page("contoso").await;
     assert!(page.body.contains("waiting"), "{}", page.body);
     assert!(
-        page.body.contains("Rooms &#60;b&#62;without"),
+        page.body
+            .contains("Rooms &#60;b&#62;without&#60;/b&#62; phones"),
         "{}",
         page.body
     );

@@ -571,10 +571,15 @@ async fn an_operator_grants_what_an_organization_asked_for_and_ends_it_again() {
     // A mistyped name, a day that is past, a reason that says nothing: told, and nothing done.
     let grant = ["grant", "contoso-bank"];
     let with = |more: &[&'static str]| [&grant[..], more].concat();
-    let until = asked.until.to_string();
-    let unknown = ["asked-2", "--until", &until, "--reason", "x"];
-    let wrong = refused(here, &[&grant[..], &unknown[..]].concat());
-    assert!(wrong.contains("orgs asks"), "{wrong}");
+    for unknown in [
+        ["asked-2", "--until", "2050-01-01", "--reason", "x"],
+        ["asked-2", "--reason", "x", "--until", "2020-01-01"],
+    ] {
+        let wrong = refused(here, &with(&unknown));
+        assert!(wrong.contains("orgs asks"), "{wrong}");
+    }
+    let wrong = refused(here, &["grant", "nobody", "asked-1", "--reason", "x"]);
+    assert!(wrong.contains("no organization `nobody`"), "{wrong}");
     refused(
         here,
         &with(&["asked-1", "--until", "2020-01-01", "--reason", "x"]),

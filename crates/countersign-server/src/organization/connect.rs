@@ -108,7 +108,7 @@ pub(crate) async fn start(call: Call, id: web::Path<String>, form: web::Bytes) -
         let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
         let about: About = opened(Form::Connect, &parameters, &visit, context)?;
-        visit.must_be_let(context)?;
+        visit.must_be_let(CONNECT, context)?;
         let tenant = match parameters.one("tenant").map(str::trim) {
             None | Some("") => None,
             Some(text) => {
@@ -319,7 +319,7 @@ pub(crate) async fn confirm(call: Call, id: web::Path<String>, form: web::Bytes)
         let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
         let shown = still_shown(&parameters, &visit, context)?;
-        visit.must_be_let(context)?;
+        visit.must_be_let(CONNECT, context)?;
         let known = &visit.known;
         let source = chosen(&shown, &parameters)?;
         let terms = terms(known, &source, &parameters)?;
@@ -420,18 +420,11 @@ fn opened<T: IsAbout + serde::de::DeserializeOwned>(
     visit: &Visit,
     context: &Context<'_>,
 ) -> Result<T, Failure> {
-    let holder = visit.visitor.session.id.as_str();
-    let said: T = form::open(which, parameters, holder, context)?;
+    let said: T = form::open(which, parameters, visit.holder(), context)?;
     if *said.organization() == visit.known.id {
         Ok(said)
     } else {
         Err(Failure::Page(Problem::FormExpired))
-    }
-}
-
-impl Visit {
-    fn must_be_let(&self, context: &Context<'_>) -> Result<(), Failure> {
-        self.visitor.must_be_let(CONNECT, &self.page, context)
     }
 }
 

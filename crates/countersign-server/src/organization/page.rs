@@ -58,18 +58,14 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
 /// GET: one.
 pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let Visit {
-            page,
-            visitor,
-            known,
-        } = visited(&id, context).await?;
-        let claims = claims(&known, &visitor, context).await?;
-        let ways = ways(&known, &visitor, context)?;
-        let exceptions = exceptions(&known, &page, &visitor, context)?;
+        let visit = visited(&id, context).await?;
+        let claims = claims(&visit, context).await?;
+        let ways = ways(&visit, context)?;
+        let exceptions = exceptions(&visit, context)?;
         // What may be done is asked for when it is: until then the page only shows.
-        let raise = visitor.way_to_may(CONNECT, &page, context);
+        let raise = visit.visitor.way_to_may(CONNECT, &visit.page, context);
         Ok(pages::ok(&OrganizationPage::new(
-            &known,
+            &visit.known,
             claims,
             (ways, raise),
             exceptions,
@@ -82,12 +78,9 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
 /// GET: what ending a connection would do, with the button that does it.
 pub(crate) async fn ask(call: Call, id: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let Visit {
-            page,
-            visitor,
-            known,
-        } = visited(&id, context).await?;
-        visitor.must_be_let(CONNECT, &page, context)?;
+        let visit = visited(&id, context).await?;
+        visit.must_be_let(CONNECT, context)?;
+        let known = &visit.known;
         let source = context
             .query()
             .one("source")
@@ -96,12 +89,12 @@ pub(crate) async fn ask(call: Call, id: web::Path<String>) -> HttpResponse {
         let connection = known
             .connection(&source)
             .ok_or(Failure::Page(Problem::NotFound))?;
-        let effects = shut_out::by_disconnecting(&known, &source, context).await;
+        let effects = shut_out::by_disconnecting(known, &source, context).await;
         let effects = effects.map_err(|error| page_of_store(&error, context))?;
-        let is_last = shut_out::is_last_shut_out(&known, &source, &effects, context).await;
+        let is_last = shut_out::is_last_shut_out(known, &source, &effects, context).await;
         let is_last = is_last.map_err(|error| page_of_store(&error, context))?;
-        let sealed = seal(&Button::Disconnect(source.clone()), &visitor, context)?;
-        let page = DisconnectPage::new(&known, connection, (effects, is_last), sealed, context);
+        let sealed = visit.seal(&Button::Disconnect(source.clone()), context)?;
+        let page = DisconnectPage::new(known, connection, (effects, is_last), sealed, context);
         Ok(pages::ok(&page))
     })
     .await
@@ -110,63 +103,56 @@ pub(crate) async fn ask(call: Call, id: web::Path<String>) -> HttpResponse {
 /// POST: a button was pressed.
 pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
-        let Visit {
-            page,
-            visitor,
-            known,
-        } = visited(&id, context).await?;
-        let holder = visitor.session.id.as_str();
+        let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
-        let button: Button = form::open(Form::Connections, &parameters, holder, context)?;
-        visitor.must_be_let(button.scope(), &page, context)?;
-        let caller = visitor.caller();
+        let button: Button = form::open(Form::Connections, &parameters, visit.holder(), context)?;
+        visit.must_be_let(button.scope(), context)?;
+        let (known, caller) = (&visit.known, visit.visitor.caller());
         let done = match button {
             Button::Disconnect(source) => {
-                manage::disconnect(&known, &source, &caller, context).await
+                manage::disconnect(known, &source, &caller, context).await
             }
             Button::Share(source, with) => {
-                manage::share(&known, &with, &source, &caller, context).await
+                manage::share(known, &with, &source, &caller, context).await
             }
             Button::Ask => {
                 let wish = wish(&parameters, context)?;
-                let asked = manage::ask_exception(&known, wish, &caller, context).await;
+                let asked = manage::ask_exception(known, wish, &caller, context).await;
                 asked.map(drop)
             }
             Button::TakeBack(name) => {
-                manage::take_back_exception(&known, &name, &caller, context).await
+                manage::take_back_exception(known, &name, &caller, context).await
             }
         };
         done.map_err(|error| error.for_person(context))?;
-        Ok(see_other(&context.broker.settings.endpoint(&page.path())))
+        Ok(see_other(
+            &context.broker.settings.endpoint(&visit.page.path()),
+        ))
     })
     .await
 }
 
 /// What others claim that this organisation has.
-async fn claims(
-    known: &Organization,
-    visitor: &Visitor,
-    context: &Context<'_>,
-) -> Result<Vec<ClaimRow>, Failure> {
-    let claims = manage::claims_on(known, context).await;
+async fn claims(visit: &Visit, context: &Context<'_>) -> Result<Vec<ClaimRow>, Failure> {
+    let claims = manage::claims_on(&visit.known, context).await;
     let claims = claims.map_err(|error| page_of_store(&error, context))?;
     let row = |(source, other): (Source, Organization)| {
         let button = Button::Share(source.clone(), other.id.clone());
-        let sealed = seal(&button, visitor, context)?;
+        let sealed = visit.seal(&button, context)?;
         Ok(ClaimRow::new(&other, &source, sealed))
     };
     claims.into_iter().map(row).collect()
 }
 
 /// What was asked for and granted, with the forms of who may ask.
-fn exceptions(
-    known: &Organization,
-    page: &OwnPage,
-    visitor: &Visitor,
-    context: &Context<'_>,
-) -> Result<ExceptionsPart, Failure> {
+fn exceptions(visit: &Visit, context: &Context<'_>) -> Result<ExceptionsPart, Failure> {
+    let Visit {
+        page,
+        visitor,
+        known,
+    } = visit;
     let may_ask = visitor.may(ASK);
-    let sealed = |button: Button| may_ask.then(|| seal(&button, visitor, context)).transpose();
+    let sealed = |button: Button| may_ask.then(|| visit.seal(&button, context)).transpose();
     let of_file = context.policy().exceptions().iter();
     let is_theirs = |one: &Exception| one.subject == Subject::Organization(known.id.clone());
     let of_file = of_file.filter(|(_, one)| is_theirs(one));
@@ -195,9 +181,12 @@ fn wish(parameters: &Parameters, context: &Context<'_>) -> Result<Wish, Failure>
     let tiers = manage::tiers_to_waive(context.policy());
     let is_ticked = |tier: &&TierName| parameters.one(&format!("tier-{tier}")).is_some();
     let until = parameters.one("until").and_then(|day| day.parse().ok());
+    let reason = parameters.one("reason").unwrap_or_default();
+    let words = reason.split_whitespace();
     Ok(Wish {
         waives: tiers.filter(is_ticked).cloned().collect(),
-        reason: parameters.one("reason").unwrap_or_default().to_owned(),
+        // Whoever breaks lines in it means one reason.
+        reason: words.collect::<Vec<_>>().join(" "),
         until: until.ok_or(Failure::Page(Problem::BadRequest(
             "give the last day as 2027-09-30",
         )))?,
@@ -205,33 +194,21 @@ fn wish(parameters: &Parameters, context: &Context<'_>) -> Result<Wish, Failure>
 }
 
 /// The ways to connect something more.
-fn ways(
-    known: &Organization,
-    visitor: &Visitor,
-    context: &Context<'_>,
-) -> Result<Vec<ConnectWay>, Failure> {
-    if !visitor.may(CONNECT) {
+fn ways(visit: &Visit, context: &Context<'_>) -> Result<Vec<ConnectWay>, Failure> {
+    if !visit.visitor.may(CONNECT) {
         return Ok(Vec::new());
     }
     speaking(context)
         .map(|provider| {
             let about = About {
-                organization: known.id.clone(),
+                organization: visit.known.id.clone(),
                 provider: provider.name().clone(),
             };
-            let sealed = form::seal(Form::Connect, &about, visitor.session.id.as_str(), context)?;
-            Ok(ConnectWay::new(provider, &visitor.session.evidence, sealed))
+            let sealed = form::seal(Form::Connect, &about, visit.holder(), context)?;
+            let evidence = &visit.visitor.session.evidence;
+            Ok(ConnectWay::new(provider, evidence, sealed))
         })
         .collect()
-}
-
-fn seal(button: &Button, visitor: &Visitor, context: &Context<'_>) -> Result<String, Failure> {
-    form::seal(
-        Form::Connections,
-        button,
-        visitor.session.id.as_str(),
-        context,
-    )
 }
 
 /// Who looks at the page of an organisation that they administer.
@@ -239,6 +216,22 @@ pub(super) struct Visit {
     pub(super) page: OwnPage,
     pub(super) visitor: Visitor,
     pub(super) known: Organization,
+}
+
+impl Visit {
+    /// Goes on only where the policy lets them do this, and writes that down.
+    pub(super) fn must_be_let(&self, scope: &str, context: &Context<'_>) -> Result<(), Failure> {
+        self.visitor.must_be_let(scope, &self.page, context)
+    }
+
+    /// Whom forms are sealed for.
+    pub(super) fn holder(&self) -> &str {
+        self.visitor.session.id.as_str()
+    }
+
+    fn seal(&self, button: &Button, context: &Context<'_>) -> Result<String, Failure> {
+        form::seal(Form::Connections, button, self.holder(), context)
+    }
 }
 
 /// The visit of the organisation that a path names.

@@ -109,13 +109,8 @@ pub(super) async fn grant(arguments: &GrantArguments, books: &Books) -> Result<E
         reason,
         until,
     } = arguments;
-    let known = books.store().organization(&named.id).await?;
-    let asked = known.as_ref().and_then(|(known, _)| {
-        let mut all = known.exceptions.iter();
-        all.find(|one| one.name == *exception)
-    });
-    // Who is not there is told of by what answers.
-    let until = until.or(asked.map(|asked| asked.until)).unwrap_or_default();
+    let asked = asked(named, exception, books.store()).await?;
+    let until = until.unwrap_or(asked.until);
     let verdict = Verdict::Granted { until };
     answered(named, exception, (verdict, reason), books).await?;
     say(format_args!(
@@ -134,6 +129,22 @@ pub(super) async fn refuse(arguments: &RefuseArguments, books: &Books) -> Result
     answered(named, exception, (Verdict::Refused, reason), books).await?;
     say(format_args!("{}: {exception} does not hold", named.id))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was asked for.
+async fn asked(
+    named: &Named,
+    exception: &ExceptionName,
+    store: &dyn Store,
+) -> Result<AskedException> {
+    let id = &named.id;
+    let (known, _) = store
+        .organization(id)
+        .await?
+        .ok_or_else(|| explained(&ExceptionError::UnknownOrganization(id.clone())))?;
+    let mut all = known.exceptions.into_iter();
+    let asked = all.find(|one| one.name == *exception);
+    asked.ok_or_else(|| explained(&ExceptionError::Unknown(id.clone(), exception.clone())))
 }
 
 async fn answered(
