@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use countersign_core::ClientId;
 use countersign_core::sign_in::Flow;
 use countersign_server::{
-    ClientAuthentication, DecisionLogSettings, ForwardedHeader, LimitSettings, LogFileSettings,
-    Rotate, SigningAlgorithm,
+    AuditLogSettings, ClientAuthentication, DecisionLogSettings, ForwardedHeader, LimitSettings,
+    LogFileSettings, Rotate, SigningAlgorithm,
 };
 use countersign_store::Rate;
 use jiff::SignedDuration;
@@ -1267,6 +1267,75 @@ fn a_decision_log_that_contradicts_itself_is_refused() {
             "c.toml:11:13: `decision_log.max_bytes`: expected a whole number from 1048576 to 1099511627776, found 4096",
             "c.toml:12:13: `decision_log.keep_days`: expected a whole number from 1 to 36500, found 0",
             "c.toml:13:1: `decision_log.keep` is unknown (known here: `to`, `file`, `rotate`, `max_bytes`, `keep_days`, `keep_files`)",
+        ],
+    );
+}
+
+/// The good configuration with this `[audit_log]`.
+fn with_audit_log(section: &str) -> String {
+    with(
+        "[client.gallery]",
+        &format!("[audit_log]\n{section}\n[client.gallery]"),
+    )
+}
+
+#[test]
+fn who_did_what_is_written_down_beside_the_data_for_four_hundred_days_unless_told_otherwise() {
+    let audit_log = |text: &str| good(text).audit_log;
+    let default = LogFileSettings {
+        path: "/etc/c/data/audit.jsonl".into(),
+        rotate: Rotate::Daily,
+        max_bytes: None,
+        keep_days: Some(400),
+        keep_files: None,
+    };
+    let by_default = AuditLogSettings::File(default.clone());
+    assert_eq!(audit_log(GOOD), by_default);
+    assert_eq!(audit_log(&with_audit_log("")), by_default);
+    let told = "file = \"log/a.jsonl\"\nrotate = \"never\"\nmax_bytes = 1048576\nkeep_days = 7";
+    let told = audit_log(&with_audit_log(told));
+    let expected = LogFileSettings {
+        path: "/etc/c/log/a.jsonl".into(),
+        rotate: Rotate::Never,
+        max_bytes: Some(1 << 20),
+        keep_days: Some(7),
+        ..default
+    };
+    assert_eq!(told, AuditLogSettings::File(expected));
+    let off = good(&with_audit_log("to = \"off\""));
+    assert_eq!(off.audit_log, AuditLogSettings::Off);
+    assert_eq!(
+        off.warnings.to_string(),
+        "/etc/c/c.toml:8:6: `audit_log.to`: nobody will be able to say who changed what, nor to notice that somebody did; expected a file, which is the default"
+    );
+}
+
+#[test]
+fn an_audit_log_that_contradicts_itself_is_refused() {
+    let check = |section: &str, expected: &[&str]| {
+        check_around(&around(&with_audit_log(section)), expected);
+    };
+    check(
+        "to = \"off\"\nfile = \"a.jsonl\"",
+        &["c.toml:7:2: `audit_log`: has `to` and `file`; expected one of them"],
+    );
+    check(
+        "to = \"off\"\nkeep_days = 7",
+        &[
+            "c.toml:9:13: `audit_log.keep_days`: is for a file, and nothing is written down; leave it out",
+        ],
+    );
+    check(
+        "rotate = \"never\"\nkeep_files = 3",
+        &[
+            "c.toml:9:14: `audit_log.keep_files`: nothing is rotated, so nothing is ever deleted; write `rotate = \"daily\"` or `max_bytes`, or leave it out",
+        ],
+    );
+    check(
+        "to = \"stdout\"\nkeep = 90",
+        &[
+            "c.toml:8:6: `audit_log.to`: expected one of `off`, found `stdout`",
+            "c.toml:9:1: `audit_log.keep` is unknown (known here: `to`, `file`, `rotate`, `max_bytes`, `keep_days`, `keep_files`)",
         ],
     );
 }
