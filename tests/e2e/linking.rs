@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 /// A world whose policy wants our pages, and lets identities be linked by who shows MFA.
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     world_with(|_| {}).await
 }
 
-async fn world_with(change: impl FnOnce(&mut BrokerSetup)) -> World {
+pub(crate) async fn world_with(change: impl FnOnce(&mut BrokerSetup)) -> World {
     World::with(|setup| {
         change(setup);
         setup.policy = setup.policy.replace(
@@ -29,12 +29,12 @@ async fn world_with(change: impl FnOnce(&mut BrokerSetup)) -> World {
     .await
 }
 
-async fn tokens(world: &World, login: &Login) -> Tokens {
+pub(crate) async fn tokens(world: &World, login: &Login) -> Tokens {
     let outcome = world.sign_in_with_step_up(&mut Browser::new(), login).await;
     world.redeem(&outcome.code()).await
 }
 
-fn sub(tokens: &Tokens) -> String {
+pub(crate) fn sub(tokens: &Tokens) -> String {
     tokens.access()["sub"]
         .as_str()
         .expect("a subject")
@@ -42,14 +42,14 @@ fn sub(tokens: &Tokens) -> String {
 }
 
 /// A person at their account's page.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     world: &'a World,
     browser: Browser,
 }
 
 impl<'a> Person<'a> {
     /// Signs in to the page, with what changing something there needs.
-    async fn of(world: &'a World, login: &Login) -> Self {
+    pub(crate) async fn of(world: &'a World, login: &Login) -> Self {
         let mut person = Self {
             world,
             browser: Browser::new(),
@@ -68,7 +68,7 @@ impl<'a> Person<'a> {
         self.world.broker.endpoint(path)
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
         let url = self.url(path);
         self.browser.get(&url).await
     }
@@ -95,7 +95,7 @@ impl<'a> Person<'a> {
         sealed.to_owned()
     }
 
-    async fn send(&mut self, button: &str) -> Page {
+    pub(crate) async fn send(&mut self, button: &str) -> Page {
         let url = self.url("/account/press");
         self.browser
             .post(&url, &[("form".to_owned(), button.to_owned())])
@@ -103,7 +103,7 @@ impl<'a> Person<'a> {
     }
 
     /// Adds the identity that this login is of: the page that follows.
-    async fn add(&mut self, title: &str, login: &Login) -> Page {
+    pub(crate) async fn add(&mut self, title: &str, login: &Login) -> Page {
         let page = self.press(&format!("Add {title}")).await;
         let way = page.primary_link().expect("a way to the provider");
         let page = self.world.go(&mut self.browser, way, login).await;
@@ -122,7 +122,7 @@ async fn identities(world: &World, account: &str) -> usize {
     found.expect("an account").0.identities().count()
 }
 
-fn oidc() -> Login {
+pub(crate) fn oidc() -> Login {
     Login::new("oidc", "ann-mfa")
 }
 

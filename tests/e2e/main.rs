@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod linking;
 mod organizations;
+mod privacy;
 mod process;
 mod recheck;
 mod redis;

@@ -37,12 +37,12 @@ fn services(setup: &mut BrokerSetup) {
     );
     setup.policy = setup.policy.replace(
         "scopes = [\"tenants:write\"]",
-        "scopes = [\"tenants:write\", \"exceptions:request\", \"exceptions:grant\"]",
+        "scopes = [\"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\"]",
     );
     for (name, own) in [
         (
             "registry",
-            "\"organizations:write\", \"tenants:write\", \"exceptions:request\", \"exceptions:grant\"",
+            "\"organizations:write\", \"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\"",
         ),
         ("reader", "\"organizations:read\""),
         ("indexer", "\"packages:read\""),

@@ -11,14 +11,14 @@ use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
     LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Resource,
-    Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault, Writer,
+    Retention, Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
 use tempfile::TempDir;
 use url::Url;
 
-use crate::TestClock;
+use crate::{TestClock, kept};
 
 /// What a test says of its broker.
 #[derive(Debug)]
@@ -155,14 +155,15 @@ impl Shared {
             actix_web::rt::System::new().block_on(async move {
                 let broker = Broker::new(parts).await.expect("a broker");
                 let (policy, keys) = (broker.policy_handle(), broker.key_upkeep());
+                let retention = broker.retention();
                 let server = broker.serve(listener, 1).expect("a server");
                 sender
-                    .send((server.handle(), policy, keys))
+                    .send((server.handle(), policy, keys, retention))
                     .expect("the test waits");
                 server.await.expect("the server ends");
             });
         });
-        let (handle, policy, keys) = receiver.recv().expect("the broker starts");
+        let (handle, policy, keys, retention) = receiver.recv().expect("the broker starts");
         TestBroker {
             issuer: self.settings.issuer().to_owned(),
             address: format!("http://{address}"),
@@ -170,6 +171,7 @@ impl Shared {
             policy_text: self.policy_text.clone(),
             policy,
             keys,
+            retention,
             handle,
             audit,
             shared: self,
@@ -222,6 +224,8 @@ pub struct TestBroker {
     pub policy_text: String,
     /// What keeps its keys up to date, whenever a test says so.
     pub keys: KeyUpkeep,
+    /// What forgets who has not signed in for long, whenever a test says so.
+    pub retention: Retention,
     handle: ServerHandle,
     audit: Audit,
     shared: Shared,
@@ -333,6 +337,7 @@ impl TestBroker {
 
 impl Drop for TestBroker {
     fn drop(&mut self) {
+        kept::note_files(&self.data());
         drop(self.handle.stop(false)); // the command is sent when it is made; nobody waits for its end
     }
 }

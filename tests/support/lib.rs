@@ -12,6 +12,7 @@ mod clock;
 mod decisions;
 mod follower;
 mod gallery;
+pub mod kept;
 mod landing;
 mod partition;
 pub mod peers;

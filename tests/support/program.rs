@@ -16,7 +16,7 @@ use countersign_dev_idp::{Client, DevIdp};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{BrokerSetup, wire};
+use crate::{BrokerSetup, kept, wire};
 
 /// How long the program may take to say that it is ready: a debug build makes its keys in seconds.
 const START: Duration = Duration::from_mins(1);
@@ -65,6 +65,12 @@ pub struct Installation {
     /// The base URL of its private listener.
     pub private: String,
     directory: TempDir,
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        kept::note_files(&self.path("data"));
+    }
 }
 
 impl Installation {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use countersign_store::{KeyPrefix, RedisAddress, RedisServers, RedisSettings};
 use tempfile::TempDir;
 
-use crate::{Partition, Sides};
+use crate::{Partition, Sides, kept};
 
 /// How long a server or a cluster may take to get ready, in steps of [`STEP`].
 const STEPS: u32 = 1500;
@@ -132,6 +132,9 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kept::note_redis(self);
+        }
         self.kill();
     }
 }

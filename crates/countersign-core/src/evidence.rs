@@ -298,6 +298,17 @@ pub struct Profile {
     pub login_hint: Option<String>,
 }
 
+impl Profile {
+    /// What stays once nobody is sent back to the provider any more: name and e-mail address.
+    #[must_use]
+    pub fn name_and_email(self) -> Self {
+        Self {
+            login_hint: None,
+            ..self
+        }
+    }
+}
+
 /// An e-mail address. Never a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Email {

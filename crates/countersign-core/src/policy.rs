@@ -430,6 +430,8 @@ pub struct Lifetimes {
     pub session: SignedDuration,
     /// A session that is not used.
     pub session_idle: SignedDuration,
+    /// What is kept of somebody who does not sign in any more; until they or an operator have it erased, where it is not said.
+    pub unused_account: Option<SignedDuration>,
 }
 
 impl Default for Lifetimes {
@@ -439,6 +441,7 @@ impl Default for Lifetimes {
             token: SignedDuration::from_mins(10),
             session: SignedDuration::from_hours(12),
             session_idle: SignedDuration::from_hours(2),
+            unused_account: None,
         }
     }
 }

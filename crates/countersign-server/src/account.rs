@@ -3,6 +3,8 @@
 //! Another identity is linked by who signs in with it in the browser that has the session, at once, and shows what
 //! linking needs, as the session itself must. An address that two have in common says nothing: nothing is ever merged.
 
+mod erase;
+
 use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Destination, Linking};
 use countersign_core::{AccountId, AttemptId, Evidence, Identity, Permit, ProviderId, SessionId};
@@ -10,8 +12,9 @@ use countersign_providers::{AccountChoice, Provider};
 use countersign_store::{StoreError, link_identity, unlink_identity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use url::form_urlencoded;
+
+pub(crate) use erase::{ask as ask_to_erase, erase};
 
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, Problem, page_of_store};
@@ -33,6 +36,8 @@ enum Button {
     Leave(ProviderId),
     /// Lets this one lead here no more.
     Remove(Identity),
+    /// Forgets the person.
+    Erase,
 }
 
 /// GET: the page.
@@ -73,20 +78,17 @@ pub(crate) async fn show(call: Call) -> HttpResponse {
 pub(crate) async fn export(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let visitor = visitor(&OwnPage::Account, context).await?;
-        let store = &context.broker.store;
-        let live = store.sessions_of(&visitor.account.id, None, context.now).await;
-        let live = live.map_err(|error| page_of_store(&error, context))?;
-        let sessions: Vec<_> = live
-            .iter()
-            .map(|one| json!({"session": one.session, "clients": one.clients, "ends_at": one.ends_at}))
-            .collect();
+        let all =
+            countersign_store::export(context.broker.store.as_ref(), visitor.account, context.now);
+        let all = all.await.map_err(|error| page_of_store(&error, context))?;
         Ok(HttpResponse::Ok()
             .insert_header((
                 "content-disposition",
                 "attachment; filename=\"countersign-account.json\"",
             ))
-            .json(json!({"account": visitor.account, "sessions": sessions})))
-    }).await
+            .json(all))
+    })
+    .await
 }
 
 /// POST: a button was pressed.
@@ -98,6 +100,7 @@ pub(crate) async fn press(call: Call, form: web::Bytes) -> HttpResponse {
         match button {
             Button::Add(provider) => offer(&provider, &visitor, context),
             Button::Remove(identity) => remove(&identity, &visitor, context).await,
+            Button::Erase => erase::pressed(&visitor, context).await,
             Button::Leave(_) => Err(Failure::Page(Problem::FormExpired)),
         }
     })

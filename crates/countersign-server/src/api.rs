@@ -24,6 +24,11 @@ pub(crate) fn routes() -> Scope {
     web::scope("/api/v1")
         .app_data(web::PayloadConfig::new(LONGEST_BODY))
         .service(
+            web::resource("/accounts/{account}")
+                .route(web::delete().to(accounts::erase))
+                .default_service(only("DELETE")),
+        )
+        .service(
             web::resource("/accounts/{account}/verified-email")
                 .app_data(web::PayloadConfig::new(LONGEST_ADDRESS))
                 .route(web::put().to(accounts::vouch))

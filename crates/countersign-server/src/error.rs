@@ -126,6 +126,8 @@ pub(crate) enum ApiError {
     UnknownException,
     /// No such account.
     UnknownAccount,
+    /// The account is locked, and what is locked is not forgotten.
+    AccountLocked,
     /// The body is not what it must be; says what was expected.
     Body(&'static str),
     /// The body is too long.
@@ -305,6 +307,7 @@ impl ApiError {
             | Self::UnknownAccount
             | Self::NotFound
             | Self::Method(_) => Problem::NotFound,
+            Self::AccountLocked => Problem::SignedOut,
         })
     }
 
@@ -320,6 +323,7 @@ impl ApiError {
             Self::SignInNotEnough => "sign-in-not-enough",
             Self::UnknownException => "unknown-exception",
             Self::UnknownAccount => "unknown-account",
+            Self::AccountLocked => "account-locked",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
             Self::TooMany(_) => "too-many-requests",
@@ -343,7 +347,7 @@ impl ApiError {
             | Self::UnknownException
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
-            Self::LastAdmin => StatusCode::CONFLICT,
+            Self::LastAdmin | Self::AccountLocked => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -374,6 +378,9 @@ impl ApiError {
                 "the organization has asked for no such exception, or it is answered already"
             }
             Self::UnknownAccount => "there is no such account",
+            Self::AccountLocked => {
+                "the account is locked: unlock it first, or its owner would begin anew"
+            }
             Self::TooLarge => "the body is too long",
             Self::TooMany(_) => "too many requests: try again when `Retry-After` says",
             Self::NotFound => "nothing is served at this address",
@@ -717,6 +724,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::SignInNotEnough
         | ApiError::UnknownException
         | ApiError::UnknownAccount
+        | ApiError::AccountLocked
         | ApiError::Body(_)
         | ApiError::TooLarge
         | ApiError::NotFound
@@ -786,6 +794,7 @@ mod tests {
             ApiError::UnknownOrganization,
             ApiError::NotConnected,
             ApiError::UnknownAccount,
+            ApiError::AccountLocked,
             ApiError::Body(""),
             ApiError::TooLarge,
             ApiError::TooMany(TooMany { retry_after: 1 }),

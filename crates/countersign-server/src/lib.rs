@@ -28,6 +28,7 @@ mod pages;
 mod private;
 mod probe;
 mod recheck;
+mod retention;
 mod seal;
 mod secret;
 mod session;
@@ -61,6 +62,7 @@ pub use keys::{
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
 pub use log_file::{LogFileError, LogFileSettings, LogStatus, Rotate};
 pub use private::Private;
+pub use retention::Retention;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
     SettingsError, SigningAlgorithm,
@@ -237,6 +239,16 @@ impl Broker {
     /// The way to replace the policy while the server runs.
     pub fn policy_handle(&self) -> PolicyHandle {
         self.policy.clone()
+    }
+
+    /// What forgets people who have not signed in for long, if it is called now and then.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            policy: self.policy.clone(),
+            store: Arc::clone(&self.store),
+            audit_log: Arc::clone(&self.audit_log),
+            ended: Arc::clone(&self.ended),
+        }
     }
 
     /// What keeps the keys up to date while the server runs, if it is called every few seconds.

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Link,
     /// That a client gets no tokens for a session any more, written down.
     TokenRefused,
+    /// That whoever is due is forgotten, on this day.
+    Retention,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Connection => "connection",
             Self::Link => "link",
             Self::TokenRefused => "token-refused",
+            Self::Retention => "retention",
         }
     }
 }
@@ -64,7 +67,7 @@ pub(crate) async fn has_come(
 }
 
 /// Each part with its length, so that none can run into the next.
-fn key(kind: Kind, parts: &[&str]) -> Once {
+pub(crate) fn key(kind: Kind, parts: &[&str]) -> Once {
     let mut digest = Digest::new(&SHA256);
     for part in [kind.as_str()].iter().chain(parts) {
         digest.update(&(part.len() as u64).to_be_bytes());

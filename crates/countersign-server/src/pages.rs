@@ -17,7 +17,7 @@ use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
 
-pub(crate) use account::{AccountPage, IdentityRow, LinkWay};
+pub(crate) use account::{AccountPage, ErasePage, IdentityRow, LinkWay};
 use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};

@@ -95,6 +95,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/sign-in", web::get().to(own::sign_in))
         .route("/account", read().to(account::show))
         .route("/account/export", web::get().to(account::export))
+        .route("/account/erase", web::get().to(account::ask_to_erase))
         .route("/account/press", web::post().to(account::press))
         .route("/account/at", web::get().to(account::leave))
         .route("/organizations", read().to(organization::list))

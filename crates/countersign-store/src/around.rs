@@ -73,10 +73,12 @@ operations! {
     account(id: &AccountId) -> Option<(Account, Version)>;
     put_account_if_absent(account: Account) -> (Account, Version);
     replace_account(account: Account, version: Version) -> Version;
+    remove_account(id: &AccountId, version: Version) -> ();
     list_accounts(after: Option<&AccountId>, limit: usize) -> Vec<Account>;
     registry_account(name: &RegistryAccountName) -> Option<(RegistryAccount, Version)>;
     put_registry_account_if_absent(record: RegistryAccount) -> (RegistryAccount, Version);
     replace_registry_account(record: RegistryAccount, version: Version) -> Version;
+    remove_registry_account(name: &RegistryAccountName, version: Version) -> ();
     organization(id: &OrganizationId) -> Option<(Organization, Version)>;
     put_organization_if_absent(organization: Organization) -> (Organization, Version);
     replace_organization(organization: Organization, version: Version) -> Version;

@@ -7,6 +7,7 @@
 )]
 
 mod doubles;
+mod erase;
 mod identity;
 mod organization;
 
@@ -100,6 +101,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     of_many_who_tell_of_a_registry_account_first_one_is_kept(make().await).await;
     a_registry_account_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_registry_account_one_wins(make().await).await;
+    erase::run(&make).await;
     identity::run(&make).await;
     organization::run(&make).await;
     the_first_key_of_a_name_stays(make().await).await;

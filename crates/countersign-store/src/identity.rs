@@ -52,7 +52,12 @@ pub async fn link_identity(
     if claim_identity(store, identity, account).await? != *account {
         return Ok(false);
     }
-    change(store, account, |known| known.with_identity(identity, now)).await?;
+    let listed = change(store, account, |known| known.with_identity(identity, now)).await;
+    if let Err(StoreError::Conflict) = listed {
+        // The account was forgotten meanwhile: what leads to none would be taken for ever.
+        release(store, identity, account).await?;
+    }
+    listed?;
     // Who took it away before the record listed it did not see that it is listed.
     if claim_identity(store, identity, account).await? == *account {
         return Ok(true);
@@ -78,7 +83,7 @@ pub async fn unlink_identity(
         changed.map_or_else(
             || known.clone(),
             |changed| Account {
-                profile: profile.clone(),
+                profile: profile.clone().name_and_email(),
                 ..changed
             },
         )

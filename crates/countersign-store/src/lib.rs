@@ -13,8 +13,11 @@ mod change;
 pub mod conformance;
 mod embedded;
 mod ended;
+mod erase;
+mod export;
 mod identity;
 mod import;
+pub mod kept;
 pub mod organization;
 mod record;
 mod redis;
@@ -31,6 +34,8 @@ pub use audit::{AuditHead, ChainHash, HEADS_KEPT, NotAHash, NotAReplica, Replica
 pub use change::change_account;
 pub use embedded::Embedded;
 pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
+pub use erase::{EraseError, admins, end_sessions, erase_account};
+pub use export::{Export, export};
 pub use identity::{claim_identity, link_identity, unlink_identity};
 pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
 pub use organization::{
@@ -280,6 +285,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         version: Version,
     ) -> Result<Version, StoreError>;
 
+    /// Removes an account's record if it still has `version`; [`StoreError::Conflict`] if not. Nothing of it stays;
+    /// [`erase_account`] sees to what leads to it.
+    async fn remove_account(&self, id: &AccountId, version: Version) -> Result<(), StoreError>;
+
     /// Accounts in the order of their ids, after `after`, at most `limit`.
     async fn list_accounts(
         &self,
@@ -306,6 +315,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         record: RegistryAccount,
         version: Version,
     ) -> Result<Version, StoreError>;
+
+    /// Removes a registry account's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn remove_registry_account(
+        &self,
+        name: &RegistryAccountName,
+        version: Version,
+    ) -> Result<(), StoreError>;
 
     /// An organisation of the registry.
     async fn organization(

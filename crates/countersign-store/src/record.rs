@@ -45,6 +45,9 @@ pub struct Account {
     /// The day, in UTC, on which it was last shown the reminder of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reminded_on: Option<Date>,
+    /// The day, in UTC, on which its owner last signed in, to [`Account::SEEN_TO`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_on: Option<Date>,
     /// Since when nobody gets anything by it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked: Option<Lock>,
@@ -75,7 +78,7 @@ impl Account {
             id,
             identity,
             linked: Vec::new(),
-            profile,
+            profile: profile.name_and_email(),
             created_at,
             first_mfa_at: None,
             registered_at: None,
@@ -83,8 +86,27 @@ impl Account {
             vouched_email: None,
             told_due: None,
             reminded_on: None,
+            seen_on: None,
             locked: None,
         }
+    }
+
+    /// How many days may pass until it is written down again that somebody signed in: most sign-ins need no write.
+    pub const SEEN_TO: i64 = 7;
+
+    /// The day on which its owner is known to have signed in, where they do so today.
+    pub fn seen(&self, today: Date) -> Date {
+        let known = self.seen_on.filter(|seen| {
+            let days = today.since(*seen).map(|span| i64::from(span.get_days()));
+            days.is_ok_and(|days| (0..Self::SEEN_TO).contains(&days))
+        });
+        known.unwrap_or(today)
+    }
+
+    /// The last day on which its owner may have signed in; `None` where they never have.
+    pub fn last_seen(&self) -> Option<Date> {
+        let days = jiff::Span::new().days(Self::SEEN_TO - 1);
+        self.seen_on.map(|seen| seen.saturating_add(days))
     }
 
     /// All identities that lead here, the first one first.
@@ -164,7 +186,7 @@ pub struct Session {
 }
 
 /// A live session, and where it has led.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LiveSession {
     /// The session.
     pub session: Session,

@@ -9,6 +9,7 @@ mod keys;
 mod log;
 mod orgs;
 mod policy;
+mod privacy;
 mod progress;
 mod serve;
 mod store;
@@ -22,8 +23,9 @@ use countersign::Machine;
 use countersign::config::{self, Installation};
 
 pub(crate) use accounts::{
-    ImportArguments, LockArguments, ShowArguments, UnlockArguments, import, lock as lock_account,
-    show, unlock as unlock_account,
+    EraseArguments, ExportArguments, ImportArguments, LockArguments, ShowArguments,
+    UnlockArguments, erase as erase_account, export as export_account, import,
+    lock as lock_account, show, unlock as unlock_account,
 };
 pub(crate) use audit::{AuditCommand, run as audit};
 pub(crate) use check::run as check;
@@ -34,6 +36,7 @@ pub(crate) use keys::{
 };
 pub(crate) use orgs::{OrgsCommand, run as orgs};
 pub(crate) use policy::{PolicyCommand, run as policy};
+pub(crate) use privacy::{PrivacyCommand, run as privacy};
 pub(crate) use serve::run as serve;
 
 /// Reads the configuration; what is wrong with it is told on stderr, one problem to a line.

@@ -40,7 +40,7 @@ enum Command {
     /// Try a policy before it bites, and explain it after it has
     #[command(subcommand)]
     Policy(commands::PolicyCommand),
-    /// Import what the registry knows of its accounts, look one up, lock one
+    /// Import what the registry knows of its accounts, look one up, lock one, erase one
     #[command(subcommand)]
     Accounts(Accounts),
     /// The registry's organizations: whose people are theirs, and why
@@ -55,6 +55,9 @@ enum Command {
     /// Verify the audit log, search it, export it
     #[command(subcommand)]
     Audit(commands::AuditCommand),
+    /// What is kept of people, and for how long
+    #[command(subcommand)]
+    Privacy(commands::PrivacyCommand),
     /// Look at the keys, replace or withdraw one, seal them under another secret
     ///
     /// It may run beside servers, which read the keys again within ten seconds.
@@ -89,6 +92,23 @@ enum Accounts {
     Unlock {
         #[command(flatten)]
         unlock: commands::UnlockArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Forget a person: their account, what leads to it, what the registry said of it
+    ///
+    /// It may run beside servers, and holds at once: sessions end. Lines of the logs stay: they name
+    /// the account's id, which leads to nobody then. Whoever signs in with the same identity begins anew.
+    Erase {
+        #[command(flatten)]
+        erase: commands::EraseArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Write all that is kept of a person to standard output, as JSON, for them
+    Export {
+        #[command(flatten)]
+        export: commands::ExportArguments,
         #[command(flatten)]
         with: Configuration,
     },
@@ -204,6 +224,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => commands::policy(&command),
         Command::Orgs { orgs, with } => commands::orgs(&orgs, &with.config),
         Command::Audit(command) => commands::audit(&command),
+        Command::Privacy(command) => commands::privacy(&command),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {
             commands::rotate_keys(&rotate, &with.config)
@@ -220,6 +241,12 @@ fn main() -> ExitCode {
         }
         Command::Accounts(Accounts::Unlock { unlock, with }) => {
             commands::unlock_account(&unlock, &with.config)
+        }
+        Command::Accounts(Accounts::Erase { erase, with }) => {
+            commands::erase_account(&erase, &with.config)
+        }
+        Command::Accounts(Accounts::Export { export, with }) => {
+            commands::export_account(&export, &with.config)
         }
         Command::Accounts(Accounts::Show { show, with }) => commands::show(&show, &with.config),
     }

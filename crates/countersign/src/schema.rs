@@ -463,6 +463,13 @@ fn lifetimes() -> Value {
                     ),
                 ),
                 ("session", session),
+                (
+                    "unused_account",
+                    described(
+                        "After how long somebody who does not sign in is forgotten: 90d at least. Left out, never.",
+                        duration(&["1095d", "730d"]),
+                    ),
+                ),
             ],
         ),
     )

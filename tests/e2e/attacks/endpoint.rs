@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 45] = [
+const ROUTES: [(&str, &[&str]); 47] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -34,6 +34,7 @@ const ROUTES: [(&str, &[&str]); 45] = [
     ("/sign-in", &["GET"]),
     ("/account", &["GET", "HEAD"]),
     ("/account/export", &["GET"]),
+    ("/account/erase", &["GET"]),
     ("/account/press", &["POST"]),
     ("/account/at", &["GET"]),
     ("/organizations", &["GET", "HEAD"]),
@@ -45,6 +46,7 @@ const ROUTES: [(&str, &[&str]); 45] = [
     ("/organizations/contoso/connect/at", &["GET"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
+    ("/api/v1/accounts/acct_1", &["DELETE"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
     ("/api/v1/openapi.json", &["GET", "HEAD"]),
     ("/api/v1/organizations", &["GET", "POST"]),

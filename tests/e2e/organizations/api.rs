@@ -62,7 +62,7 @@ struct Row {
 const TENANT: &str = "tenant:22222222-2222-4222-8222-222222222222";
 
 /// Every operation of the description, in an order in which each finds what it needs.
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     Row {
         operation: "describe",
         method: "GET",
@@ -155,7 +155,14 @@ const TABLE: [Row; 14] = [
         body: "",
         expected: [401, 401, 401, 403, 403, 204, 403, 403, 403, 401],
     },
-    // The accounts' API has tests of its own (`api`): it takes a client's secret and no token.
+    Row {
+        operation: "eraseAccount",
+        method: "DELETE",
+        path: "/accounts/acct_1",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401],
+    },
+    // The rest of the accounts' API has tests of its own (`api`): it takes a client's secret and no token.
     Row {
         operation: "vouchForEmail",
         method: "PUT",

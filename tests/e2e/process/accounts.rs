@@ -476,6 +476,89 @@ async fn a_locked_account_gets_nothing_until_it_is_unlocked() {
     assert_eq!(site.redeem(&site.code().await).await.status, 200);
 }
 
+#[actix_web::test]
+async fn a_person_is_forgotten_by_an_operator() {
+    let site = Site::new().await;
+    let here = &site.installation;
+    let program = here.start();
+    let tokens = site.redeem(&site.code().await).await;
+    let subject = tokens.id()["sub"].as_str().expect("a subject").to_owned();
+    assert_eq!(
+        import(here, "zoe,2020-01-02,,,,zoe@registry.example\n", &[]).0,
+        Some(0)
+    );
+
+    let (code, out, err) = run(here, &["export", &subject]);
+    assert_eq!(code, Some(0), "{err}");
+    let all: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(all["account"]["id"], subject.as_str());
+    assert_eq!(all["sessions"].as_array().map(Vec::len), Some(1));
+    let (_, out, _) = run(here, &["export", "zoe"]);
+    let all: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        all["registry_account"]["verified_email"],
+        "zoe@registry.example"
+    );
+
+    // Not without a word, not while it is locked, and not nobody.
+    let (code, _, err) = run(here, &["erase", &subject]);
+    assert_eq!(
+        (code, err.contains("repeat it with `--yes`")),
+        (Some(1), true),
+        "{err}"
+    );
+    run(here, &["lock", &subject, "--reason", "reported"]);
+    let (code, _, err) = run(here, &["erase", &subject, "--yes"]);
+    assert_eq!(
+        (code, err.contains("unlock it first")),
+        (Some(1), true),
+        "{err}"
+    );
+    run(here, &["unlock", &subject]);
+    let (code, _, err) = run(here, &["erase", "acct_1", "--yes"]);
+    assert_eq!(
+        (code, err.contains("there is no account")),
+        (Some(1), true),
+        "{err}"
+    );
+
+    let tokens = site.redeem(&site.code().await).await;
+    let access = tokens.text("access_token");
+    assert_eq!(wire::user_info(&program.issuer, access).await.status, 200);
+    let (code, out, err) = run(here, &["erase", &subject, "--yes"]);
+    let expected = format!("{subject} is erased; sessions ended: 1\n");
+    assert_eq!((code, out), (Some(0), expected), "{err}");
+    assert_eq!(wire::user_info(&program.issuer, access).await.status, 401);
+    let (code, out, _) = run(here, &["erase", "zoe", "--yes"]);
+    assert_eq!(
+        (code, out.contains("nobody has signed in")),
+        (Some(0), true),
+        "{out}"
+    );
+    for gone in [&*subject, "zoe"] {
+        let (code, _, err) = run(here, &["show", gone]);
+        assert_eq!(
+            (code, err.contains("there is no account")),
+            (Some(1), true),
+            "{err}"
+        );
+    }
+    let again = site.redeem(&site.code().await).await.id();
+    assert_ne!(again["sub"], subject.as_str());
+    drop(program);
+    // The trail is whole, and names nobody but by an id that leads nowhere.
+    let configuration = here.path("countersign.toml").display().to_string();
+    let audit = |arguments: &[&str]| {
+        let all = [&["audit"][..], arguments, &["--config", &configuration]].concat();
+        parts(&here.command(&all).output().expect("it runs"))
+    };
+    let (code, out, err) = audit(&["verify"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (_, out, _) = audit(&["search", "--event", "account-erased", "--format", "json"]);
+    assert_eq!(out.lines().count(), 2, "{out}");
+    assert!(out.contains(&subject) && !out.contains("zoe"), "{out}");
+}
+
 #[test]
 fn a_second_import_at_once_is_refused() {
     let here = Installation::alone();

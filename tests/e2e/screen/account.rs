@@ -55,4 +55,12 @@ async fn a_person_links_an_identity_and_removes_it_on_every_screen() {
     stage.screen.click(".sessions li:last-of-type button").await;
     at_page().await;
     assert_eq!(stage.screen.count(".sessions li").await, 1);
+    // And then all of it.
+    stage.screen.click("a[href='/account/erase']").await;
+    stage.screen.arrive_at(&[&at("/account/erase")]).await;
+    check_looks(&stage.screen, "account-erase").await;
+    stage.screen.click("button.primary").await;
+    stage.screen.arrive_at(&[&at("/account/press")]).await;
+    assert_eq!(stage.screen.text("h1").await, "Your account is erased");
+    check_looks(&stage.screen, "account-erased").await;
 }

@@ -1,4 +1,5 @@
-//! `/api/v1/accounts/{account}/verified-email`: the registry vouches for an address, or takes that back.
+//! `/api/v1/accounts/{account}`: a service of the registry's has a person forgotten; `…/verified-email`: the registry vouches for
+//! an address, or takes that back.
 //!
 //! What it vouched for counts as verified whatever the provider says, so only clients that the
 //! configuration trusts with it (`vouches = true`) may.
@@ -8,11 +9,28 @@ use countersign_core::{AccountId, ClientId};
 use countersign_store::{Account, EmailAddress, VouchedEmail, change_account};
 use serde::Deserialize;
 
+use super::caller::service;
 use super::{Body, read_object};
+use crate::account;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{ApiError, Failure};
 use crate::token::authenticate;
 use crate::web::{Call, Context, Parameters};
+
+/// What it takes to have somebody forgotten.
+const ERASE: &[&str] = &["accounts:erase"];
+
+/// DELETE: the person is forgotten.
+pub(super) async fn erase(call: Call, account: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let client = service(ERASE, context).await?;
+        context.must_be_audited()?;
+        let id = AccountId::new(account.as_str()).map_err(|_| ApiError::UnknownAccount)?;
+        account::erase(&id, &client, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
 
 /// What is told of an address.
 #[derive(Deserialize)]

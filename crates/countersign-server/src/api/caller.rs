@@ -6,7 +6,7 @@
 use countersign_core::{
     AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, decide,
 };
-use countersign_store::{Account, Actor, Admin, Organization, Session, StoreError};
+use countersign_store::{Account, Actor, Admin, Organization, Session, StoreError, admins};
 use countersign_verifier::{AccessToken, Error};
 
 use crate::error::{ApiError, Failure};
@@ -59,7 +59,7 @@ impl Person {
         };
         Ok(Self {
             account: account.id.clone(),
-            names: names_of(account),
+            names: admins(account).collect(),
             facts: Box::new(facts),
         })
     }
@@ -187,11 +187,4 @@ async fn of_person(token: &AccessToken, context: &Context<'_>) -> Result<Caller,
     let client = ClientId::new(&token.claims().client_id).map_err(|_| Error::Expired)?;
     let person = Person::of(client, &session, &account, context).await;
     Ok(Caller::Person(person.map_err(unavailable)?))
-}
-
-/// The names under which an account administers organisations.
-fn names_of(account: &Account) -> Vec<Admin> {
-    let registry = account.registry_account.clone().map(Admin::RegistryAccount);
-    let here = Admin::Account(account.id.clone());
-    std::iter::once(here).chain(registry).collect()
 }

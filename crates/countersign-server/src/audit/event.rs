@@ -38,6 +38,8 @@ pub enum Event {
     AccountLocked,
     /// An account was unlocked.
     AccountUnlocked,
+    /// An account was erased: who had it is forgotten.
+    AccountErased,
     /// The registry vouched for an e-mail address.
     EmailVouched,
     /// It took that back.
@@ -96,7 +98,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -113,6 +115,7 @@ impl Event {
         Self::AccountsImported,
         Self::AccountLocked,
         Self::AccountUnlocked,
+        Self::AccountErased,
         Self::EmailVouched,
         Self::EmailNotVouched,
         Self::IdentityLinked,
@@ -170,6 +173,7 @@ impl Event {
             Self::AccountsImported => "accounts-imported",
             Self::AccountLocked => "account-locked",
             Self::AccountUnlocked => "account-unlocked",
+            Self::AccountErased => "account-erased",
             Self::EmailVouched => "email-vouched",
             Self::EmailNotVouched => "email-not-vouched",
             Self::IdentityLinked => "identity-linked",

@@ -26,6 +26,34 @@ pub(crate) struct AccountPage {
     raise: Option<String>,
 }
 
+/// What it means to be forgotten, and the button that does it.
+#[derive(Template)]
+#[template(path = "erase.html")]
+pub(crate) struct ErasePage {
+    host: String,
+    registry_name: Option<String>,
+    /// The organisations that nobody else administers.
+    alone: Vec<String>,
+    form: String,
+}
+
+impl ErasePage {
+    /// `form` is the sealed button.
+    pub(crate) fn new(
+        account: &Account,
+        alone: Vec<String>,
+        form: String,
+        context: &Context<'_>,
+    ) -> Self {
+        Self {
+            host: host(context.broker),
+            registry_name: account.registry_account.as_ref().map(ToString::to_string),
+            alone,
+            form,
+        }
+    }
+}
+
 /// One identity.
 pub(crate) struct IdentityRow {
     provider: String,

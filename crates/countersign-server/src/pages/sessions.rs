@@ -122,6 +122,18 @@ impl SignedOutPage {
         }
     }
 
+    /// Who had it is forgotten, and with it every session.
+    pub(crate) fn erased(context: &Context<'_>) -> Self {
+        Self {
+            host: host(context.broker),
+            title: "Your account is erased",
+            message: "Your name, your address and how you sign in are kept here no more, and every session has been ended. Whoever signs in \
+                      with the same provider begins anew. What the registry itself keeps of you it erases itself: ask it to."
+                .to_owned(),
+            back: None,
+        }
+    }
+
     /// This session has been ended.
     pub(crate) fn after(
         session: &Session,

@@ -34,7 +34,7 @@ pub(crate) fn put(id: &SessionId, context: &Context<'_>) -> Result<Cookie<'stati
 }
 
 /// The cookie that leads nowhere any more.
-pub(super) fn remove() -> Cookie<'static> {
+pub(crate) fn remove() -> Cookie<'static> {
     cookie(NAME.to_owned(), String::new(), Some(Duration::ZERO))
 }
 

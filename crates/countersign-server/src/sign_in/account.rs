@@ -98,9 +98,10 @@ fn seen(account: &Account, permit: &Permit, evidence: &Evidence, context: &Conte
     let shown = permit.shows_mfa().then_some(context.now);
     let told = account.told_due.into_iter().chain(permit.mfa_due());
     Account {
-        profile: evidence.profile.clone(),
+        profile: evidence.profile.clone().name_and_email(),
         first_mfa_at: account.first_mfa_at.or(shown),
         told_due: told.min(),
+        seen_on: Some(account.seen(day_of(context.now))),
         ..account.clone()
     }
 }

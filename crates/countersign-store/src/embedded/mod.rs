@@ -437,6 +437,13 @@ impl Store for Embedded {
             .await
     }
 
+    async fn remove_account(&self, id: &AccountId, version: Version) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.durable
+            .run(move |connection| record::remove::<Account>(connection, id.as_str(), version))
+            .await
+    }
+
     async fn list_accounts(
         &self,
         after: Option<&AccountId>,
@@ -472,6 +479,19 @@ impl Store for Embedded {
     ) -> Result<Version, StoreError> {
         self.durable
             .run(move |connection| record::replace(connection, &record, version))
+            .await
+    }
+
+    async fn remove_registry_account(
+        &self,
+        name: &RegistryAccountName,
+        version: Version,
+    ) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.durable
+            .run(move |connection| {
+                record::remove::<RegistryAccount>(connection, name.as_str(), version)
+            })
             .await
     }
 

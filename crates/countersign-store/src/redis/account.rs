@@ -1,7 +1,6 @@
 //! Accounts, the identities that lead to them, and what registries say of their own: records with versions.
 
 use countersign_core::{AccountId, Identity};
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::link::{Link, reply_at};
 use super::names::{Names, Range};
@@ -9,11 +8,6 @@ use super::record;
 use super::reply::{Reply, corrupt, unexpected};
 use super::script::{Call, Script};
 use crate::{Account, RegistryAccount, RegistryAccountName, StoreError, Version};
-
-/// How many ranges of ids are looked through at once.
-const RANGES_AT_ONCE: usize = 32;
-/// How many accounts are read at once.
-const ACCOUNTS_AT_ONCE: usize = 200;
 
 /// The account of an identity: `fresh`, if nobody was earlier.
 pub(super) async fn claim(
@@ -84,10 +78,7 @@ pub(super) async fn put_if_absent(
     names: &Names,
     account: &Account,
 ) -> Result<(Account, Version), StoreError> {
-    let keys = vec![
-        names.account(&account.id),
-        names.accounts(Range::of(&account.id)),
-    ];
+    let keys = keys(names, &account.id).to_vec();
     let put = record::put(link, keys, (account, Version(1)), account.id.as_str()).await?;
     owned(names, &account.id, put)
 }
@@ -102,6 +93,16 @@ pub(super) async fn replace(
     record::replace(link, names.account(&account.id), account, version).await
 }
 
+/// Removes a record that still has `version`.
+pub(super) async fn remove(
+    link: &Link,
+    names: &Names,
+    id: &AccountId,
+    version: Version,
+) -> Result<(), StoreError> {
+    record::remove(link, keys(names, id).to_vec(), id.as_str(), version).await
+}
+
 /// Accounts in the order of their ids, after `after`.
 pub(super) async fn list(
     link: &Link,
@@ -110,19 +111,14 @@ pub(super) async fn list(
     limit: usize,
 ) -> Result<Vec<Account>, StoreError> {
     let ranges = Range::all().filter(|range| after.is_none_or(|after| *range >= Range::of(after)));
-    let mut ids = stream::iter(ranges)
-        .map(|range| ids_of(link, names, range, after, limit))
-        .buffered(RANGES_AT_ONCE);
-    let mut accounts = Vec::new();
-    while accounts.len() < limit
-        && let Some(ids) = ids.try_next().await?
-    {
-        for some in ids.chunks(ACCOUNTS_AT_ONCE) {
-            let wanted = &some[..some.len().min(limit - accounts.len())];
-            accounts.extend(read(link, names, wanted).await?);
-        }
-    }
-    Ok(accounts)
+    record::list(
+        link,
+        ranges.map(|range| names.accounts(range)),
+        (after.map(AccountId::as_str), limit),
+        |index, id| Ok(names.account(&parse_id(index, id)?)),
+        |found: &Account| names.account(&found.id),
+    )
+    .await
 }
 
 /// What a registry says of the account of that name.
@@ -156,30 +152,19 @@ pub(super) async fn replace_registry(
     record::replace(link, names.registry_account(&record.name), record, version).await
 }
 
-/// The ids of a range after `after`, in order.
-async fn ids_of(
+/// Removes a registry account's record that still has `version`.
+pub(super) async fn remove_registry(
     link: &Link,
     names: &Names,
-    range: Range,
-    after: Option<&AccountId>,
-    limit: usize,
-) -> Result<Vec<AccountId>, StoreError> {
-    let key = names.accounts(range);
-    let after = after.map(AccountId::as_str);
-    let found = record::names_in(link, &key, after, limit).await?;
-    found.iter().map(|id| parse_id(&key, id)).collect()
+    name: &RegistryAccountName,
+    version: Version,
+) -> Result<(), StoreError> {
+    record::remove(link, vec![names.registry_account(name)], "", version).await
 }
 
-/// The accounts of these ids, which are of one range.
-async fn read(link: &Link, names: &Names, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
-    let keys: Vec<String> = ids.iter().map(|id| names.account(id)).collect();
-    let found = record::read(link, &keys).await?;
-    let mut accounts = Vec::new();
-    for (id, found) in ids.iter().zip(found) {
-        let missing = || corrupt(&names.account(id), "it is in the index and can't be found");
-        accounts.push(owned(names, id, found.ok_or_else(missing)?)?.0);
-    }
-    Ok(accounts)
+/// An account, and the index that it stands in.
+fn keys(names: &Names, id: &AccountId) -> [String; 2] {
+    [names.account(id), names.accounts(Range::of(id))]
 }
 
 fn owned(

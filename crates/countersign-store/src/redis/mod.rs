@@ -351,6 +351,10 @@ impl Store for Redis {
         account::replace(&self.link, &self.names, &account, version).await
     }
 
+    async fn remove_account(&self, id: &AccountId, version: Version) -> Result<(), StoreError> {
+        account::remove(&self.link, &self.names, id, version).await
+    }
+
     async fn list_accounts(
         &self,
         after: Option<&AccountId>,
@@ -379,6 +383,14 @@ impl Store for Redis {
         version: Version,
     ) -> Result<Version, StoreError> {
         account::replace_registry(&self.link, &self.names, &record, version).await
+    }
+
+    async fn remove_registry_account(
+        &self,
+        name: &RegistryAccountName,
+        version: Version,
+    ) -> Result<(), StoreError> {
+        account::remove_registry(&self.link, &self.names, name, version).await
     }
 
     async fn organization(

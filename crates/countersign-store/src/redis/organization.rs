@@ -1,7 +1,6 @@
 //! Organisations, and what leads to them.
 
 use countersign_core::OrganizationId;
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::link::Link;
 use super::names::{Initial, Names};
@@ -10,11 +9,6 @@ use super::reply::{corrupt, unexpected};
 use super::script::{Call, Script};
 use crate::organization::Signpost;
 use crate::{Organization, StoreError, Version};
-
-/// How many indexes are looked through at once.
-const INITIALS_AT_ONCE: usize = 32;
-/// How many organisations are read at once.
-const READ_AT_ONCE: usize = 200;
 
 /// The organisation of that id.
 pub(super) async fn by_id(
@@ -62,7 +56,7 @@ pub(super) async fn remove(
     id: &OrganizationId,
     version: Version,
 ) -> Result<(), StoreError> {
-    record::remove(link, keys(names, id), id.as_str(), version).await
+    record::remove(link, keys(names, id).to_vec(), id.as_str(), version).await
 }
 
 /// Organisations in the order of their ids, after `after`.
@@ -74,30 +68,14 @@ pub(super) async fn list(
 ) -> Result<Vec<Organization>, StoreError> {
     let initials =
         Initial::all().filter(|one| after.is_none_or(|after| *one >= Initial::of(after)));
-    let mut first = stream::iter(initials)
-        .map(async |initial| {
-            let ids = ids_of(link, names, initial, after, limit).await?;
-            Ok::<_, StoreError>((initial, ids))
-        })
-        .buffered(INITIALS_AT_ONCE);
-    let mut organizations = Vec::new();
-    while organizations.len() < limit
-        && let Some((initial, mut ids)) = first.try_next().await?
-    {
-        // As many as were asked for, and some are gone since: more of this initial may follow, before any of the next.
-        loop {
-            for some in ids.chunks(READ_AT_ONCE) {
-                let wanted = &some[..some.len().min(limit - organizations.len())];
-                organizations.extend(read(link, names, wanted).await?);
-            }
-            let last = ids.last().filter(|_| ids.len() == limit).cloned();
-            let Some(last) = last.filter(|_| organizations.len() < limit) else {
-                break;
-            };
-            ids = ids_of(link, names, initial, Some(&last), limit).await?;
-        }
-    }
-    Ok(organizations)
+    record::list(
+        link,
+        initials.map(|initial| names.organizations(initial)),
+        (after.map(OrganizationId::as_str), limit),
+        |index, id| Ok(names.organization(&parse_id(index, id)?)),
+        |found: &Organization| names.organization(&found.id),
+    )
+    .await
 }
 
 /// Lets a signpost lead to an organisation.
@@ -152,33 +130,6 @@ async fn point(
 fn keys(names: &Names, id: &OrganizationId) -> [String; 2] {
     let index = names.organizations(Initial::of(id));
     [names.organization(id), index]
-}
-
-async fn ids_of(
-    link: &Link,
-    names: &Names,
-    initial: Initial,
-    after: Option<&OrganizationId>,
-    limit: usize,
-) -> Result<Vec<OrganizationId>, StoreError> {
-    let key = names.organizations(initial);
-    let after = after.map(OrganizationId::as_str);
-    let found = record::names_in(link, &key, after, limit).await?;
-    found.iter().map(|id| parse_id(&key, id)).collect()
-}
-
-/// The organisations of these ids, which have one initial. One that was removed since is left out.
-async fn read(
-    link: &Link,
-    names: &Names,
-    ids: &[OrganizationId],
-) -> Result<Vec<Organization>, StoreError> {
-    let keys: Vec<String> = ids.iter().map(|id| names.organization(id)).collect();
-    let found = record::read(link, &keys).await?;
-    let there = ids.iter().zip(found);
-    there
-        .filter_map(|(id, found)| Some(own(names, id, found?).map(|(found, _)| found)))
-        .collect()
 }
 
 fn own(

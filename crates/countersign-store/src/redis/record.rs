@@ -1,5 +1,6 @@
 //! Records with versions: what is read, put and replaced alike, whatever it is a record of.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -65,16 +66,16 @@ pub(super) async fn replace(
     }
 }
 
-/// Removes a record that still has `version`, and its place in the index.
+/// Removes a record that still has `version`, and its place in the index, if there is one: see [`put`].
 pub(super) async fn remove(
     link: &Link,
-    keys: [String; 2],
+    keys: Vec<String>,
     name: &str,
     version: Version,
 ) -> Result<(), StoreError> {
     let call = Call {
         script: Script::RemoveRecord,
-        keys: keys.into(),
+        keys,
         arguments: vec![version.0.to_string().into_bytes(), name.into()],
     };
     match link.write(call).await?.word() {
@@ -82,6 +83,55 @@ pub(super) async fn remove(
         "conflict" => Err(StoreError::Conflict),
         _ => Err(unexpected()),
     }
+}
+
+/// How many indexes are looked through at once.
+const INDEXES_AT_ONCE: usize = 32;
+/// How many records are read at once.
+const READ_AT_ONCE: usize = 200;
+
+/// The records that stand in these indexes, in their order and behind `after`, at most `limit`. `key` says at which key the one of a
+/// name is, `own` at which one a record belongs.
+pub(super) async fn list<T: DeserializeOwned>(
+    link: &Link,
+    indexes: impl Iterator<Item = String>,
+    (after, limit): (Option<&str>, usize),
+    key: impl Fn(&str, &[u8]) -> Result<String, StoreError>,
+    own: impl Fn(&T) -> String,
+) -> Result<Vec<T>, StoreError> {
+    let mut first = stream::iter(indexes)
+        .map(async |index| {
+            let found = names_in(link, &index, after, limit).await?;
+            Ok::<_, StoreError>((index, found))
+        })
+        .buffered(INDEXES_AT_ONCE);
+    let mut listed = Vec::new();
+    while listed.len() < limit
+        && let Some((index, mut found)) = first.try_next().await?
+    {
+        // As many as were asked for, and some are gone since: more of this index may follow, before any of the next.
+        loop {
+            for some in found.chunks(READ_AT_ONCE) {
+                let wanted = some.iter().take(limit - listed.len());
+                let keys: Result<Vec<_>, _> = wanted.map(|name| key(&index, name)).collect();
+                let keys = keys?;
+                for (key, record) in keys.iter().zip(read(link, &keys).await?) {
+                    let Some((record, _)) = record else { continue };
+                    if own(&record) != *key {
+                        return Err(corrupt(key, "it is the record of another"));
+                    }
+                    listed.push(record);
+                }
+            }
+            let last = found.last().filter(|_| found.len() == limit);
+            let Some(last) = last.filter(|_| listed.len() < limit) else {
+                break;
+            };
+            let last = String::from_utf8_lossy(last).into_owned();
+            found = names_in(link, &index, Some(&last), limit).await?;
+        }
+    }
+    Ok(listed)
 }
 
 /// The names in an index after `after`, in order.
@@ -103,7 +153,7 @@ pub(super) async fn names_in(
 }
 
 /// The records at these keys, which are in one slot. One that has gone since it was listed is left out.
-pub(super) async fn read<T: DeserializeOwned>(
+async fn read<T: DeserializeOwned>(
     link: &Link,
     keys: &[String],
 ) -> Result<Vec<Option<(T, Version)>>, StoreError> {

@@ -364,7 +364,7 @@ return {'replaced'}";
 const REMOVE_RECORD: &str = "
 if redis.call('HGET', KEYS[1], 'version') ~= ARGV[1] then return {'conflict'} end
 redis.call('HDEL', KEYS[1], 'version', 'record')
-redis.call('ZREM', KEYS[2], ARGV[2])
+if KEYS[2] then redis.call('ZREM', KEYS[2], ARGV[2]) end
 return {'removed'}";
 
 /// KEYS: a signpost. ARGV: the organisation that it leads to.

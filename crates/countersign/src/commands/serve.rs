@@ -5,6 +5,7 @@ mod decision_log;
 mod exceptions;
 mod keys;
 mod reload;
+mod retention;
 mod traces;
 mod watch;
 
@@ -176,6 +177,7 @@ async fn serve_from(
     };
     let warning = exceptions::warn_daily(broker.policy_handle());
     let upkeep = keys::keep(broker.key_upkeep());
+    let forgetting = retention::keep(broker.retention());
     let private = Beside::start(broker.private(), listeners.private)?;
     let address = listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
@@ -189,6 +191,7 @@ async fn serve_from(
         rt::spawn(heads),
         rt::spawn(warning),
         rt::spawn(upkeep),
+        rt::spawn(forgetting),
     ];
     audit_log::started(&audit_log, hash);
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");

@@ -195,13 +195,25 @@ pub(super) fn lifetimes(table: &mut Table<'_>) -> Option<Lifetimes> {
     let session = table.optional_or("session", by_default, |value| {
         value.table(|table| session(table, by_default.1, longest))
     });
+    let unused_account = table.optional("unused_account", unused_account);
     let (session, session_idle) = session?;
     Some(Lifetimes {
         code: code?,
         token: token?,
         session,
         session_idle,
+        unused_account: unused_account?,
     })
+}
+
+/// How long a person is known who does not sign in any more.
+fn unused_account(value: &Value<'_>) -> Option<SignedDuration> {
+    let age = value.duration()?;
+    if age < SignedDuration::from_hours(90 * 24) {
+        value.report("expected at least `90d`: who comes back later begins anew, and is nobody's admin any more");
+        return None;
+    }
+    Some(age)
 }
 
 /// How long a session lives, and how long if it is not used.

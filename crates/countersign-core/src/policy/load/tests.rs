@@ -372,6 +372,20 @@ session = { idle = "2h" }
 }
 
 #[test]
+fn whoever_does_not_come_is_forgotten_when_the_policy_says_so_and_not_soon() {
+    let with = |age: &str| format!("{GOOD}[lifetimes]\nunused_account = \"{age}\"\n");
+    assert_eq!(policy(GOOD).lifetimes().unused_account, None);
+    let kept = policy(&with("90d")).lifetimes().unused_account;
+    assert_eq!(kept.map(|kept| kept.as_hours()), Some(90 * 24));
+    let text = with("89d");
+    let place = text.lines().count();
+    let problem = format!(
+        "{place}:18: `lifetimes.unused_account`: expected at least `90d`: who comes back later begins anew, and is nobody's admin any more"
+    );
+    check(&text, &[&problem]);
+}
+
+#[test]
 fn a_session_lives_longer_unused_than_its_tokens_and_no_longer_than_itself() {
     let with = |session: &str| format!("{GOOD}[lifetimes]\ntoken = \"1h\"\nsession = {session}\n");
     let hours = |session: &str| {

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use countersign_core::AccountId;
 use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
-use countersign_store::{Account, Ended, Lock, Store, Version, change_account};
+use countersign_store::{Account, Lock, Store, Version, change_account, end_sessions};
 
+use super::super::say;
 use super::super::trail::Trail;
-use super::super::{load, say, store, tell};
-use super::show::find;
+use super::found::with_found;
 
 /// The longest reason, in characters: a sentence or two.
 const LONGEST_REASON: usize = 500;
@@ -55,7 +53,10 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
         };
         trail.check().await?;
         change_account(store, found, change).await?;
-        let (ended, all) = end_sessions(store, &id).await;
+        let (ended, all) = match end_sessions(store, &id, now).await {
+            Ok(ended) => (ended, Ok(())),
+            Err((ended, error)) => (ended, Err(error)),
+        };
         let all = all.with_context(|| {
             format!("{id} is locked, and some of its sessions have not ended: lock it again")
         });
@@ -88,7 +89,8 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
             }
             trail.check().await?;
             // What began as it was being locked must not come to life again.
-            end_sessions(store, &id).await.1?;
+            let ended = end_sessions(store, &id, SystemClock.now()).await;
+            ended.map_err(|(_, error)| error)?;
             let change = |account: &Account| Account {
                 locked: None,
                 ..account.clone()
@@ -101,59 +103,16 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
     )
 }
 
-/// Ends all sessions, a page at a time, and answers how many it got to; those that others open meanwhile find the account
-/// locked.
-async fn end_sessions(store: &dyn Store, account: &AccountId) -> (usize, Result<()>) {
-    let mut ended = 0;
-    let all = async {
-        loop {
-            let now = SystemClock.now();
-            let live = store.sessions_of(account, None, now).await?;
-            if live.is_empty() {
-                return Ok(());
-            }
-            for one in live {
-                if store.end_session(&one.session.id, now).await? == Ended::Now {
-                    ended += 1;
-                }
-            }
-        }
-    };
-    let all = all.await;
-    (ended, all)
-}
-
+/// Of an account that somebody has signed in to.
 fn with_account(
     name: &str,
     configuration: &Path,
     work: impl AsyncFnOnce(&dyn Store, (Account, Version), &Trail) -> Result<()>,
 ) -> ExitCode {
-    let Some(installation) = load(configuration) else {
-        return ExitCode::FAILURE;
-    };
-    let done = || -> Result<()> {
-        let store = store::to_change(&installation)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .context("no runtime")?;
-        runtime.block_on(async {
-            let found = find(store.as_ref(), name).await?;
-            let (account, _) = found.ok_or_else(|| anyhow!("there is no account `{name}`"))?;
-            let unseen = || {
-                anyhow!("the owner of `{name}` has never signed in, so there is nothing to lock")
-            };
-            let account = account.ok_or_else(unseen)?;
-            let found = store.account(&account.id).await?;
-            let trail = Trail::of(&installation, Arc::clone(&store));
-            work(store.as_ref(), found.ok_or_else(unseen)?, &trail).await
-        })
-    };
-    match done() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(format_args!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    with_found(name, configuration, async |store, (account, _), trail| {
+        let unseen =
+            || anyhow!("the owner of `{name}` has never signed in, so there is nothing to lock");
+        let found = store.account(&account.ok_or_else(unseen)?.id).await?;
+        work(store, found.ok_or_else(unseen)?, trail).await
+    })
 }

@@ -11,12 +11,13 @@ use countersign::config::Installation;
 use countersign_core::calendar::Due;
 use countersign_core::{AccountId, Level, Policy};
 use countersign_server::{CalendarKey, Clock, SystemClock, Vault};
-use countersign_store::{Account, EmailAddress, RegistryAccount, RegistryAccountName, Store};
+use countersign_store::{Account, EmailAddress, RegistryAccount, RegistryAccountName};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
 use super::super::{load, say, store, tell};
+use super::found::find;
 
 /// What is written after `countersign accounts show`.
 #[derive(Debug, Args)]
@@ -73,35 +74,6 @@ fn day(account: Option<&Account>, key: Option<&CalendarKey>, policy: &Policy) ->
         Due::On(day) => format!("from {day}"),
         Due::NotSet => "no day yet: `calendar.existing_accounts` is not set".to_owned(),
     })
-}
-
-/// Our record of an account, and the registry's.
-pub(super) type Found = (Option<Account>, Option<RegistryAccount>);
-
-/// By our id, else by the registry's name: a registry may name an account like one of ours.
-pub(super) async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
-    let by_id = match AccountId::new(name) {
-        Ok(id) => store.account(&id).await?,
-        Err(_) => None,
-    };
-    if let Some((account, _)) = by_id {
-        let registry = match &account.registry_account {
-            Some(name) => store.registry_account(name).await?,
-            None => None,
-        };
-        return Ok(Some((Some(account), registry.map(|(it, _)| it))));
-    }
-    let Ok(name) = RegistryAccountName::new(name) else {
-        return Ok(None);
-    };
-    let Some((registry, _)) = store.registry_account(&name).await? else {
-        return Ok(None);
-    };
-    let account = match &registry.account {
-        Some(id) => store.account(id).await?,
-        None => None,
-    };
-    Ok(Some((account.map(|(it, _)| it), Some(registry))))
 }
 
 /// What is known of an account.

@@ -1,0 +1,72 @@
+//! The account that a command is about.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use countersign_core::AccountId;
+use countersign_store::{Account, RegistryAccount, RegistryAccountName, Store};
+
+use super::super::trail::Trail;
+use super::super::{load, store, tell};
+
+/// Our record of an account, and the registry's.
+pub(super) type Found = (Option<Account>, Option<RegistryAccount>);
+
+/// By our id, else by the registry's name: a registry may name an account like one of ours.
+pub(super) async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
+    let by_id = match AccountId::new(name) {
+        Ok(id) => store.account(&id).await?,
+        Err(_) => None,
+    };
+    if let Some((account, _)) = by_id {
+        let registry = match &account.registry_account {
+            Some(name) => store.registry_account(name).await?,
+            None => None,
+        };
+        return Ok(Some((Some(account), registry.map(|(it, _)| it))));
+    }
+    let Ok(name) = RegistryAccountName::new(name) else {
+        return Ok(None);
+    };
+    let Some((registry, _)) = store.registry_account(&name).await? else {
+        return Ok(None);
+    };
+    let account = match &registry.account {
+        Some(id) => store.account(id).await?,
+        None => None,
+    };
+    Ok(Some((account.map(|(it, _)| it), Some(registry))))
+}
+
+/// Does something about the account of a name, in a store that may be changed; says what went wrong.
+pub(super) fn with_found(
+    name: &str,
+    configuration: &Path,
+    work: impl AsyncFnOnce(&dyn Store, Found, &Trail) -> Result<()>,
+) -> ExitCode {
+    let Some(installation) = load(configuration) else {
+        return ExitCode::FAILURE;
+    };
+    let done = || -> Result<()> {
+        let store = store::to_change(&installation)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .context("no runtime")?;
+        runtime.block_on(async {
+            let found = find(store.as_ref(), name).await?;
+            let found = found.ok_or_else(|| anyhow!("there is no account `{name}`"))?;
+            let trail = Trail::of(&installation, Arc::clone(&store));
+            work(store.as_ref(), found, &trail).await
+        })
+    };
+    match done() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
