@@ -1588,6 +1588,7 @@ pub fn registry_account(n: u8) -> RegistryAccount {
         registered_at: at(i64::from(n)) + SignedDuration::from_nanos(123_456_789),
         verified_email: Some(address(n)),
         account: None,
+        organization: None,
     }
 }
 

@@ -10,14 +10,20 @@
 //! one, and so move its day later; a later date can take from a person the time they were
 //! promised. So neither is taken silently: it is a [`Contradiction`], for a person to look at.
 
+mod claim;
+
 use countersign_core::calendar::day_of;
-use countersign_core::{AccountId, Identity, Profile};
+use countersign_core::{AccountId, Identity, OrganizationId, Profile};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::{
     Account, EmailAddress, RegistryAccount, RegistryAccountName, Store, StoreError, Version,
     VouchedEmail, claim_identity,
+};
+
+pub use claim::{
+    Claimed, Vouched, claim_registry_account, may_retire_registry_account, retire_registry_account,
 };
 
 /// How often a row is tried anew when a login or another writer was faster.
@@ -58,6 +64,8 @@ pub enum Contradiction {
     OtherIdentity,
     /// The identity belongs to another registry account.
     OtherRegistryAccount(RegistryAccountName),
+    /// The registry account became an organisation, and is nobody's.
+    Retired(OrganizationId),
 }
 
 /// What [`import()`] would do, found by reading alone.
@@ -80,7 +88,8 @@ pub async fn import(
             Imported::Unchanged => return Ok(first.unwrap_or(Imported::Unchanged)),
             verdict @ (Imported::New | Imported::Changed) => {
                 let verdict = first.get_or_insert(verdict).clone();
-                match known.write(row, &fresh, (store, now)).await {
+                let account = known.claim(row, &fresh, store).await?;
+                match known.write(row, account, (store, now)).await {
                     Ok(()) => return Ok(verdict),
                     Err(StoreError::Conflict) => {}
                     Err(error) => return Err(error),
@@ -102,11 +111,20 @@ struct Known {
 
 impl Known {
     async fn of(row: &RegistryRow, store: &dyn Store) -> Result<Self, StoreError> {
-        let registry = store.registry_account(&row.name).await?;
         let holder = match &row.identity {
             Some(identity) => store.account_of(identity).await?,
             None => None,
         };
+        Self::about(&row.name, holder, store).await
+    }
+
+    /// What is there of a registry account that is this holder's, or is to be.
+    async fn about(
+        name: &RegistryAccountName,
+        holder: Option<(Account, Version)>,
+        store: &dyn Store,
+    ) -> Result<Self, StoreError> {
+        let registry = store.registry_account(name).await?;
         let link = registry
             .as_ref()
             .and_then(|(record, _)| record.account.as_ref());
@@ -116,6 +134,12 @@ impl Known {
             }
             Some(_) | None => None,
         };
+        // Who came to another registry account at the same moment has that one, and this one is nobody's.
+        let has_another = |account: &Account| {
+            let own = account.registry_account.as_ref();
+            own.is_some_and(|own| own != name)
+        };
+        let linked = linked.filter(|(account, _)| !has_another(account));
         Ok(Self {
             registry,
             holder,
@@ -149,6 +173,11 @@ impl Known {
                 return Some(Contradiction::RegisteredOn(day));
             }
             // A link to an account that was never written is what a run left that ended there.
+            if let Some(organization) = &registry.organization
+                && row.identity.is_some()
+            {
+                return Some(Contradiction::Retired(organization.clone()));
+            }
             let is_anothers = self.linked.is_some();
             if is_anothers && row.identity.is_some() {
                 return Some(Contradiction::OtherIdentity);
@@ -173,13 +202,13 @@ impl Known {
         })
     }
 
+    /// `account` is whose the registry account is to be.
     async fn write(
         &self,
         row: &RegistryRow,
-        fresh: &AccountId,
+        account: Option<AccountId>,
         (store, now): (&dyn Store, Timestamp),
     ) -> Result<(), StoreError> {
-        let account = self.claim(row, fresh, store).await?;
         // Of a row that is whole the account goes first: while the registry account still has the
         // address of before, another run sees that there is something to do.
         if row.identity.is_none() || self.is_whole(row) {
@@ -226,6 +255,7 @@ impl Known {
                 registered_at: row.registered_at,
                 verified_email: row.verified_email.clone(),
                 account,
+                organization: None,
             };
             let (kept, _) = store.put_registry_account_if_absent(record.clone()).await?;
             return if kept == record {

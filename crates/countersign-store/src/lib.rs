@@ -37,7 +37,10 @@ pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
 pub use erase::{EraseError, admins, end_sessions, erase_account};
 pub use export::{Export, export};
 pub use identity::{claim_identity, link_identity, unlink_identity};
-pub use import::{Contradiction, Imported, RegistryRow, import, weigh};
+pub use import::{
+    Claimed, Contradiction, Imported, RegistryRow, Vouched, claim_registry_account, import,
+    may_retire_registry_account, retire_registry_account, weigh,
+};
 pub use organization::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
     mappings_of, organizations_by,
@@ -52,7 +55,9 @@ pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,
     RedisServers, RedisSettings, RedisTls, RedisWarning,
 };
-pub use registry::{EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName};
+pub use registry::{
+    EmailAddress, NotAName, NotAnAddress, RegistryAccount, RegistryAccountName, registration,
+};
 pub use traced::Traced;
 
 /// What Countersign remembers. Every method is atomic; acknowledged means that it survives `kill -9`.

@@ -24,7 +24,7 @@ pub use exception::{
     Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, take_back,
 };
 pub use rules::{MOST_ADMINS, Terms, Told, Unfit};
-pub use tell::{Change, TellError, forget, tell};
+pub use tell::{Change, JoinError, Joining, TellError, forget, join, tell};
 
 /// How often a record that others keep writing to is tried.
 const TRIES: usize = 100;

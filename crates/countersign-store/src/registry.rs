@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use countersign_core::AccountId;
+use countersign_core::{AccountId, OrganizationId};
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -22,6 +24,35 @@ pub struct RegistryAccount {
     /// Our account of the same person, once it is known which that is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// The organisation that it became, of an account that several people shared: it is nobody's from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<OrganizationId>,
+}
+
+/// When a registry says that an account was made: a day, or a time with its zone, from 1990 until now.
+///
+/// # Errors
+///
+/// What was expected.
+pub fn registration(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
+    const EXPECTED: &str = "a date (`2019-03-04`) or a time with its zone (`2019-03-04T05:06:07Z`)";
+    // A library of time reads more than is meant here: `20190304`, or a time whose zone is anybody's guess.
+    let is_date = text.len() == "2019-03-04".len();
+    let time = if is_date {
+        let date: Date = text.parse().map_err(|_| EXPECTED)?;
+        TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))
+    } else {
+        text.parse()
+    };
+    let time = time.map_err(|_| EXPECTED)?;
+    if time > now {
+        return Err("a day that has begun (UTC)");
+    }
+    // The epoch is what a missing date becomes on the way.
+    if time.to_zoned(TimeZone::UTC).year() < 1990 {
+        return Err("a year from 1990 on");
+    }
+    Ok(time)
 }
 
 /// A registry's own name of an account: one line of 1 to 128 characters, to the letter.

@@ -1,5 +1,7 @@
 //! What a registry says of its accounts, said once, again, and otherwise.
 
+mod claim;
+
 use std::sync::Arc;
 
 use jiff::civil::date;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::rules::{Told, Unfit};
-use super::{Actor, Organization, change_organization};
+use super::{Actor, Admin, Organization, change_organization};
 use crate::{Store, StoreError};
 
 /// What became of an organisation that was told of.
@@ -52,12 +52,76 @@ pub async fn tell(
     };
     let kept = change_organization(store, id, change).await?;
     let kept = kept.ok_or(StoreError::Conflict)?;
-    let change = match before {
-        None => Change::Created,
-        Some((before, _)) if before == kept => Change::Unchanged,
-        Some(_) => Change::Changed,
-    };
+    let before = before.map(|(before, _)| before);
+    let change = Change::of(before.as_ref(), Some(&kept));
     Ok((change, kept))
+}
+
+/// Somebody who is to be an admin of an organisation, besides those it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Joining<'a> {
+    /// Who.
+    pub admin: &'a Admin,
+    /// What people call the organisation, where it is not known yet.
+    pub title: Option<&'a str>,
+}
+
+/// Why somebody did not join an organisation.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// Somebody else has told of the organisation: it is not this one's to give away.
+    #[error("another has told of the organization")]
+    ToldByAnother,
+    /// It can't be told so.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Adds an admin to an organisation that this actor has told of, or tells of it. Those it has stay.
+///
+/// # Errors
+///
+/// An organisation of another's, what can't be told, and failures of the store.
+pub async fn join(
+    store: &dyn Store,
+    id: &OrganizationId,
+    joining: Joining<'_>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Change, JoinError> {
+    let before = store.organization(id).await?;
+    let change = |known: Option<&Organization>| {
+        if known.is_some_and(|known| known.told_by != *actor) {
+            return Err(JoinError::ToldByAnother);
+        }
+        let title = match known {
+            Some(known) => known.title.clone(),
+            None => joining.title.map(str::to_owned),
+        };
+        let mut admins = known.map(|known| known.admins.clone()).unwrap_or_default();
+        admins.insert(joining.admin.clone());
+        let told = Told { title, admins };
+        told.check()?;
+        Ok(Some(known_as(id, known, &told, actor, now)?))
+    };
+    let kept = change_organization(store, id, change).await?;
+    Ok(Change::of(
+        before.map(|(before, _)| before).as_ref(),
+        kept.as_ref(),
+    ))
+}
+
+impl Change {
+    fn of(before: Option<&Organization>, kept: Option<&Organization>) -> Self {
+        match before {
+            None => Self::Created,
+            Some(_) if before == kept => Self::Unchanged,
+            Some(_) => Self::Changed,
+        }
+    }
 }
 
 /// The record after somebody has told this.

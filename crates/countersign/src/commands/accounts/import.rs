@@ -387,6 +387,13 @@ fn contradiction(line: u64, what: &Contradiction) -> Problem {
                 masked(name.as_str())
             ),
         ),
+        Contradiction::Retired(organization) => Problem::of_column(
+            line,
+            "account",
+            format!(
+                "expected no identity, since it became the organization `{organization}`; left as it is"
+            ),
+        ),
     }
 }
 

@@ -5,11 +5,9 @@
 
 use std::io::{self, Read};
 
-use countersign_store::{EmailAddress, RegistryAccountName, RegistryRow};
+use countersign_store::{EmailAddress, RegistryAccountName, RegistryRow, registration};
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use super::identity::{Providers, Written};
 use super::problem::{Problem, shown};
@@ -196,7 +194,7 @@ impl Header {
         let name = RegistryAccountName::new(account)
             .map_err(|expected| note(ACCOUNT, wrong(expected, account)))
             .ok();
-        let registered_at = created_at(created, rules.now)
+        let registered_at = registration(created, rules.now)
             .map_err(|expected| note(CREATED, wrong(expected, created)))
             .ok();
         let written = Written {
@@ -268,27 +266,6 @@ fn wrong(expected: impl std::fmt::Display, found: &str) -> String {
 }
 
 /// 00:00 UTC of a day, or a time; neither in the future nor before there were registries of packages.
-fn created_at(text: &str, now: Timestamp) -> Result<Timestamp, &'static str> {
-    const EXPECTED: &str = "a date (`2019-03-04`) or a time with its zone (`2019-03-04T05:06:07Z`)";
-    // A library of time reads more than is meant here: `20190304`, or a time whose zone is anybody's guess.
-    let is_date = text.len() == "2019-03-04".len();
-    let time = if is_date {
-        let date: Date = text.parse().map_err(|_| EXPECTED)?;
-        TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0))
-    } else {
-        text.parse()
-    };
-    let time = time.map_err(|_| EXPECTED)?;
-    if time > now {
-        return Err("a day that has begun (UTC)");
-    }
-    // The epoch is what a missing date becomes on the way.
-    if time.to_zoned(TimeZone::UTC).year() < 1990 {
-        return Err("a year from 1990 on");
-    }
-    Ok(time)
-}
-
 fn verified_email(text: &str) -> Result<Option<EmailAddress>, impl std::fmt::Display> {
     if text.is_empty() {
         return Ok(None);

@@ -196,7 +196,7 @@ fn no_address_is_told_whole() {
 
 #[test]
 fn a_date_has_begun_and_is_no_stand_in_for_none() {
-    let created = |text: &str| created_at(text, NOW.parse().unwrap()).map(|it| it.to_string());
+    let created = |text: &str| registration(text, NOW.parse().unwrap()).map(|it| it.to_string());
     for (text, expected) in [
         ("2026-11-22", "2026-11-22T00:00:00Z"),
         ("1990-01-01", "1990-01-01T00:00:00Z"),
