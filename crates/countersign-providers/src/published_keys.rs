@@ -16,10 +16,6 @@ use crate::key_set::KeySet;
 use crate::oidc::SigningAlgorithm;
 use crate::strict_json::StrictObject;
 
-/// The `typ` of what a client signs to say who it is: none, `JWT`, or the one that has been made for it
-/// (draft-ietf-oauth-rfc7523bis 4).
-const ASSERTION_TYPES: [&str; 2] = ["JWT", "client-authentication+jwt"];
-
 /// The public keys of a client.
 #[derive(Debug)]
 pub struct PublishedKeys {
@@ -115,17 +111,19 @@ impl PublishedKeys {
         Self { source }
     }
 
-    /// The claims of a JWT that is signed with one of these keys, by one of these algorithms.
+    /// The claims of a JWT of one of these types (`typ`; one without is a `JWT`) that is signed with one of these keys, by
+    /// one of these algorithms.
     pub async fn verify(
         &self,
         jwt: &SignedJwt<'_>,
+        types: &[&str],
         algorithms: &[SigningAlgorithm],
         http: &Http,
         now: Timestamp,
     ) -> Result<Map<String, Value>, ProviderError> {
         let check = |keys: &KeySet| {
             let unverified = Unverified::parse(jwt.text)?;
-            Ok(unverified.signed_by(algorithms, keys, &ASSERTION_TYPES)?)
+            Ok(unverified.signed_by(algorithms, keys, types)?)
         };
         match &self.source {
             Source::Given(keys) => check(keys),

@@ -9,6 +9,7 @@ mod api;
 mod arrival;
 mod audit;
 mod calendar;
+mod client_jwt;
 mod decision_log;
 mod device;
 mod draining;

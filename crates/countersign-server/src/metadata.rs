@@ -7,8 +7,7 @@ use countersign_providers::oidc::SigningAlgorithm;
 use countersign_verifier::DPOP_ALGORITHMS;
 use serde_json::{Value, json};
 
-use crate::token::ASSERTION_ALGORITHMS;
-use crate::{Broker, GrantType};
+use crate::{Broker, GrantType, client_jwt};
 
 /// `/.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`.
 pub(crate) async fn describe(broker: web::Data<Broker>) -> HttpResponse {
@@ -38,7 +37,7 @@ const AUTHENTICATION: [&str; 4] = [
 ];
 
 fn document(broker: &Broker) -> Value {
-    let assertions = ASSERTION_ALGORITHMS.map(SigningAlgorithm::as_str);
+    let assertions = client_jwt::ALGORITHMS.map(SigningAlgorithm::as_str);
     let settings = &broker.settings;
     let in_force = broker.policy.current();
     let scopes = ["openid"]

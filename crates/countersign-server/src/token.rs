@@ -23,7 +23,6 @@ use countersign_store::StoreError;
 use crate::error::{Failure, OAuthError, of_store};
 use crate::web::{Call, Context, Parameters};
 
-pub(crate) use assertion::ALGORITHMS as ASSERTION_ALGORITHMS;
 pub(crate) use client::authenticate;
 pub(crate) use dpop::{Nonces, proof_of, spend};
 pub(crate) use introspect::introspect;

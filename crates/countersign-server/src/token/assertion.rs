@@ -4,12 +4,12 @@
 //! Each is good once, on whichever replica, and for minutes only.
 
 use countersign_core::ClientId;
-use countersign_providers::oidc::SigningAlgorithm;
 use countersign_providers::{PublishedKeys, SignedJwt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::unavailable;
+use crate::client_jwt::{self, AHEAD, LONGEST_ID, NotVerified, instant};
 use crate::error::{Failure, OAuthError};
 use crate::once::{Kind, is_first};
 use crate::settings::Profile;
@@ -18,23 +18,12 @@ use crate::web::Context;
 /// The `client_assertion_type` of RFC 7523 2.2.
 pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What a client of the FAPI 2.0 profile may sign with (5.4.1).
-const FAPI2_ALGORITHMS: &[SigningAlgorithm] = ALGORITHMS.split_at(3).0;
-
-/// What a client may sign with. No HMAC: what both sides know is a `secret`.
-pub(crate) const ALGORITHMS: [SigningAlgorithm; 4] = [
-    SigningAlgorithm::Es256,
-    SigningAlgorithm::EdDsa,
-    SigningAlgorithm::Ps256,
-    SigningAlgorithm::Rs256,
-];
+/// The `typ` of what a client signs to say who it is: none, `JWT`, or the one that has been made for it
+/// (draft-ietf-oauth-rfc7523bis 4).
+const TYPES: [&str; 2] = ["JWT", "client-authentication+jwt"];
 
 /// How far ahead its end may lie. Libraries make them for one minute, some for five.
 const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(10);
-/// How far a client's clock may be ahead of ours. FAPI 2.0 5.3.2.1 (13): 10 seconds are taken, 60 are not.
-const AHEAD: SignedDuration = SignedDuration::from_secs(30);
-/// The longest `jti`, in bytes.
-const LONGEST_ID: usize = 256;
 
 /// The client that an assertion says it is of. Nothing is verified yet.
 pub(super) fn claimed_client(assertion: &str) -> Option<ClientId> {
@@ -68,29 +57,11 @@ async fn verified(
     keys: &PublishedKeys,
     context: &Context<'_>,
 ) -> Result<Map<String, Value>, Failure> {
-    let jwt = SignedJwt::parse(assertion);
-    let jwt = jwt.map_err(|_| refused(client, "it is no JWT", context))?;
-    let http = &context.broker.http;
-    let algorithms = match profile(client, context) {
-        Profile::Plain => &ALGORITHMS[..],
-        Profile::Fapi2 => FAPI2_ALGORITHMS,
-    };
-    let verified = keys.verify(&jwt, algorithms, http, context.now).await;
-    verified.map_err(|error| {
-        if error.is_of_the_network() {
-            tracing::warn!(code = "client-keys-unavailable", request = %context.request_id, %client, cause = %error, "a client's keys can't be had");
-            OAuthError::unavailable()
-        } else {
-            refused(client, &error.to_string(), context)
-        }
+    let verified = client_jwt::verified(assertion, &TYPES, (client, keys), context).await;
+    verified.map_err(|error| match error {
+        NotVerified::NoKeys => OAuthError::unavailable(),
+        NotVerified::Refused(why) => refused(client, &why, context),
     })
-}
-
-fn profile(client: &ClientId, context: &Context<'_>) -> Profile {
-    let clients = &context.broker.settings.clients;
-    clients
-        .get(client)
-        .map_or(Profile::Fapi2, |client| client.profile)
 }
 
 /// By which names an assertion may say that it is for us.
@@ -104,7 +75,7 @@ enum Audiences {
 fn audiences(client: &ClientId, context: &Context<'_>) -> Audiences {
     let settings = &context.broker.settings;
     let issuer = settings.issuer().to_owned();
-    match profile(client, context) {
+    match client_jwt::profile(client, context) {
         Profile::Fapi2 => Audiences::Issuer(issuer),
         Profile::Plain => Audiences::Any([
             issuer,
@@ -179,16 +150,6 @@ fn expiry(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, &'st
         return Err("its `exp` lies more than ten minutes ahead");
     }
     Ok(expires_at)
-}
-
-/// A `NumericDate` (RFC 7519 2), in whole seconds or with a fraction.
-fn instant(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
-    let value = claims.get(name)?;
-    if let Some(seconds) = value.as_i64() {
-        return Timestamp::from_second(seconds).ok();
-    }
-    let seconds = SignedDuration::try_from_secs_f64(value.as_f64()?).ok()?;
-    Timestamp::from_duration(seconds).ok()
 }
 
 fn refused(client: &ClientId, why: &str, context: &Context<'_>) -> Failure {
