@@ -20,6 +20,7 @@ mod revocations;
 mod screen;
 mod sessions;
 mod sign_in;
+mod tickets;
 mod tokens;
 mod upstream;
 mod ways;

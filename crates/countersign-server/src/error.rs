@@ -14,6 +14,7 @@ use countersign_store::StoreError;
 use crate::limits::TooMany;
 use crate::organization::NotProven;
 use crate::pages::{self, ErrorPage, RefusalPage};
+use crate::ticket::NotClaimed;
 use crate::web::{self, Context};
 
 /// Why a request ended without what it was for.
@@ -55,6 +56,7 @@ pub(crate) enum Problem {
     IdentityTaken,
     IdentityNotShown,
     LastIdentity,
+    NotClaimed(NotClaimed),
     TooMany(TooMany),
     Unavailable,
 }
@@ -524,6 +526,7 @@ impl Problem {
             Self::IdentityTaken => "identity-taken",
             Self::IdentityNotShown => "identity-needs-more",
             Self::LastIdentity => "last-identity",
+            Self::NotClaimed(why) => why.code(),
             Self::TooMany(_) => "too-many-requests",
             Self::Unavailable => "store-unavailable",
         }
@@ -543,6 +546,15 @@ impl Problem {
             | Self::DeviceCodeEnded => StatusCode::BAD_REQUEST,
             Self::LastAdmin | Self::IdentityTaken | Self::LastIdentity => StatusCode::CONFLICT,
             Self::NotProven(_) | Self::IdentityNotShown => StatusCode::FORBIDDEN,
+            Self::NotClaimed(why) => match why {
+                NotClaimed::TicketRefused => StatusCode::FORBIDDEN,
+                NotClaimed::TicketMissing => StatusCode::BAD_REQUEST,
+                NotClaimed::TicketUsed
+                | NotClaimed::Taken
+                | NotClaimed::HasAnother
+                | NotClaimed::Retired
+                | NotClaimed::OrganizationTaken => StatusCode::CONFLICT,
+            },
             Self::PagesOff | Self::NotFound | Self::UnknownProvider => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -809,6 +821,7 @@ mod tests {
             .map(|reason| reason.code())
             .chain(problems.iter().map(|problem| problem.code()))
             .chain(NotProven::ALL.map(NotProven::code))
+            .chain(NotClaimed::ALL.map(NotClaimed::code))
             .chain(providers.iter().map(ProviderError::code))
             .chain(
                 [

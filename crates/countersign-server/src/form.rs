@@ -41,6 +41,8 @@ pub(crate) enum Form {
     Connections,
     /// A button of the account's page.
     Account,
+    /// The yes to what a ticket vouches for.
+    Claim,
 }
 
 impl Form {
@@ -55,6 +57,7 @@ impl Form {
             Self::Connection => "connection",
             Self::Connections => "connections",
             Self::Account => "account",
+            Self::Claim => "claim",
         }
     }
 }

@@ -35,6 +35,7 @@ mod secret;
 mod session;
 mod settings;
 mod sign_in;
+mod ticket;
 mod token;
 mod trace;
 mod web;

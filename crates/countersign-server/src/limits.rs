@@ -312,9 +312,9 @@ impl Limits {
         }
     }
 
-    /// What stands for a person at their provider in lines of the audit log, which outlives the person's account: as in the
-    /// store, what nobody without the key can lead back.
-    pub(crate) fn stand_in(&self, person: &Identity) -> String {
+    /// What stands for a person at their provider, or for the name of their account at the registry, in lines of the audit
+    /// log, which outlives the person's account: as in the store, what nobody without the key can lead back.
+    pub(crate) fn stand_in(&self, person: impl std::fmt::Display) -> String {
         let tag = hmac::sign(&self.key, format!("audited\n{person}").as_bytes());
         let half = tag.as_ref().first_chunk::<16>().copied();
         format!("{:032x}", u128::from_be_bytes(half.unwrap_or_default()))

@@ -25,6 +25,12 @@ pub(crate) enum Kind {
     TokenRefused,
     /// That whoever is due is forgotten, on this day.
     Retention,
+    /// A registry's ticket, brought.
+    Ticket,
+    /// That one was brought once more, written down.
+    TicketAgain,
+    /// What was made of one, and for whom.
+    TicketUse,
 }
 
 impl Kind {
@@ -38,6 +44,9 @@ impl Kind {
             Self::Link => "link",
             Self::TokenRefused => "token-refused",
             Self::Retention => "retention",
+            Self::Ticket => "ticket",
+            Self::TicketAgain => "ticket-again",
+            Self::TicketUse => "ticket-use",
         }
     }
 }

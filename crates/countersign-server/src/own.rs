@@ -30,6 +30,8 @@ pub(crate) enum OwnPage {
     Organization(OrganizationId),
     /// The person's own account.
     Account,
+    /// What a registry vouches for by a ticket.
+    Claim,
 }
 
 impl OwnPage {
@@ -39,6 +41,7 @@ impl OwnPage {
             Self::Organizations => "/organizations".to_owned(),
             Self::Organization(id) => format!("/organizations/{id}"),
             Self::Account => "/account".to_owned(),
+            Self::Claim => "/account/claim".to_owned(),
         }
     }
 
@@ -47,6 +50,7 @@ impl OwnPage {
         match path {
             "/organizations" => return Some(Self::Organizations),
             "/account" => return Some(Self::Account),
+            "/account/claim" => return Some(Self::Claim),
             _ => {}
         }
         let id = path.strip_prefix("/organizations/")?;
@@ -57,7 +61,15 @@ impl OwnPage {
     fn organization(&self) -> Option<&OrganizationId> {
         match self {
             Self::Organization(id) => Some(id),
-            Self::Organizations | Self::Account => None,
+            Self::Organizations | Self::Account | Self::Claim => None,
+        }
+    }
+
+    /// What whoever comes there comes to do, so that they sign in once.
+    fn purpose(&self) -> Option<&'static str> {
+        match self {
+            Self::Organizations | Self::Organization(_) | Self::Account => None,
+            Self::Claim => Some(LINK),
         }
     }
 
@@ -138,7 +150,7 @@ pub(crate) async fn visitor(page: &OwnPage, context: &Context<'_>) -> Result<Vis
     let found = find(page, context).await;
     match found.map_err(|error| page_of_store(&error, context))? {
         Some(visitor) => Ok(visitor),
-        None => Err(Failure::Elsewhere(page.sign_in(None))),
+        None => Err(Failure::Elsewhere(page.sign_in(page.purpose()))),
     }
 }
 
@@ -262,7 +274,12 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_to_what_is_no_page_of_ours() {
-        for path in ["/organizations", "/organizations/contoso", "/account"] {
+        for path in [
+            "/organizations",
+            "/organizations/contoso",
+            "/account",
+            "/account/claim",
+        ] {
             assert_eq!(OwnPage::at(path).unwrap().path(), path);
         }
         for elsewhere in [
@@ -275,6 +292,8 @@ mod tests {
             "/organizations/..",
             "/organizations/a/b",
             "/organizations?x",
+            "/account/claim?ticket=x",
+            "/account/press",
             "/authorize",
             "organizations",
         ] {

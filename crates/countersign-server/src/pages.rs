@@ -17,7 +17,7 @@ use countersign_providers::{Provider, ProviderError};
 use jiff::civil::Date;
 use url::Url;
 
-pub(crate) use account::{AccountPage, ErasePage, IdentityRow, LinkWay};
+pub(crate) use account::{AccountPage, ClaimPage, ErasePage, IdentityRow, LinkWay};
 use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
@@ -31,6 +31,7 @@ use crate::Broker;
 use crate::error::{self, Problem, SignInFailure, Why};
 use crate::organization::NotProven;
 use crate::sign_in::again;
+use crate::ticket::NotClaimed;
 use crate::web::Context;
 
 /// Where the style sheet is. The version keeps browsers from showing an old one with a new page.
@@ -454,6 +455,7 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "The only way in",
             "This is the only account at a provider that leads to yours. Add another one before you remove it.",
         ),
+        Problem::NotClaimed(why) => not_claimed(why),
         Problem::TooMany(_) => (
             "Too many requests",
             "There were more requests from where you are, or for your account, than there should be. Wait a minute, and try again.",
@@ -462,6 +464,56 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Not available",
             "The sign-in service can't work at the moment. Try again in a minute.",
         ),
+    }
+}
+
+/// Why an account of the registry's is not somebody's.
+fn not_claimed(why: NotClaimed) -> (&'static str, &'static str) {
+    match why {
+        NotClaimed::TicketRefused => (
+            "Not accepted",
+            "What the registry sent you with is not good here, so nothing has changed. Go back to it and begin again; if it stays so, tell its operators.",
+        ),
+        NotClaimed::TicketUsed => (
+            "Used before",
+            "This was used before, and works once only. If that was not you, tell the registry’s operators now. Else go back to the registry and begin again.",
+        ),
+        NotClaimed::TicketMissing => (
+            "Begin at the registry",
+            "To make an account of the registry’s yours, sign in there as before; it sends you here. If you came from there, that was more than an hour ago, or in another browser.",
+        ),
+        NotClaimed::Taken => (
+            "Somebody’s already",
+            "This account of the registry’s belongs to somebody who signs in here, and is never taken from them. If that is you, sign in as you did then; if not, tell the registry’s operators.",
+        ),
+        NotClaimed::HasAnother => (
+            "You have one already",
+            "Another account of the registry’s is yours, and nobody has two. Use another account at a provider for this one, or ask the registry’s operators to merge them there.",
+        ),
+        NotClaimed::Retired => (
+            "A team’s account",
+            "This account was a team’s and has become an organization, so it is nobody’s. Ask one of the organization’s admins to add you.",
+        ),
+        NotClaimed::OrganizationTaken => (
+            "The name is taken",
+            "There is an organization of this name already, and it is not this team’s to join. Tell the registry’s operators.",
+        ),
+    }
+}
+
+fn not_claimed_for_operator(why: NotClaimed) -> Option<&'static str> {
+    match why {
+        NotClaimed::TicketRefused => Some(
+            "The log says, under this request, what is wrong with the ticket; “Old accounts” of docs/accounts.md, what it must be.",
+        ),
+        NotClaimed::OrganizationTaken => Some(
+            "By a ticket nobody joins an organization that another client, a file or an operator has told of.",
+        ),
+        NotClaimed::TicketUsed
+        | NotClaimed::TicketMissing
+        | NotClaimed::Taken
+        | NotClaimed::HasAnother
+        | NotClaimed::Retired => None,
     }
 }
 
@@ -538,6 +590,7 @@ fn for_registry(problem: Problem) -> Option<String> {
         | Problem::Unavailable => None,
         Problem::PagesOff => Some("The policy names no “client.countersign”.".to_owned()),
         Problem::NotProven(why) => not_proven_for_operator(why).map(str::to_owned),
+        Problem::NotClaimed(why) => not_claimed_for_operator(why).map(str::to_owned),
     }
 }
 

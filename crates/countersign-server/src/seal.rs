@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     Form,
     /// A refresh token, in its client's hands.
     RefreshToken,
+    /// A registry's ticket, in the browser that has brought it.
+    Ticket,
     /// A pushed authorization request, in the address that stands for it.
     PushedRequest,
     /// What a provider is asked again with, in the store.
@@ -53,6 +55,7 @@ impl Purpose {
             Self::Session => "session",
             Self::Form => "form",
             Self::RefreshToken => "refresh-token",
+            Self::Ticket => "ticket",
             Self::PushedRequest => "pushed-request",
             Self::ProviderToken => "provider-token",
             Self::DeviceCode => "device-code",
@@ -176,6 +179,7 @@ impl Read {
             | Purpose::Evidence
             | Purpose::Session
             | Purpose::Form
+            | Purpose::Ticket
             | Purpose::PushedRequest
             | Purpose::DeviceCode => &self.for_cookies,
             // Neither outlives a session, and no value of these is in a browser.

@@ -32,7 +32,7 @@ use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
 use crate::{
     Broker, PolicyInForce, account, api, device, metadata, organization, own, pages, session,
-    sign_in, token, trace,
+    sign_in, ticket, token, trace,
 };
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
@@ -98,6 +98,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/account/erase", web::get().to(account::ask_to_erase))
         .route("/account/press", web::post().to(account::press))
         .route("/account/at", web::get().to(account::leave))
+        .route("/account/claim", web::get().to(ticket::show))
+        .route("/account/claim", web::post().to(ticket::confirm))
         .route("/organizations", read().to(organization::list))
         .route("/session", read().to(session::show))
         .route("/session/end", web::post().to(session::end_by_form))

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 47] = [
+const ROUTES: [(&str, &[&str]); 48] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -37,6 +37,7 @@ const ROUTES: [(&str, &[&str]); 47] = [
     ("/account/erase", &["GET"]),
     ("/account/press", &["POST"]),
     ("/account/at", &["GET"]),
+    ("/account/claim", &["GET", "POST"]),
     ("/organizations", &["GET", "HEAD"]),
     ("/organizations/contoso", &["GET", "HEAD"]),
     ("/organizations/contoso/disconnect", &["GET"]),
@@ -66,8 +67,9 @@ const ROUTES: [(&str, &[&str]); 47] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 18] = [
+const TAKING_FORMS: [&str; 19] = [
     "/account/press",
+    "/account/claim",
     "/organizations/contoso/press",
     "/organizations/contoso/connect",
     "/organizations/contoso/connect/start",

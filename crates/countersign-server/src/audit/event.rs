@@ -50,6 +50,12 @@ pub enum Event {
     IdentityNotLinked,
     /// One does no more.
     IdentityRemoved,
+    /// Somebody made an account of the registry's theirs, by its ticket.
+    RegistryAccountClaimed,
+    /// Somebody brought a ticket for one that several people had: it became an organisation, of which they are an admin.
+    RegistryAccountRetired,
+    /// A ticket that was good came to nothing.
+    RegistryAccountNotClaimed,
     /// A registry told of an organisation.
     OrganizationTold,
     /// An operator's file of organisations was applied.
@@ -98,7 +104,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -121,6 +127,9 @@ impl Event {
         Self::IdentityLinked,
         Self::IdentityNotLinked,
         Self::IdentityRemoved,
+        Self::RegistryAccountClaimed,
+        Self::RegistryAccountRetired,
+        Self::RegistryAccountNotClaimed,
         Self::OrganizationTold,
         Self::OrganizationsApplied,
         Self::OrganizationForgotten,
@@ -179,6 +188,9 @@ impl Event {
             Self::IdentityLinked => "identity-linked",
             Self::IdentityNotLinked => "identity-not-linked",
             Self::IdentityRemoved => "identity-removed",
+            Self::RegistryAccountClaimed => "registry-account-claimed",
+            Self::RegistryAccountRetired => "registry-account-retired",
+            Self::RegistryAccountNotClaimed => "registry-account-not-claimed",
             Self::OrganizationTold => "organization-told",
             Self::OrganizationsApplied => "organizations-applied",
             Self::OrganizationForgotten => "organization-forgotten",

@@ -56,6 +56,8 @@ pub enum Subject {
     Policy,
     /// A provider.
     Provider,
+    /// An account by the registry's own name, as a keyed digest: a registry may name accounts after people.
+    RegistryAccount,
     /// A session.
     Session,
     /// What an organisation is connected to.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::{ExceptionName, Level, OrganizationId, Policy, Source, TierName};
 use countersign_store::organization::{
-    self as domain, Answer, AskedException, Change, ClaimError, ExceptionError, Settlement,
-    TellError, Terms, Told, Unfit, Verdict,
+    self as domain, Answer, AskedException, Change, ClaimError, ExceptionError, JoinError, Joining,
+    Settlement, TellError, Terms, Told, Unfit, Verdict,
 };
 use countersign_store::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
@@ -95,6 +95,27 @@ pub(crate) async fn keep(
         log(Event::OrganizationTold, id, None, actor, context).await?;
     }
     Ok((change, kept))
+}
+
+/// Adds an admin to an organisation that this actor has told of, or tells of it. `false`, and nothing changes, where
+/// another has.
+pub(crate) async fn join(
+    id: &OrganizationId,
+    joining: Joining<'_>,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<bool, ApiError> {
+    context.must_be_audited()?;
+    match domain::join(store(context), id, joining, actor, context.now).await {
+        Ok(Change::Unchanged) => {}
+        Ok(Change::Created | Change::Changed) => {
+            log(Event::OrganizationTold, id, None, actor, context).await?;
+        }
+        Err(JoinError::ToldByAnother) => return Ok(false),
+        Err(JoinError::Unfit(unfit)) => return Err(ApiError::from(unfit)),
+        Err(JoinError::Store(error)) => return Err(ApiError::Store(error)),
+    }
+    Ok(true)
 }
 
 /// The registry has it no more. Whoever belonged to it belongs to it no more.

@@ -1,13 +1,14 @@
-//! The page about a person's own account.
+//! The pages about a person's own account: what is kept of it, and what a registry vouches for besides.
 
 use askama::Template;
-use countersign_core::Identity;
+use countersign_core::{ClientId, Identity};
 use countersign_providers::Provider;
-use countersign_store::Account;
+use countersign_store::{Account, RegistryAccountName};
 
 use super::host;
-use super::sessions::Moment;
+use super::sessions::{self, Moment};
 use crate::account::provider_of;
+use crate::own::{LINK, OwnPage, Visitor};
 use crate::web::Context;
 
 /// What is kept of a person, and which identities lead to their account.
@@ -122,6 +123,49 @@ impl AccountPage {
             rows,
             ways,
             raise,
+        }
+    }
+}
+
+/// What a ticket vouches for, before it is anybody's.
+#[derive(Template)]
+#[template(path = "claim.html")]
+pub(crate) struct ClaimPage {
+    host: String,
+    registry: String,
+    /// The registry's own name of the account.
+    account: String,
+    /// What it becomes, where it is a team's.
+    team: Option<String>,
+    person: String,
+    provider: String,
+    /// The sealed yes.
+    form: Option<String>,
+    /// Where to sign in before anything can be changed, if that is needed.
+    raise: Option<String>,
+    /// Where to sign in as somebody else.
+    others: String,
+}
+
+impl ClaimPage {
+    pub(crate) fn new(
+        (client, account): (&ClientId, &RegistryAccountName),
+        team: Option<String>,
+        visitor: &Visitor,
+        form: Option<String>,
+        context: &Context<'_>,
+    ) -> Self {
+        let page = OwnPage::Claim;
+        Self {
+            host: host(context.broker),
+            registry: sessions::client_name(client, context),
+            account: account.to_string(),
+            team,
+            person: sessions::person(&visitor.session),
+            provider: sessions::provider_title(&visitor.session.evidence.provider, context),
+            form,
+            raise: visitor.way_to_may(LINK, &page, context),
+            others: format!("{}&prompt=select_account", page.sign_in(Some(LINK))),
         }
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn client_name(client: &ClientId, context: &Context<'_>) -> String {
     known.map_or_else(|| client.to_string(), |client| client.name.clone())
 }
 
-fn provider_title(provider: &ProviderId, context: &Context<'_>) -> String {
+pub(super) fn provider_title(provider: &ProviderId, context: &Context<'_>) -> String {
     let known = context.broker.providers.get(provider);
     known.map_or_else(|| provider.to_string(), |one| one.title().to_owned())
 }

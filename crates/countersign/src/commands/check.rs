@@ -128,7 +128,13 @@ impl Summary<'_> {
             writeln!(f, "  pushes its requests")?;
         }
         if client.may_vouch {
-            writeln!(f, "  vouches for e-mail addresses")?;
+            let what = match client.authentication {
+                ClientAuthentication::PrivateKey(_) => "accounts, by tickets",
+                ClientAuthentication::Secret(_) | ClientAuthentication::Public => {
+                    "e-mail addresses, by API"
+                }
+            };
+            writeln!(f, "  vouches for {what}")?;
         }
         writeln!(f, "  ID tokens: {}", client.id_token_algorithm.as_str())?;
         let resources = &self.installation.settings.resources;

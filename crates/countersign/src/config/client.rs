@@ -206,18 +206,15 @@ fn grant_types(value: &Value<'_>) -> Option<BTreeSet<GrantType>> {
     Some(grants)
 }
 
-/// Whether its word on e-mail addresses counts: never where anybody can pass for it.
+/// Whether its word counts, on e-mail addresses by API (with a `secret`) or on accounts by tickets (with a key): never where
+/// anybody can pass for it.
 fn vouches(table: &mut Table<'_>, as_whom: Option<&ClientAuthentication>) -> Option<bool> {
     let vouches = table.optional("vouches", |value| {
         only_true(value)?;
         match as_whom {
-            Some(ClientAuthentication::Secret(_)) | None => Some(()),
+            Some(ClientAuthentication::Secret(_) | ClientAuthentication::PrivateKey(_)) | None => Some(()),
             Some(ClientAuthentication::Public) => {
-                value.report("anybody can pass for a client without a secret; give it a `secret`, or leave this out");
-                None
-            }
-            Some(ClientAuthentication::PrivateKey(_)) => {
-                value.report("the API takes a secret; give the client a `secret`, or leave this out");
+                value.report("anybody can pass for a public client; give it a `secret` or a key (`jwks`, `jwks_uri`), or leave this out");
                 None
             }
         }
