@@ -233,6 +233,20 @@ async fn an_old_account_is_claimed_by_who_brings_its_ticket_and_signs_in_with_mf
     assert_eq!(line.subject["client"], "legacy");
     assert_eq!(line.subject["registry-account"].len(), 32);
     assert!(!format!("{line:?}").contains("\"ann\""), "{line:?}");
+    // The registry learns whose it is as they sign in there, where it asks who they are.
+    for (scope, told) in [
+        ("openid profile packages:manage", json!("ann")),
+        ("openid packages:manage", Value::Null),
+    ] {
+        let login = ann().with("scope", scope);
+        let outcome = registry.world.sign_in(&mut Browser::new(), &login).await;
+        let tokens = registry.world.redeem(&outcome.code()).await;
+        assert_eq!(tokens.id()["registry_account"], told, "{scope}");
+        let access = tokens.text("access_token");
+        let page = wire::user_info(&registry.world.broker.issuer, access).await;
+        let person: Value = serde_json::from_str(&page.body).expect("JSON");
+        assert_eq!(person["registry_account"], told, "{scope}");
+    }
     // The cookie that carried it is gone.
     let page = registry.get(&mut browser, CLAIM).await;
     assert_refused(&page, 400, "ticket-missing");

@@ -85,7 +85,7 @@ fn document(broker: &Broker) -> Value {
         "prompt_values_supported": ["none", "login", "select_account"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid",
-            "at_hash", "name", "email", "email_verified",
+            "at_hash", "name", "email", "email_verified", "registry_account",
         ],
         "authorization_response_iss_parameter_supported": true,
         "claims_parameter_supported": false,

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use countersign_dev_idp::{Behaviour, Client, DevIdp, Endpoint, Signing, WireFault};
-use countersign_tests::{BrokerSetup, Browser, Installation, Page, wire};
+use countersign_server::{Clock, SystemClock};
+use countersign_tests::{BrokerSetup, Browser, Installation, Page, Signer, wire};
 use serde_json::{Value, json};
 
 use super::{CHALLENGE, Site, VERIFIER};
@@ -160,6 +161,51 @@ async fn no_secret_code_or_token_is_in_any_log() {
         "{} secrets were seen",
         secrets.0.len()
     );
+    for secret in &secrets.0 {
+        assert!(!log.contains(secret.as_str()), "`{secret}` is in the log");
+    }
+    check_files(&site.installation, &secrets);
+}
+
+/// A ticket is as good as a password until it is brought: neither a good one nor a bad one is in a log.
+#[actix_web::test]
+async fn no_ticket_is_in_any_log() {
+    let signer = Signer::new("ES256");
+    let site = Site::new().await;
+    let client = "[client.legacy]\nname = \"Legacy\"\ngrant_types = [\"client_credentials\"]\njwks = { file = \"legacy.json\" }\nvouches = true\nresource = \"https://registry.example\"\n[client.gallery]";
+    let policy = "[client.countersign]\ntier = \"browse\"\n[client.legacy]\ntier = \"browse\"\n[client.gallery]";
+    let scopes = "scopes = [\"identities:write\", \"packages:manage\"]";
+    let installation = &site.installation;
+    installation.write("legacy.json", &signer.key_set().to_string());
+    installation.replace("countersign.toml", "[client.gallery]", client);
+    installation.replace("policy.toml", "[client.gallery]", policy);
+    installation.replace("policy.toml", "scopes = [\"packages:manage\"]", scopes);
+    let mut program = site.installation.start();
+    let issuer = &site.installation.issuer;
+    let now = SystemClock.now().as_second();
+    let mut secrets = Secrets::default();
+    for (name, expected) in [("ann", 303), ("a\nb", 403)] {
+        let claims = json!({
+            "iss": "legacy", "aud": issuer, "iat": now, "exp": now + 60, "jti": name.trim(),
+            "registry_account": name,
+        });
+        let ticket = signer.sign(&json!({"typ": "account-ticket+jwt"}), &claims);
+        for part in ticket.split('.') {
+            secrets.add(part);
+        }
+        let target = format!("/account/claim?ticket={ticket}");
+        let page = wire::get(issuer, &target, &[]).await;
+        assert_eq!(page.status, expected, "{}", page.body);
+        let again = wire::get(issuer, &target, &[]).await;
+        secrets.see(&Browser::new(), &again);
+        assert!(!again.body.contains(&ticket), "{}", again.body);
+    }
+    program.terminate();
+    program.ended().await;
+    let log = program.log();
+    for told in ["ticket-used", "ticket-refused"] {
+        assert!(log.contains(told), "the log does not tell of `{told}`");
+    }
     for secret in &secrets.0 {
         assert!(!log.contains(secret.as_str()), "`{secret}` is in the log");
     }

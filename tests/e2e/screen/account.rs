@@ -1,9 +1,13 @@
 //! A person's own account, in Chromium.
 
-use countersign_tests::ScreenSettings;
+use countersign_core::ClientId;
+use countersign_server::{Client, Clock};
+use countersign_tests::{ScreenSettings, Signer};
+use serde_json::json;
 
 use super::pages::check_looks;
 use super::stage::Stage;
+use crate::clients::keyed;
 
 /// The policy wants our pages, and lets identities be linked by who shows MFA.
 fn with_pages(policy: &str) -> String {
@@ -63,4 +67,85 @@ async fn a_person_links_an_identity_and_removes_it_on_every_screen() {
     stage.screen.arrive_at(&[&at("/account/press")]).await;
     assert_eq!(stage.screen.text("h1").await, "Your account is erased");
     check_looks(&stage.screen, "account-erased").await;
+}
+
+/// From the registry's old login to the person's own account, and to the team's organization.
+#[actix_web::test]
+async fn a_person_makes_an_old_account_theirs_on_every_screen() {
+    let signer = Signer::new("ES256");
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        setup.policy = with_pages(&setup.policy);
+        setup
+            .policy
+            .push_str("\n[client.legacy]\ntier = \"manage\"\n");
+        let client = Client {
+            name: "Example Registry".into(),
+            may_vouch: true,
+            ..keyed(&signer)
+        };
+        let id = ClientId::new("legacy").expect("an id");
+        setup.clients.insert(id, client);
+    })
+    .await;
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    let ticket = |id: &str, more: &[(&str, &str)]| {
+        let now = stage.world.broker.clock.now().as_second();
+        let mut claims = json!({
+            "iss": "legacy", "aud": stage.broker(), "iat": now, "exp": now + 60, "jti": id,
+        });
+        for (name, value) in more {
+            claims[*name] = json!(value);
+        }
+        let header = json!({"typ": "account-ticket+jwt"});
+        at(&format!(
+            "/account/claim?ticket={}",
+            signer.sign(&header, &claims)
+        ))
+    };
+    // Whoever is let in without a second factor sees what it is about, and how to go on.
+    stage
+        .screen
+        .goto(&ticket("1", &[("registry_account", "ann")]))
+        .await;
+    stage.choose("github").await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("bob-password").await;
+    stage.screen.arrive_at(&[&at("/account/claim")]).await;
+    assert_eq!(stage.screen.text("h1").await, "Make “ann” yours");
+    check_looks(&stage.screen, "claim-weak").await;
+    stage.screen.click("a[href*=select_account]").await;
+    stage.choose("oidc").await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    stage.screen.arrive_at(&[&at("/account/claim")]).await;
+    assert_eq!(
+        stage.screen.url().await.query(),
+        None,
+        "the ticket is in an address"
+    );
+    check_looks(&stage.screen, "claim").await;
+    stage.screen.click("form button").await;
+    stage.screen.arrive_at(&[&at("/account")]).await;
+    assert_eq!(stage.screen.text("h1").await, "Your account");
+    assert_eq!(stage.screen.text("dl div:nth-of-type(3) dd").await, "ann");
+    // A name may be long and have no place to break at, and a team joins by the session that is there.
+    let team = "TheTeamOfACompanyThatHasALongName".repeat(3);
+    let of_team = [
+        ("registry_account", team.as_str()),
+        ("organization", "contoso"),
+        ("organization_title", "Contoso’s Team for Packages"),
+    ];
+    stage.screen.goto(&ticket("2", &of_team)).await;
+    stage.screen.arrive_at(&[&at("/account/claim")]).await;
+    check_looks(&stage.screen, "claim-team").await;
+    stage.screen.click("form button").await;
+    stage
+        .screen
+        .arrive_at(&[&at("/organizations/contoso")])
+        .await;
+    assert_eq!(stage.screen.text("h1").await, "Contoso’s Team for Packages");
+    // What is brought twice is refused, and what is somebody's stays theirs.
+    stage.screen.goto(&ticket("2", &of_team)).await;
+    assert_eq!(stage.screen.text(".reference code").await, "ticket-used");
+    check_looks(&stage.screen, "ticket-used").await;
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign_core::{Belonging, Email, GrantId, Permit, Scope, Source, Unmet};
-use countersign_store::{Account, Session};
+use countersign_store::{Account, RegistryAccountName, Session};
 use countersign_verifier::{Claims, Confirmation, CountersignClaim};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -68,13 +68,16 @@ pub(super) struct Person<'a> {
     email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_account: Option<&'a str>,
 }
 
 impl<'a> Person<'a> {
     /// What `has_scope` lets be seen of whoever has this session: what the identity that signed in says, never another one that
-    /// leads to the same account; and whether the registry vouches for the address, which is the account's.
+    /// leads to the same account; and what the registry has said of the account: whether it vouches for the address, and its own
+    /// name of it.
     pub(super) fn of(
-        (session, account): (&'a Session, &Account),
+        (session, account): (&'a Session, &'a Account),
         has_scope: impl Fn(&str) -> bool,
     ) -> Self {
         let profile = &session.evidence.profile;
@@ -87,6 +90,11 @@ impl<'a> Person<'a> {
             name: profile.name.as_deref().filter(|_| has_scope("profile")),
             email: email.map(|email| email.address.as_str()),
             email_verified: email.map(is_verified),
+            registry_account: account
+                .registry_account
+                .as_ref()
+                .map(RegistryAccountName::as_str)
+                .filter(|_| has_scope("profile")),
         }
     }
 }

@@ -191,6 +191,23 @@ fn a_client_may_have_public_keys_in_place_of_a_secret() {
 }
 
 #[test]
+fn a_client_that_nobody_can_pass_for_may_vouch() {
+    const KEYS: &str = "jwks_uri = \"https://registry.example/jwks\"";
+    const SECRET: &str = "secret = { file = \"gallery\" }";
+    for shown in [SECRET, KEYS] {
+        let loaded = good(&with(SECRET, &format!("{shown}\nvouches = true")));
+        assert!(loaded.settings.clients["gallery"].may_vouch, "{shown}");
+    }
+    check_with(
+        SECRET,
+        "public = true\nvouches = true",
+        &[
+            "c.toml:11:11: `client.gallery.vouches`: anybody can pass for a public client; give it a `secret` or a key (`jwks`, `jwks_uri`), or leave this out",
+        ],
+    );
+}
+
+#[test]
 fn a_client_of_the_fapi_profile_has_all_that_the_profile_asks_for() {
     const KEY: &str =
         r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use countersign::config::Installation;
 use countersign_core::calendar::Due;
-use countersign_core::{AccountId, Level, Policy};
+use countersign_core::{AccountId, Level, OrganizationId, Policy};
 use countersign_server::{CalendarKey, Clock, SystemClock, Vault};
 use countersign_store::{Account, EmailAddress, RegistryAccount, RegistryAccountName};
 use jiff::Timestamp;
@@ -82,6 +82,9 @@ struct Known {
     /// Our id. None until the registry account's owner has shown who they are.
     account: Option<AccountId>,
     registry_account: Option<RegistryAccountName>,
+    /// What the registry account became, where a team shared it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<OrganizationId>,
     /// As it is printed, the key under which the account is found.
     identity: Option<String>,
     /// Others that lead to it, which its owner has linked.
@@ -129,6 +132,7 @@ impl Known {
             registered_at: Some(it.registered_at),
             imported_email: it.verified_email.as_ref().map(EmailAddress::masked),
             registry_account: Some(it.name),
+            organization: it.organization,
             ..Self::default()
         });
         let registry = registry.unwrap_or_default();
@@ -196,13 +200,13 @@ impl Display for Known {
             // An operator's words, which must not steer another's terminal.
             format!("since {}: {}", lock.at, lock.reason.escape_debug())
         });
+        let nobody = match &self.organization {
+            Some(id) => format!("none: it was a team's, and became the organization {id}"),
+            None => "none: its owner has not been seen".to_owned(),
+        };
         let by_registry = vouched.or_else(|| self.imported_email.clone());
         let lines = [
-            said(
-                "account",
-                self.account.as_ref(),
-                "none: its owner has not been seen",
-            ),
+            said("account", self.account.as_ref(), &nobody),
             said(
                 "registry account",
                 self.registry_account.as_ref(),
@@ -232,5 +236,31 @@ fn said(what: &str, value: Option<impl Display>, otherwise: &str) -> String {
     match value {
         Some(value) => format!("{what}: {value}"),
         None => format!("{what}: {otherwise}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_teams_account_that_is_nobodys_it_is_said_what_it_became() {
+        let registry = |organization: Option<&str>| RegistryAccount {
+            name: RegistryAccountName::new("team").unwrap(),
+            registered_at: Timestamp::UNIX_EPOCH,
+            verified_email: None,
+            account: None,
+            organization: organization.map(|id| OrganizationId::new(id).unwrap()),
+        };
+        let shown = |it| Known::of(None, Some(it)).to_string();
+        let first = |text: String| text.lines().next().map(str::to_owned).unwrap();
+        assert_eq!(
+            first(shown(registry(Some("contoso")))),
+            "account: none: it was a team's, and became the organization contoso"
+        );
+        assert_eq!(
+            first(shown(registry(None))),
+            "account: none: its owner has not been seen"
+        );
     }
 }
