@@ -43,11 +43,7 @@ fn of_database(file: &Path, fields: &mut BTreeSet<String>) -> rusqlite::Result<(
         .collect::<Result<_, _>>()?;
     for table in tables {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table} LIMIT 2000"))?;
-        let columns: Vec<String> = statement
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             for (place, column) in columns.iter().enumerate() {
@@ -145,7 +141,10 @@ fn note_value(field: &str, value: &Value, fields: &mut BTreeSet<String>) {
 }
 
 fn write(fields: &BTreeSet<String>) {
-    let text: String = fields.iter().map(|field| format!("{field}\n")).collect();
+    let text: String = fields
+        .iter()
+        .flat_map(|field| [field.as_str(), "\n"])
+        .collect();
     let file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)

@@ -191,6 +191,11 @@ const REGISTRY_ACCOUNT: Document = Document {
             Email,
         ),
         field("account", "the account here of the same person", Id),
+        field(
+            "organization",
+            "the organization that a team's account has become",
+            No,
+        ),
     ],
 };
 

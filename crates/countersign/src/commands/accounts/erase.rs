@@ -76,6 +76,12 @@ async fn erase_one(id: &AccountId, (store, trail): (&dyn Store, &Trail)) -> Resu
 /// What the registry said of an account that nobody has shown to be theirs.
 async fn forget(registry: &RegistryAccount, (store, trail): (&dyn Store, &Trail)) -> Result<()> {
     let name = &registry.name;
+    if let Some(organization) = &registry.organization {
+        return Err(anyhow!(
+            "`{name}` was a team's, and is the organization `{organization}` now: it says of nobody whose it is, and keeps it from \
+             being given to somebody"
+        ));
+    }
     trail.check().await?;
     let found = store.registry_account(name).await?;
     let (_, version) = found.ok_or_else(|| anyhow!("`{name}` was erased by another"))?;
