@@ -268,9 +268,12 @@ pub fn belongings(policy: &Policy, login: &Login, mappings: &[Mapping]) -> Vec<B
 fn in_file<'a>(policy: &'a Policy, login: &Login) -> impl Iterator<Item = Mapping> + use<'a> {
     let tenant = login.tenant.clone();
     tenant.into_iter().flat_map(|tenant| {
-        let source = Source::Tenant(tenant.clone());
-        let organizations = policy.organizations_of(tenant);
-        organizations.map(move |id| Mapping::new(id.clone(), source.clone()))
+        let source = Source::Tenant(tenant);
+        let organizations = policy.organizations_of(&source);
+        let mapped: Vec<Mapping> = organizations
+            .map(|id| Mapping::new(id.clone(), source.clone()))
+            .collect();
+        mapped
     })
 }
 

@@ -21,7 +21,8 @@ use crate::api_keys::ApiKeyRule;
 use crate::calendar::Calendar;
 use crate::expression::Expression;
 use crate::{
-    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, Scope, TenantId, assess,
+    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, Scope, Source, TenantId,
+    assess,
 };
 
 /// Who must show what. Read from `policy.toml` by [`Policy::load`].
@@ -42,8 +43,13 @@ pub struct Policy {
 impl Policy {
     /// What counts as proof at this provider; nothing counts at one that the policy does not name.
     pub fn proof(&self, provider: &ProviderId) -> &ProofRule {
+        self.proofs.get(provider).unwrap_or(Self::no_proof())
+    }
+
+    /// What counts at a provider that the policy does not name.
+    fn no_proof() -> &'static ProofRule {
         static NOTHING: ProofRule = ProofRule::nothing();
-        self.proofs.get(provider).unwrap_or(&NOTHING)
+        &NOTHING
     }
 
     /// What a login amounts to.
@@ -184,11 +190,17 @@ impl Policy {
         self.organizations.get(id)
     }
 
-    /// The organisations whose people sign in through this tenant, as the file says.
-    pub fn organizations_of(&self, tenant: TenantId) -> impl Iterator<Item = &OrganizationId> {
-        let of = self.organizations.iter();
-        of.filter(move |(_, rule)| rule.tenants.contains(&tenant))
-            .map(|(id, _)| id)
+    /// The organisations whose people sign in through this source, as the file says.
+    pub fn organizations_of(&self, source: &Source) -> impl Iterator<Item = &OrganizationId> {
+        let tenant = match source {
+            Source::Tenant(tenant) => Some(tenant),
+            Source::GitHubOrganization { .. } | Source::Issuer(_) => None,
+        };
+        let of = |tenant| {
+            let has = move |(_, rule): &(_, &OrganizationRule)| rule.tenants.contains(tenant);
+            self.organizations.iter().filter(has).map(|(id, _)| id)
+        };
+        tenant.into_iter().flat_map(of)
     }
 
     /// Who may connect a tenant to an organisation, and what that does.

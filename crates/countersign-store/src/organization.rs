@@ -18,7 +18,8 @@ use thiserror::Error;
 use crate::{RegistryAccountName, Store, StoreError, Version};
 
 pub use claim::{
-    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, settle,
+    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, rivals,
+    settle,
 };
 pub use exception::{
     Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, take_back,

@@ -311,6 +311,55 @@ async fn they_are_listed_by_name_page_by_page_and_those_that_wait() {
 }
 
 #[actix_web::test]
+async fn what_the_policy_file_gives_to_another_is_disputed_by_command_and_file_too() {
+    let site = started().await;
+    let here = &site.installation;
+    here.replace(
+        "policy.toml",
+        "[client.gallery]",
+        &format!(
+            "[organization.fabrikam]\ntenants = [\"{}\"]\n[client.gallery]",
+            TENANT.trim_start_matches("tenant:")
+        ),
+    );
+    let standing = || show(here, "contoso")["organization"]["connections"][0]["standing"].clone();
+    done(here, &["tell", "contoso"]);
+    let connect = ["connect", "contoso", TENANT, "--reason", "x"];
+    for _ in 0..2 {
+        let err = refused(here, &connect);
+        assert!(err.contains("not in force: fabrikam says that"), "{err}");
+    }
+    let text = format!(
+        "version = 1\n[organization.contoso.connection.\"{TENANT}\"]\nreason = \"contract\"\n"
+    );
+    for more in [&["--dry-run"][..], &[]] {
+        let (code, out, err) = apply(here, &text, more);
+        assert_eq!(code, Some(1), "{out}{err}");
+        assert!(format!("{out}{err}").contains("disputed"), "{out}{err}");
+    }
+    let err = refused(here, &["approve", "contoso", TENANT]);
+    assert!(err.contains("fabrikam says that"), "{err}");
+    assert_eq!(standing(), "disputed");
+    let shown = show(here, "contoso");
+    let rival = json!([{"id": "fabrikam", "standing": "in-force", "by": "policy-file"}]);
+    assert_eq!(shown["rivals"][TENANT], rival);
+    let out = done(here, &["show", "contoso"]);
+    assert!(
+        out.contains("the policy file gives it to fabrikam too"),
+        "{out}"
+    );
+    // What the file says can't be taken away by a command; an operator can say that both have these people.
+    let err = refused(here, &["settle", "contoso", TENANT, "transfer", "--yes"]);
+    assert!(
+        err.contains("take it out of `organization.fabrikam.tenants`"),
+        "{err}"
+    );
+    assert_eq!(standing(), "disputed");
+    done(here, &["settle", "contoso", TENANT, "share"]);
+    assert_eq!(standing(), "in-force");
+}
+
+#[actix_web::test]
 async fn a_dispute_is_settled_as_was_said() {
     let site = started().await;
     let here = &site.installation;

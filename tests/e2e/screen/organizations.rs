@@ -1,7 +1,7 @@
 //! An organisation's page with all that can be on it, in Chromium.
 
 use countersign_core::calendar::day_of;
-use countersign_core::{Mapping, OrganizationId, Source};
+use countersign_core::{Mapping, OrganizationId, Policy, Source};
 use countersign_server::Clock;
 use countersign_store::organization::{self, Told, claim};
 use countersign_store::{Actor, Admin, Connection, Proof, Standing};
@@ -62,7 +62,9 @@ async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
             made_by: Actor::Operator,
             made_at: now,
         };
-        claim(store, &id, &connection).await.expect("it is claimed");
+        claim(store, &Policy::default(), &id, &connection)
+            .await
+            .expect("it is claimed");
     }
     screen
         .goto(&at(

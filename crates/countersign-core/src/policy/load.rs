@@ -138,7 +138,7 @@ impl<'t> Reader<'_, 't> {
         });
         if file.is_sound() {
             self.check_never(methods.as_ref());
-            self.check_requirements(proofs.as_ref(), methods.as_ref());
+            self.check_requirements(proofs.as_ref(), methods.as_ref(), mapping.as_ref());
         }
         version?;
         let policy = Policy {

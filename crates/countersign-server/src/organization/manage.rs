@@ -156,20 +156,14 @@ pub(crate) async fn connect(
     terms.check(&source)?;
     begin(CONNECT, caller, known, context)?;
     let id = &known.id;
-    // Whoever has it by the policy file is asked, like anybody who has it.
-    let standing = if holds_in_file(&source, |holder| holder != id, context) {
-        Standing::Disputed
-    } else {
-        Standing::InForce
-    };
     let wanted = Connection {
         mapping: terms.mapping(id.clone(), source),
-        standing,
+        standing: Standing::InForce,
         proof,
         made_by: caller.actor(),
         made_at: context.now,
     };
-    let made = domain::claim(store(context), id, &wanted).await?;
+    let made = domain::claim(store(context), context.policy(), id, &wanted).await?;
     let event = Event::of_claim(made.standing);
     let source = Some(&made.mapping.source);
     log(event, id, source, &wanted.made_by, context).await?;
@@ -206,7 +200,7 @@ pub(crate) async fn settle(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     context.must_be_audited()?;
-    domain::settle(store(context), id, source, settlement).await?;
+    domain::settle(store(context), context.policy(), id, source, settlement).await?;
     let event = Event::ConnectionSettled;
     log(event, id, Some(source), actor, context).await
 }
@@ -220,8 +214,10 @@ pub(crate) async fn share(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     begin(CONNECT, caller, holder, context)?;
-    if holds_in_file(source, |one| *one == holder.id, context) {
-        domain::settle(store(context), with, source, Settlement::Share).await?;
+    let mut in_file = context.policy().organizations_of(source);
+    if in_file.any(|one| *one == holder.id) {
+        let (policy, share) = (context.policy(), Settlement::Share);
+        domain::settle(store(context), policy, with, source, share).await?;
     } else if !domain::agree(store(context), &holder.id, with, source).await? {
         return Err(ApiError::NotConnected);
     }
@@ -324,21 +320,6 @@ pub(crate) async fn claims_on(
     Ok(claims)
 }
 
-/// Whether an organisation has a source by the policy file, of those that are meant.
-fn holds_in_file(
-    source: &Source,
-    is_meant: impl Fn(&OrganizationId) -> bool,
-    context: &Context<'_>,
-) -> bool {
-    match source {
-        Source::Tenant(tenant) => {
-            let mut holders = context.policy().organizations_of(tenant.clone());
-            holders.any(is_meant)
-        }
-        Source::GitHubOrganization { .. } | Source::Issuer(_) => false,
-    }
-}
-
 /// Says what became of an exception, in the log and in the audit log.
 async fn log_exception(
     event: Event,
@@ -419,6 +400,9 @@ impl From<ClaimError> for ApiError {
                 "this is the tenant of all personal accounts, which is no organization's",
             ),
             ClaimError::TooMany => Self::Body("an organization has at most 50 connections"),
+            ClaimError::InPolicyFile(_) => Self::Body(
+                "the policy file gives it to another organization, which would keep it: take it out of its `tenants` there first",
+            ),
             ClaimError::Store(error) => Self::Store(error),
         }
     }

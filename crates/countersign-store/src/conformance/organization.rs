@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_core::{AccountId, Mapping, OrganizationId, Source, TenantId};
+use countersign_core::{AccountId, Mapping, OrganizationId, Policy, Source, TenantId};
 
 use super::doubles::{Meanwhile, When, race};
 use super::{RACERS, account_id, at};
@@ -329,7 +329,9 @@ const MOMENTS: [When; 4] = [
 /// Claims it, unless it is taken away meanwhile.
 async fn attempt(store: &Arc<dyn Store>) {
     let wanted = connection("contoso", github(1), Standing::InForce);
-    claim(store.as_ref(), &id("contoso"), &wanted).await.ok();
+    claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
+        .await
+        .ok();
 }
 
 /// One writes the record without a source, another with it, whichever step of either comes between which of the other.
@@ -408,7 +410,7 @@ async fn what_is_claimed_again_is_found_again(store: Arc<dyn Store>) {
 /// Claims [`github`] 1, with a proof.
 async fn claims(store: &Arc<dyn Store>, name: &str) -> Standing {
     let wanted = connection(name, github(1), Standing::InForce);
-    let claimed = claim(store.as_ref(), &id(name), &wanted).await;
+    let claimed = claim(store.as_ref(), &Policy::default(), &id(name), &wanted).await;
     claimed.expect("an organization").standing
 }
 
@@ -469,7 +471,14 @@ async fn a_dispute_is_settled_by_an_operator(store: Arc<dyn Store>) {
         make_two(&store).await;
         claims(&store, "contoso").await;
         claims(&store, "fabrikam").await;
-        let settled = settle(store.as_ref(), &id("fabrikam"), &github(1), settlement).await;
+        let settled = settle(
+            store.as_ref(),
+            &Policy::default(),
+            &id("fabrikam"),
+            &github(1),
+            settlement,
+        )
+        .await;
         settled.unwrap();
         assert_eq!(both(&store).await, expected, "{settlement:?}");
         for name in ["contoso", "fabrikam"] {
@@ -507,7 +516,7 @@ async fn what_awaits_approval_is_not_in_force_before(store: Arc<dyn Store>) {
     make_two(&store).await;
     let issuer: Source = "issuer:https://login.acme.example".parse().unwrap();
     let wanted = connection("contoso", issuer.clone(), Standing::AwaitingApproval);
-    let claimed = claim(store.as_ref(), &id("contoso"), &wanted)
+    let claimed = claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
         .await
         .unwrap();
     assert_eq!(claimed.standing, Standing::AwaitingApproval);
@@ -515,14 +524,14 @@ async fn what_awaits_approval_is_not_in_force_before(store: Arc<dyn Store>) {
         mappings_of(store.as_ref(), [issuer.clone()]).await.unwrap(),
         []
     );
-    let approved = approve(store.as_ref(), &id("contoso"), &issuer).await;
+    let approved = approve(store.as_ref(), &Policy::default(), &id("contoso"), &issuer).await;
     assert_eq!(approved.unwrap().standing, Standing::InForce);
     // A second is a dispute, approved or not.
     let wanted = connection("fabrikam", issuer.clone(), Standing::AwaitingApproval);
-    claim(store.as_ref(), &id("fabrikam"), &wanted)
+    claim(store.as_ref(), &Policy::default(), &id("fabrikam"), &wanted)
         .await
         .unwrap();
-    let approved = approve(store.as_ref(), &id("fabrikam"), &issuer).await;
+    let approved = approve(store.as_ref(), &Policy::default(), &id("fabrikam"), &issuer).await;
     assert_eq!(approved.unwrap().standing, Standing::Disputed);
 }
 
@@ -531,7 +540,9 @@ async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {
         let store = store.clone();
         async move {
             let wanted = connection(name, source, Standing::InForce);
-            claim(store.as_ref(), &id(name), &wanted).await.unwrap_err()
+            claim(store.as_ref(), &Policy::default(), &id(name), &wanted)
+                .await
+                .unwrap_err()
         }
     };
     let unknown = refused("contoso", github(1)).await;
@@ -548,7 +559,7 @@ async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {
     );
     for number in 0..u64::try_from(MOST_CONNECTIONS).unwrap() {
         let wanted = connection("contoso", github(100 + number), Standing::InForce);
-        claim(store.as_ref(), &id("contoso"), &wanted)
+        claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
             .await
             .unwrap();
     }

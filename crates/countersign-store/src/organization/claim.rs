@@ -3,7 +3,9 @@
 //! Two organisations can't be changed in one step, so a claim is written down, not in force, before anybody looks for
 //! others: of two who come at the same moment each sees the other, and neither is in force until an operator says so.
 
-use countersign_core::{OrganizationId, Source};
+use std::collections::BTreeSet;
+
+use countersign_core::{OrganizationId, Policy, Source};
 use thiserror::Error;
 
 use super::{Connection, Organization, Signpost, Standing, change_organization, organizations_by};
@@ -24,6 +26,9 @@ pub enum ClaimError {
     /// It is connected to as many as it can be.
     #[error("an organization is connected to at most {MOST_CONNECTIONS} tenants")]
     TooMany,
+    /// It can't be taken from who has it by the policy file.
+    #[error("the policy file gives it to `{0}`, who would keep it")]
+    InPolicyFile(OrganizationId),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,9 +49,10 @@ pub enum Settlement {
 }
 
 /// Connects an organisation to a source, or changes what its connection says. Answers with the connection as it
-/// stands: [`Standing::Disputed`] where another organisation has said that the source is theirs.
+/// stands: [`Standing::Disputed`] where another organisation has said that the source is theirs, or has it by the policy.
 pub async fn claim(
     store: &dyn Store,
+    policy: &Policy,
     id: &OrganizationId,
     connection: &Connection,
 ) -> Result<Connection, ClaimError> {
@@ -76,7 +82,7 @@ pub async fn claim(
     let is_claimed = |one: &Connection| one.standing == Standing::Disputed;
     if written.connection(source).is_some_and(is_claimed)
         && connection.standing == Standing::InForce
-        && others(store, id, source).await?.is_empty()
+        && rivals(store, policy, id, source).await?.is_empty()
     {
         return stand(store, id, source, Standing::InForce).await;
     }
@@ -86,6 +92,7 @@ pub async fn claim(
 /// Puts an end to a dispute, by an operator's word.
 pub async fn settle(
     store: &dyn Store,
+    policy: &Policy,
     id: &OrganizationId,
     source: &Source,
     settlement: Settlement,
@@ -94,6 +101,10 @@ pub async fn settle(
         Settlement::Refuse => disconnect(store, id, source).await,
         Settlement::Share => stand(store, id, source, Standing::InForce).await.map(drop),
         Settlement::Transfer => {
+            let mut in_file = policy.organizations_of(source).filter(|one| *one != id);
+            if let Some(holder) = in_file.next() {
+                return Err(ClaimError::InPolicyFile(holder.clone()));
+            }
             // The others lose it first: what a process leaves that dies between is a dispute, not two owners.
             for other in others(store, id, source).await? {
                 disconnect(store, &other.id, source).await?;
@@ -106,10 +117,11 @@ pub async fn settle(
 /// What was awaiting approval, or disputed with nobody any more, is claimed again by an operator's word.
 pub async fn approve(
     store: &dyn Store,
+    policy: &Policy,
     id: &OrganizationId,
     source: &Source,
 ) -> Result<Connection, ClaimError> {
-    let rivals = others(store, id, source).await?;
+    let rivals = rivals(store, policy, id, source).await?;
     let standing = if rivals.is_empty() {
         Standing::InForce
     } else {
@@ -146,6 +158,20 @@ pub async fn disconnect(
     })
     .await
     .map(drop)
+}
+
+/// The other organisations with which this one would be in dispute over a source: they say that it is theirs, or the
+/// policy file does.
+pub async fn rivals(
+    store: &dyn Store,
+    policy: &Policy,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<BTreeSet<OrganizationId>, StoreError> {
+    let others = others(store, id, source).await?;
+    let in_file = policy.organizations_of(source).filter(|one| *one != id);
+    let said = others.into_iter().map(|one| one.id);
+    Ok(said.chain(in_file.cloned()).collect())
 }
 
 /// The other organisations that say that a source is theirs.

@@ -5,14 +5,14 @@
 //! applied again completes it, and applied once more changes nothing. What the file does not speak of stays: admins
 //! connect their tenants themselves.
 
-use countersign_core::{OrganizationId, Source};
+use countersign_core::{OrganizationId, Policy, Source};
 use jiff::Timestamp;
 
 use super::rules::{Terms, Told, Unfit};
 use super::tell::{Change, TellError, known_as, tell};
 use super::{
     Actor, ClaimError, Connection, MOST_CONNECTIONS, Organization, Proof, Settlement, Standing,
-    change_organization, claim, others, settle,
+    change_organization, claim, rivals, settle,
 };
 use crate::{Store, StoreError};
 
@@ -165,6 +165,7 @@ impl Wanted {
 /// What [`apply`] would do, found by reading alone.
 pub async fn weigh(
     store: &dyn Store,
+    policy: &Policy,
     entry: &Entry,
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
@@ -181,7 +182,7 @@ pub async fn weigh(
         let before = known.as_ref().and_then(|known| known.connection(&source));
         let is_claimed = !entry.shares(&source)
             && before.is_none_or(|before| before.standing != Standing::InForce)
-            && !others(store, &entry.id, &source).await?.is_empty();
+            && !rivals(store, policy, &entry.id, &source).await?.is_empty();
         if is_claimed {
             disputed.push(source.clone());
         }
@@ -199,21 +200,36 @@ pub async fn weigh(
     })
 }
 
+/// What [`apply`] would do where nothing is known yet.
+pub fn weigh_first(policy: &Policy, entry: &Entry) -> Applied {
+    let sources = entry.connections.iter().map(|one| one.source.clone());
+    let is_disputed = |source: &Source| {
+        let mut in_file = policy.organizations_of(source);
+        !entry.shares(source) && in_file.any(|holder| *holder != entry.id)
+    };
+    Applied {
+        change: Change::Created,
+        connected: sources.clone().collect(),
+        disputed: sources.filter(is_disputed).collect(),
+    }
+}
+
 /// Makes it so.
 pub async fn apply(
     store: &dyn Store,
+    policy: &Policy,
     entry: &Entry,
     now: Timestamp,
 ) -> Result<Applied, ApplyError> {
-    let weighed = weigh(store, entry, now).await?;
+    let weighed = weigh(store, policy, entry, now).await?;
     let (_, known) = tell(store, &entry.id, &entry.told, &Actor::File, now).await?;
     let mut disputed = Vec::new();
     for wanted in entry.missing(Some(&known), now)? {
         let source = &wanted.mapping.source;
-        let made = claim(store, &entry.id, &wanted).await?;
+        let made = claim(store, policy, &entry.id, &wanted).await?;
         match (made.standing, entry.shares(source)) {
             (Standing::InForce, _) => {}
-            (_, true) => settle(store, &entry.id, source, Settlement::Share).await?,
+            (_, true) => settle(store, policy, &entry.id, source, Settlement::Share).await?,
             (Standing::Disputed | Standing::AwaitingApproval, false) => {
                 disputed.push(source.clone());
             }

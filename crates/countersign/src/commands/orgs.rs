@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use countersign::config::Installation;
-use countersign_core::{ExceptionName, IdError, OrganizationId, Source};
+use countersign_core::{ExceptionName, IdError, OrganizationId, Policy, Source};
 use countersign_server::{By, Event, Happening, Subject};
 use countersign_store::Store;
 use countersign_store::organization::ClaimError;
@@ -126,13 +126,19 @@ fn done(command: &OrgsCommand, installation: &Installation) -> Result<ExitCode> 
 struct Books {
     store: Arc<dyn Store>,
     trail: Trail,
+    /// It gives organisations tenants too.
+    policy: Policy,
 }
 
 impl Books {
     fn open(installation: &Installation) -> Result<Self> {
         let store = store::to_change(installation)?;
         let trail = Trail::of(installation, Arc::clone(&store));
-        Ok(Self { store, trail })
+        Ok(Self {
+            store,
+            trail,
+            policy: installation.policy.policy.clone(),
+        })
     }
 
     fn store(&self) -> &dyn Store {
@@ -191,6 +197,9 @@ fn explained(error: &ClaimError) -> anyhow::Error {
         }
         ClaimError::NotConnected(id, _) => {
             format!("; `countersign orgs show {id}` says to what it is")
+        }
+        ClaimError::InPolicyFile(holder) => {
+            format!(": take it out of `organization.{holder}.tenants` there first")
         }
         ClaimError::PersonalAccounts | ClaimError::TooMany | ClaimError::Store(_) => String::new(),
     };

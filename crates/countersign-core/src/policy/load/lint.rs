@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::{Reader, Whose, quoted};
 use crate::document::Value;
-use crate::policy::{Methods, Policy, ProofRule, ProviderKind, Requirement, Tier, TierName};
+use crate::policy::{
+    MappingRule, Methods, Policy, ProofRule, ProviderKind, Requirement, Tier, TierName,
+};
 use crate::{Basis, ClientId, Level, OrganizationId, ProviderId};
 
 /// Values of `amr` that name one method (RFC 8176 2): alone they may be a login's only factor.
@@ -17,19 +19,28 @@ const ONE_METHOD: [&str; 14] = [
 /// What can vouch, as far as it is known: the kind is, where the file is read for an installation.
 type Voucher<'a> = (Option<ProviderKind>, &'a ProofRule);
 
+/// What a requirement can be met by.
+struct Means<'a> {
+    vouchers: Vec<Voucher<'a>>,
+    methods: &'a Methods,
+    /// The most that a context attests because a tenant's own admin says so.
+    attests: Level,
+}
+
 impl Reader<'_, '_> {
     /// A requirement that no proof can meet turns everybody away.
     pub(super) fn check_requirements(
         &self,
         proofs: Option<&BTreeMap<ProviderId, ProofRule>>,
         methods: Option<&Methods>,
+        mapping: Option<&MappingRule>,
     ) {
-        let (Some(proofs), Some(methods)) = (proofs, methods) else {
+        let (Some(proofs), Some(methods), Some(mapping)) = (proofs, methods, mapping) else {
             return;
         };
-        let vouchers = self.vouchers(proofs);
+        let means = self.means(proofs, methods, mapping);
         for (requirement, needs) in self.requirements.iter().chain(&self.stricter_requirements) {
-            if let Some(all) = hindrances(requirement, &vouchers, methods) {
+            if let Some(all) = hindrances(requirement, &means) {
                 needs.report(format_args!("no proof in this file can meet it ({all})"));
             }
         }
@@ -57,14 +68,29 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn vouchers<'p>(&self, proofs: &'p BTreeMap<ProviderId, ProofRule>) -> Vec<Voucher<'p>> {
-        let voucher = |(name, rule)| (self.kind(name), rule);
-        proofs.iter().map(voucher).collect()
+    fn means<'p>(
+        &self,
+        proofs: &'p BTreeMap<ProviderId, ProofRule>,
+        methods: &'p Methods,
+        mapping: &MappingRule,
+    ) -> Means<'p> {
+        let with_proof = proofs.iter().map(|(name, rule)| (self.kind(name), rule));
+        // What a tenant's admin attests counts at a provider without a proof of its own too.
+        let kinds: Vec<Option<ProviderKind>> = match self.installation.providers {
+            Some(providers) => providers.values().map(|kind| Some(*kind)).collect(),
+            None => vec![None],
+        };
+        let without = kinds.into_iter().map(|kind| (kind, Policy::no_proof()));
+        Means {
+            vouchers: with_proof.chain(without).collect(),
+            methods,
+            attests: mapping.attests,
+        }
     }
 
     /// What a client is stricter in can be met, and what an organisation is stricter in too, and maybe not both.
     fn warn_of_who_is_asked_for_too_much(&self, policy: &Policy) {
-        let vouchers = self.vouchers(&policy.proofs);
+        let means = self.means(&policy.proofs, &policy.methods, &policy.mapping);
         for ((whose, tier), place) in &self.stricter_places {
             let Whose::Client(client) = whose else {
                 continue;
@@ -79,7 +105,7 @@ impl Reader<'_, '_> {
                     (of == tier).then_some((name, place))
                 });
             for (organization, other) in theirs {
-                if let Some(all) = both_at_once(policy, (client, organization), tier, &vouchers) {
+                if let Some(all) = both_at_once(policy, (client, organization), tier, &means) {
                     place.warn(format_args!(
                         "with `organization.{organization}.stricter.{tier}`, at {}, nobody can meet it who acts for \
                          `{organization}` ({all})",
@@ -100,9 +126,12 @@ impl Reader<'_, '_> {
             return;
         };
         let can_not = |(name, kind): &(&ProviderId, &ProviderKind)| {
-            let voucher = [(Some(**kind), policy.proof(name))];
-            let hinders =
-                |basis: &Basis| hindrance(requirement, *basis, &voucher, &policy.methods).is_some();
+            let means = Means {
+                vouchers: vec![(Some(**kind), policy.proof(name))],
+                methods: &policy.methods,
+                attests: policy.mapping.attests,
+            };
+            let hinders = |basis: &Basis| hindrance(requirement, *basis, &means).is_some();
             requirement.level > Level::None && requirement.accepts.iter().all(hinders)
         };
         let all: Vec<_> = configured.iter().filter(can_not).collect();
@@ -152,7 +181,7 @@ fn both_at_once(
     policy: &Policy,
     (client, organization): (&str, &str),
     tier: &TierName,
-    vouchers: &[Voucher<'_>],
+    means: &Means<'_>,
 ) -> Option<String> {
     let client = ClientId::new(client).ok()?;
     let organization = OrganizationId::new(organization).ok()?;
@@ -160,17 +189,13 @@ fn both_at_once(
     if both.level > Level::None && both.accepts.is_empty() {
         return Some("they accept no basis in common".to_owned());
     }
-    hindrances(&both, vouchers, &policy.methods)
+    hindrances(&both, means)
 }
 
 /// Why no proof shows what is required on any accepted basis; nothing where one does, or none is needed.
-fn hindrances(
-    requirement: &Requirement,
-    vouchers: &[Voucher<'_>],
-    methods: &Methods,
-) -> Option<String> {
+fn hindrances(requirement: &Requirement, means: &Means<'_>) -> Option<String> {
     let of_basis = |basis: &Basis| {
-        let hindrance = hindrance(requirement, *basis, vouchers, methods)?;
+        let hindrance = hindrance(requirement, *basis, means)?;
         Some(format!("`{basis}`: {hindrance}"))
     };
     let all: Option<Vec<String>> = requirement.accepts.iter().map(of_basis).collect();
@@ -178,18 +203,13 @@ fn hindrances(
 }
 
 /// Why no proof shows what is required on this basis; nothing where one does.
-fn hindrance(
-    requirement: &Requirement,
-    basis: Basis,
-    vouchers: &[Voucher<'_>],
-    methods: &Methods,
-) -> Option<&'static str> {
+fn hindrance(requirement: &Requirement, basis: Basis, means: &Means<'_>) -> Option<&'static str> {
     let resistant = requirement.level == Level::PhishingResistant;
-    let shown = |shows: &dyn Fn(&Voucher<'_>) -> bool| vouchers.iter().any(shows);
+    let shown = |shows: &dyn Fn(&Voucher<'_>) -> bool| means.vouchers.iter().any(shows);
     let in_time = |kind: Option<ProviderKind>| requirement.max_age.is_none() || tells_time(kind);
     match basis {
         Basis::Session if resistant => {
-            (!shown(&|(kind, rule)| shows_resistant(rule, methods) && in_time(*kind))).then_some(
+            (!shown(&|(kind, rule)| shows_resistant(rule, means.methods) && in_time(*kind))).then_some(
                 "no proof's `acr` or `amr` can come with an `acr` of `methods.phishing_resistant`",
             )
         }
@@ -205,8 +225,21 @@ fn hindrance(
         }
         Basis::Enrolment => (!shown(&|(_, rule)| rule.two_factor_authentication))
             .then_some("no proof has `two_factor_authentication = true`"),
-        Basis::Tenant => (!shown(&|(_, rule)| attests(rule, requirement.level)))
-            .then_some("no proof has a `tenant` whose `acrs` attest it"),
+        Basis::Tenant if means.attests >= requirement.level => (!shown(
+            &|(kind, rule)| attests(rule, requirement.level) || has_tenants(*kind),
+        ))
+        .then_some("no provider has tenants whose admins attest it"),
+        Basis::Tenant => (!shown(&|(_, rule)| attests(rule, requirement.level))).then_some(
+            "no proof has a `tenant` whose `acrs` attest it, and `mapping.attests` lets no admin of a tenant",
+        ),
+    }
+}
+
+/// Whether organisations can be connected to tenants of a provider of this kind.
+fn has_tenants(kind: Option<ProviderKind>) -> bool {
+    match kind {
+        None | Some(ProviderKind::Entra) => true,
+        Some(ProviderKind::MicrosoftAccount | ProviderKind::GitHub | ProviderKind::Oidc) => false,
     }
 }
 

@@ -899,7 +899,7 @@ fn a_tier_that_no_proof_can_meet_is_refused() {
         publish,
         "[\"tenant\"]",
         &[
-            "11:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it)",
+            "11:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it, and `mapping.attests` lets no admin of a tenant)",
         ],
     );
     check_with(
@@ -939,7 +939,7 @@ fn a_tier_that_one_proof_can_meet_is_taken() {
     check(
         &resistant(tenant("mfa")),
         &[
-            "13:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it)",
+            "13:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: no proof has a `tenant` whose `acrs` attest it, and `mapping.attests` lets no admin of a tenant)",
         ],
     );
 
@@ -947,6 +947,74 @@ fn a_tier_that_one_proof_can_meet_is_taken() {
     let text = resistant(GOOD.replace("[tier.browse]", methods));
     policy(&text.replace("[proof.github]", "amr = [\"mfa\"]\n[proof.github]"));
     policy(&text.replace("[\"urn:", "[\"phr\", \"urn:"));
+}
+
+#[test]
+fn what_tenants_admins_may_attest_can_meet_a_tier() {
+    let attested = |level: &str, attests: &str| {
+        let text = GOOD
+            .replace("[\"session\", \"enrolment\"]", "[\"tenant\"]")
+            .replace("needs = \"mfa\"", &format!("needs = \"{level}\""));
+        format!("{text}[mapping]\nattests = \"{attests}\"\n")
+    };
+    let hindered = "11:9: `tier.publish.needs`: no proof in this file can meet it (`tenant`: ";
+    for (level, attests, is_met) in [
+        ("mfa", "mfa", true),
+        ("mfa", "phishing-resistant", true),
+        ("phishing-resistant", "phishing-resistant", true),
+        ("phishing-resistant", "mfa", false),
+        ("mfa", "none", false),
+    ] {
+        let read = Policy::parse("policy.toml", &attested(level, attests));
+        assert_eq!(read.is_ok(), is_met, "{level} by {attests}");
+        if let Err(problems) = read {
+            assert!(problems.to_string().contains(hindered), "{problems}");
+        }
+    }
+    // Where the providers are known, one of them must have tenants; it needs no proof of its own.
+    let text = attested("mfa", "mfa");
+    let known = |more: ProviderKind| {
+        let configured = providers(&[
+            ("microsoft", ProviderKind::MicrosoftAccount),
+            ("github", ProviderKind::GitHub),
+            ("work", more),
+        ]);
+        for_installation(&text, &configured, &clients(&["gallery"]))
+    };
+    assert!(known(ProviderKind::Entra).is_ok());
+    let problems = known(ProviderKind::Oidc).unwrap_err().to_string();
+    let told = format!("policy.toml:{hindered}no provider has tenants whose admins attest it)");
+    assert_eq!(problems, told);
+}
+
+#[test]
+fn who_can_be_attested_for_by_a_tenants_admin_is_not_warned_of() {
+    let text = GOOD.replace("\"enrolment\"]", "\"enrolment\", \"tenant\"]");
+    let configured = providers(&[
+        ("microsoft", ProviderKind::MicrosoftAccount),
+        ("github", ProviderKind::GitHub),
+        ("work", ProviderKind::Entra),
+    ]);
+    let clients = clients(&["gallery"]);
+    let warned_of = |text: &str| {
+        let installation = Installation {
+            providers: Some(&configured),
+            clients: Some(&clients),
+            today: None,
+        };
+        let loaded = Policy::load("p", text, installation).unwrap_or_else(|all| panic!("{all}"));
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        warnings.collect::<Vec<String>>()
+    };
+    assert_eq!(
+        warned_of(&text),
+        ["p:11:9: `tier.publish.needs`: nobody who signs in at `work` can meet it"]
+    );
+    let none: [String; 0] = [];
+    assert_eq!(
+        warned_of(&format!("{text}[mapping]\nattests = \"mfa\"\n")),
+        none
+    );
 }
 
 #[test]

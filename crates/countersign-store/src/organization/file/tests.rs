@@ -13,6 +13,7 @@ const OTHER: &str = "tenant:7e93a626-8aca-4dc1-9191-ce291b4b75a1";
 
 struct Here {
     store: Arc<Embedded>,
+    policy: Policy,
     _directory: TempDir,
 }
 
@@ -21,6 +22,7 @@ fn here() -> Here {
     let store = Embedded::open(&directory.path().join("data")).unwrap();
     Here {
         store: Arc::new(store),
+        policy: Policy::default(),
         _directory: directory,
     }
 }
@@ -69,8 +71,12 @@ fn entry(name: &str, connections: &[&str]) -> Entry {
 
 impl Here {
     async fn apply(&self, entry: &Entry, second: i64) -> Applied {
-        let weighed = weigh(self.store.as_ref(), entry, at(second)).await.unwrap();
-        let applied = apply(self.store.as_ref(), entry, at(second)).await.unwrap();
+        let weighed = weigh(self.store.as_ref(), &self.policy, entry, at(second))
+            .await
+            .unwrap();
+        let applied = apply(self.store.as_ref(), &self.policy, entry, at(second))
+            .await
+            .unwrap();
         assert_eq!(weighed, applied, "what was said is what was done");
         applied
     }
@@ -135,7 +141,9 @@ async fn what_an_admin_has_connected_stays_and_stays_proven() {
             .unwrap()
     };
     let store = here.store.as_ref();
-    claim(store, &id("contoso"), &proven).await.unwrap();
+    claim(store, &Policy::default(), &id("contoso"), &proven)
+        .await
+        .unwrap();
     for contoso in [entry("contoso", &[]), entry("contoso", &[TENANT])] {
         assert_eq!(here.apply(&contoso, 3).await, unchanged());
     }
@@ -228,7 +236,9 @@ async fn a_connection_is_given_up_only_where_the_file_made_it() {
             .connection(&id("contoso"), None, at(2))
             .unwrap()
     };
-    claim(store, &id("contoso"), &by_hand).await.unwrap();
+    claim(store, &Policy::default(), &id("contoso"), &by_hand)
+        .await
+        .unwrap();
     let known = here.known("contoso").await.unwrap();
     assert_eq!(given_up(&known, &entry("contoso", &[TENANT])), []);
     assert_eq!(given_up(&known, &entry("contoso", &[])), [source(TENANT)]);
@@ -254,7 +264,9 @@ async fn what_an_admin_has_proven_is_not_given_up_where_a_file_has_named_it_for_
             .connection(&id("contoso"), None, at(2))
             .unwrap()
     };
-    claim(store, &id("contoso"), &proven).await.unwrap();
+    claim(store, &Policy::default(), &id("contoso"), &proven)
+        .await
+        .unwrap();
     let mut named = entry("contoso", &[TENANT]);
     named.connections[0].terms.guests = Guests::Admitted;
     here.apply(&named, 3).await;
@@ -295,8 +307,10 @@ async fn an_entry_that_was_killed_at_any_step_is_completed_when_it_is_applied_ag
         let here = here();
         let contoso = entry("contoso", &[TENANT, OTHER]);
         let dying = Dying::after_writes(here.store.clone(), steps);
-        let ended = apply(&dying, &contoso, at(1)).await;
-        apply(here.store.as_ref(), &contoso, at(2)).await.unwrap();
+        let ended = apply(&dying, &here.policy, &contoso, at(1)).await;
+        apply(here.store.as_ref(), &here.policy, &contoso, at(2))
+            .await
+            .unwrap();
         let known = here.known("contoso").await.unwrap();
         assert_eq!(known.in_force().count(), 2, "killed after {steps} writes");
         let post = Signpost::Source(source(OTHER));
@@ -309,4 +323,38 @@ async fn an_entry_that_was_killed_at_any_step_is_completed_when_it_is_applied_ag
         steps += 1;
     }
     assert!(steps >= 6, "{steps} writes");
+}
+
+#[tokio::test]
+async fn a_source_that_the_policy_file_gives_to_another_is_disputed() {
+    let given = format!(
+        "version = 1\n[tier.browse]\nscopes = [\"packages:read\"]\nneeds = \"none\"\n[client.gallery]\ntier = \"browse\"\n\
+         [organization.fabrikam]\ntenants = [\"{}\"]\n",
+        TENANT.trim_start_matches("tenant:")
+    );
+    let policy = Policy::parse("policy.toml", &given).unwrap_or_else(|all| panic!("{all}"));
+    let here = Here { policy, ..here() };
+    let contoso = entry("contoso", &[TENANT, OTHER]);
+    let first = weigh_first(&here.policy, &contoso);
+    for second in [1, 2] {
+        let applied = here.apply(&contoso, second).await;
+        assert_eq!(applied.disputed, [source(TENANT)]);
+        if second == 1 {
+            assert_eq!(applied, first);
+        }
+        let disputed = here.standing("contoso", TENANT).await;
+        assert_eq!(disputed, Some(Standing::Disputed));
+        let other = here.standing("contoso", OTHER).await;
+        assert_eq!(other, Some(Standing::InForce));
+    }
+    // Whose it is by the file has it.
+    let fabrikam = entry("fabrikam", &[TENANT]);
+    assert_eq!(weigh_first(&here.policy, &fabrikam).disputed, []);
+    // Where both have these people, the operator says so.
+    let mut sharing = contoso;
+    sharing.connections[0].sharing = Sharing::Shared;
+    assert_eq!(weigh_first(&here.policy, &sharing).disputed, []);
+    assert_eq!(here.apply(&sharing, 3).await.disputed, []);
+    let shared = here.standing("contoso", TENANT).await;
+    assert_eq!(shared, Some(Standing::InForce));
 }

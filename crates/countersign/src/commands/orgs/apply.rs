@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, StoreSettings};
-use countersign_core::{OrganizationId, Source};
+use countersign_core::{OrganizationId, Policy, Source};
 use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
 use countersign_store::organization::Change;
 use countersign_store::organization::file::{
-    Applied, Entry, apply, give_up, given_up, prune, weigh,
+    Applied, Entry, apply, give_up, given_up, prune, weigh, weigh_first,
 };
 use countersign_store::{Actor, Embedded, Store, StoreError};
 use futures_util::{StreamExt, stream};
@@ -81,7 +81,8 @@ pub(super) async fn run(arguments: &Arguments, installation: &Installation) -> R
         }
     };
     let opened = Opened::open(arguments, installation)?;
-    opened.run(arguments, &entries).await
+    let policy = &installation.policy.policy;
+    opened.run(arguments, &entries, policy).await
 }
 
 /// All of it at once: what it names twice can stand anywhere.
@@ -129,7 +130,12 @@ impl Opened {
         }
     }
 
-    async fn run(&self, arguments: &Arguments, entries: &[Entry]) -> Result<ExitCode> {
+    async fn run(
+        &self,
+        arguments: &Arguments,
+        entries: &[Entry],
+        policy: &Policy,
+    ) -> Result<ExitCode> {
         let given_up = match (arguments.prune, self.store()) {
             (true, Some(store)) => GivenUp::of(entries, store).await?,
             _ => GivenUp::default(),
@@ -155,6 +161,7 @@ impl Opened {
         }
         let mut pass = Pass {
             opened: self,
+            policy,
             progress: Progress::start(what, u64::try_from(entries.len())?, verbosity),
             turn: Turn::begin(),
             tally: Tally::default(),
@@ -237,6 +244,7 @@ fn tell_some(lines: impl Iterator<Item = String>) {
 /// Bringing a file in, once it is checked.
 struct Pass<'a> {
     opened: &'a Opened,
+    policy: &'a Policy,
     progress: Progress,
     turn: Turn,
     tally: Tally,
@@ -273,21 +281,15 @@ impl Pass<'_> {
     }
 
     async fn bring_in(&mut self, batch: &[Entry]) -> Result<()> {
-        let (opened, now) = (self.opened, SystemClock.now());
+        let (opened, policy, now) = (self.opened, self.policy, SystemClock.now());
         let done: Vec<Result<Applied>> = stream::iter(batch)
             .map(async |entry| {
                 let done = match opened {
-                    Opened::ToWrite(importing, _) => apply(importing.store(), entry, now).await,
-                    Opened::ToLook(store) => weigh(store.as_ref(), entry, now).await,
-                    Opened::Nothing => Ok(Applied {
-                        change: Change::Created,
-                        connected: entry
-                            .connections
-                            .iter()
-                            .map(|one| one.source.clone())
-                            .collect(),
-                        disputed: Vec::new(),
-                    }),
+                    Opened::ToWrite(importing, _) => {
+                        apply(importing.store(), policy, entry, now).await
+                    }
+                    Opened::ToLook(store) => weigh(store.as_ref(), policy, entry, now).await,
+                    Opened::Nothing => Ok(weigh_first(policy, entry)),
                 };
                 done.with_context(|| format!("`{}` was not applied", entry.id))
             })

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use countersign_core::{Guests, Level, OrganizationId, RegistryRole, Source};
 use countersign_server::{Clock, Event, SystemClock};
-use countersign_store::organization::{self, ClaimError, Settlement, Terms, others};
+use countersign_store::organization::{self, ClaimError, Settlement, Terms};
 use countersign_store::{Actor, Connection, Organization, Proof, Standing, Store};
 
 use super::super::{say, tell};
@@ -154,11 +154,11 @@ pub(super) async fn connect(arguments: &ConnectArguments, books: &Books) -> Resu
         made_at: SystemClock.now(),
     };
     books.trail.check().await?;
-    let made = organization::claim(store, id, &connection).await;
+    let made = organization::claim(store, &books.policy, id, &connection).await;
     let made = made.map_err(|error| explained(&error))?;
     let event = Event::of_claim(made.standing);
     books.note(event, id, Some(source)).await?;
-    say_standing(id, &made, store).await
+    say_standing(id, &made, books).await
 }
 
 pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Result<ExitCode> {
@@ -170,7 +170,7 @@ pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Resu
         return Ok(ExitCode::SUCCESS);
     }
     books.trail.check().await?;
-    let made = organization::approve(store, id, source).await;
+    let made = organization::approve(store, &books.policy, id, source).await;
     let made = made.map_err(|error| explained(&error))?;
     let before = known.connection(source).map(|before| before.standing);
     if before != Some(made.standing) {
@@ -182,15 +182,11 @@ pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Resu
         };
         books.note(event, id, Some(source)).await?;
     }
-    say_standing(id, &made, store).await
+    say_standing(id, &made, books).await
 }
 
 /// How a connection stands after all; what is not in force is no success.
-async fn say_standing(
-    id: &OrganizationId,
-    made: &Connection,
-    store: &dyn Store,
-) -> Result<ExitCode> {
+async fn say_standing(id: &OrganizationId, made: &Connection, books: &Books) -> Result<ExitCode> {
     let source = &made.mapping.source;
     match made.standing {
         Standing::InForce => {
@@ -198,7 +194,7 @@ async fn say_standing(
             Ok(ExitCode::SUCCESS)
         }
         Standing::Disputed => {
-            let rivals = rivals(id, source, store).await?;
+            let rivals = rivals(id, source, books).await?;
             tell(format_args!(
                 "not in force: {rivals} says that {source} is theirs; `countersign orgs settle {id} {source}` says \
                  what you can do"
@@ -233,7 +229,7 @@ pub(super) async fn settle(arguments: &SettleArguments, books: &Books) -> Result
         let error = ClaimError::NotConnected(id.clone(), source.clone());
         return Err(explained(&error));
     }
-    let rivals = rivals(id, source, store).await?;
+    let rivals = rivals(id, source, books).await?;
     let (settlement, done) = match (arguments.verdict, arguments.yes) {
         (Some(Verdict::Share), _) => (Settlement::Share, "shares it"),
         (Some(Verdict::Refuse), _) => (Settlement::Refuse, "does not have it"),
@@ -251,7 +247,7 @@ pub(super) async fn settle(arguments: &SettleArguments, books: &Books) -> Result
         }
     };
     books.trail.check().await?;
-    let settled = organization::settle(store, id, source, settlement).await;
+    let settled = organization::settle(store, &books.policy, id, source, settlement).await;
     settled.map_err(|error| explained(&error))?;
     let event = Event::ConnectionSettled;
     books.note(event, id, Some(source)).await?;
@@ -270,9 +266,9 @@ fn choices(id: &OrganizationId, source: &Source, rivals: &str) -> String {
 }
 
 /// Who else says that a source is theirs, in words.
-async fn rivals(id: &OrganizationId, source: &Source, store: &dyn Store) -> Result<String> {
-    let all = others(store, id, source).await?;
-    let names: Vec<&str> = all.iter().map(|one| one.id.as_str()).collect();
+async fn rivals(id: &OrganizationId, source: &Source, books: &Books) -> Result<String> {
+    let all = organization::rivals(books.store(), &books.policy, id, source).await?;
+    let names: Vec<&str> = all.iter().map(OrganizationId::as_str).collect();
     Ok(if names.is_empty() {
         "nobody else".to_owned()
     } else {

@@ -44,7 +44,7 @@ pub(super) async fn run(
         Some(known) => Shown {
             id: id.to_string(),
             admins: admins(&known, store).await?,
-            rivals: rivals(&known, store).await?,
+            rivals: rivals(&known, store, policy).await?,
             organization: Some(known),
             policy: in_file,
         },
@@ -90,6 +90,17 @@ struct Known {
 struct Rival {
     id: String,
     standing: Standing,
+    by: SaidBy,
+}
+
+/// Where it says so.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum SaidBy {
+    /// Its own record does.
+    Record,
+    /// The policy file does.
+    PolicyFile,
 }
 
 /// What the policy file adds.
@@ -168,7 +179,11 @@ fn has_signed_in(account: &Account) -> bool {
         || account.profile != Profile::default()
 }
 
-async fn rivals(known: &Organization, store: &dyn Store) -> Result<BTreeMap<Source, Vec<Rival>>> {
+async fn rivals(
+    known: &Organization,
+    store: &dyn Store,
+    policy: &Policy,
+) -> Result<BTreeMap<Source, Vec<Rival>>> {
     let mut rivals = BTreeMap::new();
     for connection in &known.connections {
         let source = &connection.mapping.source;
@@ -176,9 +191,21 @@ async fn rivals(known: &Organization, store: &dyn Store) -> Result<BTreeMap<Sour
         let all = all.iter().filter_map(|other| {
             let standing = other.connection(source)?.standing;
             let id = other.id.to_string();
-            Some(Rival { id, standing })
+            Some(Rival {
+                id,
+                standing,
+                by: SaidBy::Record,
+            })
         });
-        let all: Vec<Rival> = all.collect();
+        let in_file = policy
+            .organizations_of(source)
+            .filter(|id| **id != known.id);
+        let in_file = in_file.map(|id| Rival {
+            id: id.to_string(),
+            standing: Standing::InForce,
+            by: SaidBy::PolicyFile,
+        });
+        let all: Vec<Rival> = all.chain(in_file).collect();
         if !all.is_empty() {
             rivals.insert(source.clone(), all);
         }
@@ -264,12 +291,15 @@ impl Shown<'_> {
             write!(f, "\n    {} is {}", escaped(group), roles.join(", "))?;
         }
         for rival in self.rivals.get(source).into_iter().flatten() {
-            write!(
-                f,
-                "\n    {} says so too: {}",
-                rival.id,
-                words(rival.standing)
-            )?;
+            match rival.by {
+                SaidBy::Record => {
+                    let standing = words(rival.standing);
+                    write!(f, "\n    {} says so too: {standing}", rival.id)?;
+                }
+                SaidBy::PolicyFile => {
+                    write!(f, "\n    the policy file gives it to {} too", rival.id)?;
+                }
+            }
         }
         match one.standing {
             Standing::InForce => Ok(()),
