@@ -5,6 +5,7 @@ mod connect;
 mod exceptions;
 mod github;
 mod membership;
+mod roles;
 
 use countersign_core::ClientId;
 use countersign_core::calendar::day_of;

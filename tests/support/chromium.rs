@@ -172,6 +172,11 @@ impl Screen {
         done(self.element(css).await.send_keys(text).await, css);
     }
 
+    /// Takes out what stands in a field.
+    pub async fn clear(&self, css: &str) {
+        done(self.element(css).await.clear().await, css);
+    }
+
     async fn element(&self, css: &str) -> Element {
         let found = self.client.wait().at_most(PATIENCE).every(GLANCE);
         match found.for_element(Locator::Css(css)).await {

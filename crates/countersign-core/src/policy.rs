@@ -21,8 +21,8 @@ use crate::api_keys::ApiKeyRule;
 use crate::calendar::Calendar;
 use crate::expression::Expression;
 use crate::{
-    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, Scope, Source, TenantId,
-    assess,
+    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, RegistryRole, Scope,
+    Source, TenantId, assess,
 };
 
 /// Who must show what. Read from `policy.toml` by [`Policy::load`].
@@ -413,6 +413,9 @@ pub struct MappingRule {
     /// [`Level::None`], unless the operator says otherwise: only the policy file names contexts. Where anybody can
     /// have an organisation and a tenant, their word on themselves is no proof.
     pub attests: Level,
+    /// The roles at the registry that an organisation's admins may give to groups and app roles. What the registry and
+    /// operators give by their own word is not held to it.
+    pub roles: BTreeSet<RegistryRole>,
 }
 
 impl MappingRule {
@@ -427,6 +430,7 @@ impl Default for MappingRule {
             entra_roles: BTreeSet::from([Self::GLOBAL_ADMINISTRATOR.to_owned()]),
             max_membership_age: SignedDuration::from_hours(12),
             attests: Level::None,
+            roles: BTreeSet::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod connect;
 pub(crate) mod manage;
 mod page;
 mod shut_out;
+mod terms;
 
 use countersign_core::sign_in::Destination;
 use countersign_core::{
@@ -19,6 +20,7 @@ use crate::web::Context;
 pub(crate) use connect::{NotProven, confirm, leave, preview, proven, start};
 pub(crate) use page::{ask, list, press, show};
 pub(crate) use shut_out::{Effect, Fate};
+pub(crate) use terms::{MOST_ROWS, Typed};
 
 /// The mappings in force of whom this evidence comes from.
 pub(crate) async fn mappings_behind(

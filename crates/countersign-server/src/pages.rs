@@ -22,8 +22,8 @@ use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
 pub(crate) use organizations::{
-    ClaimRow, ConnectPage, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, LeavePage,
-    OrganizationPage, OrganizationsPage,
+    ClaimRow, ConnectPage, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, Filled,
+    LeavePage, Offered, OrganizationPage, OrganizationsPage,
 };
 pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 

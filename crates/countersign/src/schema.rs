@@ -415,6 +415,18 @@ fn mapping() -> Value {
                         ),
                     ),
                 ),
+                (
+                    "roles",
+                    described(
+                        "The roles at the registry that an organization's admins may give to groups and app roles of what they connect.",
+                        json!({
+                            "type": "array",
+                            "items": {"type": "string", "pattern": "^[!-~]([ -~]{0,126}[!-~])?$", "examples": ["publisher"]},
+                            "uniqueItems": true,
+                            "default": [],
+                        }),
+                    ),
+                ),
             ],
         ),
     )

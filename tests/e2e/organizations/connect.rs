@@ -18,7 +18,7 @@ pub(super) async fn world() -> World {
 }
 
 /// The usual policy, with pages and with this.
-fn enforce(world: &World, more: &str) {
+pub(super) fn enforce(world: &World, more: &str) {
     let usual = &world.broker.policy_text;
     let pages = "[client.countersign]\ntier = \"browse\"\n";
     world.broker.enforce(&format!("{usual}\n{pages}\n{more}"));
@@ -57,7 +57,7 @@ impl<'a> Admin<'a> {
         self.world.broker.endpoint(path)
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         let url = self.url(path);
         self.browser.get(&url).await
     }
@@ -127,7 +127,7 @@ impl<'a> Admin<'a> {
     }
 
     /// Shows by this account's sign-in that one speaks for a tenant: the page that follows.
-    async fn show(&mut self, tenant: &str, account: &'static str) -> Page {
+    pub(super) async fn show(&mut self, tenant: &str, account: &'static str) -> Page {
         let page = self.begin_at("contoso", "entra", tenant).await;
         let way = page.primary_link().expect("a way to the provider");
         let login = Login::new("entra", account);

@@ -2,6 +2,7 @@
 
 use countersign_core::calendar::day_of;
 use countersign_core::{Mapping, OrganizationId, Policy, Source};
+use countersign_dev_idp::entra::GroupMembershipClaims;
 use countersign_server::Clock;
 use countersign_store::organization::{self, Told, claim};
 use countersign_store::{Actor, Admin, Connection, Proof, Standing};
@@ -31,12 +32,7 @@ async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
     screen.arrive_at(&[&at("/organizations")]).await;
     check_looks(screen, "organizations-none").await;
 
-    let accounts = broker
-        .store()
-        .list_accounts(None, 10)
-        .await
-        .expect("a store");
-    let ann = Admin::Account(accounts.first().expect("Ann").id.clone());
+    let ann = only_account(&stage).await;
     let shared = broker.store();
     let store = shared.as_ref();
     let now = broker.clock.now();
@@ -92,4 +88,72 @@ async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
         "{shown}"
     );
     check_looks(screen, "organization-asks").await;
+}
+
+/// Who has signed in, alone.
+async fn only_account(stage: &Stage) -> Admin {
+    let store = stage.world.broker.store();
+    let accounts = store.list_accounts(None, 10).await.expect("a store");
+    Admin::Account(accounts.first().expect("Ann").id.clone())
+}
+
+/// Ann's organisation has nothing connected: she connects its tenant and says what groups are.
+#[actix_web::test]
+async fn an_admin_gives_groups_roles_on_every_screen() {
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        let more = "\n[client.countersign]\ntier = \"browse\"\n[mapping]\nroles = [\"owner\", \"publisher\"]\n";
+        setup.policy.push_str(more);
+    })
+    .await;
+    stage.world.entra.control().set(|behaviour| {
+        behaviour.entra.group_membership_claims = GroupMembershipClaims::DirectoryRole;
+    });
+    let (screen, broker) = (&stage.screen, &stage.world.broker);
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    let page = at("/organizations/contoso");
+    screen
+        .goto(&at(
+            "/sign-in?to=/organizations&scope=tenants:write&provider=oidc",
+        ))
+        .await;
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    screen.arrive_at(&[&at("/organizations")]).await;
+    let told = Told {
+        title: Some("Contoso Ltd".to_owned()),
+        admins: [only_account(&stage).await].into(),
+    };
+    let (store, id) = (
+        broker.store(),
+        OrganizationId::new("contoso").expect("an id"),
+    );
+    let now = broker.clock.now();
+    let told = organization::tell(store.as_ref(), &id, &told, &Actor::Operator, now).await;
+    told.expect("it is told");
+    screen.goto(&page).await;
+    screen.click("form:has(#tenant-entra) button").await;
+    screen.click(".button.primary").await;
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ada-admin").await;
+    screen.arrive_at(&[&page]).await;
+    // A name instead of an id: the form comes back as it was.
+    screen
+        .type_into("[name='group-0']", "Release managers")
+        .await;
+    screen.type_into("[name='role-0']", "publisher").await;
+    screen.click("button.primary").await;
+    let shown = screen.text("[role='alert']").await;
+    assert!(shown.contains("object id"), "{shown}");
+    check_looks(screen, "organization-roles").await;
+    screen.click("button[name='more']").await;
+    assert_eq!(screen.count("[role='alert']").await, 0);
+    assert_eq!(screen.count(".pair").await, 6);
+    screen.clear("[name='group-0']").await;
+    let group = "aaaaaaaa-0000-4000-8000-000000000007";
+    screen.type_into("[name='group-0']", group).await;
+    screen.click("button.primary").await;
+    screen.arrive_at(&[&page]).await;
+    let shown = screen.text("main").await;
+    assert!(shown.contains(&format!("{group} is publisher")), "{shown}");
+    check_looks(screen, "organization-with-roles").await;
 }

@@ -7,26 +7,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Connecting, Destination};
 use countersign_core::{
-    AttemptId, Claim, Evidence, GitHubRole, Guests, Identity, Level, Membership, OrganizationId,
-    Permit, ProviderId, SessionId, Source, TenantId,
+    AttemptId, Claim, Evidence, GitHubRole, Identity, Mapping, Membership, OrganizationId, Permit,
+    ProviderId, SessionId, Source, TenantId,
 };
 use countersign_providers::{AccountChoice, Provider};
-use countersign_store::organization::Terms;
 use countersign_store::{Organization, Proof};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::page::{Visit, visited};
+use super::terms::Typed;
 use super::{manage, shut_out};
-use crate::error::{Failure, Problem, page_of_store};
+use crate::error::{ApiError, Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};
 use crate::own::{self, CONNECT};
-use crate::pages::{self, ConnectPage};
+use crate::pages::{self, ConnectPage, Filled, Offered};
 use crate::session;
 use crate::sign_in::depart;
 use crate::web::{Call, Context, Parameters, see_other};
@@ -51,6 +52,14 @@ struct Shown {
     /// What it can be connected to, with names for people.
     sources: BTreeMap<Source, String>,
     until: Timestamp,
+}
+
+impl Shown {
+    /// The one source, where there is one.
+    fn only(&self) -> Option<&Source> {
+        let mut sources = self.sources.keys();
+        sources.next().filter(|_| sources.next().is_none())
+    }
 }
 
 /// Why somebody did not show that they speak for a tenant, or own an organisation.
@@ -296,41 +305,95 @@ pub(crate) async fn preview(call: Call, id: web::Path<String>) -> HttpResponse {
         let visit = visited(&id, context).await?;
         let parameters = context.query();
         let shown = still_shown(&parameters, &visit, context)?;
-        let known = &visit.known;
-        let sources: BTreeSet<Source> = shown.sources.keys().cloned().collect();
-        let effects = shut_out::by_connecting(known, &sources, context).await;
-        let effects = effects.map_err(|error| page_of_store(&error, context))?;
-        let sealed = parameters.one(form::FIELD).unwrap_or_default().to_owned();
-        let sources = shown
-            .sources
-            .iter()
-            .map(|(source, name)| (source.to_string(), name.clone()));
-        let until = shown.until.min(visit.visitor.until.unwrap_or(shown.until));
-        let sources = (sources.collect(), until);
-        let page = ConnectPage::new(known, sources, effects, sealed, context);
+        let typed = Typed::of(before(&visit.known, shown.only()));
+        let page = page_of(&visit, &shown, &parameters, Filled::new(typed), context).await?;
         Ok(pages::ok(&page))
     })
     .await
 }
 
-/// POST: the admin has seen what would change, and wants it.
+/// POST: the admin has seen what would change, and wants it; or wants more rows to say it in.
 pub(crate) async fn confirm(call: Call, id: web::Path<String>, form: web::Bytes) -> HttpResponse {
     call.answer(async |context| {
         let visit = visited(&id, context).await?;
         let parameters = Parameters::read(&form);
         let shown = still_shown(&parameters, &visit, context)?;
+        let typed = Typed::read(&parameters);
+        if parameters.one("more").is_some() {
+            let filled = Filled::new(typed.with_more_rows());
+            let page = page_of(&visit, &shown, &parameters, filled, context).await?;
+            return Ok(pages::ok(&page));
+        }
         visit.must_be_let(CONNECT, context)?;
-        let known = &visit.known;
         let source = chosen(&shown, &parameters)?;
-        let terms = terms(known, &source, &parameters)?;
-        let (wanted, caller) = ((source, terms), visit.visitor.caller());
-        let made = manage::connect(known, wanted, shown.proof, &caller, context).await;
-        made.map_err(|error| error.for_person(context))?;
-        Ok(see_other(
-            &context.broker.settings.endpoint(&visit.page.path()),
-        ))
+        match connect(&visit, &shown, source, &typed, context).await? {
+            Ok(()) => Ok(see_other(
+                &context.broker.settings.endpoint(&visit.page.path()),
+            )),
+            Err(problem) => {
+                let problem = Some(problem);
+                let filled = Filled { typed, problem };
+                let page = page_of(&visit, &shown, &parameters, filled, context).await?;
+                Ok(pages::respond(StatusCode::BAD_REQUEST, &page))
+            }
+        }
     })
     .await
+}
+
+/// Does what was typed; or answers what to type instead.
+async fn connect(
+    visit: &Visit,
+    shown: &Shown,
+    source: Source,
+    typed: &Typed,
+    context: &Context<'_>,
+) -> Result<Result<(), String>, Failure> {
+    let known = &visit.known;
+    let mut terms = match typed.terms(&source) {
+        Ok(terms) => terms,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    if context.policy().mapping().roles.is_empty() {
+        // The form says nothing of them: what was there stays.
+        let before = before(known, Some(&source));
+        terms.roles = before.map(|one| one.roles.clone()).unwrap_or_default();
+    }
+    let (wanted, caller) = ((source, terms), visit.visitor.caller());
+    let made = manage::connect(known, wanted, shown.proof.clone(), &caller, context).await;
+    match made {
+        Ok(_) => Ok(Ok(())),
+        Err(ApiError::Body(problem)) => Ok(Err(problem.to_owned())),
+        Err(error) => Err(error.for_person(context)),
+    }
+}
+
+fn before<'a>(known: &'a Organization, source: Option<&Source>) -> Option<&'a Mapping> {
+    let connection = source.and_then(|source| known.connection(source));
+    connection.map(|one| &one.mapping)
+}
+
+/// What would change, with the form as it was filled in.
+async fn page_of(
+    visit: &Visit,
+    shown: &Shown,
+    parameters: &Parameters,
+    filled: Filled,
+    context: &Context<'_>,
+) -> Result<ConnectPage, Failure> {
+    let known = &visit.known;
+    let sources: BTreeSet<Source> = shown.sources.keys().cloned().collect();
+    let effects = shut_out::by_connecting(known, &sources, context).await;
+    let effects = effects.map_err(|error| page_of_store(&error, context))?;
+    let sealed = parameters.one(form::FIELD).unwrap_or_default().to_owned();
+    let until = shown.until.min(visit.visitor.until.unwrap_or(shown.until));
+    let offered = Offered {
+        sources: shown.sources.clone(),
+        before: before(known, shown.only()),
+        until,
+        form: sealed,
+    };
+    Ok(ConnectPage::new(known, offered, filled, effects, context))
 }
 
 /// The source that the admin picked, of those that they have shown to speak for.
@@ -343,38 +406,6 @@ fn chosen(shown: &Shown, parameters: &Parameters) -> Result<Source, Failure> {
         .ok_or(Failure::Page(Problem::BadRequest(
             "pick what the organization is to be connected to",
         )))
-}
-
-/// What the form says of guests and contexts; what else was there before stays.
-fn terms(known: &Organization, source: &Source, parameters: &Parameters) -> Result<Terms, Failure> {
-    let before = known.connection(source).map(|one| &one.mapping);
-    let guests = match parameters.one("guests") {
-        Some(_) => Guests::Admitted,
-        None => Guests::Refused,
-    };
-    let mut contexts = BTreeMap::new();
-    for (field, level) in [
-        ("mfa", Level::Mfa),
-        ("phishing_resistant", Level::PhishingResistant),
-    ] {
-        let named = parameters.one(field).unwrap_or_default();
-        for context in named.split([',', ' ']).filter(|one| !one.is_empty()) {
-            if contexts
-                .insert(context.to_ascii_lowercase(), level)
-                .is_some()
-            {
-                return Err(Failure::Page(Problem::BadRequest(
-                    "an authentication context attests one level",
-                )));
-            }
-        }
-    }
-    Ok(Terms {
-        guests,
-        contexts,
-        roles: before.map(|one| one.roles.clone()).unwrap_or_default(),
-        reason: None,
-    })
 }
 
 fn still_shown(

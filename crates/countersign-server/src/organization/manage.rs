@@ -17,6 +17,7 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::shut_out;
+use super::terms::may_be_given;
 use crate::api::Caller;
 use crate::audit::{Event, Happening, Subject};
 use crate::edge::RandomText;
@@ -156,6 +157,13 @@ pub(crate) async fn connect(
     terms.check(&source)?;
     begin(CONNECT, caller, known, context)?;
     let id = &known.id;
+    let before = known.connection(&source).map(|one| &one.mapping);
+    let allowed = &context.policy().mapping().roles;
+    if matches!(caller, Caller::Person(_)) && !may_be_given(&terms, before, allowed) {
+        return Err(ApiError::Body(
+            "the registry lets admins give other roles: pick one of the list",
+        ));
+    }
     let wanted = Connection {
         mapping: terms.mapping(id.clone(), source),
         standing: Standing::InForce,

@@ -1,10 +1,12 @@
 //! The pages about organisations: those that a person administers, one of them, and what a change would do.
 
 use askama::Template;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_core::calendar::end_of;
-use countersign_core::{Evidence, Exception, Guests, Level, Source, TierName};
+use countersign_core::{
+    Evidence, Exception, Guests, Level, Mapping, RegistryRole, Source, TierName,
+};
 use countersign_providers::Provider;
 use countersign_store::organization::{AskedException, Verdict};
 use countersign_store::{Connection, Organization, Proof, Standing};
@@ -13,7 +15,7 @@ use jiff::Timestamp;
 use super::day::Day;
 use super::host;
 use super::sessions::Moment;
-use crate::organization::{Effect, Fate};
+use crate::organization::{Effect, Fate, MOST_ROWS, Typed};
 use crate::own::Visitor;
 use crate::web::Context;
 
@@ -271,14 +273,7 @@ impl ConnectionRow {
                 .iter()
                 .map(|(context, level)| format!("{context} attests {}", level_name(*level)))
                 .collect(),
-            roles: mapping
-                .roles
-                .iter()
-                .map(|(group, roles)| {
-                    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-                    format!("{group} is {}", roles.join(", "))
-                })
-                .collect(),
+            roles: roles_in_words(mapping),
             proof: proof(&connection.proof),
             made_at: Moment(connection.made_at),
             query,
@@ -346,56 +341,132 @@ pub(crate) struct ConnectPage {
     host: String,
     id: String,
     title: String,
+    /// What is wrong with what was typed.
+    problem: Option<String>,
     sources: Vec<(String, String)>,
     until: Moment,
     is_tenant: bool,
-    has_guests: bool,
     /// Whether the policy takes a tenant's word on its contexts.
     counts_contexts: bool,
-    mfa: String,
-    phishing_resistant: String,
+    typed: Typed,
+    groups: Option<GroupsPart>,
+    /// What stays as it is, where the policy lets admins give no roles.
+    kept_roles: Vec<String>,
     effects: Vec<EffectRow>,
     form: String,
 }
 
+/// What can be connected, by what somebody has shown.
+pub(crate) struct Offered<'a> {
+    pub(crate) sources: BTreeMap<Source, String>,
+    /// What is said of it now, where it is one.
+    pub(crate) before: Option<&'a Mapping>,
+    /// The form is good until then.
+    pub(crate) until: Timestamp,
+    /// What was shown, sealed.
+    pub(crate) form: String,
+}
+
+/// The form as it was filled in, and what is wrong with it.
+pub(crate) struct Filled {
+    pub(crate) typed: Typed,
+    pub(crate) problem: Option<String>,
+}
+
+impl Filled {
+    /// A form with nothing wrong.
+    pub(crate) fn new(typed: Typed) -> Self {
+        Self {
+            typed,
+            problem: None,
+        }
+    }
+}
+
+/// The rows in which groups get roles.
+struct GroupsPart {
+    /// What can be picked.
+    roles: BTreeSet<RegistryRole>,
+    /// What a group is called there.
+    hint: &'static str,
+    has_room: bool,
+}
+
+impl GroupsPart {
+    fn of(
+        source: Option<&Source>,
+        before: Option<&Mapping>,
+        context: &Context<'_>,
+    ) -> Option<Self> {
+        let hint = match source? {
+            Source::Tenant(_) => {
+                "The object id of a group (Entra admin center, Groups), or the value of an app role."
+            }
+            Source::Issuer(_) => "A group as your provider names it in its tokens.",
+            Source::GitHubOrganization { .. } => return None,
+        };
+        let mut roles = context.policy().mapping().roles.clone();
+        if roles.is_empty() {
+            return None;
+        }
+        // What an operator has given can stay.
+        let given = before.into_iter().flat_map(|one| one.roles.values());
+        roles.extend(given.flatten().cloned());
+        Some(Self {
+            roles,
+            hint,
+            has_room: true,
+        })
+    }
+}
+
 impl ConnectPage {
-    /// `form` is what was shown, sealed: good until then.
     pub(crate) fn new(
         organization: &Organization,
-        (sources, until): (Vec<(String, String)>, Timestamp),
+        offered: Offered<'_>,
+        filled: Filled,
         effects: Vec<Effect>,
-        form: String,
         context: &Context<'_>,
     ) -> Self {
-        let only = match sources.as_slice() {
-            [(source, _)] => source.parse().ok(),
-            _ => None,
-        };
-        let before = only
-            .as_ref()
-            .and_then(|source| organization.connection(source));
-        let before = before.map(|one| &one.mapping);
-        let named = |wanted: Level| {
-            let contexts = before.into_iter().flat_map(|one| &one.contexts);
-            let contexts = contexts.filter(|(_, level)| **level == wanted);
-            let contexts: Vec<&str> = contexts.map(|(context, _)| context.as_str()).collect();
-            contexts.join(", ")
+        let mut sources = offered.sources.keys();
+        let only = sources.next().filter(|_| sources.next().is_none());
+        let mut groups = GroupsPart::of(only, offered.before, context);
+        if let Some(groups) = &mut groups {
+            groups.has_room = filled.typed.roles.len() < MOST_ROWS;
+        }
+        let kept_roles = match groups {
+            Some(_) => Vec::new(),
+            None => offered.before.map(roles_in_words).unwrap_or_default(),
         };
         Self {
             host: host(context.broker),
             id: organization.id.to_string(),
             title: title(organization),
+            problem: filled.problem,
             is_tenant: matches!(only, Some(Source::Tenant(_))),
-            has_guests: before.is_some_and(|one| one.guests == Guests::Admitted),
             counts_contexts: context.policy().mapping().attests > Level::None,
-            mfa: named(Level::Mfa),
-            phishing_resistant: named(Level::PhishingResistant),
-            sources,
-            until: Moment(until),
+            typed: filled.typed,
+            groups,
+            kept_roles,
+            sources: offered
+                .sources
+                .iter()
+                .map(|(source, name)| (source.to_string(), name.clone()))
+                .collect(),
+            until: Moment(offered.until),
             effects: effects.into_iter().map(EffectRow::of).collect(),
-            form,
+            form: offered.form,
         }
     }
+}
+
+/// What groups are at the registry.
+fn roles_in_words(mapping: &Mapping) -> Vec<String> {
+    let row = |(group, roles): (&String, &BTreeSet<RegistryRole>)| {
+        let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+        format!("{group} is {}", roles.join(", "))
+    };
+    mapping.roles.iter().map(row).collect()
 }
 
 /// What ending a connection would do.

@@ -79,11 +79,16 @@ pub struct Terms {
 impl Terms {
     /// Whether a source can be connected on these terms at all.
     pub fn check(&self, source: &Source) -> Result<(), Unfit> {
-        let is_tenant = matches!(source, Source::Tenant(_));
-        let is_plain =
-            self.guests == Guests::Refused && self.contexts.is_empty() && self.roles.is_empty();
-        if !is_tenant && !is_plain {
+        let (has_tenants, has_groups) = match source {
+            Source::Tenant(_) => (true, true),
+            Source::Issuer(_) => (false, true),
+            Source::GitHubOrganization { .. } => (false, false),
+        };
+        if !has_tenants && (self.guests == Guests::Admitted || !self.contexts.is_empty()) {
             return Err(Unfit::OfTenants);
+        }
+        if !has_groups && !self.roles.is_empty() {
+            return Err(Unfit::NoGroups);
         }
         if self.contexts.len() > MOST_NAMED || self.roles.len() > MOST_NAMED {
             return Err(Unfit::TooManyNamed);
@@ -147,6 +152,8 @@ pub enum Unfit {
     Admins,
     /// These terms are for tenants only.
     OfTenants,
+    /// GitHub's organisations have no groups here.
+    NoGroups,
     /// There are too many contexts or roles.
     TooManyNamed,
     /// There are too many roles at the registry.
@@ -167,7 +174,10 @@ impl Unfit {
         match self {
             Self::Title => "`title` is one line of at most 256 characters",
             Self::Admins => "an organization has at most 200 admins",
-            Self::OfTenants => "`guests`, `contexts` and `roles` are of Entra tenants",
+            Self::OfTenants => "`guests` and `contexts` are of Entra tenants",
+            Self::NoGroups => {
+                "`roles` are of Entra tenants and of issuers: of a GitHub organization no groups are known"
+            }
             Self::TooManyNamed => "at most 100 contexts, and at most 100 groups and app roles",
             Self::TooManyRoles => "groups and app roles come to at most 20 roles at the registry",
             Self::Context => "an authentication context is `c1` to `c99`",
@@ -186,7 +196,7 @@ impl Unfit {
             Self::Admins => "admins",
             Self::OfTenants => "guests",
             Self::TooManyNamed | Self::Context | Self::ContextLevel => "contexts",
-            Self::TooManyRoles | Self::Role => "roles",
+            Self::NoGroups | Self::TooManyRoles | Self::Role => "roles",
             Self::Reason => "reason",
         }
     }
@@ -292,15 +302,31 @@ mod tests {
     }
 
     #[test]
-    fn only_a_tenant_has_guests_contexts_and_roles() {
+    fn only_a_tenant_has_guests_and_contexts_and_github_has_no_groups() {
         let github: Source = "github:github.com:7".parse().unwrap();
         assert_eq!(Terms::default().check(&github), Ok(()));
         let guests = Terms {
             guests: Guests::Admitted,
             ..Terms::default()
         };
-        assert_eq!(guests.check(&github), Err(Unfit::OfTenants));
+        let issuer: Source = "issuer:https://login.acme.example".parse().unwrap();
+        for other in [&github, &issuer] {
+            assert_eq!(guests.check(other), Err(Unfit::OfTenants), "{other}");
+        }
         assert_eq!(guests.check(&tenant()), Ok(()));
+        let contexts = Terms {
+            contexts: [("c1".to_owned(), Level::Mfa)].into(),
+            ..Terms::default()
+        };
+        assert_eq!(contexts.check(&issuer), Err(Unfit::OfTenants));
+        let roles = Terms {
+            roles: [("staff".to_owned(), ["reader".to_owned()].into())].into(),
+            ..Terms::default()
+        };
+        assert_eq!(roles.check(&github), Err(Unfit::NoGroups));
+        for has_groups in [&issuer, &tenant()] {
+            assert_eq!(roles.check(has_groups), Ok(()), "{has_groups}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 
 use super::{NEEDS, not_empty};
-use crate::TenantId;
 use crate::document::{Table, Value};
 use crate::policy::MappingRule;
+use crate::{RegistryRole, TenantId};
 
 /// What every user of a tenant has in `wids`, and so shows nothing.
 /// <https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference>,
@@ -25,6 +25,9 @@ const NO_ADMIN: [(&str, &str); 3] = [
     ),
 ];
 
+/// The longest name of a role, in characters: the same as by API.
+const LONGEST_ROLE: usize = 128;
+
 pub(super) fn mapping(table: &mut Table<'_>) -> Option<MappingRule> {
     let default = MappingRule::default();
     let entra_roles = table.optional_or("entra_roles", default.entra_roles, |value| {
@@ -36,10 +39,12 @@ pub(super) fn mapping(table: &mut Table<'_>) -> Option<MappingRule> {
         membership_age,
     );
     let attests = table.optional_or("attests", default.attests, |value| value.one_of(&NEEDS));
+    let roles = table.optional_or("roles", default.roles, |value| value.set(registry_role));
     Some(MappingRule {
         entra_roles: entra_roles?,
         max_membership_age: max_membership_age?,
         attests: attests?,
+        roles: roles?,
     })
 }
 
@@ -53,6 +58,17 @@ fn admin_role(item: &Value<'_>) -> Option<String> {
     }
     if let Some((_, why)) = NO_ADMIN.iter().find(|(id, _)| *id == text) {
         item.report(format_args!("this role shows no admin: {why}"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A role by the registry's own name, as it stands in tokens and on pages.
+fn registry_role(item: &Value<'_>) -> Option<RegistryRole> {
+    let text = item.string()?;
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() || c == ' ') && text.trim() == text;
+    if !is_plain || !(1..=LONGEST_ROLE).contains(&text.len()) {
+        item.report("expected the name of a role: at most 128 printable ASCII characters");
         return None;
     }
     Some(text.to_owned())

@@ -71,6 +71,15 @@ fn who_may_map_a_tenant_is_no_role_that_everybody_has() {
         &with("entra_roles = []"),
         &["16:15: `mapping.entra_roles`: expected at least one value, found an empty list"],
     );
+    let long = "x".repeat(129);
+    let wrong = "expected the name of a role: at most 128 printable ASCII characters";
+    for role in ["", " owner", "a\\nb", "r\u{f4}le", &long] {
+        let told = format!("16:10: `mapping.roles`: {wrong}");
+        check(&with(&format!("roles = [\"{role}\"]")), &[&told]);
+    }
+    let named = Policy::parse("policy.toml", &with("roles = [\"owner\", \"reader\"]"));
+    let roles = named.unwrap().mapping().roles.clone();
+    assert_eq!(roles, ["owner".to_owned(), "reader".to_owned()].into());
     let usual = Policy::parse("policy.toml", GOOD).unwrap();
     assert_eq!(*usual.mapping(), MappingRule::default());
 }

@@ -353,7 +353,7 @@ mod tests {
                 "orgs.toml:2:15: `contoso`: `title` is one line of at most 256 characters",
                 "orgs.toml:4:34: `contoso`: `reason` is missing: why may this organization be connected so? (at most 500 characters)",
                 "orgs.toml:4:34: `contoso`: an authentication context is `c1` to `c99`",
-                "orgs.toml:7:34: `contoso`: `guests`, `contexts` and `roles` are of Entra tenants",
+                "orgs.toml:7:34: `contoso`: `guests` and `contexts` are of Entra tenants",
             ]
         );
     }
