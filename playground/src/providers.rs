@@ -6,7 +6,7 @@ use countersign_core::{ProviderId, ProviderKind};
 use countersign_dev_idp::{Client, DevIdp};
 use countersign_providers::github::{GitHubSettings, Site};
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
-use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
 use url::Url;
 
@@ -97,6 +97,8 @@ impl StandIns {
             algorithm: SigningAlgorithm::Rs256,
             email_trust: EmailTrust::Trusted,
             recheck: None,
+            people: People::Anybodys,
+            groups_claim: None,
         })
     }
 }

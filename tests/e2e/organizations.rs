@@ -4,6 +4,7 @@ mod api;
 mod connect;
 mod exceptions;
 mod github;
+mod issuers;
 mod membership;
 mod roles;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
 use countersign_core::{AccountId, ClientId, Identity, Policy};
+use countersign_providers::oidc::People;
 use countersign_providers::{Http, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
@@ -35,6 +36,8 @@ pub struct BrokerSetup {
     pub recheck: Option<SignedDuration>,
     /// What GitHub is asked for at every login.
     pub github_scopes: &'static str,
+    /// Whose people the OpenID Connect stand-in has.
+    pub people: People,
     listener: TcpListener,
 }
 
@@ -64,6 +67,7 @@ impl BrokerSetup {
             limits: LimitSettings::default(),
             recheck: None,
             github_scopes: "read:user user:email",
+            people: People::Anybodys,
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }

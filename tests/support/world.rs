@@ -6,7 +6,7 @@ use countersign_core::{ProviderId, TenantId};
 use countersign_dev_idp::{Client as IdpClient, DevIdp};
 use countersign_providers::github::{GitHubSettings, Site};
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
-use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use countersign_providers::{Credentials, GitHub, Http, Microsoft, Oidc, Provider};
 use countersign_server::Clock;
 use countersign_store::Store;
@@ -39,6 +39,7 @@ pub struct World {
 struct Upstream {
     recheck: Option<SignedDuration>,
     github_scopes: &'static str,
+    people: People,
 }
 
 /// A sign-in to be made.
@@ -93,6 +94,7 @@ impl World {
         let upstream = Upstream {
             recheck: setup.recheck,
             github_scopes: setup.github_scopes,
+            people: setup.people,
         };
         let broker = setup.start(|http| providers(http, [&entra, &github, &oidc], upstream));
         Self {
@@ -324,6 +326,8 @@ fn providers(
                 email_trust: EmailTrust::Trusted,
                 enrolment_url: None,
                 recheck,
+                people: upstream.people,
+                groups_claim: Some("groups".into()),
             },
             http.clone(),
         )),

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::id_token::Unverified;
 use crate::microsoft::tenancy::TenantToken;
-use crate::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use crate::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use crate::strict_json::StrictObject;
 use crate::{Credentials, ProviderError, github, microsoft, oidc};
 
@@ -72,5 +72,7 @@ fn settings(name: ProviderId) -> Result<OidcSettings, ProviderError> {
         email_trust: EmailTrust::Trusted,
         enrolment_url: None,
         recheck: None,
+        people: People::Anybodys,
+        groups_claim: None,
     })
 }

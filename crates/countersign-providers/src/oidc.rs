@@ -51,6 +51,19 @@ pub struct OidcSettings {
     pub enrolment_url: Option<Url>,
     /// How long after a login, or after the last time, it is asked again at a refresh; never, if nothing is said.
     pub recheck: Option<SignedDuration>,
+    /// Whose people it has.
+    pub people: People,
+    /// The claim of its ID tokens that lists the person's groups; none, if nothing is said.
+    pub groups_claim: Option<String>,
+}
+
+/// Whose people an issuer has, as the operator knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum People {
+    /// Anybody's: nobody speaks for all of them.
+    Anybodys,
+    /// One organisation's, all of them.
+    OneOrganizations,
 }
 
 /// The algorithms that a provider may be configured with (`id_token_signed_response_alg`).
@@ -116,6 +129,16 @@ impl Oidc {
 
     pub(crate) fn enrolment_url(&self) -> Option<&Url> {
         self.settings.enrolment_url.as_ref()
+    }
+
+    /// Whose people it has.
+    pub fn people(&self) -> People {
+        self.settings.people
+    }
+
+    /// Its issuer, exactly as its tokens have it.
+    pub fn issuer(&self) -> &Url {
+        &self.settings.issuer
     }
 
     /// Whether its word on e-mail addresses counts.

@@ -18,8 +18,8 @@ use thiserror::Error;
 use crate::{RegistryAccountName, Store, StoreError, Version};
 
 pub use claim::{
-    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, rivals,
-    settle,
+    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, prove,
+    rivals, settle,
 };
 pub use exception::{
     Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, take_back,
@@ -186,8 +186,20 @@ pub enum Standing {
     /// It is not: another organisation has said before, or at the same time, that these are its people. An operator
     /// settles it, or the other's admins agree.
     Disputed,
-    /// It is not: an operator approves first.
+    /// It is not: an operator approves first, or it is proven.
     AwaitingApproval,
+    /// It is not: an operator has refused to approve it.
+    Refused,
+}
+
+impl Standing {
+    /// Whether it says that the source is its own with a proof, or by a word that counts: others are in dispute with it.
+    fn is_claimed(self) -> bool {
+        match self {
+            Self::InForce | Self::Disputed => true,
+            Self::AwaitingApproval | Self::Refused => false,
+        }
+    }
 }
 
 /// What shows that an organisation may be connected to a source.
@@ -198,6 +210,12 @@ pub enum Proof {
     DirectoryRole(String),
     /// Who made it owns the organisation at GitHub.
     GitHubOwner,
+    /// Who made it signed in there, which shows one of its people and nobody who speaks for all of them: it is in force
+    /// by an operator's approval.
+    Member {
+        /// What a record of the issuer's host says to prove it, and nobody can guess: an old record proves nothing new.
+        token: String,
+    },
     /// The issuer's own name server says so.
     DnsRecord,
     /// An operator's word.
@@ -205,6 +223,20 @@ pub enum Proof {
         /// Why.
         reason: String,
     },
+}
+
+impl Proof {
+    /// What shows it once somebody whose word counts says it too: what a person has proven stays proven.
+    pub fn or_word(before: Option<&Self>, reason: &str) -> Self {
+        match before {
+            Some(proof @ (Self::DirectoryRole(_) | Self::GitHubOwner | Self::DnsRecord)) => {
+                proof.clone()
+            }
+            Some(Self::Member { .. } | Self::Operator { .. }) | None => Self::Operator {
+                reason: reason.to_owned(),
+            },
+        }
+    }
 }
 
 impl Organization {
@@ -249,7 +281,9 @@ impl Organization {
         let sources = self.connections.iter().map(|one| &one.mapping.source);
         let sources = sources.cloned().map(Signpost::Source);
         let admins = self.admins.iter().cloned().map(Signpost::Admin);
-        let asks = self.exceptions.iter().any(AskedException::is_waiting);
+        let is_waiting = |one: &Connection| one.standing == Standing::AwaitingApproval;
+        let asks = self.exceptions.iter().any(AskedException::is_waiting)
+            || self.connections.iter().any(is_waiting);
         let asks = asks.then_some(Signpost::Asks);
         sources.chain(admins).chain(asks).collect()
     }
@@ -265,7 +299,7 @@ pub enum Signpost {
     Source(Source),
     /// Those that somebody administers.
     Admin(Admin),
-    /// Those that wait for an operator's answer to an exception that they asked for.
+    /// Those that wait for an operator's answer: to an exception that they asked for, or to a claim.
     Asks,
 }
 

@@ -10,11 +10,15 @@ use super::{CONTOSO, Registry, TOLD_BY_PHONE, api, call, signed_in, tenant, worl
 /// The same world, with pages: the policy names them, and Entra says who has which directory role.
 pub(super) async fn world() -> World {
     let world = bare().await;
-    enforce(&world, "");
+    set_up(&world);
+    world
+}
+
+pub(super) fn set_up(world: &World) {
+    enforce(world, "");
     world.entra.control().set(|behaviour| {
         behaviour.entra.group_membership_claims = GroupMembershipClaims::DirectoryRole;
     });
-    world
 }
 
 /// The usual policy, with pages and with this.
@@ -114,6 +118,7 @@ impl<'a> Admin<'a> {
         let page = self.get(&format!("/organizations/{organization}")).await;
         let title = match provider {
             "entra" => "Connect with Microsoft Entra ID",
+            "oidc" => "Connect with Example ID",
             _ => "Connect with GitHub",
         };
         let sealed = field_after(&page.body, title, "form");
@@ -124,6 +129,12 @@ impl<'a> Admin<'a> {
         }
         let url = self.url(&path);
         self.browser.post(&url, &form).await
+    }
+
+    /// Follows a way to a provider, and signs in there.
+    pub(super) async fn go(&mut self, way: Url, login: &Login) -> Page {
+        let page = self.world.go(&mut self.browser, way, login).await;
+        self.step_up(page, login).await
     }
 
     /// Shows by this account's sign-in that one speaks for a tenant: the page that follows.

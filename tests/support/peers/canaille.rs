@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use countersign_core::ProviderId;
-use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use countersign_providers::{Credentials, Http, Oidc, Provider};
 use secrecy::SecretString;
 use serde_json::json;
@@ -93,6 +93,8 @@ impl Canaille {
             email_trust: EmailTrust::Trusted,
             enrolment_url: None,
             recheck: None,
+            people: People::Anybodys,
+            groups_claim: None,
         };
         Provider::Oidc(Oidc::new(settings, http.clone()))
     }

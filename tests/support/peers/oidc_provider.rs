@@ -2,7 +2,7 @@
 //! answers can be spoiled one part at a time.
 
 use countersign_core::ProviderId;
-use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use countersign_providers::{Credentials, Http, Oidc, Provider};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -78,6 +78,8 @@ impl OidcProvider {
                     email_trust: EmailTrust::Trusted,
                     enrolment_url: None,
                     recheck: None,
+                    people: People::Anybodys,
+                    groups_claim: None,
                 };
                 Provider::Oidc(Oidc::new(settings, http.clone()))
             })

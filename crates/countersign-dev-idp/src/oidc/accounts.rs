@@ -14,6 +14,8 @@ pub struct Account {
     pub email: Option<String>,
     /// `email_verified` as it is sent; `None` leaves it out.
     pub email_verified: Option<Value>,
+    /// `groups` as it is sent; `None` leaves it out.
+    pub groups: Option<Value>,
     pub answer: Answer,
     pub second_factor: SecondFactor,
     /// What the token says of a login with a password alone.
@@ -196,6 +198,7 @@ fn account(id: &str, name: &str, what: &str, second_factor: SecondFactor) -> Acc
         name: name.to_owned(),
         email: Some(format!("{}@example.org", name.to_lowercase())),
         email_verified: Some(json!(true)),
+        groups: None,
         answer: Answer::SignsIn,
         second_factor,
         single: Evidence::new(json!(["pwd"]), "urn:dev-idp:single"),

@@ -56,6 +56,9 @@ pub(super) fn person(sign_in: &SignIn) -> Map<String, Value> {
         put("name", json!(account.name));
         put("preferred_username", json!(account.id));
     }
+    if let Some(groups) = &account.groups {
+        put("groups", groups.clone());
+    }
     if let Some(email) = account
         .email
         .as_ref()

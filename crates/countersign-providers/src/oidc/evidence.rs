@@ -65,9 +65,25 @@ pub(crate) fn evidence(
             login_hint: login_hint.and_then(|hint| display_text(&hint, 256)),
         },
         membership: Claim::Absent,
-        affiliation: Affiliation::default(),
+        affiliation: Affiliation {
+            groups: groups(settings.groups_claim.as_deref(), token),
+            ..Affiliation::default()
+        },
         provider_session: token.raw("sid").and_then(session_name),
         verified_at: now,
+    }
+}
+
+/// The most groups of a token that are read: the same as of Entra's.
+const MOST_GROUPS: usize = 200;
+
+/// The person's groups, by the claim that lists them; one text is one group. From the ID token alone: UserInfo is not signed.
+fn groups(claim: Option<&str>, token: &IdToken) -> Claim<BTreeSet<String>> {
+    match claim.map(|name| token.texts_at_most(name, MOST_GROUPS)) {
+        None | Some(Claim::Absent) => Claim::Absent,
+        Some(Claim::Value(names)) => Claim::Value(names.into_iter().collect()),
+        Some(Claim::Malformed) => Claim::Malformed,
+        Some(Claim::Contradictory) => Claim::Contradictory,
     }
 }
 

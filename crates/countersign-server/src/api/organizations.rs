@@ -67,6 +67,19 @@ enum SettledAs {
     Share,
     Transfer,
     Refuse,
+    Approve,
+}
+
+impl SettledAs {
+    /// What it does to a dispute; `None` approves what is none.
+    fn as_told(&self) -> Option<Settlement> {
+        match self {
+            Self::Share => Some(Settlement::Share),
+            Self::Transfer => Some(Settlement::Transfer),
+            Self::Refuse => Some(Settlement::Refuse),
+            Self::Approve => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -216,11 +229,11 @@ pub(super) async fn connect(call: Call, path: IdAndSource, body: Body) -> HttpRe
         let terms: Terms = read_object(body)?;
         let caller = Caller::Service(client);
         let known = managed(&caller, &id, context).await?;
-        let proof = match known.connection(&source) {
-            Some(before) => before.proof.clone(),
-            None => Proof::Operator {
+        let proof = match known.connection(&source).map(|before| &before.proof) {
+            Some(Proof::Member { .. }) | None => Proof::Operator {
                 reason: terms.reason().map_err(ApiError::from)?.to_owned(),
             },
+            Some(before) => before.clone(),
         };
         let wanted = (source, terms);
         let made = manage::connect(&known, wanted, proof, &caller, context).await?;
@@ -247,12 +260,11 @@ pub(super) async fn settle(call: Call, path: IdAndSource, body: Body) -> HttpRes
         let client = service(CONNECT, context).await?;
         let (id, source) = parse_both(&path)?;
         let told: Settled = read_object(body)?;
-        let settlement = match told.settlement {
-            SettledAs::Share => Settlement::Share,
-            SettledAs::Transfer => Settlement::Transfer,
-            SettledAs::Refuse => Settlement::Refuse,
-        };
-        manage::settle(&id, &source, settlement, &client.into(), context).await?;
+        let (settlement, actor) = (told.settlement.as_told(), client.into());
+        match settlement {
+            Some(settlement) => manage::settle(&id, &source, settlement, &actor, context).await?,
+            None => manage::approve(&id, &source, &actor, context).await?,
+        }
         Ok(HttpResponse::NoContent().finish())
     })
     .await

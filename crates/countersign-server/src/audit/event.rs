@@ -160,6 +160,7 @@ impl Event {
             Standing::InForce => Self::OrganizationConnected,
             Standing::Disputed => Self::ConnectionDisputed,
             Standing::AwaitingApproval => Self::ConnectionAwaitsApproval,
+            Standing::Refused => Self::ConnectionSettled,
         }
     }
 

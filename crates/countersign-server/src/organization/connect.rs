@@ -14,6 +14,7 @@ use countersign_core::{
     AttemptId, Claim, Evidence, GitHubRole, Identity, Mapping, Membership, OrganizationId, Permit,
     ProviderId, SessionId, Source, TenantId,
 };
+use countersign_providers::oidc::People;
 use countersign_providers::{AccountChoice, Provider};
 use countersign_store::{Organization, Proof};
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +24,7 @@ use url::form_urlencoded;
 use super::page::{Visit, visited};
 use super::terms::Typed;
 use super::{manage, shut_out};
+use crate::edge::RandomText;
 use crate::error::{ApiError, Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::once::{Kind, is_first};
@@ -229,7 +231,7 @@ fn shown(
     let (proof, sources) = match &evidence.identity {
         Identity::Microsoft { tid, .. } => of_tenant(tid, connecting, evidence, context)?,
         Identity::GitHub { host, .. } => of_github(host, evidence)?,
-        Identity::Oidc { .. } => return Err(NotProven::WrongProvider),
+        Identity::Oidc { issuer, .. } => of_issuer(issuer, evidence, context)?,
     };
     Ok(Shown {
         organization: connecting.organization.clone(),
@@ -272,6 +274,23 @@ fn of_tenant(
     let source = Source::Tenant(tid.clone());
     let sources = BTreeMap::from([(source, format!("Microsoft Entra tenant {tid}"))]);
     Ok((Proof::DirectoryRole(role.clone()), sources))
+}
+
+/// One of the people of an issuer that has one organisation's alone: which shows nobody who speaks for them, so that an
+/// operator approves it, or a record of the issuer's host proves it.
+fn of_issuer(
+    issuer: &str,
+    evidence: &Evidence,
+    context: &Context<'_>,
+) -> Result<Spoken, NotProven> {
+    let provider = context.broker.providers.get(&evidence.provider);
+    if !provider.is_some_and(has_people_of_one) {
+        return Err(NotProven::WrongProvider);
+    }
+    let source = Source::Issuer(issuer.to_owned());
+    let sources = BTreeMap::from([(source, issuer.to_owned())]);
+    let token = context.broker.entropy.hex::<16>();
+    Ok((Proof::Member { token }, sources))
 }
 
 /// An owner of organisations at GitHub.
@@ -392,6 +411,7 @@ async fn page_of(
         before: before(known, shown.only()),
         until,
         form: sealed,
+        proof: &shown.proof,
     };
     Ok(ConnectPage::new(known, offered, filled, effects, context))
 }
@@ -468,6 +488,14 @@ pub(super) fn speaking<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Pr
         .filter(|provider| match provider {
             Provider::Microsoft(one) => !one.is_personal(),
             Provider::GitHub(_) => true,
-            Provider::Oidc(_) => false,
+            Provider::Oidc(_) => has_people_of_one(provider),
         })
+}
+
+/// Whether all people of a provider are one organisation's, as the operator says.
+fn has_people_of_one(provider: &Provider) -> bool {
+    match provider {
+        Provider::Oidc(one) => one.people() == People::OneOrganizations,
+        Provider::Microsoft(_) | Provider::GitHub(_) => false,
+    }
 }

@@ -166,7 +166,14 @@ pub(crate) async fn connect(
     }
     let wanted = Connection {
         mapping: terms.mapping(id.clone(), source),
-        standing: Standing::InForce,
+        standing: match proof {
+            // That proves one of its people, not that one speaks for all of them.
+            Proof::Member { .. } => Standing::AwaitingApproval,
+            Proof::DirectoryRole(_)
+            | Proof::GitHubOwner
+            | Proof::DnsRecord
+            | Proof::Operator { .. } => Standing::InForce,
+        },
         proof,
         made_by: caller.actor(),
         made_at: context.now,
@@ -199,7 +206,25 @@ pub(crate) async fn disconnect(
     log(event, &known.id, Some(source), &actor, context).await
 }
 
-/// Settles a dispute, or approves what awaits it.
+/// Approves what awaits it.
+pub(crate) async fn approve(
+    id: &OrganizationId,
+    source: &Source,
+    actor: &Actor,
+    context: &Context<'_>,
+) -> Result<(), ApiError> {
+    context.must_be_audited()?;
+    let made = domain::approve(store(context), context.policy(), id, source).await?;
+    let event = match made.standing {
+        Standing::InForce => Event::ConnectionSettled,
+        standing @ (Standing::Disputed | Standing::AwaitingApproval | Standing::Refused) => {
+            Event::of_claim(standing)
+        }
+    };
+    log(event, id, Some(source), actor, context).await
+}
+
+/// Settles a dispute, or refuses what awaits approval.
 pub(crate) async fn settle(
     id: &OrganizationId,
     source: &Source,
@@ -222,11 +247,8 @@ pub(crate) async fn share(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     begin(CONNECT, caller, holder, context)?;
-    let mut in_file = context.policy().organizations_of(source);
-    if in_file.any(|one| *one == holder.id) {
-        let (policy, share) = (context.policy(), Settlement::Share);
-        domain::settle(store(context), policy, with, source, share).await?;
-    } else if !domain::agree(store(context), &holder.id, with, source).await? {
+    let (store, policy) = (store(context), context.policy());
+    if !domain::agree(store, policy, &holder.id, with, source).await? {
         return Err(ApiError::NotConnected);
     }
     let (event, actor) = (Event::ConnectionShared, caller.actor());
@@ -408,6 +430,9 @@ impl From<ClaimError> for ApiError {
                 "this is the tenant of all personal accounts, which is no organization's",
             ),
             ClaimError::TooMany => Self::Body("an organization has at most 50 connections"),
+            ClaimError::NotApproved(..) => {
+                Self::Body("it awaits approval: settle it as `approve` or `refuse`")
+            }
             ClaimError::InPolicyFile(_) => Self::Body(
                 "the policy file gives it to another organization, which would keep it: take it out of its `tenants` there first",
             ),

@@ -252,7 +252,11 @@ impl ConnectionRow {
             ),
             Standing::AwaitingApproval => (
                 "awaiting approval",
-                "The registry’s operators approve it first.",
+                "Nobody acts for yours through it until the registry’s operators approve it.",
+            ),
+            Standing::Refused => (
+                "refused",
+                "The registry’s operators did not approve it. Ask them why; connecting it again asks them again.",
             ),
         };
         let query = url::form_urlencoded::Serializer::new(String::new())
@@ -293,6 +297,7 @@ fn proof(proof: &Proof) -> String {
     match proof {
         Proof::DirectoryRole(_) => "an administrator of the tenant signed in".to_owned(),
         Proof::GitHubOwner => "an owner of the organization signed in".to_owned(),
+        Proof::Member { .. } => "one of its people signed in".to_owned(),
         Proof::DnsRecord => "a record of its domain".to_owned(),
         Proof::Operator { reason } => format!("the registry’s word: {reason}"),
     }
@@ -346,6 +351,8 @@ pub(crate) struct ConnectPage {
     sources: Vec<(String, String)>,
     until: Moment,
     is_tenant: bool,
+    /// Whether an operator approves it first.
+    awaits_approval: bool,
     /// Whether the policy takes a tenant's word on its contexts.
     counts_contexts: bool,
     typed: Typed,
@@ -365,6 +372,8 @@ pub(crate) struct Offered<'a> {
     pub(crate) until: Timestamp,
     /// What was shown, sealed.
     pub(crate) form: String,
+    /// What was shown.
+    pub(crate) proof: &'a Proof,
 }
 
 /// The form as it was filled in, and what is wrong with it.
@@ -444,6 +453,7 @@ impl ConnectPage {
             title: title(organization),
             problem: filled.problem,
             is_tenant: matches!(only, Some(Source::Tenant(_))),
+            awaits_approval: awaits_approval(organization, only, offered.proof),
             counts_contexts: context.policy().mapping().attests > Level::None,
             typed: filled.typed,
             groups,
@@ -458,6 +468,16 @@ impl ConnectPage {
             form: offered.form,
         }
     }
+}
+
+/// Whether what was shown is in force only once an operator approves it, which nobody has yet.
+fn awaits_approval(organization: &Organization, source: Option<&Source>, proof: &Proof) -> bool {
+    let before = source.and_then(|source| organization.connection(source));
+    let is_approved = before.is_some_and(|one| match one.standing {
+        Standing::InForce | Standing::Disputed => true,
+        Standing::AwaitingApproval | Standing::Refused => false,
+    });
+    matches!(proof, Proof::Member { .. }) && !is_approved
 }
 
 /// What groups are at the registry.
@@ -537,7 +557,14 @@ impl LeavePage {
             host: host(context.broker),
             provider: known.map_or_else(|| provider.to_string(), |one| one.title().to_owned()),
             path,
-            what: "Sign in there with an account that administers what you want to connect. It need not be the one that you signed in with here, and it is not signed in here by this.",
+            what: match known {
+                Some(Provider::Oidc(_)) => {
+                    "Sign in there with an account of your organization. It need not be the one that you signed in with here, and it is not signed in here by this."
+                }
+                Some(Provider::Microsoft(_) | Provider::GitHub(_)) | None => {
+                    "Sign in there with an account that administers what you want to connect. It need not be the one that you signed in with here, and it is not signed in here by this."
+                }
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use countersign_core::{AccountId, Mapping, OrganizationId, Policy, Source, Tenan
 use super::doubles::{Meanwhile, When, race};
 use super::{RACERS, account_id, at};
 use crate::organization::{
-    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, settle,
+    ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, prove, settle,
 };
 use crate::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
@@ -35,6 +35,9 @@ pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
     a_dispute_is_settled_by_an_operator(make().await).await;
     only_who_has_a_source_can_share_it(make().await).await;
     what_awaits_approval_is_not_in_force_before(make().await).await;
+    nobody_agrees_to_what_awaits_approval(make().await).await;
+    a_record_proves_the_claim_that_it_was_made_for(make().await).await;
+    of_two_that_are_approved_at_once_at_most_one_has_it(make().await).await;
     what_can_not_be_claimed_is_refused(make().await).await;
 }
 
@@ -495,7 +498,16 @@ async fn only_who_has_a_source_can_share_it(store: Arc<dyn Store>) {
     }
     let agree = |holder: &'static str, claimant: &'static str| {
         let store = store.clone();
-        async move { agree(store.as_ref(), &id(holder), &id(claimant), &github(1)).await }
+        async move {
+            agree(
+                store.as_ref(),
+                &Policy::default(),
+                &id(holder),
+                &id(claimant),
+                &github(1),
+            )
+            .await
+        }
     };
     assert!(!agree("acme", "fabrikam").await.unwrap());
     assert!(!agree("fabrikam", "fabrikam").await.unwrap());
@@ -512,27 +524,140 @@ async fn only_who_has_a_source_can_share_it(store: Arc<dyn Store>) {
     );
 }
 
+fn issuer() -> Source {
+    let text = "issuer:https://login.acme.example";
+    text.parse().expect("an issuer")
+}
+
+/// Claims the issuer as one of its people, whose token this is.
+async fn joins(store: &Arc<dyn Store>, name: &str, token: &str) -> Connection {
+    let proof = Proof::Member {
+        token: token.to_owned(),
+    };
+    let wanted = Connection {
+        proof,
+        ..connection(name, issuer(), Standing::AwaitingApproval)
+    };
+    let policy = Policy::default();
+    let claimed = claim(store.as_ref(), &policy, &id(name), &wanted).await;
+    claimed.unwrap()
+}
+
+async fn issuer_is_of(store: &Arc<dyn Store>) -> Vec<OrganizationId> {
+    let of = mappings_of(store.as_ref(), [issuer()]).await.unwrap();
+    of.into_iter().map(|one| one.organization).collect()
+}
+
+async fn approves(store: &Arc<dyn Store>, name: &str) -> Standing {
+    let policy = Policy::default();
+    let approved = approve(store.as_ref(), &policy, &id(name), &issuer()).await;
+    approved.unwrap().standing
+}
+
 async fn what_awaits_approval_is_not_in_force_before(store: Arc<dyn Store>) {
     make_two(&store).await;
-    let issuer: Source = "issuer:https://login.acme.example".parse().unwrap();
-    let wanted = connection("contoso", issuer.clone(), Standing::AwaitingApproval);
-    let claimed = claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
-        .await
-        .unwrap();
+    let claimed = joins(&store, "contoso", "a").await;
     assert_eq!(claimed.standing, Standing::AwaitingApproval);
-    assert_eq!(
-        mappings_of(store.as_ref(), [issuer.clone()]).await.unwrap(),
-        []
+    assert_eq!(issuer_is_of(&store).await, []);
+    assert_eq!(names_by(&store, Signpost::Asks).await, ["contoso"]);
+    // Who shows no more than to be one of its people holds up nobody.
+    joins(&store, "fabrikam", "b").await;
+    assert_eq!(approves(&store, "contoso").await, Standing::InForce);
+    assert_eq!(names_by(&store, Signpost::Asks).await, ["fabrikam"]);
+    // Claimed again, with other terms, it stays what it was.
+    let again = joins(&store, "contoso", "c").await;
+    assert_eq!(again.standing, Standing::InForce);
+    // A second is a dispute once it is approved.
+    assert_eq!(approves(&store, "fabrikam").await, Standing::Disputed);
+    assert_eq!(issuer_is_of(&store).await, [id("contoso")]);
+    let again = joins(&store, "fabrikam", "d").await;
+    assert_eq!(again.standing, Standing::Disputed);
+}
+
+async fn nobody_agrees_to_what_awaits_approval(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    let policy = Policy::default();
+    joins(&store, "contoso", "a").await;
+    approves(&store, "contoso").await;
+    joins(&store, "fabrikam", "b").await;
+    let (contoso, fabrikam) = (id("contoso"), id("fabrikam"));
+    let agreed = agree(store.as_ref(), &policy, &contoso, &fabrikam, &issuer()).await;
+    assert!(
+        matches!(agreed, Err(ClaimError::NotApproved(..))),
+        "{agreed:?}"
     );
-    let approved = approve(store.as_ref(), &Policy::default(), &id("contoso"), &issuer).await;
-    assert_eq!(approved.unwrap().standing, Standing::InForce);
-    // A second is a dispute, approved or not.
-    let wanted = connection("fabrikam", issuer.clone(), Standing::AwaitingApproval);
-    claim(store.as_ref(), &Policy::default(), &id("fabrikam"), &wanted)
-        .await
-        .unwrap();
-    let approved = approve(store.as_ref(), &Policy::default(), &id("fabrikam"), &issuer).await;
-    assert_eq!(approved.unwrap().standing, Standing::Disputed);
+    for settlement in [Settlement::Share, Settlement::Transfer] {
+        let settled = settle(store.as_ref(), &policy, &fabrikam, &issuer(), settlement).await;
+        assert!(
+            matches!(settled, Err(ClaimError::NotApproved(..))),
+            "{settled:?}"
+        );
+    }
+    assert_eq!(issuer_is_of(&store).await, [contoso]);
+    // Refused, it is seen to be; and claimed anew it asks anew, with a token of its own.
+    let refused = settle(
+        store.as_ref(),
+        &policy,
+        &fabrikam,
+        &issuer(),
+        Settlement::Refuse,
+    )
+    .await;
+    refused.unwrap();
+    let known = store.organization(&fabrikam).await.unwrap().unwrap().0;
+    let standing = known.connection(&issuer()).map(|one| one.standing);
+    assert_eq!(standing, Some(Standing::Refused));
+    let nobody: [String; 0] = [];
+    assert_eq!(names_by(&store, Signpost::Asks).await, nobody);
+    let again = joins(&store, "fabrikam", "c").await;
+    let token = "c".to_owned();
+    assert_eq!(again.standing, Standing::AwaitingApproval);
+    assert_eq!(again.proof, Proof::Member { token });
+}
+
+async fn a_record_proves_the_claim_that_it_was_made_for(store: Arc<dyn Store>) {
+    make_two(&store).await;
+    joins(&store, "contoso", "a").await;
+    let proves = |name: &'static str, token: &'static str| {
+        let store = store.clone();
+        async move {
+            let policy = Policy::default();
+            prove(store.as_ref(), &policy, &id(name), &issuer(), token).await
+        }
+    };
+    for (name, token) in [("contoso", "b"), ("fabrikam", "a")] {
+        let refused = proves(name, token).await;
+        assert!(
+            matches!(refused, Err(ClaimError::NotConnected(..))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(issuer_is_of(&store).await, []);
+    let proven = proves("contoso", "a").await.unwrap();
+    assert_eq!(
+        (proven.standing, proven.proof),
+        (Standing::InForce, Proof::DnsRecord)
+    );
+    // Once is enough, and two who prove it are in dispute.
+    assert!(proves("contoso", "a").await.is_err());
+    joins(&store, "fabrikam", "b").await;
+    let second = proves("fabrikam", "b").await.unwrap();
+    assert_eq!(second.standing, Standing::Disputed);
+    assert_eq!(issuer_is_of(&store).await, [id("contoso")]);
+}
+
+async fn of_two_that_are_approved_at_once_at_most_one_has_it(store: Arc<dyn Store>) {
+    for n in 0..RACERS {
+        let name = format!("org-{n}");
+        change(&store, &name, Some).await;
+        joins(&store, &name, "a").await;
+    }
+    race(&store, |store, n| async move {
+        approves(&store, &format!("org-{}", n - 1)).await
+    })
+    .await;
+    let of = issuer_is_of(&store).await;
+    assert!(of.len() <= 1, "{of:?}");
 }
 
 async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {

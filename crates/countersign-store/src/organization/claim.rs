@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use countersign_core::{OrganizationId, Policy, Source};
 use thiserror::Error;
 
-use super::{Connection, Organization, Signpost, Standing, change_organization, organizations_by};
+use super::{
+    Connection, Organization, Proof, Signpost, Standing, change_organization, organizations_by,
+};
 use crate::{Store, StoreError};
 
 /// Why an organisation was not connected.
@@ -26,6 +28,9 @@ pub enum ClaimError {
     /// It is connected to as many as it can be.
     #[error("an organization is connected to at most {MOST_CONNECTIONS} tenants")]
     TooMany,
+    /// Nobody has shown or approved that it may be.
+    #[error("`{0}` has not shown that {1} is theirs: approve it first")]
+    NotApproved(OrganizationId, Source),
     /// It can't be taken from who has it by the policy file.
     #[error("the policy file gives it to `{0}`, who would keep it")]
     InPolicyFile(OrganizationId),
@@ -50,6 +55,8 @@ pub enum Settlement {
 
 /// Connects an organisation to a source, or changes what its connection says. Answers with the connection as it
 /// stands: [`Standing::Disputed`] where another organisation has said that the source is theirs, or has it by the policy.
+///
+/// What is claimed [`Standing::AwaitingApproval`] shows less than what may be there: that keeps its standing and its proof.
 pub async fn claim(
     store: &dyn Store,
     policy: &Policy,
@@ -60,18 +67,25 @@ pub async fn claim(
     if matches!(source, Source::Tenant(tenant) if tenant.is_consumers()) {
         return Err(ClaimError::PersonalAccounts);
     }
+    let is_proven = connection.standing != Standing::AwaitingApproval;
     let written = change(store, id, |known| {
         let before = known.connection(source);
         if before.is_none() && known.connections.len() >= MOST_CONNECTIONS {
             return Err(ClaimError::TooMany);
         }
-        let standing = match (before.map(|one| one.standing), connection.standing) {
-            (_, Standing::AwaitingApproval) => Standing::AwaitingApproval,
-            (Some(Standing::InForce), _) => Standing::InForce,
-            (_, Standing::InForce | Standing::Disputed) => Standing::Disputed,
+        let of_before = |before: &Connection| (before.standing, before.proof.clone());
+        let fresh = |standing| (standing, connection.proof.clone());
+        let (standing, proof) = match before {
+            Some(before) if !is_proven && before.standing != Standing::Refused => of_before(before),
+            Some(before) if is_proven && before.standing == Standing::InForce => {
+                fresh(Standing::InForce)
+            }
+            _ if is_proven => fresh(Standing::Disputed),
+            _ => fresh(Standing::AwaitingApproval),
         };
         Ok(known.with(Connection {
             standing,
+            proof,
             ..connection.clone()
         }))
     })
@@ -79,17 +93,32 @@ pub async fn claim(
     // Also where nothing was changed: whoever claims it again is found again, whatever became of the signpost.
     let post = Signpost::Source(source.clone());
     store.set_signpost(&post, id).await?;
-    let is_claimed = |one: &Connection| one.standing == Standing::Disputed;
-    if written.connection(source).is_some_and(is_claimed)
-        && connection.standing == Standing::InForce
+    if is_proven {
+        weigh(store, policy, id, &written, source).await
+    } else {
+        found(&written, source)
+    }
+}
+
+/// What is disputed with nobody is in force.
+async fn weigh(
+    store: &dyn Store,
+    policy: &Policy,
+    id: &OrganizationId,
+    written: &Organization,
+    source: &Source,
+) -> Result<Connection, ClaimError> {
+    let connection = found(written, source)?;
+    if connection.standing == Standing::Disputed
         && rivals(store, policy, id, source).await?.is_empty()
     {
         return stand(store, id, source, Standing::InForce).await;
     }
-    found(&written, source)
+    Ok(connection)
 }
 
-/// Puts an end to a dispute, by an operator's word.
+/// Puts an end to a dispute, by an operator's word. What awaits approval is in no dispute: it is refused, or approved
+/// first.
 pub async fn settle(
     store: &dyn Store,
     policy: &Policy,
@@ -98,50 +127,104 @@ pub async fn settle(
     settlement: Settlement,
 ) -> Result<(), ClaimError> {
     match settlement {
-        Settlement::Refuse => disconnect(store, id, source).await,
-        Settlement::Share => stand(store, id, source, Standing::InForce).await.map(drop),
+        Settlement::Refuse => refuse(store, id, source).await,
+        Settlement::Share => stand_claimed(store, id, source).await,
         Settlement::Transfer => {
             let mut in_file = policy.organizations_of(source).filter(|one| *one != id);
             if let Some(holder) = in_file.next() {
                 return Err(ClaimError::InPolicyFile(holder.clone()));
             }
+            must_be_claimed(store, id, source).await?;
             // The others lose it first: what a process leaves that dies between is a dispute, not two owners.
             for other in others(store, id, source).await? {
                 disconnect(store, &other.id, source).await?;
             }
-            stand(store, id, source, Standing::InForce).await.map(drop)
+            stand_claimed(store, id, source).await
         }
     }
 }
 
-/// What was awaiting approval, or disputed with nobody any more, is claimed again by an operator's word.
+/// What awaits approval stays, refused, so that its admins see that; what is disputed goes.
+async fn refuse(store: &dyn Store, id: &OrganizationId, source: &Source) -> Result<(), ClaimError> {
+    change(store, id, |known| {
+        let connection = found(known, source)?;
+        Ok(match connection.standing {
+            Standing::AwaitingApproval => known.with(Connection {
+                standing: Standing::Refused,
+                ..connection
+            }),
+            Standing::InForce | Standing::Disputed | Standing::Refused => known.without(source),
+        })
+    })
+    .await
+    .map(drop)
+}
+
+/// What was awaiting approval, or disputed with nobody any more, is claimed again by an operator's word. Written down as
+/// disputed before anybody looks for others, as every claim is.
 pub async fn approve(
     store: &dyn Store,
     policy: &Policy,
     id: &OrganizationId,
     source: &Source,
 ) -> Result<Connection, ClaimError> {
-    let rivals = rivals(store, policy, id, source).await?;
-    let standing = if rivals.is_empty() {
-        Standing::InForce
-    } else {
-        Standing::Disputed
-    };
-    stand(store, id, source, standing).await
+    let written = change(store, id, |known| {
+        let connection = found(known, source)?;
+        let standing = match connection.standing {
+            Standing::InForce => Standing::InForce,
+            Standing::Disputed | Standing::AwaitingApproval | Standing::Refused => {
+                Standing::Disputed
+            }
+        };
+        Ok(known.with(Connection {
+            standing,
+            ..connection
+        }))
+    })
+    .await?;
+    weigh(store, policy, id, &written, source).await
 }
 
-/// Whoever holds a source lets another organisation have it too. `false`, and nothing changes, where `holder` does not
-/// hold it.
+/// What was awaiting approval is claimed again with a record that has this token.
+pub async fn prove(
+    store: &dyn Store,
+    policy: &Policy,
+    id: &OrganizationId,
+    source: &Source,
+    token: &str,
+) -> Result<Connection, ClaimError> {
+    let written = change(store, id, |known| {
+        let connection = found(known, source)?;
+        // Another claim than the one that was looked up: it has a token of its own.
+        let is_of = matches!(&connection.proof, Proof::Member { token: of } if of == token);
+        if connection.standing != Standing::AwaitingApproval || !is_of {
+            return Err(ClaimError::NotConnected(id.clone(), source.clone()));
+        }
+        Ok(known.with(Connection {
+            standing: Standing::Disputed,
+            proof: Proof::DnsRecord,
+            ..connection
+        }))
+    })
+    .await?;
+    weigh(store, policy, id, &written, source).await
+}
+
+/// Whoever holds a source, by their record or by the policy file, lets another organisation have it too. `false`, and
+/// nothing changes, where `holder` does not hold it.
 pub async fn agree(
     store: &dyn Store,
+    policy: &Policy,
     holder: &OrganizationId,
     claimant: &OrganizationId,
     source: &Source,
 ) -> Result<bool, ClaimError> {
     let known = store.organization(holder).await?;
-    let holds = known.is_some_and(|(known, _)| known.in_force().any(|one| one.source == *source));
+    let mut in_file = policy.organizations_of(source);
+    let holds = in_file.any(|one| one == holder)
+        || known.is_some_and(|(known, _)| known.in_force().any(|one| one.source == *source));
     if holds {
-        stand(store, claimant, source, Standing::InForce).await?;
+        stand_claimed(store, claimant, source).await?;
     }
     Ok(holds)
 }
@@ -168,7 +251,12 @@ pub async fn rivals(
     id: &OrganizationId,
     source: &Source,
 ) -> Result<BTreeSet<OrganizationId>, StoreError> {
-    let others = others(store, id, source).await?;
+    let mut others = others(store, id, source).await?;
+    // What shows nothing is no dispute: anybody could hold up who proves it.
+    others.retain(|other| {
+        let connection = other.connection(source);
+        connection.is_some_and(|one| one.standing.is_claimed())
+    });
     let in_file = policy.organizations_of(source).filter(|one| *one != id);
     let said = others.into_iter().map(|one| one.id);
     Ok(said.chain(in_file.cloned()).collect())
@@ -184,6 +272,41 @@ pub async fn others(
     let mut all = organizations_by(store, &post).await?;
     all.retain(|one| one.id != *id);
     Ok(all)
+}
+
+/// What is disputed is in force. What awaits approval, or was refused, is not by anybody's agreement.
+async fn stand_claimed(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<(), ClaimError> {
+    let claimed = |known: &Organization| {
+        let connection = claimed(known, source)?;
+        Ok(known.with(Connection {
+            standing: Standing::InForce,
+            ..connection
+        }))
+    };
+    change(store, id, claimed).await.map(drop)
+}
+
+async fn must_be_claimed(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+) -> Result<(), ClaimError> {
+    let known = store.organization(id).await?;
+    let (known, _) = known.ok_or_else(|| ClaimError::UnknownOrganization(id.clone()))?;
+    claimed(&known, source).map(drop)
+}
+
+fn claimed(known: &Organization, source: &Source) -> Result<Connection, ClaimError> {
+    let connection = found(known, source)?;
+    if connection.standing.is_claimed() {
+        Ok(connection)
+    } else {
+        Err(ClaimError::NotApproved(known.id.clone(), source.clone()))
+    }
 }
 
 async fn stand(

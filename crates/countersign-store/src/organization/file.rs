@@ -134,13 +134,7 @@ impl Wanted {
         now: Timestamp,
     ) -> Result<Connection, Unfit> {
         let mapping = self.terms.clone().mapping(id.clone(), self.source.clone());
-        let reason = self.terms.reason()?.to_owned();
-        let proof = match before.map(|before| &before.proof) {
-            Some(proof @ (Proof::DirectoryRole(_) | Proof::GitHubOwner | Proof::DnsRecord)) => {
-                proof.clone()
-            }
-            Some(Proof::Operator { .. }) | None => Proof::Operator { reason },
-        };
+        let proof = Proof::or_word(before.map(|before| &before.proof), self.terms.reason()?);
         let wanted = Connection {
             mapping,
             standing: Standing::InForce,
@@ -230,7 +224,7 @@ pub async fn apply(
         match (made.standing, entry.shares(source)) {
             (Standing::InForce, _) => {}
             (_, true) => settle(store, policy, &entry.id, source, Settlement::Share).await?,
-            (Standing::Disputed | Standing::AwaitingApproval, false) => {
+            (Standing::Disputed | Standing::AwaitingApproval | Standing::Refused, false) => {
                 disputed.push(source.clone());
             }
         }

@@ -49,7 +49,7 @@ pub(crate) enum OrgsCommand {
     Settle(connect::SettleArguments),
     /// Let a connection that awaits approval be in force
     Approve(connect::ApproveArguments),
-    /// List what organizations ask to be excepted from, and wait for an answer
+    /// List what organizations ask for, and wait for an answer: exceptions, and connections to approve
     Asks(exceptions::AsksArguments),
     /// Grant an exception that an organization asked for, until a day
     ///
@@ -200,6 +200,9 @@ fn explained(error: &ClaimError) -> anyhow::Error {
         }
         ClaimError::InPolicyFile(holder) => {
             format!(": take it out of `organization.{holder}.tenants` there first")
+        }
+        ClaimError::NotApproved(id, source) => {
+            format!(" (`countersign orgs approve {id} {source}`)")
         }
         ClaimError::PersonalAccounts | ClaimError::TooMany | ClaimError::Store(_) => String::new(),
     };

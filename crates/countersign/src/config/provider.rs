@@ -6,7 +6,7 @@ use countersign_core::{ProviderId, ProviderKind, Scope, TenantId};
 use countersign_providers::Credentials;
 use countersign_providers::github::{GitHubSettings, Site};
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
-use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 use jiff::SignedDuration;
 use url::Url;
 
@@ -225,6 +225,15 @@ impl<'o> Reader<'o> {
         });
         let enrolment = table.optional("enrolment_url", |value| value.parsed(address::web));
         let recheck = table.optional("recheck", |value| self.recheck(name.as_ref(), value));
+        let people = table.optional_or("single_tenant", People::Anybodys, |value| {
+            let of_one = value.boolean()?;
+            Some(if of_one {
+                People::OneOrganizations
+            } else {
+                People::Anybodys
+            })
+        });
+        let groups_claim = table.optional("groups_claim", text);
         let name = name?;
         Some(ProviderSettings::Oidc(OidcSettings {
             title: title?.unwrap_or_else(|| name.to_string()),
@@ -236,6 +245,8 @@ impl<'o> Reader<'o> {
             email_trust: email_trust?,
             enrolment_url: enrolment?,
             recheck: recheck?,
+            people: people?,
+            groups_claim: groups_claim?,
         }))
     }
 

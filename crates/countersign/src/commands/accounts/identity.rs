@@ -174,7 +174,7 @@ pub(super) mod tests {
     use countersign_providers::Credentials;
     use countersign_providers::github::{GitHubSettings, Site};
     use countersign_providers::microsoft::MicrosoftSettings;
-    use countersign_providers::oidc::{EmailTrust, OidcSettings, SigningAlgorithm};
+    use countersign_providers::oidc::{EmailTrust, OidcSettings, People, SigningAlgorithm};
 
     use super::*;
 
@@ -231,6 +231,8 @@ pub(super) mod tests {
             email_trust: EmailTrust::Ignored,
             enrolment_url: None,
             recheck: None,
+            people: People::Anybodys,
+            groups_claim: None,
         })
     }
 

@@ -139,13 +139,8 @@ pub(super) async fn connect(arguments: &ConnectArguments, books: &Books) -> Resu
     terms.check(source)?;
     let reason = terms.reason()?.to_owned();
     let known = known(id, store).await?;
-    let proof = match known.connection(source).map(|before| &before.proof) {
-        // What a person has proven stays proven.
-        Some(proof @ (Proof::DirectoryRole(_) | Proof::GitHubOwner | Proof::DnsRecord)) => {
-            proof.clone()
-        }
-        Some(Proof::Operator { .. }) | None => Proof::Operator { reason },
-    };
+    let before = known.connection(source).map(|before| &before.proof);
+    let proof = Proof::or_word(before, &reason);
     let connection = Connection {
         mapping: terms.mapping(id.clone(), source.clone()),
         standing: Standing::InForce,
@@ -176,7 +171,7 @@ pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Resu
     if before != Some(made.standing) {
         let event = match made.standing {
             Standing::InForce => Event::ConnectionSettled,
-            standing @ (Standing::Disputed | Standing::AwaitingApproval) => {
+            standing @ (Standing::Disputed | Standing::AwaitingApproval | Standing::Refused) => {
                 Event::of_claim(standing)
             }
         };
@@ -201,7 +196,7 @@ async fn say_standing(id: &OrganizationId, made: &Connection, books: &Books) -> 
             ));
             Ok(ExitCode::FAILURE)
         }
-        Standing::AwaitingApproval => {
+        Standing::AwaitingApproval | Standing::Refused => {
             tell(format_args!(
                 "not in force yet: `countersign orgs approve {id} {source}` approves it"
             ));

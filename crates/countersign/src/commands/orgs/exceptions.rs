@@ -7,7 +7,9 @@ use clap::Args;
 use countersign_core::ExceptionName;
 use countersign_server::{Clock, Event, SystemClock};
 use countersign_store::organization::{Answer, AskedException, ExceptionError, Verdict, answer};
-use countersign_store::{Actor, Organization, Signpost, Store, organizations_by};
+use countersign_store::{
+    Actor, Connection, Organization, Signpost, Standing, Store, organizations_by,
+};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -61,6 +63,13 @@ struct Asking<'a> {
     exception: &'a AskedException,
 }
 
+/// A claim that waits for approval.
+#[derive(Serialize)]
+struct Claiming<'a> {
+    organization: &'a Organization,
+    connection: &'a Connection,
+}
+
 /// Lists what waits for an answer.
 pub(super) async fn asks(arguments: &AsksArguments, store: &dyn Store) -> Result<ExitCode> {
     let all = organizations_by(store, &Signpost::Asks).await?;
@@ -74,7 +83,26 @@ pub(super) async fn asks(arguments: &AsksArguments, store: &dyn Store) -> Result
             exception,
         })
     });
+    let claims = all.iter().flat_map(|organization| {
+        let connections = organization.connections.iter();
+        let waiting = connections.filter(|one| one.standing == Standing::AwaitingApproval);
+        waiting.map(move |connection| Claiming {
+            organization,
+            connection,
+        })
+    });
     let mut count = 0_usize;
+    for one in claims {
+        count += 1;
+        let (id, source) = (&one.organization.id, &one.connection.mapping.source);
+        match arguments.format {
+            Format::Json => say(format_args!("{}", serde_json::to_string(&one)?))?,
+            Format::Text => say(format_args!(
+                "{id} asks to be connected to {source}, where one of its people has signed in\n  `countersign orgs approve \
+                 {id} {source}`, or `orgs settle {id} {source} refuse`"
+            ))?,
+        }
+    }
     for one in waiting {
         count += 1;
         match arguments.format {

@@ -97,7 +97,7 @@ impl Arguments {
 
 fn waits(standing: Standing) -> bool {
     match standing {
-        Standing::InForce => false,
+        Standing::InForce | Standing::Refused => false,
         Standing::Disputed | Standing::AwaitingApproval => true,
     }
 }

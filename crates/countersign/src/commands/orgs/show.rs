@@ -218,6 +218,7 @@ fn words(standing: Standing) -> &'static str {
         Standing::InForce => "in force",
         Standing::Disputed => "disputed",
         Standing::AwaitingApproval => "awaiting approval",
+        Standing::Refused => "refused",
     }
 }
 
@@ -308,7 +309,7 @@ impl Shown<'_> {
                 "\n    `countersign orgs settle {} {source}` says what you can do",
                 known.id
             ),
-            Standing::AwaitingApproval => write!(
+            Standing::AwaitingApproval | Standing::Refused => write!(
                 f,
                 "\n    `countersign orgs approve {} {source}` approves it",
                 known.id
@@ -355,6 +356,9 @@ fn because(proof: &Proof) -> String {
             )
         }
         Proof::GitHubOwner => "an owner of the GitHub organization signed in".to_owned(),
+        Proof::Member { .. } => {
+            "one of the issuer's people signed in, which proves no more".to_owned()
+        }
         Proof::DnsRecord => "the issuer's name server says so".to_owned(),
         Proof::Operator { reason } => format!("of your own word: {}", escaped(reason)),
     }

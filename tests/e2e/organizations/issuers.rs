@@ -1,0 +1,205 @@
+//! An issuer all of whose people are one organisation's: an admin asks to connect it, and an operator approves.
+
+use countersign_providers::oidc::People;
+use countersign_tests::{Login, Page, World};
+use serde_json::{Value, json};
+
+use super::connect::{Admin, connections, enforce, set_up};
+use super::{Registry, TOLD_BY_PHONE, services, signed_in};
+
+/// The stand-in for OpenID Connect has one organisation's people.
+async fn world() -> World {
+    let world = World::with(|setup| {
+        services(setup);
+        setup.people = People::OneOrganizations;
+    });
+    let world = world.await;
+    set_up(&world);
+    world
+}
+
+fn issuer(world: &World) -> String {
+    let url = world.oidc.base_url();
+    format!("issuer:{}", url.trim_end_matches('/'))
+}
+
+fn escaped(source: &str) -> String {
+    source.replace(':', "%3A").replace('/', "%2F")
+}
+
+/// Asks to connect the issuer: the page after the button.
+async fn asks(admin: &mut Admin<'_>, world: &World, organization: &str) -> Page {
+    let page = joins(admin, organization, "oidc").await;
+    assert!(page.body.contains("approve it first"), "{}", page.body);
+    let done = admin.confirm(&page, &issuer(world), &[]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    admin.get(&format!("/organizations/{organization}")).await
+}
+
+/// Signs in at the issuer to show that one is of its people.
+async fn joins(admin: &mut Admin<'_>, organization: &str, provider: &'static str) -> Page {
+    let page = admin.begin(organization, provider).await;
+    let way = page.primary_link().expect("a way to the provider");
+    admin.go(way, &Login::new(provider, "ann-mfa")).await
+}
+
+async fn organizations(world: &World) -> Value {
+    let tokens = signed_in(world, &Login::new("oidc", "ann-mfa")).await;
+    tokens.access()["countersign"]["organizations"].clone()
+}
+
+async fn settle(world: &World, organization: &str, settlement: &str) -> (u16, Value) {
+    let path = format!(
+        "/organizations/{organization}/connections/{}/settlement",
+        escaped(&issuer(world))
+    );
+    let body = json!({ "settlement": settlement }).to_string();
+    Registry::of(world).await.call("POST", &path, &body).await
+}
+
+async fn standing(world: &World, organization: &str) -> Value {
+    connections(world, organization).await[0]["standing"].clone()
+}
+
+#[actix_web::test]
+async fn what_an_admin_asks_for_is_in_force_once_an_operator_approves_it_and_not_before() {
+    let world = world().await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    let page = asks(&mut admin, &world, "contoso").await;
+    assert!(page.body.contains("awaiting approval"), "{}", page.body);
+    assert!(page.body.contains("one of its people signed in"));
+    assert_eq!(standing(&world, "contoso").await, "awaiting-approval");
+    assert_eq!(organizations(&world).await, Value::Null);
+    // Operators' services find it.
+    let registry = Registry::of(&world).await;
+    let (_, asking) = registry.call("GET", "/organizations?asking=true", "").await;
+    assert_eq!(asking["organizations"][0]["id"], "contoso", "{asking}");
+    // Asking again changes nothing of that.
+    asks(&mut admin, &world, "contoso").await;
+    assert_eq!(organizations(&world).await, Value::Null);
+    for settlement in ["share", "transfer"] {
+        let (status, told) = settle(&world, "contoso", settlement).await;
+        assert_eq!(status, 400, "{told}");
+        assert!(told.to_string().contains("awaits approval"), "{told}");
+    }
+    assert_eq!(organizations(&world).await, Value::Null);
+    let (status, told) = settle(&world, "contoso", "approve").await;
+    assert_eq!(status, 204, "{told}");
+    let page = admin.get("/organizations/contoso").await;
+    assert!(page.body.contains("in force"), "{}", page.body);
+    assert_eq!(organizations(&world).await, json!(["contoso"]));
+    let (_, asking) = registry.call("GET", "/organizations?asking=true", "").await;
+    assert_eq!(asking["organizations"], json!([]));
+    // New terms, by the same sign-in, need no new approval.
+    let page = joins(&mut admin, "contoso", "oidc").await;
+    assert!(!page.body.contains("approve it first"), "{}", page.body);
+    let done = admin.confirm(&page, &issuer(&world), &[]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    assert_eq!(standing(&world, "contoso").await, "in-force");
+    registry
+        .disconnect("contoso", &escaped(&issuer(&world)))
+        .await;
+    assert_eq!(organizations(&world).await, Value::Null);
+    let events = [
+        "connection-awaits-approval",
+        "connection-settled",
+        "organization-disconnected",
+    ];
+    let [asked, approved, ended] = events;
+    let audited = world.broker.audited(&events);
+    assert_eq!(audited, [asked, asked, approved, ended]);
+}
+
+#[actix_web::test]
+async fn what_is_refused_is_seen_to_be_and_can_be_asked_for_again() {
+    let world = world().await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    asks(&mut admin, &world, "contoso").await;
+    let (status, told) = settle(&world, "contoso", "refuse").await;
+    assert_eq!(status, 204, "{told}");
+    let page = admin.get("/organizations/contoso").await;
+    assert!(page.body.contains("did not approve it"), "{}", page.body);
+    assert_eq!(organizations(&world).await, Value::Null);
+    asks(&mut admin, &world, "contoso").await;
+    assert_eq!(standing(&world, "contoso").await, "awaiting-approval");
+    // Who may not settle does not: a person's token, or a client without the scope.
+    let outsider = super::token_of(&world, "reader", &super::api(&world.broker)).await;
+    let path = format!(
+        "/organizations/contoso/connections/{}/settlement",
+        escaped(&issuer(&world))
+    );
+    let body = r#"{"settlement": "approve"}"#;
+    let page = super::call(&world, "POST", &path, &outsider, body).await;
+    assert_eq!(page.status, 403, "{}", page.body);
+    assert_eq!(organizations(&world).await, Value::Null);
+}
+
+#[actix_web::test]
+async fn two_that_are_approved_are_in_dispute_and_one_that_is_not_is_in_nobodys_way() {
+    let world = world().await;
+    let mut admin = Admin::of(&world, "fabrikam", "ann-mfa").await;
+    asks(&mut admin, &world, "fabrikam").await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    asks(&mut admin, &world, "contoso").await;
+    settle(&world, "contoso", "approve").await;
+    assert_eq!(standing(&world, "contoso").await, "in-force");
+    // The one that has it can't be asked to share what nobody has approved.
+    let page = admin.get("/organizations/contoso").await;
+    assert!(!page.body.contains("Claimed by others"), "{}", page.body);
+    settle(&world, "fabrikam", "approve").await;
+    assert_eq!(standing(&world, "fabrikam").await, "disputed");
+    assert_eq!(organizations(&world).await, json!(["contoso"]));
+    let page = admin.get("/organizations/contoso").await;
+    assert!(page.body.contains("Claimed by others"), "{}", page.body);
+}
+
+#[actix_web::test]
+async fn an_issuer_of_anybodys_people_is_no_organizations() {
+    let world = super::connect::world().await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    let page = admin.get("/organizations/contoso").await;
+    assert!(
+        !page.body.contains("Connect with Example ID"),
+        "{}",
+        page.body
+    );
+    // A service's word, and an operator's, can say otherwise: it is theirs.
+    let registry = Registry::of(&world).await;
+    let standing = registry
+        .connect("contoso", &escaped(&issuer(&world)), TOLD_BY_PHONE)
+        .await;
+    assert_eq!(standing, "in-force");
+    enforce(&world, "");
+}
+
+#[actix_web::test]
+async fn an_issuers_groups_are_roles_as_far_as_its_tokens_say() {
+    let world = world().await;
+    let registry = Registry::of(&world).await;
+    registry.tell("contoso", "{}").await;
+    let terms =
+        json!({"reason": "told by phone", "roles": {"staff": ["reader"], "release": ["owner"]}});
+    registry
+        .connect("contoso", &escaped(&issuer(&world)), &terms.to_string())
+        .await;
+    for (groups, roles) in [
+        (json!(["staff", "others"]), json!({"contoso": ["reader"]})),
+        (
+            json!(["staff", "release"]),
+            json!({"contoso": ["owner", "reader"]}),
+        ),
+        (json!("staff"), json!({"contoso": ["reader"]})),
+        (json!(["Staff"]), Value::Null),
+        (json!([7]), Value::Null),
+        (json!({"staff": true}), Value::Null),
+    ] {
+        world.oidc.control().set(|behaviour| {
+            let ann = behaviour.oidc.account_mut("ann-mfa").expect("Ann");
+            ann.groups = Some(groups.clone());
+        });
+        let tokens = signed_in(&world, &Login::new("oidc", "ann-mfa")).await;
+        let said = &tokens.access()["countersign"];
+        assert_eq!(said["organizations"], json!(["contoso"]), "{groups}");
+        assert_eq!(said["roles"], roles, "{groups}");
+    }
+}
