@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use actix_web::dev::ServerHandle;
 use countersign_core::{AccountId, ClientId, Identity, Policy};
 use countersign_providers::oidc::People;
-use countersign_providers::{Http, PrivateHosts, Provider};
+use countersign_providers::{Http, NameServers, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
     LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Resource,
@@ -38,6 +38,10 @@ pub struct BrokerSetup {
     pub github_scopes: &'static str,
     /// Whose people the OpenID Connect stand-in has.
     pub people: People,
+    /// One more provider, which is never reached: all its people are one organisation's.
+    pub another_issuer: Option<&'static str>,
+    /// Who is asked for TXT records.
+    pub name_servers: NameServers,
     listener: TcpListener,
 }
 
@@ -68,6 +72,8 @@ impl BrokerSetup {
             recheck: None,
             github_scopes: "read:user user:email",
             people: People::Anybodys,
+            another_issuer: None,
+            name_servers: NameServers::default(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
         }
     }
@@ -96,6 +102,7 @@ impl BrokerSetup {
         let shared = Shared {
             settings: self.settings(),
             limits: self.limits.clone(),
+            name_servers: self.name_servers.clone(),
             policy_text: self.policy,
             clock: TestClock::default(),
             store: Arc::new(store),
@@ -119,6 +126,7 @@ impl BrokerSetup {
 struct Shared {
     settings: Settings,
     limits: LimitSettings,
+    name_servers: NameServers,
     policy_text: String,
     clock: TestClock,
     store: Arc<Embedded>,
@@ -139,6 +147,7 @@ impl Shared {
         let parts = Parts {
             http: Some(http),
             limits: self.limits.clone(),
+            name_servers: self.name_servers.clone(),
             clock: Arc::new(self.clock.clone()),
             ..Parts::new(self.settings.clone(), policy, providers, store)
         };

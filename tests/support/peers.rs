@@ -6,6 +6,7 @@
 mod canaille;
 mod clients;
 mod measured;
+mod name_server;
 mod oidc_provider;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,6 +20,7 @@ use serde_json::Value;
 pub use canaille::{AuthenticatorApp, Canaille, Factors, Person};
 pub use clients::{Authentication, Library, Registration, RelyingParty};
 pub use measured::{NodeVerifier, PlainProvider};
+pub use name_server::{NameServer, Named};
 pub use oidc_provider::{ALGORITHMS, OidcProvider, Unmet};
 
 /// How long a program may take to start or to answer: the slowest takes 4 s on a quiet machine.

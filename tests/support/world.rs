@@ -40,6 +40,7 @@ struct Upstream {
     recheck: Option<SignedDuration>,
     github_scopes: &'static str,
     people: People,
+    another_issuer: Option<&'static str>,
 }
 
 /// A sign-in to be made.
@@ -95,6 +96,7 @@ impl World {
             recheck: setup.recheck,
             github_scopes: setup.github_scopes,
             people: setup.people,
+            another_issuer: setup.another_issuer,
         };
         let broker = setup.start(|http| providers(http, [&entra, &github, &oidc], upstream));
         Self {
@@ -300,7 +302,23 @@ fn providers(
     let recheck = upstream.recheck;
     let scopes = upstream.github_scopes.split(' ').map(str::to_owned);
     let contoso = TenantId::new(countersign_dev_idp::entra::CONTOSO).expect("a tenant");
-    vec![
+    let another = upstream.another_issuer.map(|issuer| {
+        let settings = OidcSettings {
+            name: provider_id("another"),
+            title: "Another ID".into(),
+            issuer: Url::parse(issuer).expect("an issuer"),
+            credentials: credentials(),
+            scopes: Vec::new(),
+            algorithm: SigningAlgorithm::Rs256,
+            email_trust: EmailTrust::Ignored,
+            enrolment_url: None,
+            recheck: None,
+            people: People::OneOrganizations,
+            groups_claim: None,
+        };
+        Provider::Oidc(Oidc::new(settings, http.clone()))
+    });
+    let mut all = vec![
         microsoft((http, entra), "microsoft", Audience::Consumers, None),
         microsoft((http, entra), "entra", Audience::Organizations, recheck),
         microsoft((http, entra), "contoso", Audience::Tenant(contoso), recheck),
@@ -331,7 +349,9 @@ fn providers(
             },
             http.clone(),
         )),
-    ]
+    ];
+    all.extend(another);
+    all
 }
 
 fn microsoft(

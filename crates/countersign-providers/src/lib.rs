@@ -6,6 +6,7 @@
 mod cache;
 #[cfg(feature = "danger-unsigned")]
 pub mod danger;
+mod dns;
 mod error;
 pub mod examine;
 pub mod github;
@@ -27,6 +28,7 @@ use countersign_core::{Ask, Evidence, Identity, ProviderId, Remedy, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
+pub use dns::{DnsError, NameServers};
 pub use error::ProviderError;
 pub use github::GitHub;
 pub use http::{Http, PrivateHosts};

@@ -119,7 +119,7 @@ impl Oidc {
     }
 
     /// Whether an issuer is this provider's.
-    pub(crate) fn is_issued_by(&self, issuer: &str) -> bool {
+    pub fn is_issued_by(&self, issuer: &str) -> bool {
         same_issuer(issuer, &self.settings.issuer)
     }
 
@@ -134,11 +134,6 @@ impl Oidc {
     /// Whose people it has.
     pub fn people(&self) -> People {
         self.settings.people
-    }
-
-    /// Its issuer, exactly as its tokens have it.
-    pub fn issuer(&self) -> &Url {
-        &self.settings.issuer
     }
 
     /// Whether its word on e-mail addresses counts.

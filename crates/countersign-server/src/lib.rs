@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::ProviderId;
-use countersign_providers::{Http, PrivateHosts, Provider, ProviderError};
+use countersign_providers::{Http, NameServers, PrivateHosts, Provider, ProviderError};
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -108,6 +108,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// How the keys of clients are fetched (`jwks_uri`); by a client of its own unless told otherwise.
     pub http: Option<Http>,
+    /// Who is asked for records of issuers' hosts; the machine's own resolvers unless told otherwise.
+    pub name_servers: NameServers,
     /// How keys are kept, and how often they are replaced.
     pub keys: KeySettings,
     /// How much anybody may ask for.
@@ -136,6 +138,7 @@ impl Parts {
             providers,
             store,
             http: None,
+            name_servers: NameServers::default(),
             keys: KeySettings::default(),
             limits: LimitSettings::default(),
             decision_log: Arc::new(DecisionLog::off()),
@@ -157,6 +160,7 @@ pub struct Broker {
     decision_log: Arc<DecisionLog>,
     audit_log: Arc<AuditLog>,
     http: Http,
+    name_servers: NameServers,
     keys: Arc<Keys>,
     nonces: Nonces,
     sealer: Arc<Sealer>,
@@ -224,6 +228,7 @@ impl Broker {
             decision_log: parts.decision_log,
             audit_log: parts.audit_log,
             http,
+            name_servers: parts.name_servers,
             nonces,
             keys,
             sealer,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use actix_web::HttpRequest;
 use aws_lc_rs::hmac;
-use countersign_core::{ClientId, Identity, UserCode};
+use countersign_core::{ClientId, Identity, OrganizationId, UserCode};
 use countersign_store::{Bucket, Rate, Spent, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
@@ -41,6 +41,9 @@ const DEVICES_WAITING: Rate = Rate::new(20_000, SignedDuration::from_mins(10));
 const ALL_WRONG_DEVICE_CODES: Rate = Rate::new(600, SignedDuration::from_mins(1));
 /// How often a device may ask whether somebody has signed in (RFC 8628 3.5): every five seconds, and once besides.
 const DEVICE_POLLS: Rate = Rate::new(2, SignedDuration::from_secs(10));
+/// How often a record of an issuer's host is looked for, for each organisation, at each replica: somebody else's name
+/// servers are asked.
+const LOOKUPS: Rate = Rate::new(1, SignedDuration::from_secs(10));
 /// A flood is told once in a while; the metrics count it.
 const TOLD_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -127,6 +130,15 @@ pub(crate) struct TooMany {
     pub(crate) retry_after: u32,
 }
 
+impl TooMany {
+    /// In whole seconds (RFC 9110 10.2.3), and not too early.
+    fn until(until: Timestamp, now: Timestamp) -> Self {
+        let wait = until.duration_since(now).as_millis().max(0);
+        let retry_after = u32::try_from(wait.div_euclid(1000) + 1).unwrap_or(u32::MAX);
+        Self { retry_after }
+    }
+}
+
 /// Counts what is asked for.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -144,6 +156,7 @@ pub(crate) struct Limits {
     device_polls: Sieve,
     wrong_device_codes: Sieve,
     all_wrong_device_codes: Sieve,
+    lookups: Sieve,
     told_at: [AtomicI64; 6],
 }
 
@@ -166,6 +179,7 @@ impl Limits {
             device_polls: Sieve::new(DEVICE_POLLS),
             wrong_device_codes: Sieve::new(settings.wrong_device_codes),
             all_wrong_device_codes: Sieve::of_all(ALL_WRONG_DEVICE_CODES),
+            lookups: Sieve::new(LOOKUPS),
             told_at: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
             settings,
         }
@@ -243,6 +257,16 @@ impl Limits {
         };
         let taken = of_address.and_then(|()| self.devices_waiting.take(&counted, now));
         taken.map_err(|until| self.refuse(Limit::DeviceRequests, until, now))
+    }
+
+    /// An organisation's admin has a record looked for.
+    pub(crate) fn may_look_up(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let taken = self.lookups.take(&organization.as_str(), now);
+        taken.map_err(|until| TooMany::until(until, now))
     }
 
     /// A device asks whether somebody has signed in. Each replica counts for itself.
@@ -339,10 +363,7 @@ impl Limits {
     fn refuse(&self, limit: Limit, until: Timestamp, now: Timestamp) -> TooMany {
         self.metrics.limited(limit.as_str());
         self.tell(limit, now);
-        // In whole seconds (RFC 9110 10.2.3), and not too early.
-        let wait = until.duration_since(now).as_millis().max(0);
-        let retry_after = u32::try_from(wait.div_euclid(1000) + 1).unwrap_or(u32::MAX);
-        TooMany { retry_after }
+        TooMany::until(until, now)
     }
 
     fn tell(&self, limit: Limit, now: Timestamp) {

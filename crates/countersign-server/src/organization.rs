@@ -4,6 +4,7 @@
 mod connect;
 pub(crate) mod manage;
 mod page;
+mod record;
 mod shut_out;
 mod terms;
 
@@ -19,6 +20,7 @@ use crate::web::Context;
 
 pub(crate) use connect::{NotProven, confirm, leave, preview, proven, start};
 pub(crate) use page::{ask, list, press, show};
+pub(crate) use record::Record;
 pub(crate) use shut_out::{Effect, Fate};
 pub(crate) use terms::{MOST_ROWS, Typed};
 

@@ -23,7 +23,7 @@ use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
 pub(crate) use organizations::{
     ClaimRow, ConnectPage, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, Filled,
-    LeavePage, Offered, OrganizationPage, OrganizationsPage,
+    LeavePage, Offered, OrganizationPage, OrganizationsPage, RecordPart,
 };
 pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 

@@ -29,7 +29,7 @@ use countersign_core::{ProviderId, ProviderKind};
 use countersign_providers::github::GitHubSettings;
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
-use countersign_providers::{GitHub, Http, Microsoft, Oidc, PrivateHosts, Provider};
+use countersign_providers::{GitHub, Http, Microsoft, NameServers, Oidc, PrivateHosts, Provider};
 use countersign_server::{
     AuditLogSettings, DecisionLogSettings, KeySettings, LimitSettings, PolicyInForce, Settings,
 };
@@ -100,6 +100,8 @@ pub struct Installation {
     pub providers: Vec<ProviderSettings>,
     /// Hosts on private addresses that may be asked.
     pub private_hosts: PrivateHosts,
+    /// Who is asked for TXT records; nobody named: the machine's own resolvers.
+    pub name_servers: NameServers,
     /// Where plain http is served.
     pub listen: SocketAddr,
     /// Where operators ask how it is; nothing set: nowhere.

@@ -131,6 +131,13 @@ impl<'a> Admin<'a> {
         self.browser.post(&url, &form).await
     }
 
+    /// Presses a button of an organisation's page.
+    pub(super) async fn press(&mut self, organization: &str, sealed: &str) -> Page {
+        let url = self.url(&format!("/organizations/{organization}/press"));
+        let form = [("form".to_owned(), sealed.to_owned())];
+        self.browser.post(&url, &form).await
+    }
+
     /// Follows a way to a provider, and signs in there.
     pub(super) async fn go(&mut self, way: Url, login: &Login) -> Page {
         let page = self.world.go(&mut self.browser, way, login).await;

@@ -1,10 +1,17 @@
 //! An issuer all of whose people are one organisation's: an admin asks to connect it, and an operator approves.
 
+use countersign_core::{Mapping, OrganizationId};
+use countersign_core::{Policy, Source};
+use countersign_providers::NameServers;
 use countersign_providers::oidc::People;
+use countersign_server::Clock;
+use countersign_store::organization::claim;
+use countersign_store::{Actor, Connection, Proof, Standing};
+use countersign_tests::peers::{NameServer, Named};
 use countersign_tests::{Login, Page, World};
 use serde_json::{Value, json};
 
-use super::connect::{Admin, connections, enforce, set_up};
+use super::connect::{Admin, connections, enforce, field_after, set_up};
 use super::{Registry, TOLD_BY_PHONE, services, signed_in};
 
 /// The stand-in for OpenID Connect has one organisation's people.
@@ -202,4 +209,130 @@ async fn an_issuers_groups_are_roles_as_far_as_its_tokens_say() {
         assert_eq!(said["organizations"], json!(["contoso"]), "{groups}");
         assert_eq!(said["roles"], roles, "{groups}");
     }
+}
+
+const HOST: &str = "login.acme.example";
+
+/// A world with a provider at a host of its own, which is claimed by `contoso`'s admin, and a name server.
+async fn claimed_at(issuer: &'static str) -> (World, NameServer) {
+    let server = NameServer::start();
+    let address = server.address;
+    let world = World::with(|setup| {
+        services(setup);
+        setup.another_issuer = Some(issuer);
+        setup.name_servers = NameServers::at(vec![address]);
+    });
+    let world = world.await;
+    set_up(&world);
+    let id = OrganizationId::new("contoso").expect("an id");
+    Registry::of(&world).await.tell("contoso", "{}").await;
+    let source: Source = format!("issuer:{issuer}").parse().expect("a source");
+    let claimed = Connection {
+        mapping: Mapping::new(id.clone(), source),
+        standing: Standing::AwaitingApproval,
+        proof: Proof::Member {
+            token: "c0ffee".to_owned(),
+        },
+        made_by: Actor::Operator,
+        made_at: world.broker.clock.now(),
+    };
+    let store = world.broker.store();
+    let made = claim(store.as_ref(), &Policy::default(), &id, &claimed).await;
+    made.expect("it is claimed");
+    (world, server)
+}
+
+impl Admin<'_> {
+    /// Presses the button that looks for the record, when it may be pressed again.
+    async fn check(&mut self, world: &World) -> Page {
+        world.broker.clock.advance(11);
+        let page = self.get("/organizations/contoso").await;
+        let sealed = field_after(&page.body, "Check the record", "form");
+        self.press("contoso", &sealed).await
+    }
+}
+
+#[actix_web::test]
+async fn a_record_of_the_issuers_host_proves_it_and_nothing_else_does() {
+    let (world, server) = claimed_at("https://login.acme.example").await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    let page = admin.get("/organizations/contoso").await;
+    let us = &world.broker.issuer;
+    let text = format!("countersign={us},organization=contoso,token=c0ffee");
+    assert!(page.body.contains(&text), "{}", page.body);
+    assert!(page.body.contains(HOST), "{}", page.body);
+    let texts = |texts: &[&str]| Named::Texts(texts.iter().map(|one| (*one).to_owned()).collect());
+    let another = format!("countersign={us},organization=fabrikam,token=c0ffee");
+    let elsewhere = "countersign=https://login.other.example,organization=contoso,token=c0ffee";
+    let old = format!("countersign={us},organization=contoso,token=decaf");
+    let longer = format!("{text}0");
+    for wrong in [
+        None,
+        Some(texts(&[])),
+        Some(texts(&["v=spf1 -all", &another, elsewhere, &old, &longer])),
+        // The host is an alias of one that others have.
+        Some(Named::Alias(
+            "shared.vendor.example".to_owned(),
+            vec![text.clone()],
+        )),
+    ] {
+        if let Some(wrong) = &wrong {
+            server.set(HOST, wrong.clone());
+        }
+        let page = admin.check(&world).await;
+        assert_eq!(page.status, 400, "{wrong:?}: {}", page.body);
+        assert!(
+            page.body.contains("no such TXT record"),
+            "{wrong:?}: {}",
+            page.body
+        );
+        assert_eq!(standing(&world, "contoso").await, "awaiting-approval");
+    }
+    server.set(HOST, Named::Silence);
+    let page = admin.check(&world).await;
+    assert!(page.body.contains("did not answer"), "{}", page.body);
+    assert_eq!(standing(&world, "contoso").await, "awaiting-approval");
+    server.set(HOST, texts(&["v=spf1 -all", &text]));
+    let sealed = field_after(
+        &admin.get("/organizations/contoso").await.body,
+        "Check the record",
+        "form",
+    );
+    // Not again at once.
+    let page = admin.press("contoso", &sealed).await;
+    assert_eq!(page.status, 429, "{}", page.body);
+    let page = admin.check(&world).await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    let made = connections(&world, "contoso").await;
+    assert_eq!(
+        (&made[0]["standing"], &made[0]["proof"]),
+        (&json!("in-force"), &json!("dns-record"))
+    );
+    let page = admin.get("/organizations/contoso").await;
+    assert!(
+        page.body.contains("a record of its domain"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("Check the record"), "{}", page.body);
+    assert_eq!(
+        world.broker.audited(&["organization-connected"]),
+        ["organization-connected"]
+    );
+    // No other host was asked about.
+    assert!(
+        server.asked().iter().all(|name| name == HOST),
+        "{:?}",
+        server.asked()
+    );
+}
+
+#[actix_web::test]
+async fn the_host_of_an_issuer_below_a_path_speaks_for_nobody() {
+    let (world, server) = claimed_at("https://login.acme.example/realms/acme").await;
+    let mut admin = Admin::of(&world, "contoso", "ann-mfa").await;
+    let page = admin.get("/organizations/contoso").await;
+    assert!(page.body.contains("awaiting approval"), "{}", page.body);
+    assert!(!page.body.contains("Check the record"), "{}", page.body);
+    assert_eq!(server.asked(), [""; 0]);
 }

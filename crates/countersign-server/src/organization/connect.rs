@@ -493,7 +493,7 @@ pub(super) fn speaking<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Pr
 }
 
 /// Whether all people of a provider are one organisation's, as the operator says.
-fn has_people_of_one(provider: &Provider) -> bool {
+pub(super) fn has_people_of_one(provider: &Provider) -> bool {
     match provider {
         Provider::Oidc(one) => one.people() == People::OneOrganizations,
         Provider::Microsoft(_) | Provider::GitHub(_) => false,

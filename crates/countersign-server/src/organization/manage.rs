@@ -16,6 +16,7 @@ use countersign_store::{
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use super::record::Record;
 use super::shut_out;
 use super::terms::may_be_given;
 use crate::api::Caller;
@@ -182,6 +183,35 @@ pub(crate) async fn connect(
     let event = Event::of_claim(made.standing);
     let source = Some(&made.mapping.source);
     log(event, id, source, &wanted.made_by, context).await?;
+    Ok(made)
+}
+
+/// Looks whether the issuer's host says so, which proves what awaits approval.
+pub(crate) async fn prove(
+    known: &Organization,
+    source: &Source,
+    caller: &Caller,
+    context: &Context<'_>,
+) -> Result<Connection, ApiError> {
+    begin(CONNECT, caller, known, context)?;
+    let connection = known.connection(source).ok_or(ApiError::NotConnected)?;
+    let record = Record::of(known, connection, context).ok_or(ApiError::NotConnected)?;
+    let may = context.broker.limits.may_look_up(&known.id, context.now);
+    may.map_err(ApiError::TooMany)?;
+    let texts = context.broker.name_servers.texts(&record.host).await;
+    let texts = texts.map_err(|error| {
+        tracing::warn!(request = %context.request_id, host = record.host, cause = %error, "no answer about a TXT record");
+        ApiError::Body("the name servers did not answer about the host: press it again in a minute")
+    })?;
+    if !record.is_in(&texts) {
+        return Err(ApiError::Body(
+            "the host has no such TXT record yet: publish exactly what the page shows, at the host itself, and press it again when your name servers have it",
+        ));
+    }
+    let policy = context.policy();
+    let made = domain::prove(store(context), policy, &known.id, source, &record.token).await?;
+    let (event, actor) = (Event::of_claim(made.standing), caller.actor());
+    log(event, &known.id, Some(source), &actor, context).await?;
     Ok(made)
 }
 

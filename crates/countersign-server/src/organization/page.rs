@@ -1,5 +1,7 @@
 //! `/organizations`: where an admin sees what their organisations are connected to, and changes it.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, web};
 use countersign_core::calendar::day_of;
 use countersign_core::{Exception, ExceptionName, OrganizationId, Source, Subject, TierName};
@@ -8,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::connect::{About, speaking};
 use super::manage::{self, Wish, administered_by, managed};
+use super::record::Record;
 use super::shut_out;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::own::{ASK, CONNECT, OwnPage, Visitor, visitor};
 use crate::pages::{
     self, ClaimRow, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, OrganizationPage,
-    OrganizationsPage,
+    OrganizationsPage, RecordPart,
 };
 use crate::web::{Call, Context, Parameters, see_other};
 
@@ -26,6 +29,8 @@ enum Button {
     Disconnect(Source),
     /// Lets another organisation have it too.
     Share(Source, OrganizationId),
+    /// Looks whether the issuer's host proves it.
+    Check(Source),
     /// Asks operators for an exception.
     Ask,
     /// Takes back what was asked for.
@@ -36,7 +41,7 @@ impl Button {
     /// What it needs.
     fn scope(&self) -> &'static str {
         match self {
-            Self::Disconnect(_) | Self::Share(..) => CONNECT,
+            Self::Disconnect(_) | Self::Share(..) | Self::Check(_) => CONNECT,
             Self::Ask | Self::TakeBack(_) => ASK,
         }
     }
@@ -65,7 +70,7 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
         // What may be done is asked for when it is: until then the page only shows.
         let raise = visit.visitor.way_to_may(CONNECT, &visit.page, context);
         Ok(pages::ok(&OrganizationPage::new(
-            &visit.known,
+            (&visit.known, records(&visit, context)?),
             claims,
             (ways, raise),
             exceptions,
@@ -115,6 +120,10 @@ pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -
             Button::Share(source, with) => {
                 manage::share(known, &with, &source, &caller, context).await
             }
+            Button::Check(source) => {
+                let made = manage::prove(known, &source, &caller, context).await;
+                made.map(drop)
+            }
             Button::Ask => {
                 let wish = wish(&parameters, context)?;
                 let asked = manage::ask_exception(known, wish, &caller, context).await;
@@ -142,6 +151,24 @@ async fn claims(visit: &Visit, context: &Context<'_>) -> Result<Vec<ClaimRow>, F
         Ok(ClaimRow::new(&other, &source, sealed))
     };
     claims.into_iter().map(row).collect()
+}
+
+/// The records that would prove what awaits approval, each with the button that looks for it.
+fn records(visit: &Visit, context: &Context<'_>) -> Result<BTreeMap<Source, RecordPart>, Failure> {
+    if !visit.visitor.may(CONNECT) {
+        return Ok(BTreeMap::new());
+    }
+    let known = &visit.known;
+    let records = known.connections.iter().filter_map(|connection| {
+        let record = Record::of(known, connection, context)?;
+        Some((connection.mapping.source.clone(), record))
+    });
+    records
+        .map(|(source, record)| {
+            let form = visit.seal(&Button::Check(source.clone()), context)?;
+            Ok((source, RecordPart { record, form }))
+        })
+        .collect()
 }
 
 /// What was asked for and granted, with the forms of who may ask.

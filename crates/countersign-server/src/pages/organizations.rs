@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::day::Day;
 use super::host;
 use super::sessions::Moment;
-use crate::organization::{Effect, Fate, MOST_ROWS, Typed};
+use crate::organization::{Effect, Fate, MOST_ROWS, Record, Typed};
 use crate::own::Visitor;
 use crate::web::Context;
 
@@ -88,6 +88,13 @@ struct ConnectionRow {
     /// The query that names it.
     query: String,
     has_guests: bool,
+    record: Option<RecordPart>,
+}
+
+/// The record that would prove a claim, and the sealed button that looks for it.
+pub(crate) struct RecordPart {
+    pub(crate) record: Record,
+    pub(crate) form: String,
 }
 
 /// What another organisation claims.
@@ -213,7 +220,7 @@ impl ConnectWay {
 
 impl OrganizationPage {
     pub(crate) fn new(
-        organization: &Organization,
+        (organization, mut records): (&Organization, BTreeMap<Source, RecordPart>),
         claims: Vec<ClaimRow>,
         (ways, raise): (Vec<ConnectWay>, Option<String>),
         exceptions: ExceptionsPart,
@@ -229,7 +236,7 @@ impl OrganizationPage {
             connections: organization
                 .connections
                 .iter()
-                .map(ConnectionRow::of)
+                .map(|one| ConnectionRow::of(one, records.remove(&one.mapping.source)))
                 .collect(),
             in_file: tenants.map(ToString::to_string).collect(),
             stricter: stricter.cloned().collect(),
@@ -242,7 +249,7 @@ impl OrganizationPage {
 }
 
 impl ConnectionRow {
-    fn of(connection: &Connection) -> Self {
+    fn of(connection: &Connection, record: Option<RecordPart>) -> Self {
         let mapping = &connection.mapping;
         let (standing, explained) = match connection.standing {
             Standing::InForce => ("in force", "Its people are this organization’s."),
@@ -263,6 +270,7 @@ impl ConnectionRow {
             .append_pair("source", &mapping.source.to_string())
             .finish();
         Self {
+            record,
             name: name_of(&mapping.source),
             id: mapping.source.to_string(),
             standing,

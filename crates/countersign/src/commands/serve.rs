@@ -155,6 +155,7 @@ async fn serve_from(
         policy_file,
         keys,
         limits,
+        name_servers,
         ..
     } = installation;
     let knows_addresses = limits.proxies.trusted.is_some();
@@ -162,6 +163,7 @@ async fn serve_from(
     let hash = policy.hash;
     let parts = Parts {
         http: Some(http),
+        name_servers,
         keys,
         limits,
         decision_log,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
 use countersign_core::{ClientId, ProviderId, ProviderKind};
-use countersign_providers::PrivateHosts;
+use countersign_providers::{NameServers, PrivateHosts};
 use countersign_server::{
     Client, GrantType, KeySettings, LimitSettings, PolicyInForce, Proxies, Resource, Settings,
 };
@@ -64,7 +64,7 @@ pub(super) struct PolicyText {
 /// What the file says.
 pub(super) struct Written {
     server: Server,
-    private_hosts: PrivateHosts,
+    network: Network,
     store: StoreSettings,
     log: Log,
     traces: Option<TraceSettings>,
@@ -109,9 +109,7 @@ impl<'o> Reader<'o> {
         self.is_sound = file.is_sound();
         let version = file.required("version", version);
         let server = file.required("server", |value| value.table(|table| self.server(table)));
-        let private_hosts = file.optional_or("network", PrivateHosts::default(), |value| {
-            value.table(private_hosts)
-        });
+        let network = file.optional_or("network", Network::default(), |value| value.table(network));
         let store = file.optional_or("store", StoreSettings::DataDirectory, |value| {
             value.table(|table| self.store(table))
         });
@@ -136,7 +134,7 @@ impl<'o> Reader<'o> {
         version?;
         Some(Written {
             server: server?,
-            private_hosts: private_hosts?,
+            network: network?,
             store: store?,
             log: log?,
             traces: traces?,
@@ -267,7 +265,8 @@ impl Written {
             policy,
             policy_file,
             providers: self.providers,
-            private_hosts: self.private_hosts,
+            private_hosts: self.network.private_hosts,
+            name_servers: self.network.name_servers,
             listen: self.server.listen,
             private_listen: self.server.private_listen,
             data_dir: self.server.data_dir,
@@ -327,11 +326,32 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-fn private_hosts(table: &mut Table<'_>) -> Option<PrivateHosts> {
+/// What is asked elsewhere, and by whose word.
+#[derive(Debug, Default)]
+struct Network {
+    private_hosts: PrivateHosts,
+    name_servers: NameServers,
+}
+
+fn network(table: &mut Table<'_>) -> Option<Network> {
     let hosts = table.optional("private_hosts", |value| {
         value.set(|item| item.parsed(address::host))
     });
-    Some(PrivateHosts::new(hosts?.unwrap_or_default()))
+    let servers = table.optional("name_servers", |value| {
+        value.set(|item| item.parsed(name_server))
+    });
+    let servers: BTreeSet<SocketAddr> = servers?.unwrap_or_default();
+    Some(Network {
+        private_hosts: PrivateHosts::new(hosts?.unwrap_or_default()),
+        name_servers: NameServers::at(servers.into_iter().collect()),
+    })
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, &'static str> {
+    const EXPECTED: &str = "expected the address of a resolver such as `10.0.0.53` or `127.0.0.1:5353`; names are not looked up";
+    const PORT: u16 = 53;
+    let plain = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
+    plain.or_else(|_| text.parse()).map_err(|_| EXPECTED)
 }
 
 fn log(table: &mut Table<'_>) -> Option<Log> {
