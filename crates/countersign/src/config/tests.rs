@@ -999,7 +999,7 @@ fn the_rest_of_the_server_is_checked() {
         "[network]\nprivate_hosts = [\"https://keycloak.internal\"]\nname_servers = [\"10.0.0.53\", \"dns.internal\"]\n[log]\nformat = \"xml\"\n[client.gallery]",
         &[
             "c.toml:8:18: `network.private_hosts`: expected a host such as `keycloak.internal` or `10.0.0.7`, without scheme, port and path",
-            "c.toml:9:31: `network.name_servers`: expected the address of a resolver such as `10.0.0.53` or `127.0.0.1:5353`; names are not looked up",
+            "c.toml:9:30: `network.name_servers`: expected the address of a resolver such as `10.0.0.53` or `127.0.0.1:5353`; names are not looked up",
             "c.toml:11:10: `log.format`: expected one of `text`, `json`, found `xml`",
         ],
     );
