@@ -352,6 +352,11 @@ const ORGANIZATION: Document = Document {
         field("connections.standing", "whether that is in force", No),
         field("connections.proof", "what shows it", No),
         field(
+            "connections.proof.member.token",
+            "what a TXT record must name, while that is not shown",
+            No,
+        ),
+        field(
             "connections.proof.directory-role",
             "the directory role that showed it",
             No,
