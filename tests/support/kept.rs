@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use countersign_store::kept::REDIS;
+use countersign_store::kept::{Holds, REDIS};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -91,14 +91,17 @@ pub fn note_redis(server: &RedisServer) {
             continue; // a test's own
         };
         let field = field.split(':').next().unwrap_or_default();
-        if field.is_empty() || REDIS.iter().any(|place| place.at == kind) {
+        let is_value = |at: &str| {
+            let mut places = REDIS.iter().filter(|place| place.at == at);
+            places.any(|place| matches!(place.holds, Holds::Value(..)))
+        };
+        let at = format!("{kind}.{field}");
+        if field.is_empty() || is_value(kind) {
             fields.insert(format!("redis {kind}"));
+        } else if value.is_empty() && is_value(&at) {
+            fields.insert(format!("redis {at}")); // its name is all that it says
         } else {
-            note_text(
-                &format!("redis {kind}.{field}"),
-                value.as_bytes(),
-                &mut fields,
-            );
+            note_text(&format!("redis {at}"), value.as_bytes(), &mut fields);
         }
     }
     write(&fields);

@@ -159,3 +159,49 @@ async fn an_admin_gives_groups_roles_on_every_screen() {
     assert!(shown.contains(&format!("{group} is publisher")), "{shown}");
     check_looks(screen, "organization-with-roles").await;
 }
+
+/// Ann asked to connect an issuer: an operator approves it, or a record of its host proves it.
+#[actix_web::test]
+async fn an_admin_sees_what_awaits_its_proof_on_every_screen() {
+    let issuer = "https://login.acme.example";
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        setup.another_issuer = Some(issuer);
+        let pages = "\n[client.countersign]\ntier = \"browse\"\n";
+        setup.policy.push_str(pages);
+    })
+    .await;
+    let (screen, broker) = (&stage.screen, &stage.world.broker);
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    screen
+        .goto(&at(
+            "/sign-in?to=/organizations&scope=tenants:write&provider=oidc",
+        ))
+        .await;
+    screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    screen.arrive_at(&[&at("/organizations")]).await;
+    let told = Told {
+        title: Some("Acme".to_owned()),
+        admins: [only_account(&stage).await].into(),
+    };
+    let (store, id) = (broker.store(), OrganizationId::new("acme").expect("an id"));
+    let now = broker.clock.now();
+    let told = organization::tell(store.as_ref(), &id, &told, &Actor::Operator, now).await;
+    told.expect("it is told");
+    let source: Source = format!("issuer:{issuer}").parse().expect("a source");
+    let asked = Connection {
+        mapping: Mapping::new(id.clone(), source),
+        standing: Standing::AwaitingApproval,
+        proof: Proof::Member {
+            token: "0123456789abcdef0123456789abcdef".to_owned(),
+        },
+        made_by: Actor::Operator,
+        made_at: now,
+    };
+    let claimed = claim(store.as_ref(), &Policy::default(), &id, &asked).await;
+    claimed.expect("it is claimed");
+    screen.goto(&at("/organizations/acme")).await;
+    let shown = screen.text("main").await;
+    assert!(shown.contains("login.acme.example itself"), "{shown}");
+    check_looks(screen, "organization-awaits").await;
+}
