@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::AccountId;
+use countersign_core::{AccountId, Profile};
 use countersign_server::Clock;
 use countersign_store::kept::{EMBEDDED, Field, Holds, Place, REDIS};
-use countersign_store::{RegistryAccountName, RegistryRow, Store, import};
+use countersign_store::{Account, RegistryAccountName, RegistryRow, Store, import};
 use countersign_tests::{BrokerSetup, Browser, Installation, Login, Tokens, World, kept, wire};
 use serde_json::Value;
 
@@ -118,12 +118,59 @@ async fn a_person_has_themselves_forgotten() {
     assert_ne!(by_github, again);
 }
 
+/// Whoever erased it died with the record written: it is nobody's, and who signs in begins anew and finds nothing of it.
+#[actix_web::test]
+async fn an_erasure_that_was_cut_off_goes_on_as_the_person_signs_in() {
+    let world = world_with(refreshing).await;
+    let gallery = tokens(&world, &oidc()).await;
+    let mine = sub(&gallery);
+    let name = told_by_registry(&world, &mine).await;
+    let store = world.broker.store();
+    let found = store.account(&id(&mine)).await.expect("a store");
+    let (account, version) = found.expect("an account");
+    let emptied = Account {
+        erasing: true,
+        registry_account: account.registry_account.clone(),
+        ..Account::new(
+            account.id,
+            account.identity,
+            Profile::default(),
+            account.created_at,
+        )
+    };
+    store
+        .replace_account(emptied, version)
+        .await
+        .expect("a change");
+    // The report lists this, too, and here it is held.
+    kept::note_files(&world.broker.data());
+    let held = kept::of_files(&world.broker.data());
+    assert!(held.contains("account.record.erasing"), "{held:#?}");
+    assert!(!held.contains("account.record.profile.name"), "{held:#?}");
+
+    assert!(!is_active(&world, &gallery).await);
+    let access = gallery.text("access_token");
+    assert_eq!(
+        wire::user_info(&world.broker.issuer, access).await.status,
+        401
+    );
+    assert_ne!(sub(&tokens(&world, &oidc()).await), mine);
+    assert_eq!(store.account(&id(&mine)).await.expect("a store"), None);
+    assert_eq!(store.registry_account(&name).await.expect("a store"), None);
+}
+
 /// Whoever may not change who gets in may not do this either, and nobody does it for another.
 #[actix_web::test]
 async fn nobody_forgets_themselves_or_another_by_a_weak_session() {
     let world = world().await;
     let mine = sub(&tokens(&world, &oidc()).await);
     let mut ann = Person::of(&world, &oidc()).await;
+    let page = ann.get("/account").await;
+    assert!(
+        page.body.contains("href=\"/account/erase\""),
+        "{}",
+        page.body
+    );
     let page = ann.get("/account/erase").await;
     let hers = page.field("form").expect("a button");
     // Another person, with as good a session.
@@ -136,6 +183,13 @@ async fn nobody_forgets_themselves_or_another_by_a_weak_session() {
         let to = page.location.as_ref().map(|to| to.path().to_owned());
         assert_eq!((page.status, to.as_deref()), (303, Some("/sign-in")));
     }
+    let page = ann.get("/account").await;
+    assert!(
+        page.body.contains("sign in again as above"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("/account/erase"), "{}", page.body);
     let store = world.broker.look();
     assert!(store.account(&id(&mine)).await.expect("a store").is_some());
     assert_eq!(world.broker.audited(&["account-erased"]), [""; 0]);

@@ -62,14 +62,7 @@ pub(crate) async fn show(call: Call) -> HttpResponse {
             let form = seal(&Button::Add(provider.name().clone()), &visitor, context)?;
             ways.push(LinkWay::new(provider, form));
         }
-        let raise = visitor.way_to_may(LINK, &OwnPage::Account, context);
-        Ok(pages::ok(&AccountPage::new(
-            &visitor.account,
-            rows,
-            ways,
-            raise,
-            context,
-        )))
+        Ok(pages::ok(&AccountPage::new(&visitor, rows, ways, context)))
     })
     .await
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use countersign_core::AccountId;
 use countersign_core::calendar::day_of;
-use countersign_store::{Account, EraseError, Seen, Store, StoreError, erase_account};
+use countersign_store::{Account, EraseError, Seen, Store, StoreError, erase_account_if};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -48,7 +49,7 @@ impl Retention {
             };
             after = Some(last.id.clone());
             for account in page.iter().filter(|one| is_unused(one, longest, now)) {
-                forgotten += usize::from(self.forget(account, now).await?);
+                forgotten += usize::from(self.forget(&account.id, longest, now).await?);
             }
             pause().await;
         }
@@ -60,16 +61,23 @@ impl Retention {
         Ok(self.store.remember(&today, until, now).await? == Seen::First)
     }
 
-    async fn forget(&self, account: &Account, now: Timestamp) -> Result<bool, StoreError> {
-        let ended = match erase_account(self.store.as_ref(), &account.id, now).await {
+    async fn forget(
+        &self,
+        id: &AccountId,
+        longest: SignedDuration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // As it is by then: its owner may have come back while others were forgotten.
+        let is_due = |account: &Account| is_unused(account, longest, now);
+        let ended = match erase_account_if(self.store.as_ref(), id, is_due, now).await {
             Ok(Some(ended)) => ended,
-            // Somebody locked it, or was faster.
+            // They came back, somebody locked it, or was faster.
             Ok(None) | Err(EraseError::Locked) => return Ok(false),
             Err(EraseError::Store(error)) => return Err(error),
         };
         self.ended.notify_one();
         let happening = Happening::new(Event::AccountErased, By::Nobody)
-            .about(Subject::Account, &account.id)
+            .about(Subject::Account, id)
             .about(Subject::Count, ended)
             .because("unused");
         self.audit_log.write(happening, now);
@@ -93,7 +101,7 @@ fn last_day(longest: SignedDuration, now: Timestamp) -> Date {
 
 #[cfg(test)]
 mod tests {
-    use countersign_core::{AccountId, Identity, Profile};
+    use countersign_core::{Identity, Profile};
     use countersign_store::Lock;
 
     use super::*;

@@ -1339,6 +1339,7 @@ async fn all_that_is_known_of_an_account_is_kept(store: Arc<dyn Store>) {
         }),
         told_due: Some(jiff::civil::date(2027, 4, 1)),
         reminded_on: Some(jiff::civil::date(2027, 3, 9)),
+        seen_on: Some(jiff::civil::date(2027, 3, 8)),
         locked: Some(Lock {
             at: at(9),
             reason: "reported as taken over".into(),

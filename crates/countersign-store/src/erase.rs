@@ -1,17 +1,16 @@
 //! Forgets a person: their account, what leads to it, and what the registry said of it.
 //!
-//! It concerns several owners, which can't be written in one step. So what was got by the account ends first, and where the
-//! account stands is forgotten before its record is: whoever is cut off in between finds all that is left by the same identity, and
-//! begins again. Before nobody can find it any more nothing of the person is left in it but the provider's pseudonymous ids.
+//! It concerns several owners, which can't be written in one step. One write decides: from then on the account is being erased, lists
+//! no identity, and so is nobody's, and all that is left in it are ids. The rest follows, and whoever is cut off leaves it to
+//! who erases it again, or to the next one who shows an identity of it.
 
-use countersign_core::{AccountId, Profile};
+use countersign_core::AccountId;
 use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::organization::change_organization;
 use crate::{
-    Account, Admin, Ended, RegistryAccountName, Signpost, Store, StoreError, Version,
-    organizations_by,
+    Account, Admin, Ended, RegistryAccountName, Signpost, Store, StoreError, organizations_by,
 };
 
 /// How often is begun anew when others write to the same account meanwhile.
@@ -40,26 +39,72 @@ pub async fn erase_account(
     id: &AccountId,
     now: Timestamp,
 ) -> Result<Option<usize>, EraseError> {
-    let mut ended = 0;
+    erase_account_if(store, id, |_| true, now).await
+}
+
+/// Forgets the account and what leads to it, if it is still as `is_due` wants it, whoever writes to it meanwhile. Answers how many
+/// of its sessions ended; `None` where there is none, or it is not due.
+///
+/// # Errors
+///
+/// As of [`erase_account`].
+pub async fn erase_account_if(
+    store: &dyn Store,
+    id: &AccountId,
+    is_due: impl Fn(&Account) -> bool,
+    now: Timestamp,
+) -> Result<Option<usize>, EraseError> {
     for _ in 0..TRIES {
-        let Some(found) = store.account(id).await? else {
+        let Some((account, version)) = store.account(id).await? else {
             return Ok(None);
         };
-        if found.0.locked.is_some() {
+        if account.erasing {
+            return Ok(Some(finish(store, id, now).await?));
+        }
+        if !is_due(&account) {
+            return Ok(None);
+        }
+        if account.locked.is_some() {
             return Err(EraseError::Locked);
         }
-        ended += end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
-        match forget(store, found).await {
-            Ok(()) => {
-                // A sign-in that was under way may have opened one: it is good for nothing, and goes as well.
-                ended += end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
-                return Ok(Some(ended));
-            }
+        match store.replace_account(account.emptied(), version).await {
+            Ok(_) => return Ok(Some(finish(store, id, now).await?)),
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(StoreError::Conflict.into())
+}
+
+/// Ends what was got by an account that is being erased, and forgets the rest of it.
+async fn finish(store: &dyn Store, id: &AccountId, now: Timestamp) -> Result<usize, StoreError> {
+    let ended = end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
+    forget_rest(store, id).await?;
+    // A sign-in that was under way may have opened one: it is good for nothing, and goes as well.
+    let late = end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
+    Ok(ended + late)
+}
+
+/// Forgets what is left of an account that is being erased. Its sessions are good for nothing, and end when they would.
+pub(crate) async fn forget_rest(store: &dyn Store, id: &AccountId) -> Result<(), StoreError> {
+    for _ in 0..TRIES {
+        let Some((account, version)) = store.account(id).await? else {
+            return Ok(());
+        };
+        give_up_organizations(store, &account).await?;
+        if let Some(name) = &account.registry_account {
+            forget_registry_account(store, name, id).await?;
+        }
+        for identity in account.identities() {
+            store.release_identity(identity, id).await?;
+        }
+        match store.remove_account(id, version).await {
+            // Somebody wrote to it who had read it before: an identity more, perhaps.
+            Err(StoreError::Conflict) => {}
+            done => return done,
+        }
+    }
+    Err(StoreError::Conflict)
 }
 
 /// Ends all sessions of an account, a page at a time, and answers how many were good until then; with the error, where it broke off.
@@ -86,28 +131,6 @@ pub async fn end_sessions(
         Ok(()) => Ok(ended),
         Err(error) => Err((ended, error)),
     }
-}
-
-async fn forget(
-    store: &dyn Store,
-    (account, version): (Account, Version),
-) -> Result<(), StoreError> {
-    give_up_organizations(store, &account).await?;
-    if let Some(name) = &account.registry_account {
-        forget_registry_account(store, name, &account.id).await?;
-    }
-    let blank = Account {
-        profile: Profile::default(),
-        registered_at: None,
-        registry_account: None,
-        vouched_email: None,
-        ..account
-    };
-    let version = store.replace_account(blank.clone(), version).await?;
-    for identity in blank.identities() {
-        store.release_identity(identity, &blank.id).await?;
-    }
-    store.remove_account(&blank.id, version).await
 }
 
 /// Whoever is forgotten administers nothing.

@@ -11,6 +11,7 @@
 use countersign_core::{AccountId, Identity, Profile};
 use jiff::Timestamp;
 
+use crate::erase::forget_rest;
 use crate::{Account, Store, StoreError, change_account};
 
 /// How often is tried anew when others change where the same identity leads.
@@ -30,10 +31,16 @@ pub async fn claim_identity(
 ) -> Result<AccountId, StoreError> {
     for _ in 0..TRIES {
         let leads_to = store.claim_identity(identity, wanted.clone()).await?;
-        if leads_to == *wanted || is_taken(store, identity, &leads_to).await? {
+        if leads_to == *wanted {
             return Ok(leads_to);
         }
-        release(store, identity, &leads_to).await?;
+        match store.account(&leads_to).await? {
+            // Its own, or one that is to be made.
+            Some((known, _)) if known.lists(identity) => return Ok(leads_to),
+            None => return Ok(leads_to),
+            Some((known, _)) if known.erasing => forget_rest(store, &leads_to).await?,
+            Some(_) => release(store, identity, &leads_to).await?,
+        }
     }
     Err(StoreError::Conflict)
 }
@@ -112,16 +119,6 @@ async fn release(
         change(store, account, |known| without(known, identity)).await?;
     }
     Ok(())
-}
-
-/// Whether an identity that leads to this account is its own, or is to be.
-async fn is_taken(
-    store: &dyn Store,
-    identity: &Identity,
-    account: &AccountId,
-) -> Result<bool, StoreError> {
-    let found = store.account(account).await?;
-    Ok(found.is_none_or(|(known, _)| known.lists(identity)))
 }
 
 fn without(account: &Account, identity: &Identity) -> Account {

@@ -34,7 +34,7 @@ pub use audit::{AuditHead, ChainHash, HEADS_KEPT, NotAHash, NotAReplica, Replica
 pub use change::change_account;
 pub use embedded::Embedded;
 pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
-pub use erase::{EraseError, admins, end_sessions, erase_account};
+pub use erase::{EraseError, admins, end_sessions, erase_account, erase_account_if};
 pub use export::{Export, export};
 pub use identity::{claim_identity, link_identity, unlink_identity};
 pub use import::{

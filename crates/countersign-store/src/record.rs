@@ -48,9 +48,17 @@ pub struct Account {
     /// The day, in UTC, on which its owner last signed in, to [`Account::SEEN_TO`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_on: Option<Date>,
+    /// Whether it is being erased: it is nobody's, and goes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub erasing: bool,
     /// Since when nobody gets anything by it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked: Option<Lock>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An identity that its owner has linked.
@@ -87,6 +95,7 @@ impl Account {
             told_due: None,
             reminded_on: None,
             seen_on: None,
+            erasing: false,
             locked: None,
         }
     }
@@ -115,9 +124,20 @@ impl Account {
         std::iter::once(&self.identity).chain(linked)
     }
 
-    /// Whether this identity leads here: what leads to an account that does not list it leads nowhere.
+    /// What is left of it while it is erased: what it is found by, and nothing of the person.
+    pub(crate) fn emptied(self) -> Self {
+        Self {
+            linked: self.linked,
+            registry_account: self.registry_account,
+            erasing: true,
+            ..Self::new(self.id, self.identity, Profile::default(), self.created_at)
+        }
+    }
+
+    /// Whether this identity leads here: what leads to an account that does not list it leads nowhere. One that is being
+    /// erased lists none.
     pub fn lists(&self, identity: &Identity) -> bool {
-        self.identities().any(|one| one == identity)
+        !self.erasing && self.identities().any(|one| one == identity)
     }
 
     /// The same with one more identity. One that leads here already changes nothing.

@@ -92,6 +92,7 @@ async fn change(
     let store = context.broker.store.as_ref();
     let id = AccountId::new(account).map_err(|_| ApiError::UnknownAccount)?;
     let found = store.account(&id).await.map_err(ApiError::Store)?;
+    let found = found.filter(|(account, _)| !account.erasing);
     let found = found.ok_or(ApiError::UnknownAccount)?;
     let vouched = |account: &Account| {
         let before = account.vouched_email.as_ref();

@@ -25,6 +25,8 @@ pub(crate) struct AccountPage {
     ways: Vec<LinkWay>,
     /// Where to sign in before anything can be changed, if that is needed.
     raise: Option<String>,
+    /// Whether all of it can be erased.
+    may_erase: bool,
 }
 
 /// What it means to be forgotten, and the button that does it.
@@ -106,12 +108,12 @@ impl LinkWay {
 
 impl AccountPage {
     pub(crate) fn new(
-        account: &Account,
+        visitor: &Visitor,
         rows: Vec<IdentityRow>,
         ways: Vec<LinkWay>,
-        raise: Option<String>,
         context: &Context<'_>,
     ) -> Self {
+        let account = &visitor.account;
         let email = account.profile.email.as_ref();
         Self {
             host: host(context.broker),
@@ -122,7 +124,8 @@ impl AccountPage {
             made_at: Moment(account.created_at),
             rows,
             ways,
-            raise,
+            raise: visitor.way_to_may(LINK, &OwnPage::Account, context),
+            may_erase: visitor.may(LINK),
         }
     }
 }

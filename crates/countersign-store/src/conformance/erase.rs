@@ -8,8 +8,8 @@ use super::doubles::{Dying, Meanwhile, When};
 use super::{account, account_id, address, at, identity, opening, registry_account};
 use crate::{
     Account, Actor, Admin, EraseError, Lock, Organization, Signpost, Store, StoreError, Version,
-    VouchedEmail, change_organization, claim_identity, erase_account, link_identity,
-    organizations_by,
+    VouchedEmail, change_organization, claim_identity, erase_account, erase_account_if,
+    link_identity, organizations_by,
 };
 
 pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
@@ -17,8 +17,9 @@ pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
     nothing_of_a_person_stays(make().await).await;
     what_is_anothers_stays(make().await).await;
     a_locked_account_is_not_forgotten(make().await).await;
-    for operations in 0..24 {
+    for operations in 0..40 {
         who_is_cut_off_begins_again(make().await, operations).await;
+        who_signs_in_goes_on_with_it(make().await, operations).await;
     }
     for when in [
         When::Before("replace_account"),
@@ -27,6 +28,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
     ] {
         who_signs_in_meanwhile_is_forgotten_too(make().await, when).await;
     }
+    who_comes_back_meanwhile_is_not_forgotten_as_unused(make().await).await;
     what_is_linked_meanwhile_leads_nowhere(make().await).await;
 }
 
@@ -194,21 +196,50 @@ async fn a_locked_account_is_not_forgotten(store: Arc<dyn Store>) {
     assert_eq!(store.sessions_of(&id, None, at(5)).await.unwrap().len(), 2);
 }
 
-/// However far it got: nobody gets anything by it that they did not have, and it is gone on with.
+/// However far it got: it is the person's as it was, or nobody's and without a word of them; and it is gone on with.
 async fn who_is_cut_off_begins_again(store: Arc<dyn Store>, operations: usize) {
     let id = somebody(&store).await;
+    let before = store.account(&id).await.unwrap();
     let dying = Dying::after(&store, operations);
     let cut_off = erase_account(&dying, &id, at(5)).await;
-    if let Some((left, _)) = store.account(&id).await.unwrap() {
+    if let Some((left, version)) = store.account(&id).await.unwrap() {
         assert!(cut_off.is_err(), "after {operations}");
-        // By whatever still leads there it is found; what can't be found any more names nobody.
-        if leads_to(&store, &identity(PERSON)).await.is_none() {
+        let leads = leads_to(&store, &identity(PERSON)).await;
+        if left.erasing {
             assert_eq!(left.profile, Profile::default(), "after {operations}");
-            assert_eq!((left.vouched_email, left.registry_account), (None, None));
+            assert_eq!(left.vouched_email, None);
+            assert_eq!(leads, None);
+        } else {
+            assert_eq!(before, Some((left, version)), "after {operations}");
+            assert_eq!(leads, Some(id.clone()));
+            assert_eq!(store.sessions_of(&id, None, at(5)).await.unwrap().len(), 2);
         }
     }
     erase_account(store.as_ref(), &id, at(6)).await.unwrap();
     is_forgotten(&store).await;
+}
+
+/// Whoever signs in, while it is cut off, begins anew, and what was left of it goes.
+async fn who_signs_in_goes_on_with_it(store: Arc<dyn Store>, operations: usize) {
+    let id = somebody(&store).await;
+    let dying = Dying::after(&store, operations);
+    drop(erase_account(&dying, &id, at(5)).await);
+    let left = store.account(&id).await.unwrap();
+    if left.is_some_and(|(left, _)| !left.erasing) {
+        return;
+    }
+    for n in [PERSON, OTHER] {
+        let fresh = account_id(n + 10);
+        let claimed = claim_identity(store.as_ref(), &identity(n), &fresh).await;
+        assert_eq!(claimed.unwrap(), fresh, "after {operations}");
+    }
+    let name = registry_account(PERSON).name;
+    assert_eq!(store.registry_account(&name).await.unwrap(), None);
+    let (known, _) = store.organization(&contoso()).await.unwrap().unwrap();
+    assert_eq!(known.admins, [Admin::Account(account_id(2))].into());
+    // Cut off at the very last step, nothing but ids is left, and nobody finds it by an identity.
+    let left = store.account(&id).await.unwrap();
+    assert!(left.is_none_or(|(left, _)| left.profile == Profile::default()));
 }
 
 async fn who_signs_in_meanwhile_is_forgotten_too(store: Arc<dyn Store>, when: When) {
@@ -232,6 +263,37 @@ async fn who_signs_in_meanwhile_is_forgotten_too(store: Arc<dyn Store>, when: Wh
     let erased = erase_account(&meanwhile, &id, at(5)).await;
     assert_eq!(erased.unwrap(), Some(3), "{when:?}");
     is_forgotten(&store).await;
+}
+
+/// Whoever is forgotten since they did not come, and comes between two steps of that, keeps their account.
+async fn who_comes_back_meanwhile_is_not_forgotten_as_unused(store: Arc<dyn Store>) {
+    let id = somebody(&store).await;
+    let is_due = |account: &Account| account.seen_on.is_none();
+    let coming_back = {
+        let (store, id) = (store.clone(), id.clone());
+        async move {
+            let (known, version) = store.account(&id).await.unwrap().unwrap();
+            let seen = Account {
+                seen_on: Some(jiff::civil::date(2027, 3, 8)),
+                ..known
+            };
+            store.replace_account(seen, version).await.unwrap();
+            let mut opening = opening(3);
+            opening.session.account = id;
+            store.open_session(opening, at(4)).await.unwrap();
+        }
+    };
+    let meanwhile = Meanwhile::new(&store, When::Before("replace_account"), coming_back);
+    let erased = erase_account_if(&meanwhile, &id, is_due, at(5)).await;
+    assert_eq!(erased.unwrap(), None);
+    assert_eq!(leads_to(&store, &identity(PERSON)).await, Some(id.clone()));
+    let (kept, _) = store.account(&id).await.unwrap().unwrap();
+    assert_eq!(kept.profile, account(PERSON).profile);
+    assert_eq!(store.sessions_of(&id, None, at(5)).await.unwrap().len(), 3);
+    let name = registry_account(PERSON).name;
+    assert!(store.registry_account(&name).await.unwrap().is_some());
+    let (known, _) = store.organization(&contoso()).await.unwrap().unwrap();
+    assert_eq!(known.admins.len(), 3);
 }
 
 async fn what_is_linked_meanwhile_leads_nowhere(store: Arc<dyn Store>) {

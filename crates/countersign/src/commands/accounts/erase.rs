@@ -11,7 +11,7 @@ use countersign_store::{EraseError, RegistryAccount, Store, erase_account};
 
 use super::super::say;
 use super::super::trail::Trail;
-use super::found::with_found;
+use super::found::{look_up, with_found};
 
 /// What is written after `countersign accounts erase`.
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ async fn forget(registry: &RegistryAccount, (store, trail): (&dyn Store, &Trail)
 }
 
 pub(crate) fn export(export: &ExportArguments, configuration: &Path) -> ExitCode {
-    with_found(&export.account, configuration, async |store, found, _| {
+    look_up(&export.account, configuration, async |store, found| {
         let json = match found {
             (Some(account), _) => {
                 let all = countersign_store::export(store, account, SystemClock.now());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
+use countersign::config::Installation;
 use countersign_core::AccountId;
 use countersign_store::{Account, RegistryAccount, RegistryAccountName, Store};
 
@@ -46,21 +47,49 @@ pub(super) fn with_found(
     configuration: &Path,
     work: impl AsyncFnOnce(&dyn Store, Found, &Trail) -> Result<()>,
 ) -> ExitCode {
+    with_store(
+        configuration,
+        store::to_change,
+        async |store, installation| {
+            let found = find_or_say(store.as_ref(), name).await?;
+            let trail = Trail::of(installation, Arc::clone(&store));
+            work(store.as_ref(), found, &trail).await
+        },
+    )
+}
+
+/// The same in a store that is only looked at.
+pub(super) fn look_up(
+    name: &str,
+    configuration: &Path,
+    work: impl AsyncFnOnce(&dyn Store, Found) -> Result<()>,
+) -> ExitCode {
+    with_store(configuration, store::to_look, async |store, _| {
+        let found = find_or_say(store.as_ref(), name).await?;
+        work(store.as_ref(), found).await
+    })
+}
+
+async fn find_or_say(store: &dyn Store, name: &str) -> Result<Found> {
+    let found = find(store, name).await?;
+    found.ok_or_else(|| anyhow!("there is no account `{name}`"))
+}
+
+fn with_store(
+    configuration: &Path,
+    open: impl FnOnce(&Installation) -> Result<Arc<dyn Store>>,
+    work: impl AsyncFnOnce(Arc<dyn Store>, &Installation) -> Result<()>,
+) -> ExitCode {
     let Some(installation) = load(configuration) else {
         return ExitCode::FAILURE;
     };
     let done = || -> Result<()> {
-        let store = store::to_change(&installation)?;
+        let store = open(&installation)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .context("no runtime")?;
-        runtime.block_on(async {
-            let found = find(store.as_ref(), name).await?;
-            let found = found.ok_or_else(|| anyhow!("there is no account `{name}`"))?;
-            let trail = Trail::of(&installation, Arc::clone(&store));
-            work(store.as_ref(), found, &trail).await
-        })
+        runtime.block_on(work(store, &installation))
     };
     match done() {
         Ok(()) => ExitCode::SUCCESS,
