@@ -84,775 +84,305 @@ pub enum Holds {
     Value(&'static str, Personal),
 }
 
-const fn field(path: &'static str, what: &'static str, personal: Personal) -> Field {
-    Field {
-        path,
-        what,
-        personal,
-    }
+/// A kind of document: a line for each field, with what it says of a person and what it is.
+macro_rules! document {
+    ($kind:literal; $($path:literal: $personal:ident, $what:literal;)+) => {
+        Document {
+            kind: $kind,
+            fields: &[$(Field { path: $path, what: $what, personal: Personal::$personal }),+],
+        }
+    };
 }
 
-const fn document(at: &'static str, holds: Document, until: Until) -> Place {
-    Place {
-        at,
-        holds: Holds::Document(holds),
-        until,
-    }
+/// Places, each with until when it holds what: a document, or a value with what that says of a person and what it is.
+macro_rules! places {
+    ($($until:ident $at:literal: $holds:ident $(, $what:literal)?;)+) => {
+        &[$(Place { at: $at, until: Until::$until, holds: holds!($holds $(, $what)?) }),+]
+    };
 }
 
-const fn value(at: &'static str, what: &'static str, personal: Personal, until: Until) -> Place {
-    Place {
-        at,
-        holds: Holds::Value(what, personal),
-        until,
-    }
+macro_rules! holds {
+    ($document:ident) => {
+        Holds::Document($document)
+    };
+    ($personal:ident, $what:literal) => {
+        Holds::Value($what, Personal::$personal)
+    };
 }
 
-use Personal::{Email, Id, Name, Network, No, Secret, Words};
-
-const ACCOUNT: Document = Document {
-    kind: "account",
-    fields: &[
-        field("id", "the account's id, the `sub` of tokens", Id),
-        field(
-            "identity.microsoft.tid",
-            "the tenant of the identity that leads here",
-            Id,
-        ),
-        field("identity.microsoft.oid", "its object id there", Id),
-        field("identity.git-hub.host", "or the GitHub that knows it", Id),
-        field("identity.git-hub.id", "its numeric id there", Id),
-        field("identity.oidc.issuer", "or the issuer", Id),
-        field("identity.oidc.subject", "its `sub` there", Id),
-        field(
-            "linked.identity.microsoft.tid",
-            "the same of a linked identity",
-            Id,
-        ),
-        field("linked.identity.microsoft.oid", "its object id", Id),
-        field(
-            "linked.identity.git-hub.host",
-            "or the GitHub that knows it",
-            Id,
-        ),
-        field("linked.identity.git-hub.id", "its numeric id", Id),
-        field("linked.identity.oidc.issuer", "or the issuer", Id),
-        field("linked.identity.oidc.subject", "its `sub`", Id),
-        field("linked.at", "when it was linked", No),
-        field(
-            "profile.name",
-            "the name, as the provider told it last",
-            Name,
-        ),
-        field(
-            "profile.email.address",
-            "the e-mail address, as the provider told it last",
-            Email,
-        ),
-        field(
-            "profile.email.verified",
-            "whether the provider's word on it counts",
-            No,
-        ),
-        field("created_at", "when the record was made", No),
-        field(
-            "first_mfa_at",
-            "when it was first seen with multi-factor authentication",
-            No,
-        ),
-        field("registered_at", "when the registry made its account", No),
-        field("registry_account", "the registry's name of its account", Id),
-        field(
-            "vouched_email.address",
-            "the e-mail address that the registry vouched for",
-            Email,
-        ),
-        field("vouched_email.at", "since when", No),
-        field("told_due", "the day that the person was told as theirs", No),
-        field(
-            "reminded_on",
-            "the day on which it was last shown the reminder",
-            No,
-        ),
-        field("seen_on", "the day of the last sign-in, to a week", No),
-        field("locked.at", "since when it is locked", No),
-        field("locked.reason", "why, in an operator's words", Words),
-    ],
+const ACCOUNT: Document = document! {
+    "account";
+    "id": Id, "the account's id, the `sub` of tokens";
+    "identity.microsoft.tid": Id, "the tenant of the identity that leads here";
+    "identity.microsoft.oid": Id, "its object id there";
+    "identity.git-hub.host": Id, "or the GitHub that knows it";
+    "identity.git-hub.id": Id, "its numeric id there";
+    "identity.oidc.issuer": Id, "or the issuer";
+    "identity.oidc.subject": Id, "its `sub` there";
+    "linked.identity.microsoft.tid": Id, "the same of a linked identity";
+    "linked.identity.microsoft.oid": Id, "its object id";
+    "linked.identity.git-hub.host": Id, "or the GitHub that knows it";
+    "linked.identity.git-hub.id": Id, "its numeric id";
+    "linked.identity.oidc.issuer": Id, "or the issuer";
+    "linked.identity.oidc.subject": Id, "its `sub`";
+    "linked.at": No, "when it was linked";
+    "profile.name": Name, "the name, as the provider told it last";
+    "profile.email.address": Email, "the e-mail address, as the provider told it last";
+    "profile.email.verified": No, "whether the provider's word on it counts";
+    "created_at": No, "when the record was made";
+    "first_mfa_at": No, "when it was first seen with multi-factor authentication";
+    "registered_at": No, "when the registry made its account";
+    "registry_account": Id, "the registry's name of its account";
+    "vouched_email.address": Email, "the e-mail address that the registry vouched for";
+    "vouched_email.at": No, "since when";
+    "told_due": No, "the day that the person was told as theirs";
+    "reminded_on": No, "the day on which it was last shown the reminder";
+    "seen_on": No, "the day of the last sign-in, to a week";
+    "erasing": No, "that it is being erased, and nobody's";
+    "locked.at": No, "since when it is locked";
+    "locked.reason": Words, "why, in an operator's words";
 };
 
-const REGISTRY_ACCOUNT: Document = Document {
-    kind: "registry account",
-    fields: &[
-        field("name", "the registry's name of its account", Id),
-        field("registered_at", "when the registry made it", No),
-        field(
-            "verified_email",
-            "the e-mail address that the registry verified",
-            Email,
-        ),
-        field("account", "the account here of the same person", Id),
-        field(
-            "organization",
-            "the organization that a team's account has become",
-            No,
-        ),
-    ],
+const REGISTRY_ACCOUNT: Document = document! {
+    "registry account";
+    "name": Id, "the registry's name of its account";
+    "registered_at": No, "when the registry made it";
+    "verified_email": Email, "the e-mail address that the registry verified";
+    "account": Id, "the account here of the same person";
+    "organization": No, "the organization that a team's account has become";
 };
 
-const SESSION: Document = Document {
-    kind: "session",
-    fields: &[
-        field("id", "the session's name, the `sid` of tokens", Id),
-        field("account", "whose it is", Id),
-        field("evidence.provider", "the provider that vouches", No),
-        field(
-            "evidence.identity.microsoft.tid",
-            "the tenant of the identity that signed in",
-            Id,
-        ),
-        field("evidence.identity.microsoft.oid", "its object id there", Id),
-        field(
-            "evidence.identity.git-hub.host",
-            "or the GitHub that knows it",
-            Id,
-        ),
-        field("evidence.identity.git-hub.id", "its numeric id there", Id),
-        field("evidence.identity.oidc.issuer", "or the issuer", Id),
-        field("evidence.identity.oidc.subject", "its `sub` there", Id),
-        field(
-            "evidence.claims.*",
-            "what the provider said of how the person signed in, and the claims that the policy's `when` names (never personal ones)",
-            No,
-        ),
-        field(
-            "evidence.*",
-            "whose people the person is: tenant, guest or member, groups that an organization names, and the provider's name of its session",
-            Id,
-        ),
-        field("evidence.profile.name", "the name, for tokens", Name),
-        field(
-            "evidence.profile.email.address",
-            "the e-mail address, for tokens",
-            Email,
-        ),
-        field(
-            "evidence.profile.email.verified",
-            "whether the provider's word on it counts",
-            No,
-        ),
-        field(
-            "evidence.profile.login_hint",
-            "what leads the person back to the same account at the provider: a user name",
-            Email,
-        ),
-        field("opened_at", "when it was opened", No),
-        field("expires_at", "when it ends", No),
-        field("earlier", "the sessions that the browser had before", Id),
-    ],
+const SESSION: Document = document! {
+    "session";
+    "id": Id, "the session's name, the `sid` of tokens";
+    "account": Id, "whose it is";
+    "evidence.provider": No, "the provider that vouches";
+    "evidence.identity.microsoft.tid": Id, "the tenant of the identity that signed in";
+    "evidence.identity.microsoft.oid": Id, "its object id there";
+    "evidence.identity.git-hub.host": Id, "or the GitHub that knows it";
+    "evidence.identity.git-hub.id": Id, "its numeric id there";
+    "evidence.identity.oidc.issuer": Id, "or the issuer";
+    "evidence.identity.oidc.subject": Id, "its `sub` there";
+    "evidence.claims.*": No, "what the provider said of how the person signed in, and the claims that the policy's `when` names (never personal ones)";
+    "evidence.membership*": No, "whether the person is a member of the tenant or its guest";
+    "evidence.affiliation.*": Id, "whose people the person is: what an organization names of groups, roles and GitHub organizations";
+    "evidence.provider_session": Id, "the provider's name of its session";
+    "evidence.verified_at": No, "when the provider's answer was verified";
+    "evidence.profile.name": Name, "the name, for tokens";
+    "evidence.profile.email.address": Email, "the e-mail address, for tokens";
+    "evidence.profile.email.verified": No, "whether the provider's word on it counts";
+    "evidence.profile.login_hint": Email, "what leads the person back to the same account at the provider: a user name";
+    "opened_at": No, "when it was opened";
+    "expires_at": No, "when it ends";
+    "earlier": Id, "the sessions that the browser had before";
 };
 
-const CODE: Document = Document {
-    kind: "code",
-    fields: &[
-        field("client", "the client that it is for", No),
-        field("redirect_uri", "where it is sent", No),
-        field("code_challenge", "the client's PKCE challenge", Secret),
-        field("nonce", "the client's `nonce`", No),
-        field("scopes", "what was asked for", No),
-        field("organization", "for which organization", No),
-        field("acr_values", "which level was asked for", No),
-        field("resource", "for which service", No),
-        field("dpop_jkt", "the thumbprint of the client's key", No),
-        field("trace", "where its trace began", No),
-        field("expires_at", "when it ends", No),
-    ],
+const CODE: Document = document! {
+    "code";
+    "client": No, "the client that it is for";
+    "redirect_uri": No, "where it is sent";
+    "code_challenge": Secret, "the client's PKCE challenge";
+    "nonce": No, "the client's `nonce`";
+    "scopes": No, "what was asked for";
+    "organization": No, "for which organization";
+    "acr_values": No, "which level was asked for";
+    "resource": No, "for which service";
+    "dpop_jkt": No, "the thumbprint of the client's key";
+    "trace": No, "where its trace began";
+    "expires_at": No, "when it ends";
 };
 
-const GRANT: Document = Document {
-    kind: "grant",
-    fields: &[
-        field("id", "what a client may refresh", Id),
-        field("session", "of which session", Id),
-        field("client", "which client", No),
-        field("scopes", "what was granted", No),
-        field("organization", "for which organization", No),
-        field("acr_values", "which level was asked for", No),
-        field("resource", "for which service", No),
-        field("dpop_jkt", "the thumbprint of the client's key", No),
-        field("stated.acr", "what tokens say of the sign-in: `acr`", No),
-        field("stated.amr", "`amr`", No),
-        field("stated.level", "the level", No),
-        field("stated.basis", "the basis", No),
-        field("expires_at", "when it ends", No),
-    ],
+const GRANT: Document = document! {
+    "grant";
+    "id": Id, "what a client may refresh";
+    "session": Id, "of which session";
+    "client": No, "which client";
+    "scopes": No, "what was granted";
+    "organization": No, "for which organization";
+    "acr_values": No, "which level was asked for";
+    "resource": No, "for which service";
+    "dpop_jkt": No, "the thumbprint of the client's key";
+    "stated.acr": No, "what tokens say of the sign-in: `acr`";
+    "stated.amr": No, "`amr`";
+    "stated.level": No, "the level";
+    "stated.basis": No, "the basis";
+    "expires_at": No, "when it ends";
 };
 
-const KEPT_TOKEN: Document = Document {
-    kind: "kept token",
-    fields: &[
-        field("session", "of which session", Id),
-        field(
-            "sealed",
-            "what the provider is asked again with (`recheck`), sealed",
-            Secret,
-        ),
-        field("asked_at", "when it last vouched", No),
-        field("asking_until", "until when it is being asked", No),
-    ],
+const KEPT_TOKEN: Document = document! {
+    "kept token";
+    "session": Id, "of which session";
+    "sealed": Secret, "what the provider is asked again with (`recheck`), sealed";
+    "asked_at": No, "when it last vouched";
+    "asking_until": No, "until when it is being asked";
 };
 
-const DEVICE_REQUEST: Document = Document {
-    kind: "device request",
-    fields: &[
-        field("code_digest", "a digest of the device's code", Secret),
-        field("code.client", "the client", No),
-        field(
-            "code.code_challenge",
-            "a PKCE challenge, where it sent one",
-            Secret,
-        ),
-        field("code.nonce", "a `nonce`, where it sent one", No),
-        field("code.scopes", "what it asks for", No),
-        field("code.organization", "for which organization", No),
-        field("code.acr_values", "which level it asks for", No),
-        field("code.resource", "for which service", No),
-        field("code.trace", "where its trace began", No),
-        field("code.expires_at", "when it ends", No),
-        field(
-            "address",
-            "the network address that it asked from, shown to who answers",
-            Network,
-        ),
-        field("program", "what it calls itself", Words),
-        field("asked_at", "when it asked", No),
-        field("expires_at", "until when it may be answered", No),
-    ],
+const DEVICE_REQUEST: Document = document! {
+    "device request";
+    "code_digest": Secret, "a digest of the device's code";
+    "code.client": No, "the client";
+    "code.code_challenge": Secret, "a PKCE challenge, where it sent one";
+    "code.nonce": No, "a `nonce`, where it sent one";
+    "code.scopes": No, "what it asks for";
+    "code.organization": No, "for which organization";
+    "code.acr_values": No, "which level it asks for";
+    "code.resource": No, "for which service";
+    "code.trace": No, "where its trace began";
+    "code.expires_at": No, "when it ends";
+    "address": Network, "the network address that it asked from, shown to who answers";
+    "program": Words, "what it calls itself";
+    "asked_at": No, "when it asked";
+    "expires_at": No, "until when it may be answered";
 };
 
-const DEVICE_ANSWER: Document = Document {
-    kind: "answer to a device",
-    fields: &[field("session", "whose session it gets", Id)],
+const DEVICE_ANSWER: Document = document! {
+    "answer to a device";
+    "session": Id, "whose session it gets";
 };
 
-const ORGANIZATION: Document = Document {
-    kind: "organization",
-    fields: &[
-        field("id", "the registry's name of it", No),
-        field("title", "what people call it", Words),
-        field(
-            "admins",
-            "who administers it: accounts here, or the registry's names",
-            Id,
-        ),
-        field(
-            "connections.mapping.*",
-            "whose people are its people, and what they may",
-            No,
-        ),
-        field("connections.standing", "whether that is in force", No),
-        field("connections.proof", "what shows it", No),
-        field(
-            "connections.proof.member.token",
-            "what a TXT record must name, while that is not shown",
-            No,
-        ),
-        field(
-            "connections.proof.directory-role",
-            "the directory role that showed it",
-            No,
-        ),
-        field(
-            "connections.proof.operator.reason",
-            "or an operator's reason",
-            Words,
-        ),
-        field("connections.made_by", "who made it", Id),
-        field("connections.made_at", "when", No),
-        field("exceptions.name", "an exception that was asked for", No),
-        field("exceptions.waives", "from what", No),
-        field("exceptions.reason", "why, in an admin's words", Words),
-        field("exceptions.until", "until when", No),
-        field("exceptions.asked_by", "who asked", Id),
-        field("exceptions.asked_at", "when", No),
-        field("exceptions.answer.verdict", "what was answered", No),
-        field("exceptions.answer.until", "until when it is granted", No),
-        field(
-            "exceptions.answer.reason",
-            "why, in an operator's words",
-            Words,
-        ),
-        field("exceptions.answer.by", "who answered", Id),
-        field("exceptions.answer.at", "when", No),
-        field("created_at", "when it was first told of", No),
-        field("told_by", "who told of it last", Id),
-    ],
+const ORGANIZATION: Document = document! {
+    "organization";
+    "id": No, "the registry's name of it";
+    "title": Words, "what people call it";
+    "admins": Id, "who administers it: accounts here, or the registry's names";
+    "connections.mapping.*": No, "whose people are its people, and what they may";
+    "connections.standing": No, "whether that is in force";
+    "connections.proof": No, "what shows it";
+    "connections.proof.member.token": No, "what a TXT record must name, while that is not shown";
+    "connections.proof.directory-role": No, "the directory role that showed it";
+    "connections.proof.operator.reason": Words, "or an operator's reason";
+    "connections.made_by": Id, "who made it";
+    "connections.made_at": No, "when";
+    "exceptions.name": No, "an exception that was asked for";
+    "exceptions.waives": No, "from what";
+    "exceptions.reason": Words, "why, in an admin's words";
+    "exceptions.until": No, "until when";
+    "exceptions.asked_by": Id, "who asked";
+    "exceptions.asked_at": No, "when";
+    "exceptions.answer.verdict": No, "what was answered";
+    "exceptions.answer.until": No, "until when it is granted";
+    "exceptions.answer.reason": Words, "why, in an operator's words";
+    "exceptions.answer.by": Id, "who answered";
+    "exceptions.answer.at": No, "when";
+    "created_at": No, "when it was first told of";
+    "told_by": Id, "who told of it last";
 };
 
 /// What the embedded store keeps.
-pub const EMBEDDED: &[Place] = &[
-    document("account.record", ACCOUNT, Until::Erased),
-    value("account.id", "the account's id", Id, Until::Erased),
-    value(
-        "account.version",
-        "how often it was written",
-        No,
-        Until::Erased,
-    ),
-    value(
-        "identity.identity",
-        "an identity at a provider",
-        Id,
-        Until::Erased,
-    ),
-    value(
-        "identity.account",
-        "the account that it leads to",
-        Id,
-        Until::Erased,
-    ),
-    document("registry_account.record", REGISTRY_ACCOUNT, Until::Erased),
-    value(
-        "registry_account.name",
-        "the registry's name of its account",
-        Id,
-        Until::Erased,
-    ),
-    value(
-        "registry_account.version",
-        "how often it was written",
-        No,
-        Until::Erased,
-    ),
-    document("sign_in.session", SESSION, Until::SessionEnds),
-    document("sign_in.code", CODE, Until::AnHour),
-    value("sign_in.n", "a number", No, Until::SessionEnds),
-    value(
-        "sign_in.session_id",
-        "the session's name",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "sign_in.session_expires_at",
-        "when it ends",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "sign_in.code_digest",
-        "a digest of the code that hands it over",
-        Secret,
-        Until::SessionEnds,
-    ),
-    value(
-        "sign_in.code_expires_at",
-        "when that ends",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "sign_in.forget_at",
-        "when all of this is forgotten",
-        No,
-        Until::SessionEnds,
-    ),
-    value("sign_in.account_id", "whose it is", Id, Until::SessionEnds),
-    value(
-        "sign_in.provider_session",
-        "the provider's name of its session",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "sign_in.client_id",
-        "the client that it was handed to first",
-        No,
-        Until::SessionEnds,
-    ),
-    document("further_code.code", CODE, Until::AnHour),
-    value(
-        "further_code.session_id",
-        "a session that was handed to one more client",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "further_code.code_digest",
-        "a digest of the code",
-        Secret,
-        Until::SessionEnds,
-    ),
-    value(
-        "further_code.code_expires_at",
-        "when that ends",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "further_code.client_id",
-        "the client",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "further_code.forget_at",
-        "when all of this is forgotten",
-        No,
-        Until::SessionEnds,
-    ),
-    document("client_grant.client_grant", GRANT, Until::SessionEnds),
-    value(
-        "client_grant.grant_id",
-        "what a client may refresh",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "client_grant.session_id",
-        "of which session",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "client_grant.generation",
-        "which refresh token is good",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "client_grant.spent",
-        "which was spent for it",
-        No,
-        Until::SessionEnds,
-    ),
-    value("client_grant.spent_at", "when", No, Until::SessionEnds),
-    value(
-        "client_grant.rotated_at",
-        "when last",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "client_grant.forget_at",
-        "when all of this is forgotten",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "revoked_token.jti",
-        "an access token that was revoked",
-        Id,
-        Until::AnHour,
-    ),
-    value(
-        "revoked_token.session_id",
-        "of which session",
-        Id,
-        Until::AnHour,
-    ),
-    value(
-        "revoked_token.forget_at",
-        "when it is forgotten",
-        No,
-        Until::AnHour,
-    ),
-    document("kept_token.token", KEPT_TOKEN, Until::SessionEnds),
-    value(
-        "kept_token.session_id",
-        "of which session",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "kept_token.version",
-        "how often it was written",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "kept_token.forget_at",
-        "when it is forgotten",
-        No,
-        Until::SessionEnds,
-    ),
-    document("device_request.request", DEVICE_REQUEST, Until::AnHour),
-    document("device_request.answer", DEVICE_ANSWER, Until::AnHour),
-    value(
-        "device_request.answer",
-        "or that somebody said no",
-        No,
-        Until::AnHour,
-    ),
-    value(
-        "device_request.id",
-        "a digest of the code that a person types",
-        Secret,
-        Until::AnHour,
-    ),
-    value(
-        "device_request.expires_at",
-        "when it is forgotten",
-        No,
-        Until::AnHour,
-    ),
-    value(
-        "logout_notice.session_id",
-        "a session that has ended, to be told",
-        Id,
-        Until::ADay,
-    ),
-    value(
-        "logout_notice.client_id",
-        "to which client",
-        No,
-        Until::ADay,
-    ),
-    value("logout_notice.account_id", "whose it was", Id, Until::ADay),
-    value(
-        "logout_notice.tries",
-        "how often it was tried",
-        No,
-        Until::ADay,
-    ),
-    value(
-        "logout_notice.due_at",
-        "when it is tried again",
-        No,
-        Until::ADay,
-    ),
-    value(
-        "logout_notice.forget_at",
-        "when it is given up",
-        No,
-        Until::ADay,
-    ),
-    value("ended.n", "a number", No, Until::AnHour),
-    value(
-        "ended.kind",
-        "what has ended: a session, what a client may refresh, a token",
-        No,
-        Until::AnHour,
-    ),
-    value("ended.id", "its name", Id, Until::AnHour),
-    value("ended.at", "when", No, Until::AnHour),
-    value(
-        "seen_once.key",
-        "a digest of what may come once",
-        Secret,
-        Until::ADay,
-    ),
-    value(
-        "seen_once.forget_at",
-        "when it is forgotten",
-        No,
-        Until::ADay,
-    ),
-    value(
-        "bucket.key",
-        "a digest, by a key of this installation, of whom a limit is for: an address, an identity, a client",
-        Id,
-        Until::AnHour,
-    ),
-    value(
-        "bucket.paid_at",
-        "when it is empty again",
-        No,
-        Until::AnHour,
-    ),
-    document("organization.record", ORGANIZATION, Until::TakenBack),
-    value(
-        "organization.id",
-        "the registry's name of it",
-        No,
-        Until::TakenBack,
-    ),
-    value(
-        "organization.version",
-        "how often it was written",
-        No,
-        Until::TakenBack,
-    ),
-    value(
-        "signpost.post",
-        "what leads to an organization: a tenant, or an admin",
-        Id,
-        Until::TakenBack,
-    ),
-    value("signpost.organization", "which", No, Until::TakenBack),
-    value("stored_key.name", "what a key is for", No, Until::Replaced),
-    value(
-        "stored_key.created_at",
-        "when it was made",
-        No,
-        Until::Replaced,
-    ),
-    value(
-        "stored_key.material",
-        "the key, sealed where `[keys]` says so",
-        Secret,
-        Until::Replaced,
-    ),
-    value(
-        "audit_head.replica",
-        "a chain of audit lines",
-        No,
-        Until::Replaced,
-    ),
-    value(
-        "audit_head.n",
-        "how far it was written",
-        No,
-        Until::Replaced,
-    ),
-    value(
-        "audit_head.hash",
-        "the hash of that line",
-        No,
-        Until::Replaced,
-    ),
-    value("audit_head.time", "the time in it", No, Until::Replaced),
-];
+pub const EMBEDDED: &[Place] = places! {
+    Erased "account.record": ACCOUNT;
+    Erased "account.id": Id, "the account's id";
+    Erased "account.version": No, "how often it was written";
+    Erased "identity.identity": Id, "an identity at a provider";
+    Erased "identity.account": Id, "the account that it leads to";
+    Erased "registry_account.record": REGISTRY_ACCOUNT;
+    Erased "registry_account.name": Id, "the registry's name of its account";
+    Erased "registry_account.version": No, "how often it was written";
+    SessionEnds "sign_in.session": SESSION;
+    AnHour "sign_in.code": CODE;
+    SessionEnds "sign_in.n": No, "a number";
+    SessionEnds "sign_in.session_id": Id, "the session's name";
+    SessionEnds "sign_in.session_expires_at": No, "when it ends";
+    SessionEnds "sign_in.code_digest": Secret, "a digest of the code that hands it over";
+    SessionEnds "sign_in.code_expires_at": No, "when that ends";
+    SessionEnds "sign_in.forget_at": No, "when all of this is forgotten";
+    SessionEnds "sign_in.account_id": Id, "whose it is";
+    SessionEnds "sign_in.provider_session": Id, "the provider's name of its session";
+    SessionEnds "sign_in.client_id": No, "the client that it was handed to first";
+    AnHour "further_code.code": CODE;
+    SessionEnds "further_code.session_id": Id, "a session that was handed to one more client";
+    SessionEnds "further_code.code_digest": Secret, "a digest of the code";
+    SessionEnds "further_code.code_expires_at": No, "when that ends";
+    SessionEnds "further_code.client_id": No, "the client";
+    SessionEnds "further_code.forget_at": No, "when all of this is forgotten";
+    SessionEnds "client_grant.client_grant": GRANT;
+    SessionEnds "client_grant.grant_id": Id, "what a client may refresh";
+    SessionEnds "client_grant.session_id": Id, "of which session";
+    SessionEnds "client_grant.generation": No, "which refresh token is good";
+    SessionEnds "client_grant.spent": No, "which was spent for it";
+    SessionEnds "client_grant.spent_at": No, "when";
+    SessionEnds "client_grant.rotated_at": No, "when last";
+    SessionEnds "client_grant.forget_at": No, "when all of this is forgotten";
+    AnHour "revoked_token.jti": Id, "an access token that was revoked";
+    AnHour "revoked_token.session_id": Id, "of which session";
+    AnHour "revoked_token.forget_at": No, "when it is forgotten";
+    SessionEnds "kept_token.token": KEPT_TOKEN;
+    SessionEnds "kept_token.session_id": Id, "of which session";
+    SessionEnds "kept_token.version": No, "how often it was written";
+    SessionEnds "kept_token.forget_at": No, "when it is forgotten";
+    AnHour "device_request.request": DEVICE_REQUEST;
+    AnHour "device_request.answer": DEVICE_ANSWER;
+    AnHour "device_request.answer": No, "or that somebody said no";
+    AnHour "device_request.id": Secret, "a digest of the code that a person types";
+    AnHour "device_request.expires_at": No, "when it is forgotten";
+    ADay "logout_notice.session_id": Id, "a session that has ended, to be told";
+    ADay "logout_notice.client_id": No, "to which client";
+    ADay "logout_notice.account_id": Id, "whose it was";
+    ADay "logout_notice.tries": No, "how often it was tried";
+    ADay "logout_notice.due_at": No, "when it is tried again";
+    ADay "logout_notice.forget_at": No, "when it is given up";
+    AnHour "ended.n": No, "a number";
+    AnHour "ended.kind": No, "what has ended: a session, what a client may refresh, a token";
+    AnHour "ended.id": Id, "its name";
+    AnHour "ended.at": No, "when";
+    ADay "seen_once.key": Secret, "a digest of what may come once";
+    ADay "seen_once.forget_at": No, "when it is forgotten";
+    AnHour "bucket.key": Id, "a digest, by a key of this installation, of whom a limit is for: an address, an identity, a client";
+    AnHour "bucket.paid_at": No, "when it is empty again";
+    TakenBack "organization.record": ORGANIZATION;
+    TakenBack "organization.id": No, "the registry's name of it";
+    TakenBack "organization.version": No, "how often it was written";
+    TakenBack "signpost.post": Id, "what leads to an organization: a tenant, or an admin";
+    TakenBack "signpost.organization": No, "which";
+    Replaced "stored_key.name": No, "what a key is for";
+    Replaced "stored_key.created_at": No, "when it was made";
+    Replaced "stored_key.material": Secret, "the key, sealed where `[keys]` says so";
+    Replaced "audit_head.replica": No, "a chain of audit lines";
+    Replaced "audit_head.n": No, "how far it was written";
+    Replaced "audit_head.hash": No, "the hash of that line";
+    Replaced "audit_head.time": No, "the time in it";
+};
 
 /// What Redis keeps.
-pub const REDIS: &[Place] = &[
-    document("account.record", ACCOUNT, Until::Erased),
-    value(
-        "account.version",
-        "how often it was written",
-        No,
-        Until::Erased,
-    ),
-    value("accounts", "an index of accounts' ids", Id, Until::Erased),
-    value(
-        "identity",
-        "an identity at a provider, and the account that it leads to",
-        Id,
-        Until::Erased,
-    ),
-    document("registry-account.record", REGISTRY_ACCOUNT, Until::Erased),
-    value(
-        "registry-account.version",
-        "how often it was written",
-        No,
-        Until::Erased,
-    ),
-    document("session.session", SESSION, Until::SessionEnds),
-    value(
-        "session.session_until",
-        "when it ends unless it is used",
-        No,
-        Until::SessionEnds,
-    ),
-    value("session.account", "whose it is", Id, Until::SessionEnds),
-    document("session.code", CODE, Until::SessionEnds),
-    value("session.until", "when a code ends", No, Until::SessionEnds),
-    value(
-        "session.client",
-        "a client that it was handed to",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "sessions-of",
-        "an account's sessions",
-        Id,
-        Until::SessionEnds,
-    ),
-    value(
-        "sessions-resting-on",
-        "the sessions that rest on a provider's",
-        Id,
-        Until::SessionEnds,
-    ),
-    document("grant.grant", GRANT, Until::SessionEnds),
-    value("grant.until", "when it ends", No, Until::SessionEnds),
-    value(
-        "grant.good",
-        "which refresh token is good",
-        No,
-        Until::SessionEnds,
-    ),
-    value(
-        "grant.spent",
-        "which was spent for it",
-        No,
-        Until::SessionEnds,
-    ),
-    value("grant.spent_at", "when", No, Until::SessionEnds),
-    value("grant.rotated_at", "when last", No, Until::SessionEnds),
-    value(
-        "revoked",
-        "an access token that was revoked",
-        Id,
-        Until::AnHour,
-    ),
-    document("token.record", KEPT_TOKEN, Until::SessionEnds),
-    value(
-        "token.version",
-        "how often it was written",
-        No,
-        Until::SessionEnds,
-    ),
-    document("device.request", DEVICE_REQUEST, Until::AnHour),
-    document("device.answer", DEVICE_ANSWER, Until::AnHour),
-    value(
-        "device.answer",
-        "or that somebody said no",
-        No,
-        Until::AnHour,
-    ),
-    value("device.until", "when it is forgotten", No, Until::AnHour),
-    value(
-        "notices",
-        "sessions that have ended, to be told to their clients, and how often that was tried",
-        Id,
-        Until::ADay,
-    ),
-    value("ended", "what has ended before its time", Id, Until::AnHour),
-    value(
-        "once",
-        "a digest of what may come once",
-        Secret,
-        Until::ADay,
-    ),
-    value(
-        "bucket",
-        "a digest, by a key of this installation, of whom a limit is for: an address, an identity, a client",
-        Id,
-        Until::AnHour,
-    ),
-    document("organization.record", ORGANIZATION, Until::TakenBack),
-    value(
-        "organization.version",
-        "how often it was written",
-        No,
-        Until::TakenBack,
-    ),
-    value(
-        "organizations",
-        "an index of organizations",
-        No,
-        Until::TakenBack,
-    ),
-    value(
-        "signpost",
-        "what leads to organizations: a tenant, or an admin",
-        Id,
-        Until::TakenBack,
-    ),
-    value(
-        "keys",
-        "the keys, sealed where `[keys]` says so",
-        Secret,
-        Until::Replaced,
-    ),
-    value(
-        "audit-heads",
-        "how far chains of audit lines were written",
-        No,
-        Until::Replaced,
-    ),
-];
+pub const REDIS: &[Place] = places! {
+    Erased "account.record": ACCOUNT;
+    Erased "account.version": No, "how often it was written";
+    Erased "accounts": Id, "an index of accounts' ids";
+    Erased "identity": Id, "an identity at a provider, and the account that it leads to";
+    Erased "registry-account.record": REGISTRY_ACCOUNT;
+    Erased "registry-account.version": No, "how often it was written";
+    SessionEnds "session.session": SESSION;
+    SessionEnds "session.session_until": No, "when it ends unless it is used";
+    SessionEnds "session.account": Id, "whose it is";
+    SessionEnds "session.code": CODE;
+    SessionEnds "session.until": No, "when a code ends";
+    SessionEnds "session.client": No, "a client that it was handed to";
+    SessionEnds "sessions-of": Id, "an account's sessions";
+    SessionEnds "sessions-resting-on": Id, "the sessions that rest on a provider's";
+    SessionEnds "grant.grant": GRANT;
+    SessionEnds "grant.until": No, "when it ends";
+    SessionEnds "grant.good": No, "which refresh token is good";
+    SessionEnds "grant.spent": No, "which was spent for it";
+    SessionEnds "grant.spent_at": No, "when";
+    SessionEnds "grant.rotated_at": No, "when last";
+    AnHour "revoked": Id, "an access token that was revoked";
+    SessionEnds "token.record": KEPT_TOKEN;
+    SessionEnds "token.version": No, "how often it was written";
+    AnHour "device.request": DEVICE_REQUEST;
+    AnHour "device.answer": DEVICE_ANSWER;
+    AnHour "device.answer": No, "or that somebody said no";
+    AnHour "device.until": No, "when it is forgotten";
+    ADay "notices": Id, "sessions that have ended, to be told to their clients, and how often that was tried";
+    AnHour "ended": Id, "what has ended before its time";
+    ADay "once": Secret, "a digest of what may come once";
+    AnHour "bucket": Id, "a digest, by a key of this installation, of whom a limit is for: an address, an identity, a client";
+    TakenBack "organization.record": ORGANIZATION;
+    TakenBack "organization.version": No, "how often it was written";
+    TakenBack "organizations": No, "an index of organizations";
+    TakenBack "signpost": Id, "what leads to organizations: a tenant, or an admin";
+    Replaced "keys": Secret, "the keys, sealed where `[keys]` says so";
+    Replaced "audit-heads": No, "how far chains of audit lines were written";
+};
 
 impl Place {
     /// Whether what was found `at` some place of a store is what this place holds.

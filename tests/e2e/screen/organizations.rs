@@ -90,6 +90,16 @@ async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
     check_looks(screen, "organization-asks").await;
 }
 
+/// Ann signs in, well enough to connect something.
+async fn sign_in_to_manage(stage: &Stage) {
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    let to = "/sign-in?to=/organizations&scope=tenants:write&provider=oidc";
+    stage.screen.goto(&at(to)).await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    stage.screen.arrive_at(&[&at("/organizations")]).await;
+}
+
 /// Who has signed in, alone.
 async fn only_account(stage: &Stage) -> Admin {
     let store = stage.world.broker.store();
@@ -111,14 +121,7 @@ async fn an_admin_gives_groups_roles_on_every_screen() {
     let (screen, broker) = (&stage.screen, &stage.world.broker);
     let at = |path: &str| format!("{}{path}", stage.broker());
     let page = at("/organizations/contoso");
-    screen
-        .goto(&at(
-            "/sign-in?to=/organizations&scope=tenants:write&provider=oidc",
-        ))
-        .await;
-    screen.arrive_at(&["http://127.0.0.2:"]).await;
-    stage.pick("ann-mfa").await;
-    screen.arrive_at(&[&at("/organizations")]).await;
+    sign_in_to_manage(&stage).await;
     let told = Told {
         title: Some("Contoso Ltd".to_owned()),
         admins: [only_account(&stage).await].into(),
@@ -172,14 +175,7 @@ async fn an_admin_sees_what_awaits_its_proof_on_every_screen() {
     .await;
     let (screen, broker) = (&stage.screen, &stage.world.broker);
     let at = |path: &str| format!("{}{path}", stage.broker());
-    screen
-        .goto(&at(
-            "/sign-in?to=/organizations&scope=tenants:write&provider=oidc",
-        ))
-        .await;
-    screen.arrive_at(&["http://127.0.0.2:"]).await;
-    stage.pick("ann-mfa").await;
-    screen.arrive_at(&[&at("/organizations")]).await;
+    sign_in_to_manage(&stage).await;
     let told = Told {
         title: Some("Acme".to_owned()),
         admins: [only_account(&stage).await].into(),
