@@ -38,7 +38,8 @@ pub(crate) struct RotateArguments {
 #[derive(Debug, Args)]
 pub(crate) struct RetireArguments {
     /// Which key: the id that `countersign keys list` tells, the `kid` of tokens
-    #[arg(value_name = "ID")]
+    // A digest in base64url: one in 64 begins with a hyphen.
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
     /// Do it
     #[arg(long)]
@@ -222,5 +223,34 @@ fn consequence(key: &KeyTold) -> &'static str {
             "Whatever it has sealed will be refused within ten seconds: people who are signing in begin anew, \
              and whose session or refresh token it has sealed sign in again."
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Retire {
+        #[command(flatten)]
+        arguments: RetireArguments,
+    }
+
+    #[test]
+    fn an_id_that_begins_with_a_hyphen_is_no_option() {
+        for id in [
+            "-hYbDqbuPYwaQBQytZ3w26VkQLLYAeTdwxvFGIsMqC0",
+            "--YbDqbuPYwaQBQytZ3w26VkQLLYAeTdwxvFGIsMqC0",
+            "bHYbDqbuPYwaQBQytZ3w26VkQLLYAeTdwxvFGIsMqC0",
+        ] {
+            let read = Retire::try_parse_from(["retire", id, "--yes"])
+                .unwrap()
+                .arguments;
+            assert_eq!((read.id.as_str(), read.yes), (id, true));
+        }
+        assert!(Retire::try_parse_from(["retire", "--help"]).is_err());
+        assert!(Retire::try_parse_from(["retire", "--yes"]).is_err());
     }
 }
