@@ -10,6 +10,7 @@ mod faults;
 mod keys;
 mod limits;
 mod linking;
+mod operators;
 mod organizations;
 mod privacy;
 mod process;

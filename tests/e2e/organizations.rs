@@ -39,12 +39,12 @@ fn services(setup: &mut BrokerSetup) {
     );
     setup.policy = setup.policy.replace(
         "scopes = [\"tenants:write\"]",
-        "scopes = [\"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\"]",
+        "scopes = [\"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\", \"operator:read\", \"operator:write\"]",
     );
     for (name, own) in [
         (
             "registry",
-            "\"organizations:write\", \"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\"",
+            "\"organizations:write\", \"tenants:write\", \"exceptions:request\", \"exceptions:grant\", \"accounts:erase\", \"operator:read\", \"operator:write\"",
         ),
         ("reader", "\"organizations:read\""),
         ("indexer", "\"packages:read\""),

@@ -2,6 +2,7 @@
 
 mod account;
 mod cookies;
+mod operators;
 mod organizations;
 mod pages;
 mod passkey;

@@ -176,8 +176,17 @@ struct NotMet {
 
 impl NotMet {
     fn not_in_policy(rule: Rule) -> Self {
+        Self::because(Reason::NotInPolicy, rule)
+    }
+
+    /// No login shows it.
+    fn not_an_operator() -> Self {
+        Self::because(Reason::NotAnOperator, Rule::operators())
+    }
+
+    fn because(reason: Reason, rule: Rule) -> Self {
         let missing = Missing {
-            reasons: vec![Reason::NotInPolicy],
+            reasons: vec![reason],
             ..Missing::default()
         };
         Self { rule, missing }
@@ -464,11 +473,18 @@ impl<'a> Case<'a> {
             })
         };
         match self.policy.tier_of(scope) {
+            Some(tier) if scope.is_for_operators() && !self.is_by_an_operator() => {
+                Err(short(tier, NotMet::not_an_operator()))
+            }
             Some(tier) => self
                 .weigh_tier(tier, Action::of(scope))
                 .map_err(|not_met| short(tier, not_met)),
             None => Err(short("", NotMet::not_in_policy(Rule::request()))),
         }
+    }
+
+    fn is_by_an_operator(&self) -> bool {
+        self.policy.is_operator(&self.facts.account.id)
     }
 
     fn step_up(&self, shortfall: Shortfall, due: Option<Due>) -> StepUp {

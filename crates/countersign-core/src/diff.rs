@@ -37,7 +37,7 @@ use conditions::Place;
 pub struct Pair {
     old: Arc<Policy>,
     new: Arc<Policy>,
-    /// Whom other exceptions are for in the one than in the other.
+    /// Whom other exceptions are for in the one than in the other, and who is an operator in one of them.
     excepted: BTreeSet<Subject>,
 }
 
@@ -68,7 +68,12 @@ fn differing_subjects(old: &Policy, new: &Policy) -> BTreeSet<Subject> {
         .filter(|name| before.get(name) != after.get(name))
         .flat_map(|name| [before.get(name), after.get(name)])
         .flatten();
-    differing.map(|one| one.subject.clone()).collect()
+    let operators = old.operators.symmetric_difference(&new.operators);
+    let operators = operators.cloned().map(Subject::Account);
+    differing
+        .map(|one| one.subject.clone())
+        .chain(operators)
+        .collect()
 }
 
 fn by_name(policy: &Policy) -> BTreeMap<&ExceptionName, &Exception> {

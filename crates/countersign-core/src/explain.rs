@@ -134,6 +134,12 @@ fn only_for(policy: &Policy, facts: &Facts) -> Policy {
         clients: client.map(owned).into_iter().collect(),
         organizations: organization.map(owned).into_iter().collect(),
         mapping: policy.mapping.clone(),
+        operators: policy
+            .operators
+            .get(&facts.account.id)
+            .cloned()
+            .into_iter()
+            .collect(),
         exceptions: Exceptions::new(exceptions.map(owned).collect()),
         api_keys: policy.api_keys.clone(),
         lifetimes: policy.lifetimes,

@@ -148,11 +148,21 @@ impl Scope {
     pub const IDENTITIES_WRITE: &'static str = "identities:write";
     /// Which exceptions an organisation asks operators for.
     pub const EXCEPTIONS_REQUEST: &'static str = "exceptions:request";
+    /// What an operator sees: all accounts, all organisations, the audit log.
+    pub const OPERATOR_READ: &'static str = "operator:read";
+    /// What an operator does to them.
+    pub const OPERATOR_WRITE: &'static str = "operator:write";
 
-    /// Whether what it allows decides who gets in from then on, so that it outlasts whatever let it be done: the
-    /// calendar and exceptions let go of nothing there.
+    /// Whether what it allows decides who gets in from then on, so that it outlasts whatever let it be done, or opens
+    /// what is everybody's: the calendar and exceptions let go of nothing there.
     pub(crate) fn decides_who_gets_in(&self) -> bool {
         [Self::TENANTS_WRITE, Self::IDENTITIES_WRITE].contains(&self.as_str())
+            || self.is_for_operators()
+    }
+
+    /// Whether a person has it only where the policy names their account as an operator's.
+    pub fn is_for_operators(&self) -> bool {
+        [Self::OPERATOR_READ, Self::OPERATOR_WRITE].contains(&self.as_str())
     }
 }
 

@@ -21,8 +21,8 @@ use crate::api_keys::ApiKeyRule;
 use crate::calendar::Calendar;
 use crate::expression::Expression;
 use crate::{
-    Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, RegistryRole, Scope,
-    Source, TenantId, assess,
+    AccountId, Assurance, Basis, ClientId, Level, Login, OrganizationId, ProviderId, RegistryRole,
+    Scope, Source, TenantId, assess,
 };
 
 /// Who must show what. Read from `policy.toml` by [`Policy::load`].
@@ -35,6 +35,7 @@ pub struct Policy {
     pub(crate) clients: BTreeMap<ClientId, ClientRule>,
     pub(crate) organizations: BTreeMap<OrganizationId, OrganizationRule>,
     pub(crate) mapping: MappingRule,
+    pub(crate) operators: BTreeSet<AccountId>,
     pub(crate) exceptions: Exceptions,
     pub(crate) api_keys: Option<ApiKeyRule>,
     pub(crate) lifetimes: Lifetimes,
@@ -206,6 +207,16 @@ impl Policy {
     /// Who may connect a tenant to an organisation, and what that does.
     pub fn mapping(&self) -> &MappingRule {
         &self.mapping
+    }
+
+    /// The accounts that are operators': `[operators]`.
+    pub fn operators(&self) -> impl Iterator<Item = &AccountId> {
+        self.operators.iter()
+    }
+
+    /// Whether an account is one of them.
+    pub fn is_operator(&self, account: &AccountId) -> bool {
+        self.operators.contains(account)
     }
 
     /// The organisations that the policy names.

@@ -45,6 +45,8 @@ pub enum Reason {
     ProviderNotAdmitted,
     /// An operator has locked the account.
     AccountLocked,
+    /// It is for operators, and the policy does not name the account as one of theirs.
+    NotAnOperator,
     /// The step-up was answered by another person than the one who began.
     IdentityChanged,
     /// Earlier tokens stated something else of this very login: what counts as what has changed since.
@@ -57,7 +59,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for documentation and its test.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::MfaAbsent,
         Self::MfaUnknown,
         Self::EvidenceMalformed,
@@ -76,6 +78,7 @@ impl Reason {
         Self::MembershipStale,
         Self::ProviderNotAdmitted,
         Self::AccountLocked,
+        Self::NotAnOperator,
         Self::IdentityChanged,
         Self::WeighedOtherwise,
         Self::ProviderWithdrew,
@@ -103,6 +106,7 @@ impl Reason {
             Self::MembershipStale => "membership-stale",
             Self::ProviderNotAdmitted => "provider-not-admitted",
             Self::AccountLocked => "account-locked",
+            Self::NotAnOperator => "not-an-operator",
             Self::IdentityChanged => "identity-changed",
             Self::WeighedOtherwise => "weighed-otherwise",
             Self::ProviderWithdrew => "provider-withdrew",
@@ -156,6 +160,9 @@ impl Reason {
             Self::ProviderNotAdmitted => "This registry does not take sign-ins with this provider.",
             Self::AccountLocked => {
                 "The registry has locked your account. Ask its operators what to do."
+            }
+            Self::NotAnOperator => {
+                "This is for the registry's operators, and your account is not one of theirs."
             }
             Self::IdentityChanged => {
                 "The second sign-in was made with another account than the first."

@@ -4,6 +4,8 @@
 //! linking needs, as the session itself must. An address that two have in common says nothing: nothing is ever merged.
 
 mod erase;
+mod known;
+mod lock;
 
 use actix_web::{HttpResponse, web};
 use countersign_core::sign_in::{Destination, Linking};
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 pub(crate) use erase::{ask as ask_to_erase, erase};
+pub(crate) use known::{Known, KnownSession, KnownWhole, MustShowMfa};
+pub(crate) use lock::{end_sessions, known, lock, unlock};
 
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, Problem, page_of_store};

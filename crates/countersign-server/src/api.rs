@@ -1,9 +1,11 @@
 //! `/api/v1`: what a registry's own services change here. JSON, for authenticated clients.
 
 mod accounts;
+mod audit_log;
 mod caller;
 mod organizations;
 
+pub(crate) use audit_log::AuditSearch;
 pub(crate) use caller::{Caller, Person};
 
 use actix_web::{HttpResponse, Route, Scope, web};
@@ -24,8 +26,26 @@ pub(crate) fn routes() -> Scope {
     web::scope("/api/v1")
         .app_data(web::PayloadConfig::new(LONGEST_BODY))
         .service(
+            web::resource("/accounts")
+                .route(web::get().to(accounts::list))
+                .default_service(only("GET")),
+        )
+        .service(
             web::resource("/accounts/{account}")
+                .route(web::get().to(accounts::show))
                 .route(web::delete().to(accounts::erase))
+                .default_service(only("GET, DELETE")),
+        )
+        .service(
+            web::resource("/accounts/{account}/lock")
+                .app_data(web::PayloadConfig::new(LONGEST_ADDRESS))
+                .route(web::put().to(accounts::lock))
+                .route(web::delete().to(accounts::unlock))
+                .default_service(only("PUT, DELETE")),
+        )
+        .service(
+            web::resource("/accounts/{account}/sessions")
+                .route(web::delete().to(accounts::end_sessions))
                 .default_service(only("DELETE")),
         )
         .service(
@@ -34,6 +54,11 @@ pub(crate) fn routes() -> Scope {
                 .route(web::put().to(accounts::vouch))
                 .route(web::delete().to(accounts::take_back))
                 .default_service(only("PUT, DELETE")),
+        )
+        .service(
+            web::resource("/audit-log")
+                .route(web::get().to(audit_log::list))
+                .default_service(only("GET")),
         )
         .service(
             web::resource("/openapi.json")

@@ -11,6 +11,7 @@ mod event;
 mod line;
 mod replica;
 mod resume;
+mod search;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -36,6 +37,7 @@ use writer::{Files, Waiting};
 
 pub use event::Event;
 pub use line::{AuditLine, By, Happening, Subject, hash_of};
+pub use search::{AuditFile, AuditFound, AuditPlace, AuditQuery, NoPlace};
 pub use verify::{Begin, Finding, Place, Verified, Verifier};
 
 /// How much may wait for a disk that does not write, in bytes.
@@ -84,6 +86,7 @@ pub enum Writer {
 pub struct AuditLog {
     /// None where nothing is written down.
     open: Option<Open>,
+    settings: AuditLogSettings,
 }
 
 #[derive(Debug)]
@@ -132,15 +135,24 @@ impl AuditLogSettings {
 
     /// All files there are, each chain's in the order of their lines.
     pub fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for writer in [Writer::Server, Writer::Command] {
-            if let Some(settings) = self.of(writer) {
-                let full = Names::of(&settings.path).full()?;
-                files.extend(full.into_iter().map(|one| one.path));
-                files.extend(settings.path.exists().then_some(settings.path));
-            }
-        }
+        let mut files = self.files_of(Writer::Server)?;
+        files.extend(self.files_of(Writer::Command)?);
         Ok(files)
+    }
+
+    fn files_of(&self, writer: Writer) -> io::Result<Vec<PathBuf>> {
+        let Some(settings) = self.of(writer) else {
+            return Ok(Vec::new());
+        };
+        let full = Names::of(&settings.path).full()?;
+        let full = full.into_iter().map(|one| one.path);
+        let last = settings.path.exists().then_some(settings.path);
+        Ok(full.chain(last).collect())
+    }
+
+    /// The same, opened.
+    pub fn open_files(&self) -> io::Result<Vec<AuditFile>> {
+        AuditFile::all(|| self.files())
     }
 }
 
@@ -185,6 +197,7 @@ impl AuditLog {
         heads: &[AuditHead],
         (entropy, now): (&dyn Entropy, Timestamp),
     ) -> Result<Self, AuditLogError> {
+        let all = settings.clone();
         let Some(settings) = settings.of(writer) else {
             return Ok(Self::off());
         };
@@ -194,12 +207,17 @@ impl AuditLog {
         let newest_first = full.iter().rev().map(|one| one.path.as_path());
         let newest_first = std::iter::once(file.path()).chain(newest_first);
         let resumed = resume(newest_first, &replica, heads)?;
-        Self::start(file, resumed, now, (MOST_WAITING, PATIENCE))
+        let mut log = Self::start(file, resumed, now, (MOST_WAITING, PATIENCE))?;
+        log.settings = all;
+        Ok(log)
     }
 
     /// Writes nothing down.
     pub fn off() -> Self {
-        Self { open: None }
+        Self {
+            open: None,
+            settings: AuditLogSettings::Off,
+        }
     }
 
     fn start(
@@ -223,8 +241,28 @@ impl AuditLog {
                 written: None,
             });
         }
-        let open = Some(Open { queue, heads });
-        Ok(Self { open })
+        Ok(Self {
+            open: Some(Open { queue, heads }),
+            settings: AuditLogSettings::Off,
+        })
+    }
+
+    /// Whether anything is written down.
+    pub(crate) fn is_on(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The latest lines of this machine that fit, of those before a place: at most `limit`. It reads files, so it is
+    /// nothing for a thread that answers requests.
+    pub(crate) fn search(
+        &self,
+        query: &AuditQuery,
+        before: Option<AuditPlace>,
+        limit: usize,
+    ) -> io::Result<AuditFound> {
+        let of = |writer| AuditFile::all(|| self.settings.files_of(writer));
+        let files = [of(Writer::Server)?, of(Writer::Command)?];
+        search::search(files, query, before, limit)
     }
 
     /// Hands something over. Never waits for the disk.

@@ -144,6 +144,10 @@ pub(crate) enum ApiError {
     Store(StoreError),
     /// What is asked for can't be written down, and so is not done, or not known to have been.
     NotAudited,
+    /// Nothing is written down.
+    AuditLogOff,
+    /// What was written down can't be read.
+    AuditLogUnreadable,
 }
 
 impl OAuthError {
@@ -295,7 +299,7 @@ impl ApiError {
         Failure::Page(match self {
             Self::Store(cause) => return page_of_store(&cause, context),
             Self::Body(what) => Problem::BadRequest(what),
-            Self::NotAudited => Problem::Unavailable,
+            Self::NotAudited | Self::AuditLogUnreadable => Problem::Unavailable,
             Self::TooMany(too_many) => Problem::TooMany(too_many),
             Self::TooLarge => Problem::TooLarge,
             Self::LastAdmin => Problem::LastAdmin,
@@ -308,6 +312,7 @@ impl ApiError {
             | Self::UnknownException
             | Self::UnknownAccount
             | Self::NotFound
+            | Self::AuditLogOff
             | Self::Method(_) => Problem::NotFound,
             Self::AccountLocked => Problem::SignedOut,
         })
@@ -333,6 +338,8 @@ impl ApiError {
             Self::Method(_) => "method-not-allowed",
             Self::Store(_) => "store-unavailable",
             Self::NotAudited => "audit-log-unavailable",
+            Self::AuditLogOff => "audit-log-off",
+            Self::AuditLogUnreadable => "audit-log-unreadable",
         }
     }
 
@@ -347,13 +354,16 @@ impl ApiError {
             | Self::UnknownOrganization
             | Self::NotConnected
             | Self::UnknownException
+            | Self::AuditLogOff
             | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::LastAdmin | Self::AccountLocked => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) | Self::NotAudited => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::NotAudited | Self::AuditLogUnreadable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -390,6 +400,10 @@ impl ApiError {
             Self::Store(_) => "try again in a moment",
             Self::NotAudited => {
                 "the audit log can't be written: see whether it was done, and try again in a moment"
+            }
+            Self::AuditLogOff => "nothing is written down here: `audit_log.to` is `off`",
+            Self::AuditLogUnreadable => {
+                "the audit log can't be read: the server's own log says why"
             }
         }
     }
@@ -741,7 +755,9 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::TooLarge
         | ApiError::NotFound
         | ApiError::Store(_)
-        | ApiError::NotAudited => &mut response,
+        | ApiError::NotAudited
+        | ApiError::AuditLogOff
+        | ApiError::AuditLogUnreadable => &mut response,
     };
     response.json(serde_json::json!({
         "code": error.code(),

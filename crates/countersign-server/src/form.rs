@@ -43,6 +43,8 @@ pub(crate) enum Form {
     Account,
     /// The yes to what a ticket vouches for.
     Claim,
+    /// A button of a page of operators'.
+    Operator,
 }
 
 impl Form {
@@ -58,6 +60,7 @@ impl Form {
             Self::Connections => "connections",
             Self::Account => "account",
             Self::Claim => "claim",
+            Self::Operator => "operator",
         }
     }
 }

@@ -23,6 +23,7 @@ mod log_file;
 mod metadata;
 mod metrics;
 mod once;
+mod operator;
 mod organization;
 mod own;
 mod pages;
@@ -50,8 +51,9 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 pub use audit::{
-    AuditLine, AuditLog, AuditLogError, AuditLogSettings, Begin, By, Event, Finding, Happening,
-    NotAudited, Place, Subject, Verified, Verifier, Writer, hash_of, replicas_at,
+    AuditFile, AuditFound, AuditLine, AuditLog, AuditLogError, AuditLogSettings, AuditPlace,
+    AuditQuery, Begin, By, Event, Finding, Happening, NoPlace, NotAudited, Place, Subject,
+    Verified, Verifier, Writer, hash_of, replicas_at,
 };
 pub use calendar::CalendarKey;
 pub use decision_log::{DecisionLog, DecisionLogError, DecisionLogSettings, Dropped};

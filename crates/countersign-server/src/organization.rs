@@ -5,7 +5,7 @@ mod connect;
 pub(crate) mod manage;
 mod page;
 mod record;
-mod shut_out;
+pub(crate) mod shut_out;
 mod terms;
 
 use countersign_core::sign_in::Destination;

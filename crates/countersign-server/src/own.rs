@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use actix_web::HttpResponse;
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{
-    ClientId, Decision, Demands, Occasion, OrganizationId, ProviderId, Scope, Verdict,
+    AccountId, ClientId, Decision, Demands, Occasion, OrganizationId, ProviderId, Scope, Verdict,
 };
 use countersign_providers::AccountChoice;
 use countersign_store::{Account, Session, StoreError};
@@ -32,6 +32,55 @@ pub(crate) enum OwnPage {
     Account,
     /// What a registry vouches for by a ticket.
     Claim,
+    /// One of operators'.
+    Operator(Desk),
+}
+
+/// A page of operators'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Desk {
+    /// What waits for them.
+    Home,
+    /// All organisations.
+    Organizations,
+    /// One of them.
+    Organization(OrganizationId),
+    /// All accounts.
+    Accounts,
+    /// One of them.
+    Account(AccountId),
+    /// The audit log.
+    AuditLog,
+}
+
+impl Desk {
+    fn path(&self) -> String {
+        match self {
+            Self::Home => "/operator".to_owned(),
+            Self::Organizations => "/operator/organizations".to_owned(),
+            Self::Organization(id) => format!("/operator/organizations/{id}"),
+            Self::Accounts => "/operator/accounts".to_owned(),
+            Self::Account(id) => format!("/operator/accounts/{id}"),
+            Self::AuditLog => "/operator/audit-log".to_owned(),
+        }
+    }
+
+    fn at(path: &str) -> Option<Self> {
+        let named = [
+            Self::Home,
+            Self::Organizations,
+            Self::Accounts,
+            Self::AuditLog,
+        ];
+        if let Some(found) = named.into_iter().find(|one| one.path() == path) {
+            return Some(found);
+        }
+        if let Some(id) = path.strip_prefix("/operator/organizations/") {
+            return OrganizationId::new(id).ok().map(Self::Organization);
+        }
+        let id = path.strip_prefix("/operator/accounts/")?;
+        AccountId::new(id).ok().map(Self::Account)
+    }
 }
 
 impl OwnPage {
@@ -42,6 +91,7 @@ impl OwnPage {
             Self::Organization(id) => format!("/organizations/{id}"),
             Self::Account => "/account".to_owned(),
             Self::Claim => "/account/claim".to_owned(),
+            Self::Operator(desk) => desk.path(),
         }
     }
 
@@ -53,6 +103,9 @@ impl OwnPage {
             "/account/claim" => return Some(Self::Claim),
             _ => {}
         }
+        if let Some(desk) = Desk::at(path) {
+            return Some(Self::Operator(desk));
+        }
         let id = path.strip_prefix("/organizations/")?;
         OrganizationId::new(id).ok().map(Self::Organization)
     }
@@ -61,7 +114,7 @@ impl OwnPage {
     fn organization(&self) -> Option<&OrganizationId> {
         match self {
             Self::Organization(id) => Some(id),
-            Self::Organizations | Self::Account | Self::Claim => None,
+            Self::Organizations | Self::Account | Self::Claim | Self::Operator(_) => None,
         }
     }
 
@@ -70,6 +123,7 @@ impl OwnPage {
         match self {
             Self::Organizations | Self::Organization(_) | Self::Account => None,
             Self::Claim => Some(LINK),
+            Self::Operator(_) => Some(LOOK),
         }
     }
 
@@ -88,8 +142,12 @@ pub(crate) const CONNECT: &str = Scope::TENANTS_WRITE;
 pub(crate) const LINK: &str = Scope::IDENTITIES_WRITE;
 /// What asks for exceptions.
 pub(crate) const ASK: &str = Scope::EXCEPTIONS_REQUEST;
+/// What shows operators all there is.
+pub(crate) const LOOK: &str = Scope::OPERATOR_READ;
+/// What operators change it by.
+pub(crate) const OPERATE: &str = Scope::OPERATOR_WRITE;
 /// What a person can be let do on our pages.
-pub(crate) const SCOPES: [&str; 3] = [CONNECT, LINK, ASK];
+pub(crate) const SCOPES: [&str; 5] = [CONNECT, LINK, ASK, LOOK, OPERATE];
 
 /// The client that our pages are.
 pub(crate) fn client() -> ClientId {
@@ -279,6 +337,12 @@ mod tests {
             "/organizations/contoso",
             "/account",
             "/account/claim",
+            "/operator",
+            "/operator/organizations",
+            "/operator/organizations/contoso",
+            "/operator/accounts",
+            "/operator/accounts/acct_1",
+            "/operator/audit-log",
         ] {
             assert_eq!(OwnPage::at(path).unwrap().path(), path);
         }
@@ -294,6 +358,10 @@ mod tests {
             "/organizations?x",
             "/account/claim?ticket=x",
             "/account/press",
+            "/operator/",
+            "/operator/press",
+            "/operator/accounts/1",
+            "/operator/accounts/acct_1/erase",
             "/authorize",
             "organizations",
         ] {

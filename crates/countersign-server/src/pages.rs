@@ -4,6 +4,7 @@ mod account;
 mod advice;
 mod day;
 mod device;
+mod operator;
 mod organizations;
 mod sessions;
 
@@ -21,6 +22,11 @@ pub(crate) use account::{AccountPage, ClaimPage, ErasePage, IdentityRow, LinkWay
 use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
+pub(crate) use operator::{
+    AccountButtons, AuditLogPage, ConfirmPage, ConnectionButtons, OperatorAccountPage,
+    OperatorAccountsPage, OperatorGatePage, OperatorOrganizationPage, OperatorOrganizationsPage,
+    OperatorPage, Shown,
+};
 pub(crate) use organizations::{
     ClaimRow, ConnectPage, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, Filled,
     LeavePage, Offered, OrganizationPage, OrganizationsPage, RecordPart,

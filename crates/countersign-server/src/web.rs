@@ -31,8 +31,8 @@ use crate::edge::RandomText;
 use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
 use crate::{
-    Broker, PolicyInForce, account, api, device, metadata, organization, own, pages, session,
-    sign_in, ticket, token, trace,
+    Broker, PolicyInForce, account, api, device, metadata, operator, organization, own, pages,
+    session, sign_in, ticket, token, trace,
 };
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
@@ -101,6 +101,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/account/claim", web::get().to(ticket::show))
         .route("/account/claim", web::post().to(ticket::confirm))
         .route("/organizations", read().to(organization::list))
+        .route("/operator", read().to(operator::home))
+        .route(
+            "/operator/organizations",
+            read().to(operator::organizations),
+        )
+        .route("/operator/accounts", read().to(operator::accounts))
+        .route("/operator/audit-log", read().to(operator::audit_log))
         .route("/session", read().to(session::show))
         .route("/session/end", web::post().to(session::end_by_form))
         .service(api::routes())
@@ -117,6 +124,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .route(CONNECT_AT, web::get().to(organization::leave))
         .route(CONNECT, web::get().to(organization::preview))
         .route(CONNECT, web::post().to(organization::confirm))
+        .route(OPERATOR_ORGANIZATION, read().to(operator::organization))
+        .route(
+            OPERATOR_ORGANIZATION,
+            web::post().to(operator::press_organization),
+        )
+        .route(OPERATOR_ACCOUNT, read().to(operator::account))
+        .route(OPERATOR_ACCOUNT, web::post().to(operator::press_account))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
@@ -132,6 +146,8 @@ const PRESS: &str = "/organizations/{id}/press";
 const CONNECT: &str = "/organizations/{id}/connect";
 const CONNECT_START: &str = "/organizations/{id}/connect/start";
 const CONNECT_AT: &str = "/organizations/{id}/connect/at";
+const OPERATOR_ORGANIZATION: &str = "/operator/organizations/{id}";
+const OPERATOR_ACCOUNT: &str = "/operator/accounts/{id}";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 

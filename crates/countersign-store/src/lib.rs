@@ -15,9 +15,11 @@ mod embedded;
 mod ended;
 mod erase;
 mod export;
+mod find;
 mod identity;
 mod import;
 pub mod kept;
+mod lock;
 pub mod organization;
 mod record;
 mod redis;
@@ -36,11 +38,13 @@ pub use embedded::Embedded;
 pub use ended::{End, EndKind, Ends, FeedPlace, NotAPlace};
 pub use erase::{EraseError, admins, end_sessions, erase_account, erase_account_if};
 pub use export::{Export, export};
+pub use find::{Found, find_account};
 pub use identity::{claim_identity, link_identity, unlink_identity};
 pub use import::{
     Claimed, Contradiction, Imported, RegistryRow, Vouched, claim_registry_account, import,
     may_retire_registry_account, retire_registry_account, weigh,
 };
+pub use lock::{Locked, lock_account, unlock_account};
 pub use organization::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
     mappings_of, organizations_by,

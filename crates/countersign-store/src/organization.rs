@@ -281,7 +281,10 @@ impl Organization {
         let sources = self.connections.iter().map(|one| &one.mapping.source);
         let sources = sources.cloned().map(Signpost::Source);
         let admins = self.admins.iter().cloned().map(Signpost::Admin);
-        let is_waiting = |one: &Connection| one.standing == Standing::AwaitingApproval;
+        let is_waiting = |one: &Connection| match one.standing {
+            Standing::AwaitingApproval | Standing::Disputed => true,
+            Standing::InForce | Standing::Refused => false,
+        };
         let asks = self.exceptions.iter().any(AskedException::is_waiting)
             || self.connections.iter().any(is_waiting);
         let asks = asks.then_some(Signpost::Asks);
@@ -299,7 +302,8 @@ pub enum Signpost {
     Source(Source),
     /// Those that somebody administers.
     Admin(Admin),
-    /// Those that wait for an operator's answer: to an exception that they asked for, or to a claim.
+    /// Those that wait for an operator's answer: to an exception that they asked for, or to a claim, which another disputes
+    /// or nothing proves.
     Asks,
 }
 

@@ -26,6 +26,7 @@ pub fn policy() -> Value {
                 ("client", clients()),
                 ("organization", organizations()),
                 ("mapping", mapping()),
+                ("operators", operators()),
                 ("lifetimes", lifetimes()),
                 ("exception", exceptions()),
                 ("api_keys", api_keys()),
@@ -374,6 +375,27 @@ fn organizations() -> Value {
     described(
         "What holds for who acts for one organization: where the registry asks for it, and the login comes from one of its tenants.",
         named(NAME, organization),
+    )
+}
+
+fn operators() -> Value {
+    let accounts = some(json!({
+        "type": "string",
+        "pattern": "^acct_[A-Za-z0-9]{1,64}$",
+        "examples": ["acct_01JB3XZ4Y6W8V0T2S4R6Q8P0N2"],
+    }));
+    described(
+        "Who runs this installation in the browser: sees all accounts, organizations and the audit log, and changes them.",
+        table(
+            &["accounts"],
+            [(
+                "accounts",
+                described(
+                    "Their accounts: each has `operator:read` and `operator:write` where it meets the tier that lists them.",
+                    accounts,
+                ),
+            )],
+        ),
     )
 }
 

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 48] = [
+const ROUTES: [(&str, &[&str]); 58] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -45,9 +45,19 @@ const ROUTES: [(&str, &[&str]); 48] = [
     ("/organizations/contoso/connect", &["GET", "POST"]),
     ("/organizations/contoso/connect/start", &["POST"]),
     ("/organizations/contoso/connect/at", &["GET"]),
+    ("/operator", &["GET", "HEAD"]),
+    ("/operator/organizations", &["GET", "HEAD"]),
+    ("/operator/organizations/contoso", &["GET", "HEAD", "POST"]),
+    ("/operator/accounts", &["GET", "HEAD"]),
+    ("/operator/accounts/acct_1", &["GET", "HEAD", "POST"]),
+    ("/operator/audit-log", &["GET", "HEAD"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
-    ("/api/v1/accounts/acct_1", &["DELETE"]),
+    ("/api/v1/accounts", &["GET"]),
+    ("/api/v1/accounts/acct_1", &["GET", "DELETE"]),
+    ("/api/v1/accounts/acct_1/lock", &["PUT", "DELETE"]),
+    ("/api/v1/accounts/acct_1/sessions", &["DELETE"]),
+    ("/api/v1/audit-log", &["GET"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
     ("/api/v1/openapi.json", &["GET", "HEAD"]),
     ("/api/v1/organizations", &["GET", "POST"]),
@@ -67,7 +77,9 @@ const ROUTES: [(&str, &[&str]); 48] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 19] = [
+const TAKING_FORMS: [&str; 21] = [
+    "/operator/organizations/contoso",
+    "/operator/accounts/acct_1",
     "/account/press",
     "/account/claim",
     "/organizations/contoso/press",

@@ -33,10 +33,14 @@ enum Kind {
     Admin,
     /// An admin who has signed out since.
     AdminWhoLeft,
+    /// An operator, who administers nothing.
+    Operator,
+    /// Who was one when the token was issued.
+    OperatorNoMore,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Nobody,
         Self::Noise,
         Self::ForAnother,
@@ -47,6 +51,8 @@ impl Kind {
         Self::AdminWithout,
         Self::Admin,
         Self::AdminWhoLeft,
+        Self::Operator,
+        Self::OperatorNoMore,
     ];
 }
 
@@ -56,82 +62,82 @@ struct Row {
     method: &'static str,
     path: &'static str,
     body: &'static str,
-    expected: [u16; 10],
+    expected: [u16; 12],
 }
 
 const TENANT: &str = "tenant:22222222-2222-4222-8222-222222222222";
 
 /// Every operation of the description, in an order in which each finds what it needs.
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 21] = [
     Row {
         operation: "describe",
         method: "GET",
         path: "/openapi.json",
         body: "",
-        expected: [200; 10],
+        expected: [200; 12],
     },
     Row {
         operation: "listOrganizations",
         method: "GET",
         path: "/organizations",
         body: "",
-        expected: [401, 401, 401, 403, 200, 200, 200, 403, 200, 401],
+        expected: [401, 401, 401, 403, 200, 200, 200, 403, 200, 401, 200, 401],
     },
     Row {
         operation: "tellOrganizations",
         method: "POST",
         path: "/organizations",
         body: r#"{"organizations": []}"#,
-        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 403, 403],
     },
     Row {
         operation: "showOrganization",
         method: "GET",
         path: "/organizations/contoso",
         body: "",
-        expected: [401, 401, 401, 403, 200, 200, 404, 403, 200, 401],
+        expected: [401, 401, 401, 403, 200, 200, 404, 403, 200, 401, 200, 401],
     },
     Row {
         operation: "tellOrganization",
         method: "PUT",
         path: "/organizations/another",
         body: "{}",
-        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 403, 403],
     },
     Row {
         operation: "connectOrganization",
         method: "PUT",
         path: "/organizations/contoso/connections/tenant:22222222-2222-4222-8222-222222222222",
         body: TOLD_BY_PHONE,
-        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 200, 401],
     },
     Row {
         operation: "shareConnection",
         method: "POST",
         path: "/organizations/contoso/connections/tenant:22222222-2222-4222-8222-222222222222/agreement",
         body: r#"{"with": "claimant"}"#,
-        expected: [401, 401, 401, 403, 403, 204, 404, 403, 204, 401],
+        expected: [401, 401, 401, 403, 403, 204, 404, 403, 204, 401, 204, 401],
     },
     Row {
         operation: "settleConnection",
         method: "POST",
         path: "/organizations/contoso/connections/tenant:22222222-2222-4222-8222-222222222222/settlement",
         body: r#"{"settlement": "share"}"#,
-        expected: [401, 401, 401, 403, 403, 204, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 204, 403, 403, 403, 401, 204, 401],
     },
     Row {
         operation: "disconnectOrganization",
         method: "DELETE",
         path: "/organizations/contoso/connections/tenant:22222222-2222-4222-8222-222222222222",
         body: "",
-        expected: [401, 401, 401, 403, 403, 204, 404, 403, 204, 401],
+        expected: [401, 401, 401, 403, 403, 204, 404, 403, 204, 401, 204, 401],
     },
     Row {
         operation: "askException",
         method: "POST",
         path: "/organizations/contoso/exceptions",
         body: r#"{"waives": ["publish"], "reason": "no phones", "until": "TOMORROW"}"#,
-        expected: [401, 401, 401, 403, 403, 201, 404, 403, 201, 401],
+        expected: [401, 401, 401, 403, 403, 201, 404, 403, 201, 401, 403, 403],
     },
     // One that nobody has asked for: who may answer it is told that it is not there.
     Row {
@@ -139,28 +145,70 @@ const TABLE: [Row; 15] = [
         method: "PUT",
         path: "/organizations/contoso/exceptions/asked-0",
         body: r#"{"verdict": "refused", "reason": "no"}"#,
-        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
     },
     Row {
         operation: "takeBackException",
         method: "DELETE",
         path: "/organizations/contoso/exceptions/asked-0",
         body: "",
-        expected: [401, 401, 401, 403, 403, 404, 404, 403, 404, 401],
+        expected: [401, 401, 401, 403, 403, 404, 404, 403, 404, 401, 403, 403],
     },
     Row {
         operation: "forgetOrganization",
         method: "DELETE",
         path: "/organizations/another",
         body: "",
-        expected: [401, 401, 401, 403, 403, 204, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 204, 403, 403, 403, 401, 403, 403],
     },
     Row {
         operation: "eraseAccount",
         method: "DELETE",
         path: "/accounts/acct_1",
         body: "",
-        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401],
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "listAccounts",
+        method: "GET",
+        path: "/accounts",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 200, 401],
+    },
+    Row {
+        operation: "showAccount",
+        method: "GET",
+        path: "/accounts/acct_1",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "lockAccount",
+        method: "PUT",
+        path: "/accounts/acct_1/lock",
+        body: r#"{"reason": "taken over"}"#,
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "unlockAccount",
+        method: "DELETE",
+        path: "/accounts/acct_1/lock",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "endAccountSessions",
+        method: "DELETE",
+        path: "/accounts/acct_1/sessions",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "searchAuditLog",
+        method: "GET",
+        path: "/audit-log",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 200, 401],
     },
     // The rest of the accounts' API has tests of its own (`api`): it takes a client's secret and no token.
     Row {
@@ -168,7 +216,7 @@ const TABLE: [Row; 15] = [
         method: "PUT",
         path: "/accounts/acct_1/verified-email",
         body: r#"{"email": "ann@registry.example"}"#,
-        expected: [401; 10],
+        expected: [401; 12],
     },
 ];
 
@@ -213,6 +261,7 @@ async fn tokens(world: &World) -> BTreeMap<Kind, String> {
         "account:{}",
         admin.access()["sub"].as_str().unwrap()
     )]);
+    let (operator, former) = operators(world).await;
     let registry = Registry::of(world).await;
     registry
         .tell("contoso", &json!({"admins": named}).to_string())
@@ -234,7 +283,28 @@ async fn tokens(world: &World) -> BTreeMap<Kind, String> {
         (Kind::AdminWithout, text(&without)),
         (Kind::Admin, text(&admin)),
         (Kind::AdminWhoLeft, text(&left)),
+        (Kind::Operator, text(&operator)),
+        (Kind::OperatorNoMore, text(&former)),
     ])
+}
+
+/// The tokens of one whom the policy names as an operator, and of one whom it has named.
+async fn operators(world: &World) -> (Tokens, Tokens) {
+    let scopes = "operator:read operator:write";
+    let mut named = Vec::new();
+    for account in ["pia-passkey", "una-unverified"] {
+        let tokens = person(world, account, "packages:manage").await;
+        named.push(tokens.access()["sub"].as_str().expect("a sub").to_owned());
+    }
+    let policy = |accounts: &[String]| {
+        let text = &world.broker.policy_text;
+        format!("{text}\n[operators]\naccounts = {accounts:?}\n")
+    };
+    world.broker.enforce(&policy(&named));
+    let operator = person(world, "pia-passkey", scopes).await;
+    let former = person(world, "una-unverified", scopes).await;
+    world.broker.enforce(&policy(&named[..1]));
+    (operator, former)
 }
 
 #[actix_web::test]

@@ -84,6 +84,10 @@ impl Rule {
         Self("calendar".to_owned())
     }
 
+    pub(super) fn operators() -> Self {
+        Self("operators".to_owned())
+    }
+
     pub(super) fn request() -> Self {
         Self("request".to_owned())
     }

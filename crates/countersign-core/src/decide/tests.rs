@@ -39,6 +39,12 @@ scopes = ["tenants:write"]
 needs = "mfa"
 accepts = ["session", "tenant"]
 max_age = "5m"
+[tier.operate]
+scopes = ["operator:read", "operator:write"]
+needs = "mfa"
+accepts = ["session"]
+[operators]
+accounts = ["acct_1"]
 [tier.seal]
 scopes = ["keys:write"]
 needs = "phishing-resistant"
@@ -394,6 +400,34 @@ fn a_scope_of_no_tier_is_never_granted() {
         0,
         "permit: openid",
     );
+}
+
+#[test]
+fn what_is_for_operators_goes_to_accounts_that_the_policy_names_and_by_mfa() {
+    let asked = |evidence| facts("lobby", "packages:read operator:read", evidence);
+    check(
+        &asked(session_mfa()),
+        0,
+        "permit: operator:read packages:read",
+    );
+    check(&asked(password()), 0, "permit: packages:read");
+    let of_another = |evidence| {
+        let mut facts = asked(evidence);
+        facts.account.id = AccountId::new("acct_2").unwrap();
+        facts
+    };
+    check(&of_another(session_mfa()), 0, "permit: packages:read");
+    let left_out = permit(&of_another(session_mfa()), 0).unmet().to_vec();
+    assert_eq!(left_out[0].reasons, [Reason::NotAnOperator]);
+    assert_eq!(left_out[0].rule.as_str(), "operators");
+    // Nothing that the provider could be asked for would help.
+    let refused = with_remedy(of_another(password()));
+    check(&refused, 0, "permit: packages:read");
+    let alone = Facts {
+        scopes: BTreeSet::from([Scope::new(Scope::OPERATOR_WRITE).unwrap()]),
+        ..of_another(resistant())
+    };
+    check(&alone, 0, "refuse: not-an-operator");
 }
 
 #[test]

@@ -164,10 +164,16 @@ impl<'a> Grid<'a> {
             .exceptions()
             .into_iter()
             .flat_map(|one| self.excepted(one));
+        let operators = self.operators().into_iter().map(|id| Asker {
+            organization: None,
+            tenant: None,
+            moment: self.held().of(id),
+        });
         nobodys
             .chain(in_tenants)
             .chain(organizations)
             .chain(excepted)
+            .chain(operators)
             .collect()
     }
 
@@ -246,6 +252,13 @@ impl<'a> Grid<'a> {
         let all = both.into_iter().flat_map(|one| one.exceptions().iter());
         let differing = all.filter(|(_, one)| self.pair.excepted.contains(&one.subject));
         differing.map(|(_, one)| one).take(MOST).collect()
+    }
+
+    /// The accounts that are operators' in one of the files only.
+    fn operators(&self) -> Vec<&'a AccountId> {
+        let [old, new] = self.pair.both();
+        let differing = old.operators.symmetric_difference(&new.operators);
+        differing.take(MOST).collect()
     }
 
     /// Whom an exception is for, on its last day and on the day after.

@@ -250,6 +250,25 @@ fn an_exception_is_told_with_whom_it_is_for_and_its_last_day() {
     );
 }
 
+#[test]
+fn who_becomes_an_operator_is_told_with_their_account() {
+    let listing = POLICY.replace(
+        "[tier.publish]\nscopes = [",
+        "[tier.publish]\nscopes = [\"operator:write\", ",
+    );
+    assert_ne!(listing, POLICY, "the policy has another form");
+    let named = format!("{listing}[operators]\naccounts = [\"acct_ann\"]\n");
+    let told: Vec<String> = compare(&policy(&listing), &policy(&named))
+        .differences()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(!told.is_empty());
+    let is_of_ann =
+        |one: &String| one.contains("operator:write") && one.contains("account acct_ann");
+    assert!(told.iter().all(is_of_ann), "{told:#?}");
+}
+
 fn organizations(count: usize, rule: &str) -> String {
     let one = |n: usize| {
         format!("[organization.o{n}]\ntenants = [\"6e93a626-8aca-4dc1-9191-{n:012x}\"]\n{rule}\n")

@@ -153,6 +153,7 @@ fn login(policy: &Policy, rule: &ProofRule, facts: &Facts, assurance: &Assurance
         | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
+        | Reason::NotAnOperator
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::ProviderWithdrew
@@ -336,6 +337,7 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
+        | Reason::NotAnOperator
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::ProviderWithdrew

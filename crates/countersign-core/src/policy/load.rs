@@ -5,6 +5,7 @@
 
 mod lint;
 mod mapping;
+mod operator;
 mod proof;
 mod schedule;
 mod tier;
@@ -130,6 +131,11 @@ impl<'t> Reader<'_, 't> {
         let mapping = file.optional_or("mapping", MappingRule::default(), |value| {
             value.table(mapping::mapping)
         });
+        let mut operators_at = None;
+        let operators = file.optional_or("operators", BTreeSet::new(), |value| {
+            operators_at = Some(value.clone());
+            value.table(operator::operators)
+        });
         let exceptions =
             file.optional_or("exception", BTreeMap::new(), |value| self.exceptions(value));
         let api_keys = file.optional("api_keys", |value| value.table(schedule::api_keys));
@@ -138,6 +144,7 @@ impl<'t> Reader<'_, 't> {
         });
         if file.is_sound() {
             self.check_never(methods.as_ref());
+            self.check_operators();
             self.check_requirements(proofs.as_ref(), methods.as_ref(), mapping.as_ref());
         }
         version?;
@@ -149,11 +156,13 @@ impl<'t> Reader<'_, 't> {
             clients: clients?,
             organizations: organizations?,
             mapping: mapping?,
+            operators: operators?,
             exceptions: Exceptions::new(exceptions?),
             api_keys: api_keys?,
             lifetimes: lifetimes?,
         };
         self.lint(&policy);
+        self.warn_of_idle_operators(&policy, operators_at.as_ref());
         Some(policy)
     }
 

@@ -1,32 +1,133 @@
-//! `/api/v1/accounts/{account}`: a service of the registry's has a person forgotten; `…/verified-email`: the registry vouches for
-//! an address, or takes that back.
+//! `/api/v1/accounts`: operators, and services of theirs, see accounts, lock them, end their sessions and have them
+//! forgotten; `…/verified-email`: the registry vouches for an address, or takes that back.
 //!
 //! What it vouched for counts as verified whatever the provider says, so only clients that the
 //! configuration trusts with it (`vouches = true`) may.
 
 use actix_web::{HttpResponse, web};
 use countersign_core::{AccountId, ClientId};
-use countersign_store::{Account, EmailAddress, VouchedEmail, change_account};
+use countersign_store::{
+    Account, EmailAddress, RegistryAccountName, VouchedEmail, change_account, find_account,
+};
 use serde::Deserialize;
+use serde_json::json;
 
-use super::caller::service;
+use super::caller::staff;
 use super::{Body, read_object};
-use crate::account;
+use crate::account::{self, Known, KnownWhole};
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{ApiError, Failure};
+use crate::own::{LOOK, OPERATE};
 use crate::token::authenticate;
 use crate::web::{Call, Context, Parameters};
 
+/// What it takes to see accounts.
+const READ: &[&str] = &[LOOK];
+/// What it takes to change one.
+const WRITE: &[&str] = &[OPERATE];
 /// What it takes to have somebody forgotten.
-const ERASE: &[&str] = &["accounts:erase"];
+const ERASE: &[&str] = &["accounts:erase", OPERATE];
+/// How many are listed unless more are asked for, and the most that can be.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+
+/// GET: a page of the list, in the order of the ids; or the one that the registry calls so.
+pub(super) async fn list(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        staff(READ, context).await?;
+        let parameters = context.query();
+        let store = context.broker.store.as_ref();
+        if let Some(name) = parameters.one("registry_account") {
+            let name = RegistryAccountName::new(name);
+            let name = name.map_err(|_| ApiError::Body("`registry_account` is no name"))?;
+            let found = find_account(store, name.as_str()).await;
+            let found = found
+                .map_err(ApiError::Store)?
+                .and_then(|(account, _)| account);
+            let is_it = |account: &Account| account.registry_account.as_ref() == Some(&name);
+            return Ok(listing(found.into_iter().filter(is_it).collect(), None));
+        }
+        let limit = match parameters.one("limit").map(str::parse::<usize>) {
+            None => PAGE,
+            Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => limit,
+            Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000").into()),
+        };
+        let after = parameters.one("after").map(AccountId::new).transpose();
+        let after = after.map_err(|_| ApiError::Body("`after` is no account's id"))?;
+        let found = store.list_accounts(after.as_ref(), limit).await;
+        let found = found.map_err(ApiError::Store)?;
+        let next = found.last().filter(|_| found.len() == limit);
+        let next = next.map(|one| one.id.clone());
+        Ok(listing(found, next))
+    })
+    .await
+}
+
+fn listing(accounts: Vec<Account>, next: Option<AccountId>) -> HttpResponse {
+    let of_somebody = accounts.into_iter().filter(|account| !account.erasing);
+    let accounts: Vec<Known> = of_somebody.map(Known::from).collect();
+    HttpResponse::Ok().json(json!({"accounts": accounts, "next": next}))
+}
+
+/// GET: all that is known of one.
+pub(super) async fn show(call: Call, account: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        staff(READ, context).await?;
+        let (account, _) = account::known(&parse(&account)?, context).await?;
+        let known = KnownWhole::of(account, context).await?;
+        Ok(HttpResponse::Ok().json(known))
+    })
+    .await
+}
+
+/// Why an account is locked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: String,
+}
+
+/// PUT: nobody gets anything by it.
+pub(super) async fn lock(call: Call, account: web::Path<String>, body: Body) -> HttpResponse {
+    call.answer(async |context| {
+        let actor = staff(WRITE, context).await?.actor();
+        let Reason { reason } = read_object(body)?;
+        account::lock(&parse(&account)?, &reason, &actor, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
+
+/// DELETE: its owner gets in again.
+pub(super) async fn unlock(call: Call, account: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let actor = staff(WRITE, context).await?.actor();
+        account::unlock(&parse(&account)?, &actor, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
+
+/// DELETE: all its sessions end.
+pub(super) async fn end_sessions(call: Call, account: web::Path<String>) -> HttpResponse {
+    call.answer(async |context| {
+        let actor = staff(WRITE, context).await?.actor();
+        account::end_sessions(&parse(&account)?, &actor, context).await?;
+        Ok(HttpResponse::NoContent().finish())
+    })
+    .await
+}
+
+fn parse(id: &str) -> Result<AccountId, ApiError> {
+    AccountId::new(id).map_err(|_| ApiError::UnknownAccount)
+}
 
 /// DELETE: the person is forgotten.
 pub(super) async fn erase(call: Call, account: web::Path<String>) -> HttpResponse {
     call.answer(async |context| {
-        let client = service(ERASE, context).await?;
+        let actor = staff(ERASE, context).await?.actor();
         context.must_be_audited()?;
-        let id = AccountId::new(account.as_str()).map_err(|_| ApiError::UnknownAccount)?;
-        account::erase(&id, &client, context).await?;
+        account::erase(&parse(&account)?, &actor, context).await?;
         Ok(HttpResponse::NoContent().finish())
     })
     .await

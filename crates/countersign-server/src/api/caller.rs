@@ -1,7 +1,8 @@
 //! Who calls the API, and what they may: by an access token of ours that is for the API and has the scope.
 //!
 //! A service has it by `client_credentials` and as its own (`own_scopes` of the policy); a person by a sign-in that
-//! the policy found good enough for it. The pages ask for the same of the session ([`crate::organization`]).
+//! the policy found good enough for it. The pages ask for the same of the session ([`crate::organization`],
+//! [`crate::operator`]).
 
 use countersign_core::{
     AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, decide,
@@ -21,6 +22,8 @@ pub(crate) enum Caller {
     Service(ClientId),
     /// Somebody who signed in.
     Person(Person),
+    /// An operator who signed in, and does what is theirs to do: for every organisation, as a service.
+    Operator(Person),
 }
 
 /// Somebody who signed in, and all that the policy decides by what they may do with an organisation.
@@ -80,20 +83,46 @@ impl Person {
         };
         (decide(context.policy(), &facts, context.now), facts)
     }
+
+    /// As what they call with a token that has these scopes: as an operator, where it has one of theirs. `None` where
+    /// it has nothing else, and the policy takes them for an operator no more.
+    fn with(self, held: &[&str], context: &Context<'_>) -> Option<Caller> {
+        let is_theirs = |scope: &&&str| [own::LOOK, own::OPERATE].contains(*scope);
+        let mut theirs = held.iter().filter(is_theirs);
+        let is_operator = theirs.any(|scope| self.may(scope, None, context));
+        if is_operator {
+            return Some(Caller::Operator(self));
+        }
+        let has_other = held.iter().any(|scope| !is_theirs(&scope));
+        (has_other || held.is_empty()).then_some(Caller::Person(self))
+    }
+
+    /// Whether the policy lets them do now what a scope is for.
+    fn may(
+        &self,
+        scope: &str,
+        organization: Option<&OrganizationId>,
+        context: &Context<'_>,
+    ) -> bool {
+        match self.weigh(organization, context).0 {
+            Decision::Permit(permit) => permit.scopes().contains(scope),
+            Decision::StepUp(_) | Decision::Refuse(_) => false,
+        }
+    }
 }
 
 impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         match self {
             Self::Service(client) => Actor::Client(client.clone()),
-            Self::Person(person) => Actor::Account(person.account.clone()),
+            Self::Person(person) | Self::Operator(person) => Actor::Account(person.account.clone()),
         }
     }
 
     /// Whether this organisation is theirs to see.
     pub(crate) fn may_see(&self, organization: &Organization) -> bool {
         match self {
-            Self::Service(_) => true,
+            Self::Service(_) | Self::Operator(_) => true,
             Self::Person(person) => {
                 let mut names = person.names.iter();
                 names.any(|name| organization.admins.contains(name))
@@ -111,12 +140,10 @@ impl Caller {
     ) -> bool {
         match self {
             Self::Service(_) => true,
-            Self::Person(person) => match person.weigh(Some(&organization.id), context).0 {
-                Decision::Permit(permit) => {
-                    self.may_see(organization) && permit.scopes().contains(scope)
-                }
-                Decision::StepUp(_) | Decision::Refuse(_) => false,
-            },
+            Self::Person(person) => {
+                self.may_see(organization) && person.may(scope, Some(&organization.id), context)
+            }
+            Self::Operator(person) => person.may(own::OPERATE, None, context),
         }
     }
 }
@@ -140,9 +167,23 @@ pub(super) async fn service(
 ) -> Result<ClientId, Failure> {
     match caller(scopes, context).await? {
         Caller::Service(client) => Ok(client),
-        Caller::Person(..) => {
+        Caller::Person(_) | Caller::Operator(_) => {
             Err(ApiError::Forbidden("this is for services, not for persons").into())
         }
+    }
+}
+
+/// A service that calls, or an operator, and nobody else.
+pub(super) async fn staff(
+    scopes: &[&'static str],
+    context: &Context<'_>,
+) -> Result<Caller, Failure> {
+    match caller(scopes, context).await? {
+        Caller::Person(_) => {
+            let message = "this is for services and operators, not for other persons";
+            Err(ApiError::Forbidden(message).into())
+        }
+        staff @ (Caller::Service(_) | Caller::Operator(_)) => Ok(staff),
     }
 }
 
@@ -151,15 +192,16 @@ async fn read(scopes: &[&'static str], context: &Context<'_>) -> Result<Caller, 
     if token.claims().aud != context.broker.settings.api() {
         return Err(Error::WrongAudience);
     }
+    let has_scope = |scope: &&str| token.claims().scope.contains(scope);
+    let held: Vec<&str> = scopes.iter().copied().filter(has_scope).collect();
     let caller = if is_of_a_service(token.claims()) {
         of_service(&token, context).await?
     } else {
-        of_person(&token, context).await?
+        let person = of_person(&token, context).await?;
+        person.with(&held, context).ok_or(Error::Expired)?
     };
-    let has_scope = |scope: &&&str| token.claims().scope.contains(scope);
-    if scopes.iter().find(has_scope).is_none() {
-        let first = scopes.first().copied().unwrap_or_default();
-        token.require_scope(first)?;
+    if held.is_empty() {
+        token.require_scope(scopes.first().copied().unwrap_or_default())?;
     }
     Ok(caller)
 }
@@ -173,7 +215,7 @@ async fn of_service(token: &AccessToken, context: &Context<'_>) -> Result<Caller
     }
 }
 
-async fn of_person(token: &AccessToken, context: &Context<'_>) -> Result<Caller, Error> {
+async fn of_person(token: &AccessToken, context: &Context<'_>) -> Result<Person, Error> {
     let unavailable = |error: StoreError| Error::Unavailable(error.to_string());
     let session = session_of(token.claims(), context)
         .await
@@ -186,5 +228,5 @@ async fn of_person(token: &AccessToken, context: &Context<'_>) -> Result<Caller,
         .ok_or(Error::Expired)?;
     let client = ClientId::new(&token.claims().client_id).map_err(|_| Error::Expired)?;
     let person = Person::of(client, &session, &account, context).await;
-    Ok(Caller::Person(person.map_err(unavailable)?))
+    person.map_err(unavailable)
 }

@@ -10,10 +10,11 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, caller, service};
+use super::caller::{Caller, caller, service, staff};
 use super::{Body, read_object};
 use crate::error::{ApiError, Failure};
 use crate::organization::manage::{self, Wish, administered_by, beginning_with, keep, managed};
+use crate::own::{LOOK, OPERATE};
 use crate::web::{Call, Context, Parameters};
 
 /// What a registry's service needs to tell of organisations.
@@ -25,14 +26,15 @@ const READ: &[&str] = &[
     Scope::TENANTS_WRITE,
     Scope::EXCEPTIONS_REQUEST,
     "exceptions:grant",
+    LOOK,
 ];
 /// What anybody needs to connect one.
-const CONNECT: &[&str] = &[Scope::TENANTS_WRITE];
+const CONNECT: &[&str] = &[Scope::TENANTS_WRITE, OPERATE];
 
 /// What anybody needs to ask for an exception.
 const REQUEST: &[&str] = &[Scope::EXCEPTIONS_REQUEST];
-/// What an operator's service needs to answer.
-const GRANT: &[&str] = &["exceptions:grant"];
+/// What an operator needs to answer, or a service of theirs.
+const GRANT: &[&str] = &["exceptions:grant", OPERATE];
 
 /// How many are listed unless more are asked for, and the most that can be.
 const PAGE: usize = 100;
@@ -104,7 +106,7 @@ pub(super) async fn list(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let parameters = context.query();
         match caller(READ, context).await? {
-            Caller::Service(_) => page_of_all(&parameters, context).await,
+            Caller::Service(_) | Caller::Operator(_) => page_of_all(&parameters, context).await,
             Caller::Person(person) => page_of_theirs(person.names(), context).await,
         }
     })
@@ -220,14 +222,13 @@ pub(super) async fn forget(call: Call, id: Id) -> HttpResponse {
     .await
 }
 
-/// PUT: connects one by the word of a service, or changes what a connection says. A person does that in the browser, by
+/// PUT: connects one by the word of a service or an operator, or changes what a connection says. A person does that in the browser, by
 /// signing in to what is connected.
 pub(super) async fn connect(call: Call, path: IdAndSource, body: Body) -> HttpResponse {
     call.answer(async |context| {
-        let client = service(CONNECT, context).await?;
+        let caller = staff(CONNECT, context).await?;
         let (id, source) = parse_both(&path)?;
         let terms: Terms = read_object(body)?;
-        let caller = Caller::Service(client);
         let known = managed(&caller, &id, context).await?;
         let proof = match known.connection(&source).map(|before| &before.proof) {
             Some(Proof::Member { .. }) | None => Proof::Operator {
@@ -254,13 +255,13 @@ pub(super) async fn disconnect(call: Call, path: IdAndSource) -> HttpResponse {
     .await
 }
 
-/// POST: a service settles a dispute, or approves what awaits it.
+/// POST: a service or an operator settles a dispute, or approves what awaits it.
 pub(super) async fn settle(call: Call, path: IdAndSource, body: Body) -> HttpResponse {
     call.answer(async |context| {
-        let client = service(CONNECT, context).await?;
+        let actor = staff(CONNECT, context).await?.actor();
         let (id, source) = parse_both(&path)?;
         let told: Settled = read_object(body)?;
-        let (settlement, actor) = (told.settlement.as_told(), client.into());
+        let settlement = told.settlement.as_told();
         match settlement {
             Some(settlement) => manage::settle(&id, &source, settlement, &actor, context).await?,
             None => manage::approve(&id, &source, &actor, context).await?,
@@ -296,10 +297,10 @@ pub(super) async fn ask_exception(call: Call, id: Id, body: Body) -> HttpRespons
     .await
 }
 
-/// PUT: an operator's service answers.
+/// PUT: an operator answers, or a service of theirs.
 pub(super) async fn answer_exception(call: Call, path: IdAndException, body: Body) -> HttpResponse {
     call.answer(async |context| {
-        let client = service(GRANT, context).await?;
+        let by = staff(GRANT, context).await?.actor();
         let (id, name) = parse_exception(&path)?;
         let said: Said = read_object(body)?;
         let (verdict, reason) = match said {
@@ -309,7 +310,7 @@ pub(super) async fn answer_exception(call: Call, path: IdAndException, body: Bod
         let answer = Answer {
             verdict,
             reason: reason.trim().to_owned(),
-            by: client.into(),
+            by,
             at: context.now,
         };
         manage::answer_exception((&id, &name), &answer, context).await?;

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
+use countersign_core::AccountId;
 use countersign_store::ChainHash;
 use jiff::SignedDuration;
 use jiff::civil::Date;
@@ -514,4 +515,106 @@ fn what_a_full_disk_did_not_take_until_the_end_has_no_head() {
         "{closed:?}"
     );
     assert_eq!(*log.heads().unwrap().borrow(), None);
+}
+
+/// The numbers of the lines that are found, the latest first; page by page.
+fn numbers(log: &AuditLog, query: &AuditQuery, limit: usize) -> Vec<Vec<u64>> {
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let found = log.search(query, before, limit).unwrap();
+        pages.push(found.lines.iter().map(|line| line.n).collect());
+        // The way that a page goes: by its address.
+        before = found.next.map(|place| place.to_string().parse().unwrap());
+        if before.is_none() {
+            return pages;
+        }
+    }
+}
+
+#[test]
+fn the_latest_lines_come_first_and_every_line_once() {
+    let here = Here::new();
+    let log = here.open(Writer::Server);
+    for second in 0..7 {
+        let event = if second == 3 {
+            Event::AccountMade
+        } else {
+            Event::SignedIn
+        };
+        let account = AccountId::new(format!("acct_{second}")).unwrap();
+        let happening = Happening::new(event, By::Nobody).about(Subject::Account, account);
+        log.write(happening, noon() + SignedDuration::from_secs(second));
+    }
+    log.close().unwrap();
+    let all = AuditQuery::default();
+    assert_eq!(
+        numbers(&log, &all, 3),
+        [vec![7, 6, 5], vec![4, 3, 2], vec![1]]
+    );
+    assert_eq!(numbers(&log, &all, 7), [vec![7, 6, 5, 4, 3, 2, 1]]);
+    let text = |text: &str| Some(text.to_owned());
+    let made = AuditQuery {
+        event: text("account-made"),
+        ..AuditQuery::default()
+    };
+    assert_eq!(numbers(&log, &made, 3), [vec![4]]);
+    let about = AuditQuery {
+        subject: text("acct_5"),
+        ..AuditQuery::default()
+    };
+    assert_eq!(numbers(&log, &about, 3), [vec![6]]);
+    let between = AuditQuery {
+        since: Some(noon() + SignedDuration::from_secs(2)),
+        until: Some(noon() + SignedDuration::from_secs(4)),
+        ..AuditQuery::default()
+    };
+    assert_eq!(numbers(&log, &between, 3), [vec![4, 3]]);
+    let nobodys = AuditQuery {
+        actor: text("operator"),
+        ..AuditQuery::default()
+    };
+    assert_eq!(numbers(&log, &nobodys, 3), [Vec::<u64>::new()]);
+}
+
+#[test]
+fn a_search_goes_on_where_it_was_when_the_file_is_full_meanwhile_and_what_is_no_line_is_passed_over()
+ {
+    let mut here = Here::new();
+    here.run(5, noon());
+    fs::OpenOptions::new()
+        .append(true)
+        .open(&here.settings.path)
+        .unwrap()
+        .write_all(b"{\"v\":1,\"n\":6,")
+        .unwrap();
+    let log = here.open(Writer::Server);
+    let first = log.search(&AuditQuery::default(), None, 2).unwrap();
+    let last = first.lines.last().unwrap().n;
+    let full = here.settings.path.with_file_name("audit-2027-03-08.jsonl");
+    fs::rename(&here.settings.path, full).unwrap();
+    let more = log.search(&AuditQuery::default(), first.next, 100).unwrap();
+    assert_eq!(more.lines.first().unwrap().n + 1, last);
+    assert_eq!(more.lines.last().unwrap().n, 1);
+    assert_eq!(more.next, None);
+    for wrong in ["", "1.2", "1.2_x", "a.2_-", "1_2"] {
+        assert_eq!(wrong.parse::<AuditPlace>(), Err(NoPlace), "{wrong}");
+    }
+}
+
+#[test]
+fn what_a_server_and_commands_wrote_is_told_together() {
+    let mut here = Here::new();
+    here.run(2, noon());
+    let commands = here.open(Writer::Command);
+    let happening = Happening::new(Event::AccountLocked, By::Operator);
+    commands.write(happening, noon() - SignedDuration::from_secs(60));
+    commands.close().unwrap();
+    here.run(1, noon() + SignedDuration::from_secs(60));
+    let log = here.open(Writer::Server);
+    let found = log.search(&AuditQuery::default(), None, 100).unwrap();
+    let events: Vec<&str> = found.lines.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(
+        events,
+        ["signed-in", "signed-in", "signed-in", "account-locked"]
+    );
 }

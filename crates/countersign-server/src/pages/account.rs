@@ -27,6 +27,8 @@ pub(crate) struct AccountPage {
     raise: Option<String>,
     /// Whether all of it can be erased.
     may_erase: bool,
+    /// Whether the policy names it as an operator's.
+    is_operator: bool,
 }
 
 /// What it means to be forgotten, and the button that does it.
@@ -59,8 +61,8 @@ impl ErasePage {
 
 /// One identity.
 pub(crate) struct IdentityRow {
-    provider: String,
-    name: String,
+    pub(super) provider: String,
+    pub(super) name: String,
     is_here: bool,
     form: Option<String>,
 }
@@ -126,6 +128,7 @@ impl AccountPage {
             ways,
             raise: visitor.way_to_may(LINK, &OwnPage::Account, context),
             may_erase: visitor.may(LINK),
+            is_operator: context.policy().is_operator(&account.id),
         }
     }
 }

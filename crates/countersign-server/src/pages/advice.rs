@@ -181,6 +181,7 @@ pub(super) fn is_mended_by_enrolling(reason: Reason) -> bool {
         | Reason::MembershipStale
         | Reason::ProviderNotAdmitted
         | Reason::AccountLocked
+        | Reason::NotAnOperator
         | Reason::IdentityChanged
         | Reason::WeighedOtherwise
         | Reason::ProviderWithdrew

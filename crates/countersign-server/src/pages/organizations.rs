@@ -28,32 +28,36 @@ pub(crate) struct OrganizationsPage {
     rows: Vec<Row>,
 }
 
-struct Row {
-    id: String,
-    title: String,
-    connections: String,
-    has_dispute: bool,
+/// One of a list.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) connections: String,
+    pub(super) has_dispute: bool,
 }
 
-impl OrganizationsPage {
-    pub(crate) fn new(visitor: &Visitor, theirs: Vec<Organization>, context: &Context<'_>) -> Self {
-        let row = |one: Organization| Row {
-            id: one.id.to_string(),
-            connections: match one.in_force().count() {
+impl Row {
+    pub(super) fn of(organization: &Organization) -> Self {
+        let mut connections = organization.connections.iter();
+        Self {
+            id: organization.id.to_string(),
+            connections: match organization.in_force().count() {
                 0 => "not connected yet".to_owned(),
                 1 => "connected".to_owned(),
                 more => format!("{more} connections"),
             },
-            has_dispute: one
-                .connections
-                .iter()
-                .any(|one| one.standing != Standing::InForce),
-            title: title(&one),
-        };
+            has_dispute: connections.any(|one| one.standing != Standing::InForce),
+            title: title(organization),
+        }
+    }
+}
+
+impl OrganizationsPage {
+    pub(crate) fn new(visitor: &Visitor, theirs: Vec<Organization>, context: &Context<'_>) -> Self {
         Self {
             host: host(context.broker),
             person: super::sessions::person(&visitor.session),
-            rows: theirs.into_iter().map(row).collect(),
+            rows: theirs.iter().map(Row::of).collect(),
         }
     }
 }
@@ -75,19 +79,20 @@ pub(crate) struct OrganizationPage {
     exceptions: ExceptionsPart,
 }
 
-struct ConnectionRow {
-    name: String,
-    id: String,
-    standing: &'static str,
+/// One connection.
+pub(super) struct ConnectionRow {
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) standing: &'static str,
     explained: &'static str,
-    guests: &'static str,
-    contexts: Vec<String>,
-    roles: Vec<String>,
-    proof: String,
-    made_at: Moment,
+    pub(super) guests: &'static str,
+    pub(super) contexts: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) proof: String,
+    pub(super) made_at: Moment,
     /// The query that names it.
     query: String,
-    has_guests: bool,
+    pub(super) has_guests: bool,
     record: Option<RecordPart>,
 }
 
@@ -140,12 +145,12 @@ impl ExceptionsPart {
 
 /// One exception, and how it stands.
 pub(crate) struct ExceptionRow {
-    tiers: String,
-    standing: &'static str,
-    until: Day,
-    reason: String,
+    pub(super) tiers: String,
+    pub(super) standing: &'static str,
+    pub(super) until: Day,
+    pub(super) reason: String,
     /// What an operator said.
-    answer: Option<String>,
+    pub(super) answer: Option<String>,
     /// The sealed button that takes it back, while it waits.
     form: Option<String>,
 }
@@ -249,7 +254,7 @@ impl OrganizationPage {
 }
 
 impl ConnectionRow {
-    fn of(connection: &Connection, record: Option<RecordPart>) -> Self {
+    pub(super) fn of(connection: &Connection, record: Option<RecordPart>) -> Self {
         let mapping = &connection.mapping;
         let (standing, explained) = match connection.standing {
             Standing::InForce => ("in force", "Its people are this organization’s."),
@@ -320,20 +325,20 @@ fn name_of(source: &Source) -> String {
     }
 }
 
-fn title(organization: &Organization) -> String {
+pub(super) fn title(organization: &Organization) -> String {
     let title = organization.title.clone();
     title.unwrap_or_else(|| organization.id.to_string())
 }
 
 /// An admin, and what a change does to them.
-struct EffectRow {
-    who: String,
-    fate: &'static str,
-    is_bad: bool,
+pub(super) struct EffectRow {
+    pub(super) who: String,
+    pub(super) fate: &'static str,
+    pub(super) is_bad: bool,
 }
 
 impl EffectRow {
-    fn of(effect: Effect) -> Self {
+    pub(super) fn of(effect: Effect) -> Self {
         Self {
             who: effect.who,
             is_bad: effect.fate == Fate::ShutOut,

@@ -160,7 +160,7 @@ fn unmet(fail: &Fail<'_>, reasons: &[Reason]) -> Failure {
         | Reason::ReauthenticationNotShown
         | Reason::MembershipStale
         | Reason::ProviderNotAdmitted => "login_required",
-        Reason::AccountLocked => "access_denied",
+        Reason::AccountLocked | Reason::NotAnOperator => "access_denied",
         Reason::MfaAbsent
         | Reason::MfaUnknown
         | Reason::EvidenceMalformed

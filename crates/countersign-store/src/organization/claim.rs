@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::{OrganizationId, Policy, Source};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
@@ -43,7 +44,8 @@ pub enum ClaimError {
 pub const MOST_CONNECTIONS: usize = 50;
 
 /// What an operator says of a source that several organisations claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Settlement {
     /// It is this one's as well as the others'.
     Share,

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::proof::{ACR_NEVER, AMR_NEVER};
 use super::*;
+use crate::AccountId;
 
 /// The file that is shipped, as it is shipped.
 const SHIPPED: &str = include_str!("../../../../../config/policy.toml");
@@ -82,6 +83,59 @@ fn who_may_map_a_tenant_is_no_role_that_everybody_has() {
     assert_eq!(roles, ["owner".to_owned(), "reader".to_owned()].into());
     let usual = Policy::parse("policy.toml", GOOD).unwrap();
     assert_eq!(*usual.mapping(), MappingRule::default());
+}
+
+#[test]
+fn operators_are_accounts_and_what_they_may_needs_a_second_factor() {
+    let scopes = "\"packages:publish\", \"operator:read\", \"operator:write\"";
+    let listing = GOOD.replace("\"packages:publish\"", scopes);
+    let named = format!("{listing}[operators]\naccounts = [\"acct_1\"]\n");
+    let read = policy(&named);
+    assert!(read.is_operator(&AccountId::new("acct_1").unwrap()));
+    assert!(!read.is_operator(&AccountId::new("acct_2").unwrap()));
+    let told = |text: &str| {
+        let all = warnings(text).into_iter();
+        all.filter(|one| one.contains("operator"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&named), Vec::<String>::new());
+    assert_eq!(
+        told(&listing),
+        [
+            "p:9:7: `tier.publish`: lists `operator:read`, which no person can have: `[operators]` names no account"
+        ]
+    );
+    assert_eq!(
+        told(&format!("{GOOD}[operators]\naccounts = [\"acct_1\"]\n")),
+        [
+            "p:15:2: `operators`: no tier lists `operator:read` or `operator:write`: operators can do nothing"
+        ]
+    );
+    let in_browse = GOOD.replace("\"packages:read\"", "\"operator:read\"");
+    check(
+        &in_browse,
+        &[
+            "7:2: `tier.browse`: lists `operator:read`, which opens all accounts and organizations, and needs no second factor: move it to a tier that does",
+        ],
+    );
+    for (lines, told) in [
+        ("", "15:1: `operators.accounts` is missing"),
+        (
+            "accounts = []",
+            "16:12: `operators.accounts`: expected at least one value, found an empty list",
+        ),
+        (
+            "accounts = [\"ann@registry.example\"]",
+            "16:13: `operators.accounts`: expected an account id",
+        ),
+    ] {
+        let text = format!("{GOOD}[operators]\n{lines}");
+        let problems = Policy::parse("policy.toml", &text).unwrap_err().to_string();
+        assert!(
+            problems.starts_with(&format!("policy.toml:{told}")),
+            "{problems}"
+        );
+    }
 }
 
 #[test]
@@ -319,7 +373,7 @@ needs = "none"
         ),
         &[
             "15:1: `client.gallery.verified_email` is unknown (known here: `tier`, `stricter`, `providers`, `own_scopes`)",
-            "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `mapping`, `exception`, `api_keys`, `lifetimes`)",
+            "16:2: `calender` is unknown; did you mean `calendar`? (known here: `version`, `proof`, `methods`, `calendar`, `tier`, `client`, `organization`, `mapping`, `operators`, `exception`, `api_keys`, `lifetimes`)",
             "20:1: `calendar.existing` is unknown (known here: `new_accounts_from`, `existing_accounts`, `before_due`, `ratchet`)",
             "21:1: `exception`: expected a table with a name, `[exception.NAME]`: tokens and the decision log carry it",
             "24:1: `proof.okta.levl` is unknown; did you mean `level`? (known here: `preset`, `acr`, `amr`, `when`, `level`, `two_factor_authentication`, `tenant`)",

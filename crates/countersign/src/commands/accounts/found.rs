@@ -6,40 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use countersign::config::Installation;
-use countersign_core::AccountId;
-use countersign_store::{Account, RegistryAccount, RegistryAccountName, Store};
+use countersign_store::{Found, Store, find_account};
 
 use super::super::trail::Trail;
 use super::super::{load, store, tell};
-
-/// Our record of an account, and the registry's.
-pub(super) type Found = (Option<Account>, Option<RegistryAccount>);
-
-/// By our id, else by the registry's name: a registry may name an account like one of ours.
-pub(super) async fn find(store: &dyn Store, name: &str) -> Result<Option<Found>> {
-    let by_id = match AccountId::new(name) {
-        Ok(id) => store.account(&id).await?,
-        Err(_) => None,
-    };
-    if let Some((account, _)) = by_id {
-        let registry = match &account.registry_account {
-            Some(name) => store.registry_account(name).await?,
-            None => None,
-        };
-        return Ok(Some((Some(account), registry.map(|(it, _)| it))));
-    }
-    let Ok(name) = RegistryAccountName::new(name) else {
-        return Ok(None);
-    };
-    let Some((registry, _)) = store.registry_account(&name).await? else {
-        return Ok(None);
-    };
-    let account = match &registry.account {
-        Some(id) => store.account(id).await?,
-        None => None,
-    };
-    Ok(Some((account.map(|(it, _)| it), Some(registry))))
-}
 
 /// Does something about the account of a name, in a store that may be changed; says what went wrong.
 pub(super) fn with_found(
@@ -71,7 +41,7 @@ pub(super) fn look_up(
 }
 
 async fn find_or_say(store: &dyn Store, name: &str) -> Result<Found> {
-    let found = find(store, name).await?;
+    let found = find_account(store, name).await?;
     found.ok_or_else(|| anyhow!("there is no account `{name}`"))
 }
 

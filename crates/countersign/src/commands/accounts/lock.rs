@@ -6,14 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
-use countersign_store::{Account, Lock, Store, Version, change_account, end_sessions};
+use countersign_store::{Account, Lock, Locked, Store, Version, lock_account, unlock_account};
 
 use super::super::say;
 use super::super::trail::Trail;
 use super::found::with_found;
-
-/// The longest reason, in characters: a sentence or two.
-const LONGEST_REASON: usize = 500;
 
 /// What is written after `countersign accounts lock`.
 #[derive(Debug, Args)]
@@ -36,27 +33,17 @@ pub(crate) struct UnlockArguments {
 
 pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
     with_account(&lock.account, configuration, async |store, found, trail| {
-        let reason = lock.reason.trim();
-        if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
-            return Err(anyhow!(
-                "`--reason` must say why, in {LONGEST_REASON} characters at most"
-            ));
-        }
-        let now = SystemClock.now();
-        let (id, was_locked) = (found.0.id.clone(), found.0.locked.is_some());
-        let change = |account: &Account| Account {
-            locked: Some(account.locked.clone().unwrap_or_else(|| Lock {
-                at: now,
-                reason: reason.to_owned(),
-            })),
-            ..account.clone()
-        };
+        let lock = Lock::new(SystemClock.now(), &lock.reason).ok_or_else(|| {
+            let longest = Lock::LONGEST_REASON;
+            anyhow!("`--reason` must say why, in {longest} printable characters at most")
+        })?;
+        let id = found.0.id.clone();
         trail.check().await?;
-        change_account(store, found, change).await?;
-        let (ended, all) = match end_sessions(store, &id, now).await {
-            Ok(ended) => (ended, Ok(())),
-            Err((ended, error)) => (ended, Err(error)),
-        };
+        let Locked {
+            was_locked,
+            ended,
+            all,
+        } = lock_account(store, found, &lock).await?;
         let all = all.with_context(|| {
             format!("{id} is locked, and some of its sessions have not ended: lock it again")
         });
@@ -88,14 +75,7 @@ pub(crate) fn unlock(unlock: &UnlockArguments, configuration: &Path) -> ExitCode
                 return say(format_args!("{id} was not locked"));
             }
             trail.check().await?;
-            // What began as it was being locked must not come to life again.
-            let ended = end_sessions(store, &id, SystemClock.now()).await;
-            ended.map_err(|(_, error)| error)?;
-            let change = |account: &Account| Account {
-                locked: None,
-                ..account.clone()
-            };
-            change_account(store, found, change).await?;
+            unlock_account(store, found, SystemClock.now()).await?;
             let happening = Happening::new(Event::AccountUnlocked, By::Operator);
             trail.note(happening.about(Subject::Account, &id)).await?;
             say(format_args!("{id} is locked no more"))

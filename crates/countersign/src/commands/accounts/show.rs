@@ -11,13 +11,14 @@ use countersign::config::Installation;
 use countersign_core::calendar::Due;
 use countersign_core::{AccountId, Level, OrganizationId, Policy};
 use countersign_server::{CalendarKey, Clock, SystemClock, Vault};
-use countersign_store::{Account, EmailAddress, RegistryAccount, RegistryAccountName};
+use countersign_store::{
+    Account, EmailAddress, RegistryAccount, RegistryAccountName, find_account,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
 use super::super::{load, say, store, tell};
-use super::found::find;
 
 /// What is written after `countersign accounts show`.
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ fn shown(show: &ShowArguments, installation: Installation) -> Result<()> {
     let store = store::to_look(&installation)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (account, registry) = runtime
-        .block_on(find(store.as_ref(), &show.account))?
+        .block_on(find_account(store.as_ref(), &show.account))?
         .ok_or_else(|| anyhow!("there is no account `{}`", show.account))?;
     let vault = Vault::new(store, installation.keys.secrets);
     let key = runtime.block_on(CalendarKey::find(&vault, SystemClock.now()))?;

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use countersign_server::{AuditLine, hash_of};
+use countersign_server::{AuditFile, AuditLine, hash_of};
 use countersign_store::{AuditHead, ReplicaId};
 
 use super::super::{load, store};
-use super::lines::{self, Going, Opened};
+use super::lines::{self, Going};
 use super::search::{When, is_broken_pipe};
 use super::{With, must_be_on};
 
@@ -60,7 +60,7 @@ pub(super) fn run(export: &ExportArguments) -> Result<()> {
     }
 }
 
-fn write_lines(files: &[Opened], when: &When, out: &mut impl Write) -> Result<Parts> {
+fn write_lines(files: &[AuditFile], when: &When, out: &mut impl Write) -> Result<Parts> {
     let ranges = ranges(files, when)?;
     let mut parts = Parts::new();
     let mut place = 0;
@@ -86,13 +86,14 @@ fn write_lines(files: &[Opened], when: &When, out: &mut impl Write) -> Result<Pa
     Ok(parts)
 }
 
-fn ranges(files: &[Opened], when: &When) -> Result<Ranges> {
+fn ranges(files: &[AuditFile], when: &When) -> Result<Ranges> {
     let mut ranges = Ranges::new();
+    let query = when.query();
     let mut place = 0;
     lines::walk(files, |_, bytes| {
         place += 1;
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        if let Some(line) = AuditLine::read(text).filter(|line| when.has(line.time)) {
+        if let Some(line) = AuditLine::read(text).filter(|line| query.has(line.time)) {
             let range = ranges.entry(line.replica).or_insert(place..=place);
             *range = *range.start()..=place;
         }

@@ -1,52 +1,31 @@
 //! The lines of audit logs, file after file, one at a time however long they are.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use countersign_server::{AuditLine, AuditLogSettings, Place};
+use countersign_server::{AuditFile, AuditLine, AuditLogSettings, Place};
 
 /// The longest line, in bytes: many times what we write. What is longer is read in pieces, none of which is a line.
 const LONGEST: u64 = 1 << 20;
-/// How often a directory is looked at again where files are rotated meanwhile.
-const TRIES: usize = 10;
-
-/// Opened, so that it stays the same file whatever it is called meanwhile.
-pub(super) struct Opened {
-    path: PathBuf,
-    file: File,
-}
-
 /// All files of an installation.
-pub(super) fn of(settings: &AuditLogSettings) -> Result<Vec<Opened>> {
-    let looked = || settings.files().context("the audit log can't be looked at");
-    let mut paths = looked()?;
-    for _ in 0..TRIES {
-        let opened: Result<Vec<Opened>> = paths.iter().map(|path| open(path)).collect();
-        let again = looked()?;
-        if again == paths {
-            return opened;
-        }
-        paths = again;
-    }
-    paths.iter().map(|path| open(path)).collect()
+pub(super) fn of(settings: &AuditLogSettings) -> Result<Vec<AuditFile>> {
+    let opened = settings.open_files();
+    opened.context("the audit log can't be looked at")
 }
 
 /// These files.
-pub(super) fn open(path: &Path) -> Result<Opened> {
-    let file = File::open(path).with_context(|| format!("can't read `{}`", path.display()))?;
-    let path = path.to_owned();
-    Ok(Opened { path, file })
+pub(super) fn open(path: &Path) -> Result<AuditFile> {
+    AuditFile::open(path).with_context(|| format!("can't read `{}`", path.display()))
 }
 
 /// Goes through all lines, each with its end if it has one, until `each` says that it is enough. Half a line at the end
 /// of a file is passed over. May be done again: the same files come in the same order.
 pub(super) fn walk(
-    files: &[Opened],
+    files: &[AuditFile],
     mut each: impl FnMut(Place, &[u8]) -> Result<Going>,
 ) -> Result<()> {
-    for Opened { path, file } in files {
+    for AuditFile { path, file } in files {
         let name = path.display().to_string();
         let mut file = file;
         file.rewind()?;

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use countersign_server::AuditLine;
+use countersign_server::{AuditFile, AuditLine, AuditQuery};
 use jiff::Timestamp;
 
 use super::super::load;
@@ -77,23 +77,25 @@ impl When {
         }
     }
 
-    pub(super) fn has(&self, time: Timestamp) -> bool {
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+    pub(super) fn query(&self) -> AuditQuery {
+        AuditQuery {
+            since: self.since,
+            until: self.until,
+            ..AuditQuery::default()
+        }
     }
 }
 
 impl Wanted {
-    fn fits(&self, line: &AuditLine) -> bool {
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
-        };
-        let subject = self.subject.as_ref();
-        self.when.has(line.time)
-            && is(&self.event, Some(&line.event))
-            && is(&self.actor, Some(&line.actor))
-            && is(&self.reason, line.reason.as_deref())
-            && is(&self.request_id, line.request_id.as_deref())
-            && subject.is_none_or(|wanted| line.subject.values().any(|id| id == wanted))
+    fn query(&self) -> AuditQuery {
+        AuditQuery {
+            event: self.event.clone(),
+            actor: self.actor.clone(),
+            subject: self.subject.clone(),
+            reason: self.reason.clone(),
+            request_id: self.request_id.clone(),
+            ..self.when.query()
+        }
     }
 }
 
@@ -116,20 +118,21 @@ pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-fn tell(search: &SearchArguments, files: &[lines::Opened], out: &mut impl Write) -> Result<()> {
+fn tell(search: &SearchArguments, files: &[AuditFile], out: &mut impl Write) -> Result<()> {
     if search.format == Format::Csv {
         writeln!(
             out,
             "time,replica,n,event,actor,subject,reason,request_id,from"
         )?;
     }
+    let query = search.wanted.query();
     let mut left = search.limit.unwrap_or(usize::MAX);
     lines::walk(files, |_, bytes| {
         if left == 0 {
             return Ok(Going::Enough);
         }
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        if let Some(line) = AuditLine::read(text).filter(|line| search.wanted.fits(line)) {
+        if let Some(line) = AuditLine::read(text).filter(|line| query.fits(line)) {
             left -= 1;
             match search.format {
                 Format::Json => out.write_all(&[text, b"\n"].concat())?,

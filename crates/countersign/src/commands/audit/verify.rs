@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use countersign::config::StoreSettings;
-use countersign_server::{Begin, Verified, Verifier, replicas_at};
+use countersign_server::{AuditFile, Begin, Verified, Verifier, replicas_at};
 use countersign_store::{AuditHead, ReplicaId};
 
 use super::super::{load, say, store, tell};
-use super::lines::{self, Going, Opened};
+use super::lines::{self, Going};
 use super::{With, must_be_on};
 
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ struct Known {
     heads: Vec<AuditHead>,
     /// The chains that must be there, where they are told yet.
     own: Vec<ReplicaId>,
-    files: Vec<Opened>,
+    files: Vec<AuditFile>,
     begin: Begin,
 }
 

@@ -58,6 +58,9 @@ impl Display for Summary<'_> {
             let tier = policy.client_tier(client).map_or("", String::as_str);
             writeln!(f, "signing in to {client} needs: tier `{tier}`")?;
         }
+        for account in policy.operators() {
+            writeln!(f, "operator: {account}")?;
+        }
         match policy.calendar() {
             Some(calendar) => write!(f, "{}", InWords(calendar))?,
             None => writeln!(f, "\ncalendar: none; everybody must from now on")?,
