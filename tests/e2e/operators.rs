@@ -82,7 +82,7 @@ impl<'a> Person<'a> {
     }
 
     async fn send(&mut self, path: &str, form: &str, more: &[(&str, &str)]) -> Page {
-        let url = self.world.broker.endpoint(path);
+        let url = self.world.broker.endpoint(&format!("{path}/press"));
         let mut fields = vec![("form".to_owned(), form.to_owned())];
         fields.extend(more.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         self.browser.post(&url, &fields).await
@@ -440,6 +440,8 @@ async fn an_operator_answers_what_waits_and_it_waits_no_more() {
 
     // The dispute, after a question that says what it does.
     let path = "/operator/organizations/fabrikam";
+    let page = operator.get(path).await;
+    assert!(page.body.contains(">contoso Ltd</a> too"), "{}", page.body);
     let page = operator
         .press_and_confirm(path, "Transfer it to this one")
         .await;

@@ -23,7 +23,7 @@ use advice::{Advice, for_operator};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
 pub(crate) use operator::{
-    AccountButtons, AuditLogPage, ConfirmPage, ConnectionButtons, OperatorAccountPage,
+    AccountButtons, AuditLogPage, ConfirmPage, ConnectionPart, OperatorAccountPage,
     OperatorAccountsPage, OperatorGatePage, OperatorOrganizationPage, OperatorOrganizationsPage,
     OperatorPage, Shown,
 };

@@ -126,11 +126,14 @@ fn routes(config: &mut web::ServiceConfig) {
         .route(CONNECT, web::post().to(organization::confirm))
         .route(OPERATOR_ORGANIZATION, read().to(operator::organization))
         .route(
-            OPERATOR_ORGANIZATION,
+            OPERATOR_ORGANIZATION_PRESS,
             web::post().to(operator::press_organization),
         )
         .route(OPERATOR_ACCOUNT, read().to(operator::account))
-        .route(OPERATOR_ACCOUNT, web::post().to(operator::press_account))
+        .route(
+            OPERATOR_ACCOUNT_PRESS,
+            web::post().to(operator::press_account),
+        )
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
@@ -147,7 +150,9 @@ const CONNECT: &str = "/organizations/{id}/connect";
 const CONNECT_START: &str = "/organizations/{id}/connect/start";
 const CONNECT_AT: &str = "/organizations/{id}/connect/at";
 const OPERATOR_ORGANIZATION: &str = "/operator/organizations/{id}";
+const OPERATOR_ORGANIZATION_PRESS: &str = "/operator/organizations/{id}/press";
 const OPERATOR_ACCOUNT: &str = "/operator/accounts/{id}";
+const OPERATOR_ACCOUNT_PRESS: &str = "/operator/accounts/{id}/press";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 58] = [
+const ROUTES: [(&str, &[&str]); 60] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -47,9 +47,11 @@ const ROUTES: [(&str, &[&str]); 58] = [
     ("/organizations/contoso/connect/at", &["GET"]),
     ("/operator", &["GET", "HEAD"]),
     ("/operator/organizations", &["GET", "HEAD"]),
-    ("/operator/organizations/contoso", &["GET", "HEAD", "POST"]),
+    ("/operator/organizations/contoso", &["GET", "HEAD"]),
+    ("/operator/organizations/contoso/press", &["POST"]),
     ("/operator/accounts", &["GET", "HEAD"]),
-    ("/operator/accounts/acct_1", &["GET", "HEAD", "POST"]),
+    ("/operator/accounts/acct_1", &["GET", "HEAD"]),
+    ("/operator/accounts/acct_1/press", &["POST"]),
     ("/operator/audit-log", &["GET", "HEAD"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
@@ -78,8 +80,8 @@ const ROUTES: [(&str, &[&str]); 58] = [
 
 /// Those that take a form.
 const TAKING_FORMS: [&str; 21] = [
-    "/operator/organizations/contoso",
-    "/operator/accounts/acct_1",
+    "/operator/organizations/contoso/press",
+    "/operator/accounts/acct_1/press",
     "/account/press",
     "/account/claim",
     "/organizations/contoso/press",

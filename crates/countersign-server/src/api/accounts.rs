@@ -58,12 +58,12 @@ pub(super) async fn list(call: Call) -> HttpResponse {
         let found = found.map_err(ApiError::Store)?;
         let next = found.last().filter(|_| found.len() == limit);
         let next = next.map(|one| one.id.clone());
-        Ok(listing(found, next))
+        Ok(listing(found, next.as_ref()))
     })
     .await
 }
 
-fn listing(accounts: Vec<Account>, next: Option<AccountId>) -> HttpResponse {
+fn listing(accounts: Vec<Account>, next: Option<&AccountId>) -> HttpResponse {
     let of_somebody = accounts.into_iter().filter(|account| !account.erasing);
     let accounts: Vec<Known> = of_somebody.map(Known::from).collect();
     HttpResponse::Ok().json(json!({"accounts": accounts, "next": next}))

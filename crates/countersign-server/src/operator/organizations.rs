@@ -1,9 +1,11 @@
 //! `/operator/organizations`: all of them; and one, with what an operator says to it.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpResponse, web};
 use countersign_core::{ExceptionName, OrganizationId, Source};
-use countersign_store::Organization;
-use countersign_store::organization::{Answer, Settlement, Verdict};
+use countersign_store::organization::{self as domain, Answer, Settlement, Verdict};
+use countersign_store::{Connection, Organization, Standing};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::organization::manage::{self, beginning_with, managed};
 use crate::organization::shut_out;
 use crate::own::Desk;
 use crate::pages::{
-    self, ConfirmPage, ConnectionButtons, OperatorOrganizationPage, OperatorOrganizationsPage,
+    self, ConfirmPage, ConnectionPart, OperatorOrganizationPage, OperatorOrganizationsPage,
 };
 use crate::web::{Call, Context, Parameters, see_other};
 
@@ -73,12 +75,12 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
         let id = parse(&id)?;
         at_desk(Desk::Organization(id.clone()), context, async |operator| {
             let known = known(&id, operator, context).await?;
-            let effects =
-                shut_out::by_connecting(&known, &std::collections::BTreeSet::new(), context).await;
+            let effects = shut_out::by_connecting(&known, &BTreeSet::new(), context).await;
             let admins = effects.map_err(|error| page_of_store(&error, context))?;
             let mut connections = Vec::new();
             for one in &known.connections {
-                connections.push(buttons(&one.mapping.source, operator, context)?);
+                let others = rivals(&known, one, context).await?;
+                connections.push(part(one, others, operator, context)?);
             }
             let answers = known.exceptions.iter().map(|asked| {
                 operator.button(&Button::Do(Act::Answer(asked.name.clone())), context)
@@ -97,16 +99,35 @@ pub(crate) async fn show(call: Call, id: web::Path<String>) -> HttpResponse {
     .await
 }
 
+/// Who else says that its people are theirs, where that is disputed.
+async fn rivals(
+    known: &Organization,
+    connection: &Connection,
+    context: &Context<'_>,
+) -> Result<Vec<Organization>, Failure> {
+    match connection.standing {
+        Standing::InForce | Standing::AwaitingApproval | Standing::Refused => Ok(Vec::new()),
+        Standing::Disputed => {
+            let (store, source) = (&context.broker.store, &connection.mapping.source);
+            let others = domain::others(store.as_ref(), &known.id, source).await;
+            others.map_err(|error| page_of_store(&error, context))
+        }
+    }
+}
+
 /// All that can be said of a connection; the page shows what its standing leaves.
-fn buttons(
-    source: &Source,
+fn part(
+    connection: &Connection,
+    others: Vec<Organization>,
     operator: &Operator,
     context: &Context<'_>,
-) -> Result<ConnectionButtons, Failure> {
+) -> Result<ConnectionPart, Failure> {
     let ask = |act| operator.button(&Button::Ask(act), context);
     let at_once = |act| operator.button(&Button::Do(act), context);
+    let source = &connection.mapping.source;
     let settle = |settlement| Act::Settle(source.clone(), settlement);
-    Ok(ConnectionButtons {
+    Ok(ConnectionPart {
+        others,
         approve: ask(Act::Approve(source.clone()))?,
         share: ask(settle(Settlement::Share))?,
         transfer: ask(settle(Settlement::Transfer))?,

@@ -54,7 +54,7 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
         let theirs = administered_by(visitor.person.names(), context).await;
         let theirs = theirs.map_err(|error| error.for_person(context))?;
         Ok(pages::ok(&OrganizationsPage::new(
-            &visitor, theirs, context,
+            &visitor, &theirs, context,
         )))
     })
     .await

@@ -3,7 +3,7 @@
 use askama::Template;
 use countersign_core::{OrganizationId, TierName};
 use countersign_store::organization::AskedException;
-use countersign_store::{Organization, Standing};
+use countersign_store::{Connection, Organization, Standing};
 use url::form_urlencoded;
 
 use super::account::IdentityRow;
@@ -144,8 +144,9 @@ impl OperatorOrganizationsPage {
     }
 }
 
-/// The sealed buttons of a connection, for whoever may press them.
-pub(crate) struct ConnectionButtons {
+/// Who disputes a connection, and its sealed buttons, for whoever may press them.
+pub(crate) struct ConnectionPart {
+    pub(crate) others: Vec<Organization>,
     pub(crate) approve: Option<String>,
     pub(crate) share: Option<String>,
     pub(crate) transfer: Option<String>,
@@ -156,11 +157,26 @@ pub(crate) struct ConnectionButtons {
 /// A connection, and the buttons that its standing leaves: what they say, and the sealed form.
 struct StandingRow {
     connection: ConnectionRow,
+    /// Who disputes it: name and title.
+    others: Vec<(String, String)>,
     buttons: Vec<(&'static str, String)>,
 }
 
-impl ConnectionButtons {
-    fn of(self, standing: Standing) -> Vec<(&'static str, String)> {
+impl StandingRow {
+    fn of(connection: &Connection, part: ConnectionPart) -> Self {
+        let others = part.others.iter();
+        Self {
+            connection: ConnectionRow::of(connection, None),
+            others: others
+                .map(|other| (other.id.to_string(), title(other)))
+                .collect(),
+            buttons: part.buttons(connection.standing),
+        }
+    }
+}
+
+impl ConnectionPart {
+    fn buttons(self, standing: Standing) -> Vec<(&'static str, String)> {
         let all = match standing {
             Standing::InForce => vec![("Disconnect", self.disconnect)],
             Standing::Disputed => vec![
@@ -226,15 +242,15 @@ pub(crate) struct OperatorOrganizationPage {
 }
 
 impl OperatorOrganizationPage {
-    /// Buttons and forms are in the order of the connections and the exceptions.
+    /// What is of connections and of exceptions is in their order.
     pub(crate) fn new(
         organization: &Organization,
-        (admins, buttons, answers): (Vec<Effect>, Vec<ConnectionButtons>, Vec<Option<String>>),
+        (admins, parts, answers): (Vec<Effect>, Vec<ConnectionPart>, Vec<Option<String>>),
         raise: Option<String>,
         context: &Context<'_>,
     ) -> Self {
         let policy = context.policy().organization(&organization.id);
-        let connections = organization.connections.iter().zip(buttons);
+        let connections = organization.connections.iter().zip(parts);
         let exceptions = organization.exceptions.iter().zip(answers).rev();
         Self {
             host: host(context.broker),
@@ -245,10 +261,7 @@ impl OperatorOrganizationPage {
             created_at: Moment(organization.created_at),
             admins: admins.into_iter().map(|admin| admin.who).collect(),
             connections: connections
-                .map(|(one, buttons)| StandingRow {
-                    connection: ConnectionRow::of(one, None),
-                    buttons: buttons.of(one.standing),
-                })
+                .map(|(one, part)| StandingRow::of(one, part))
                 .collect(),
             in_file: policy
                 .into_iter()

@@ -53,7 +53,7 @@ impl Row {
 }
 
 impl OrganizationsPage {
-    pub(crate) fn new(visitor: &Visitor, theirs: Vec<Organization>, context: &Context<'_>) -> Self {
+    pub(crate) fn new(visitor: &Visitor, theirs: &[Organization], context: &Context<'_>) -> Self {
         Self {
             host: host(context.broker),
             person: super::sessions::person(&visitor.session),

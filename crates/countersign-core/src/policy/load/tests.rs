@@ -115,7 +115,7 @@ fn operators_are_accounts_and_what_they_may_needs_a_second_factor() {
     check(
         &in_browse,
         &[
-            "7:2: `tier.browse`: lists `operator:read`, which opens all accounts and organizations, and needs no second factor: move it to a tier that does",
+            "6:7: `tier.browse`: lists `operator:read`, which opens all accounts and organizations, and needs no second factor: move it to a tier that does",
         ],
     );
     for (lines, told) in [
