@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign_core::{AccountId, ClientId};
 use countersign_providers::Provider;
 use countersign_server::{
-    Broker, Client, ClientAuthentication, Clock, GrantType, PolicyInForce, Resource, SecretDigest,
-    Settings, SigningAlgorithm, SystemClock,
+    AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType,
+    LogFileSettings, PolicyInForce, Resource, Rotate, SecretDigest, Settings, SigningAlgorithm,
+    SystemClock, SystemEntropy, Writer,
 };
-use countersign_store::{Embedded, RegistryRow};
+use countersign_store::{Embedded, RegistryRow, Store};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -49,17 +50,35 @@ pub(crate) async fn start(parts: Parts) -> io::Result<Site> {
             let imported = countersign_store::import(&store, row, fresh, now).await;
             imported.map_err(io::Error::other)?;
         }
-        Broker::new(countersign_server::Parts::new(
-            parts.settings,
-            parts.policy,
-            parts.providers,
-            Arc::new(store),
-        ))
+        let audit_log = Arc::new(audit_log(&parts.data, &store).await?);
+        Broker::new(countersign_server::Parts {
+            audit_log,
+            ..countersign_server::Parts::new(
+                parts.settings,
+                parts.policy,
+                parts.providers,
+                Arc::new(store),
+            )
+        })
         .await
         .map_err(io::Error::other)?
         .serve(parts.listener, 1)
     })
     .await
+}
+
+/// What operators look up on their page.
+async fn audit_log(data: &Path, store: &Embedded) -> io::Result<AuditLog> {
+    let settings = AuditLogSettings::File(LogFileSettings {
+        path: data.join("audit.jsonl"),
+        rotate: Rotate::Daily,
+        max_bytes: None,
+        keep_days: None,
+        keep_files: None,
+    });
+    let heads = store.audit_heads().await.map_err(io::Error::other)?;
+    let made = (&SystemEntropy as _, SystemClock.now());
+    AuditLog::open(&settings, Writer::Server, data, &heads, made).map_err(io::Error::other)
 }
 
 /// The sample registry's clients, and what their tokens are for.

@@ -7,6 +7,7 @@ use countersign_providers::github::Site;
 use countersign_store::{RegistryAccountName, RegistryRow};
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
+use url::Url;
 
 /// The stand-in's GitHub account that is older than the requirement.
 const VERA: u64 = 1012;
@@ -33,8 +34,9 @@ ratchet = true
     )
 }
 
-/// Accounts that the registry made long before today, as it would import them.
-pub(crate) fn long_standing(github: &Site) -> anyhow::Result<Vec<RegistryRow>> {
+/// Accounts that the registry made long before today, as it would import them. The second is the operator's of the
+/// policy: an id that stands in a file must be known before anybody has signed in.
+pub(crate) fn long_standing(github: &Site, oidc: &Url) -> anyhow::Result<Vec<RegistryRow>> {
     let vera = RegistryRow {
         name: RegistryAccountName::new("vera")?,
         registered_at: midnight(date(2019, 5, 4)),
@@ -44,7 +46,16 @@ pub(crate) fn long_standing(github: &Site) -> anyhow::Result<Vec<RegistryRow>> {
         }),
         verified_email: None,
     };
-    Ok(vec![vera])
+    let pia = RegistryRow {
+        name: RegistryAccountName::new("pia")?,
+        registered_at: midnight(date(2018, 3, 2)),
+        identity: Some(Identity::Oidc {
+            issuer: oidc.to_string(),
+            subject: "sub-pia-passkey".to_owned(),
+        }),
+        verified_email: None,
+    };
+    Ok(vec![vera, pia])
 }
 
 #[cfg(test)]

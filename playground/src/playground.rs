@@ -49,7 +49,7 @@ impl Playground {
             settings: broker::settings(Url::parse(&issuer)?, &for_broker, registry.redirect_uri())?,
             policy,
             providers: stand_ins.providers()?,
-            known: calendar::long_standing(&stand_ins.github_site()?)?,
+            known: calendar::long_standing(&stand_ins.github_site()?, &stand_ins.issuer()?)?,
             data,
         };
         let broker = broker::start(parts)

@@ -85,8 +85,13 @@ impl StandIns {
         })
     }
 
+    /// The issuer of the OpenID Connect stand-in.
+    pub(crate) fn issuer(&self) -> anyhow::Result<Url> {
+        Ok(Url::parse(self.oidc.base_url())?)
+    }
+
     fn oidc(&self) -> anyhow::Result<OidcSettings> {
-        let issuer = Url::parse(self.oidc.base_url())?;
+        let issuer = self.issuer()?;
         Ok(OidcSettings {
             name: ProviderId::new("oidc")?,
             title: "OpenID Connect".to_owned(),

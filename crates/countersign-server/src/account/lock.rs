@@ -16,7 +16,7 @@ pub(crate) async fn lock(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     let lock = Lock::new(context.now, reason).ok_or(ApiError::Body(
-        "say why, in at most 500 printable characters: other operators see it, the person does not",
+        "say why, in at most 500 characters: other operators see it, the person does not",
     ))?;
     if *by == Actor::Account(id.clone()) {
         return Err(ApiError::Body(

@@ -92,6 +92,8 @@ pub(super) struct ConnectionRow {
     pub(super) made_at: Moment,
     /// The query that names it.
     query: String,
+    /// What ending it is called.
+    end: &'static str,
     pub(super) has_guests: bool,
     record: Option<RecordPart>,
 }
@@ -276,6 +278,10 @@ impl ConnectionRow {
             .finish();
         Self {
             record,
+            end: match connection.standing {
+                Standing::AwaitingApproval => "Take it back",
+                Standing::InForce | Standing::Disputed | Standing::Refused => "Disconnect",
+            },
             name: name_of(&mapping.source),
             id: mapping.source.to_string(),
             standing,

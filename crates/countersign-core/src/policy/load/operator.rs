@@ -29,7 +29,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// A scope that nobody can have, or people who can have nothing.
+    /// A scope that no person and no service can have, or people who can have nothing.
     pub(super) fn warn_of_idle_operators(&self, policy: &Policy, operators: Option<&Value<'_>>) {
         let mut listing = policy
             .tiers
@@ -46,9 +46,12 @@ impl Reader<'_, '_> {
             ));
         }
         for (name, scope) in listing {
-            if let (Some(key), true) = (self.tier_keys.get(name), policy.operators.is_empty()) {
+            let mut clients = policy.clients.values();
+            let has_nobody = policy.operators.is_empty()
+                && clients.all(|client| !client.own_scopes.contains(scope));
+            if let (Some(key), true) = (self.tier_keys.get(name), has_nobody) {
                 key.warn(format_args!(
-                    "lists `{scope}`, which no person can have: `[operators]` names no account"
+                    "lists `{scope}`, which nobody can have: `[operators]` names no account, and no client has it as its own"
                 ));
             }
         }

@@ -102,7 +102,7 @@ fn operators_are_accounts_and_what_they_may_needs_a_second_factor() {
     assert_eq!(
         told(&listing),
         [
-            "p:9:7: `tier.publish`: lists `operator:read`, which no person can have: `[operators]` names no account"
+            "p:9:7: `tier.publish`: lists `operator:read`, which nobody can have: `[operators]` names no account, and no client has it as its own"
         ]
     );
     assert_eq!(

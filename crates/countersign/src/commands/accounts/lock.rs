@@ -35,7 +35,7 @@ pub(crate) fn lock(lock: &LockArguments, configuration: &Path) -> ExitCode {
     with_account(&lock.account, configuration, async |store, found, trail| {
         let lock = Lock::new(SystemClock.now(), &lock.reason).ok_or_else(|| {
             let longest = Lock::LONGEST_REASON;
-            anyhow!("`--reason` must say why, in {longest} printable characters at most")
+            anyhow!("`--reason` must say why, in {longest} characters at most")
         })?;
         let id = found.0.id.clone();
         trail.check().await?;
