@@ -119,14 +119,14 @@ fn operators_are_accounts_and_what_they_may_needs_a_second_factor() {
         ],
     );
     for (lines, told) in [
-        ("", "15:1: `operators.accounts` is missing"),
+        ("", "15:2: `operators.accounts` is missing"),
         (
             "accounts = []",
             "16:12: `operators.accounts`: expected at least one value, found an empty list",
         ),
         (
             "accounts = [\"ann@registry.example\"]",
-            "16:13: `operators.accounts`: expected an account id",
+            "16:13: `operators.accounts`: `ann@registry.example` is not an account id",
         ),
     ] {
         let text = format!("{GOOD}[operators]\n{lines}");
