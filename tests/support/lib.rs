@@ -14,6 +14,7 @@ mod follower;
 mod gallery;
 pub mod kept;
 mod landing;
+pub mod measure;
 mod partition;
 pub mod peers;
 mod program;

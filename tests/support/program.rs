@@ -306,6 +306,11 @@ pub struct Program {
 }
 
 impl Program {
+    /// The process that it is.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has logged.
     pub fn log(&self) -> String {
         self.log

@@ -1,4 +1,4 @@
-//! Redis servers of the tests' own, on loopback: one, with a replica behind Sentinel, or six that are a cluster.
+//! Redis servers of the tests' own, on loopback: one, with replicas behind Sentinel, or six that are a cluster.
 //!
 //! They fail where Redis is not installed (`redis-server` and `redis-cli`, of Debian's package `redis-server`).
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 use countersign_store::{KeyPrefix, RedisAddress, RedisServers, RedisSettings};
 use tempfile::TempDir;
 
+use crate::measure::MIB;
 use crate::{Partition, Sides, kept};
 
 /// How long a server or a cluster may take to get ready, in steps of [`STEP`].
@@ -82,6 +83,16 @@ impl RedisServer {
         ask(&self.address, &self.tls, command)
     }
 
+    /// What it needs for what it keeps, in MiB.
+    pub fn used_memory_mib(&self) -> f64 {
+        let told = self.ask(&["INFO", "memory"]);
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        let bytes = line.and_then(|bytes| bytes.trim().parse::<f64>().ok());
+        bytes.expect("`used_memory`") / MIB
+    }
+
     /// The process that it is.
     pub fn process(&self) -> u32 {
         self.child.id()
@@ -139,13 +150,11 @@ impl Drop for RedisServer {
     }
 }
 
-/// A primary, a replica, and three Sentinels.
+/// A primary, its replicas, and three Sentinels.
 #[derive(Debug)]
 pub struct RedisWithSentinel {
-    /// The primary, until a Sentinel makes it another.
-    pub primary: RedisServer,
-    /// The replica.
-    pub replica: RedisServer,
+    /// The primary, and then its replicas, as they began.
+    pub nodes: Vec<RedisServer>,
     /// Those who look after them.
     pub sentinels: Vec<RedisServer>,
 }
@@ -154,59 +163,114 @@ impl RedisWithSentinel {
     /// What the Sentinels call the primary.
     pub const NAME: &'static str = "accounts";
 
-    /// Starts all of them, and waits until they know each other.
-    pub fn start() -> Self {
+    /// Starts all of them with so many replicas, and waits until they know each other.
+    pub fn start(replicas: usize) -> Self {
         let primary = RedisServer::start_at("127.0.0.1", QUICK);
         let port = primary.address.port.to_string();
         let mut follow = QUICK.to_vec();
         follow.extend(["--replicaof", "127.0.0.1", &port]);
-        let replica = RedisServer::start_at("127.0.0.1", &follow);
-        until("the replica", || {
-            replica
-                .ask(&["INFO", "replication"])
-                .contains("master_link_status:up")
-        });
+        let replicas = (0..replicas).map(|_| RedisServer::start_at("127.0.0.1", &follow));
+        let replicas: Vec<RedisServer> = replicas.collect();
+        // A Sentinel learns of the replicas from the primary, and asks it but every ten seconds.
+        until("the replicas", || replicas.iter().all(follows));
         let sentinels = (0..3).map(|_| sentinel(&primary.address)).collect();
-        let all = Self {
-            primary,
-            replica,
-            sentinels,
-        };
-        let knows_all = |sentinel: &RedisServer| {
-            let told = sentinel.ask(&["SENTINEL", "MASTER", Self::NAME]);
-            let lines: Vec<&str> = told.lines().collect();
-            let field = |name| {
-                lines
-                    .iter()
-                    .position(|line| *line == name)
-                    .and_then(|at| lines.get(at + 1))
-            };
-            field("num-slaves") == Some(&"1") && field("num-other-sentinels") == Some(&"2")
-        };
-        until("the Sentinels", || all.sentinels.iter().all(knows_all));
+        let nodes = std::iter::once(primary).chain(replicas).collect();
+        let all = Self { nodes, sentinels };
+        all.until_whole();
         all
     }
 
     /// How a store reaches it, with keys of its own.
     pub fn settings(&self) -> RedisSettings {
-        let sentinels = self
-            .sentinels
-            .iter()
-            .map(|one| one.address.clone())
-            .collect();
-        own_keys(RedisSettings::new(RedisServers::Sentinel {
-            sentinels,
+        let sentinels = self.sentinels.iter().map(|one| one.address.clone());
+        let servers = RedisServers::Sentinel {
+            sentinels: sentinels.collect(),
             name: Self::NAME.to_owned(),
-        }))
+        };
+        let replicas = u8::try_from(self.nodes.len() - 1).expect("few replicas");
+        own_keys(RedisSettings {
+            replicas,
+            ..RedisSettings::new(servers)
+        })
+    }
+
+    /// The place of the node that most follow.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn primary(&self) -> usize {
+        let found = self.nodes.iter().position(is_followed);
+        found.expect("a primary that a replica follows")
+    }
+
+    /// Waits until another node than this one is a primary.
+    pub fn until_replaced(&self, node: usize) {
+        let others = self.nodes.iter().enumerate();
+        let others = others.filter(|(place, _)| *place != node);
+        until("the replica that takes over", || {
+            others.clone().any(|(_, other)| is_primary(other))
+        });
+    }
+
+    /// Lets a Sentinel give the primary's part to a replica though nothing is wrong.
+    pub fn fail_over(&self) {
+        until("a fail-over", || {
+            let said = self.sentinels[0].ask(&["SENTINEL", "FAILOVER", Self::NAME]);
+            said.contains("OK")
+        });
+    }
+
+    /// Waits until there is one primary, whom all others follow, and all Sentinels know that.
+    pub fn until_whole(&self) {
+        until("Redis with Sentinel", || {
+            let mut primaries = self.nodes.iter().filter(|node| is_primary(node));
+            let (Some(primary), None) = (primaries.next(), primaries.next()) else {
+                return false;
+            };
+            let others = self.nodes.iter().filter(|node| !is_primary(node));
+            others.clone().all(follows) && self.sentinels.iter().all(|one| self.knows(one, primary))
+        });
+    }
+
+    /// Whether a Sentinel takes this node for the primary, and knows of all others.
+    fn knows(&self, sentinel: &RedisServer, primary: &RedisServer) -> bool {
+        let told = sentinel.ask(&["SENTINEL", "MASTER", Self::NAME]);
+        let lines: Vec<&str> = told.lines().collect();
+        let says = |name, value: &str| lines.windows(2).any(|pair| pair == [name, value]);
+        says("port", &primary.address.port.to_string())
+            && says("flags", "master")
+            && says("num-slaves", &(self.nodes.len() - 1).to_string())
+            && says(
+                "num-other-sentinels",
+                &(self.sentinels.len() - 1).to_string(),
+            )
     }
 }
+
+fn is_primary(node: &RedisServer) -> bool {
+    node.ask(&["ROLE"]).starts_with("master")
+}
+
+fn is_followed(node: &RedisServer) -> bool {
+    let about = node.ask(&["INFO", "replication"]);
+    about.contains("role:master") && about.contains("state=online")
+}
+
+fn follows(node: &RedisServer) -> bool {
+    let about = node.ask(&["INFO", "replication"]);
+    about.contains("role:slave") && about.contains("master_link_status:up")
+}
+
+/// What keeps the tests from waiting for Sentinels, which take half a minute to be sure by default, and look around every ten
+/// seconds: in milliseconds.
+const QUICK_SENTINEL: &[&str] = &["INFO-PERIOD", "500", "PUBLISH-PERIOD", "500"];
 
 fn sentinel(primary: &RedisAddress) -> RedisServer {
     let address = free_address("127.0.0.1");
     // It keeps what it knows in its configuration file, which its directory holds.
     let text = format!(
         "port {}\nbind 127.0.0.1\nsentinel monitor {name} 127.0.0.1 {} 2\n\
-         sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 5000\n",
+         sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 3000\n",
         address.port,
         primary.port,
         name = RedisWithSentinel::NAME
@@ -224,6 +288,7 @@ fn sentinel(primary: &RedisAddress) -> RedisServer {
         tls: Vec::new(),
     };
     server.until_it_answers();
+    server.ask(&[&["SENTINEL", "DEBUG"], QUICK_SENTINEL].concat());
     server
 }
 
@@ -257,7 +322,7 @@ impl RedisCluster {
 
     /// The primary that has this slot, by the word of a node that is well.
     pub fn is_primary(&self, node: usize) -> bool {
-        self.nodes[node].ask(&["ROLE"]).starts_with("master")
+        is_primary(&self.nodes[node])
     }
 
     /// A node that is a primary now, and the replica that follows it.
@@ -298,10 +363,8 @@ impl RedisCluster {
     /// Waits until all slots are served and every primary has a replica that follows.
     pub fn until_whole(&self) {
         let is_well = |node: &RedisServer| {
-            let about = node.ask(&["INFO", "replication"]);
-            let follows = about.contains("role:slave") && about.contains("master_link_status:up");
-            let is_followed = about.contains("role:master") && about.contains("state=online");
-            (follows || is_followed) && node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+            (follows(node) || is_followed(node))
+                && node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
         };
         // One that has not heard yet that it was replaced takes itself for one more.
         let are_three = || {
@@ -382,6 +445,72 @@ impl Network {
     }
 }
 
+/// A CA, and what it vouches for: a server at 127.0.0.1, and us.
+#[derive(Debug)]
+pub struct Certificates(TempDir);
+
+impl Certificates {
+    /// Makes them, and a CA that nobody else has.
+    pub fn make() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let openssl = |line: &str| {
+            let made = Command::new("openssl")
+                .args(line.split(' '))
+                .current_dir(directory.path())
+                .output()
+                .expect("`openssl`");
+            assert!(
+                made.status.success(),
+                "{}",
+                String::from_utf8_lossy(&made.stderr)
+            );
+        };
+        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&format!(
+            "req -x509 {new_key} -keyout ca.key -out ca.pem -subj /CN=ca -days 2 -addext basicConstraints=critical,CA:TRUE"
+        ));
+        std::fs::write(
+            directory.path().join("names"),
+            "subjectAltName=IP:127.0.0.1\n",
+        )
+        .expect("a file");
+        for name in ["server", "own"] {
+            openssl(&format!(
+                "req {new_key} -keyout {name}.key -out {name}.csr -subj /CN={name}"
+            ));
+            openssl(&format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days 2 -extfile names"
+            ));
+        }
+        Self(directory)
+    }
+
+    /// The text of `ca.pem`, or of `server` or `own` with `.pem` or `.key`.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).expect("a file")
+    }
+
+    /// A server that asks everybody for a certificate of this CA, as a Redis that speaks TLS does by default.
+    pub fn server(&self) -> RedisServer {
+        let [ca, certificate, key] =
+            ["ca.pem", "server.pem", "server.key"].map(|name| self.path(name));
+        RedisServer::start_with_tls(&[
+            "--tls-ca-cert-file",
+            &ca,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-auth-clients",
+            "yes",
+        ])
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+}
+
 /// What keeps the tests from waiting for a replica that has just begun.
 const QUICK: &[&str] = &[
     "--repl-diskless-sync-delay",
@@ -457,19 +586,18 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 
 /// A server's certificate is good for its client, too.
 fn tls_of_client(of_server: &[&str]) -> Vec<String> {
-    let mut words: Vec<String> = of_server
-        .iter()
-        .map(|word| match *word {
-            "--tls-ca-cert-file" => "--cacert".to_owned(),
-            "--tls-cert-file" => "--cert".to_owned(),
-            "--tls-key-file" => "--key".to_owned(),
-            other => other.to_owned(),
-        })
-        .collect();
-    if !words.is_empty() {
-        words.insert(0, "--tls".to_owned());
-    }
-    words
+    const NAMES: [(&str, &str); 3] = [
+        ("--tls-ca-cert-file", "--cacert"),
+        ("--tls-cert-file", "--cert"),
+        ("--tls-key-file", "--key"),
+    ];
+    let file = |(of_server_is, of_client): (&str, &'static str)| {
+        let pair = of_server.windows(2).find(|pair| pair[0] == of_server_is)?;
+        Some([of_client.to_owned(), pair[1].to_owned()])
+    };
+    let files: Vec<String> = NAMES.into_iter().filter_map(file).flatten().collect();
+    let speaks = (!files.is_empty()).then(|| "--tls".to_owned());
+    speaks.into_iter().chain(files).collect()
 }
 
 fn words(all: &[&str]) -> Vec<String> {

@@ -1,21 +1,14 @@
 //! Three brokers on a Redis Cluster of six nodes, whose nodes are killed, frozen, restarted and cut off.
 
-use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
+use countersign_tests::Sides;
 use countersign_tests::redis::RedisCluster;
-use countersign_tests::{Program, Sides};
 use tokio::time::Instant;
 
-use super::person::Person;
-use super::site::{Servers, Site};
-use super::tally::{Table, Tally};
-use super::{hold, look_for_all, rounds, settle, under_load};
-
-/// How long nobody may get in, at most: a cluster of the tests changes its primary in two seconds, on a busy machine in more.
-const LONGEST_GAP: Duration = Duration::from_secs(30);
+use super::site::Site;
+use super::{Fault, go_through_all, in_background};
 
 /// One broker is cut off together with a primary, and two are with the rest. Nobody else is in these groups.
 const SIDES: Sides = Sides {
@@ -24,7 +17,7 @@ const SIDES: Sides = Sides {
 };
 
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum ClusterFault {
     ReplicaKilled,
     PrimaryKilled,
     PrimaryFrozen,
@@ -32,8 +25,10 @@ enum Fault {
     Partition,
 }
 
-impl Fault {
-    const ALL: [Self; 5] = [
+impl Fault for ClusterFault {
+    type Servers = RedisCluster;
+
+    const ALL: &[Self] = &[
         Self::ReplicaKilled,
         Self::PrimaryKilled,
         Self::PrimaryFrozen,
@@ -51,7 +46,6 @@ impl Fault {
         }
     }
 
-    /// Breaks it, and mends it again. Says how long it took until a replica was primary, where one must.
     fn happen(self, cluster: &mut RedisCluster, hold: Duration) -> Option<Duration> {
         let (primary, replica) = cluster.primary_and_replica();
         let began = Instant::now();
@@ -112,53 +106,10 @@ async fn a_cluster_loses_nothing_and_nothing_is_good_twice() {
         .map(|node| format!("\"{}\"", node.address))
         .collect();
     let lines = format!("cluster = [{}]", nodes.join(", "));
-    site.installation.keep_in_redis(&lines);
     let groups = [
         SIDES.with_the_node,
         SIDES.with_the_others,
         SIDES.with_the_others,
     ];
-    let brokers = groups.map(|group| site.installation.start_replica(Some(group)));
-    let servers = Rc::new(Servers {
-        issuer: site.installation.issuer.clone(),
-        each: brokers.iter().map(address).collect(),
-        are_mortal: false,
-    });
-    let mut people: Vec<Person> = Site::accounts()
-        .enumerate()
-        .map(|(n, account)| Person::new(n, account, &servers))
-        .collect();
-
-    let mut table = Table::default();
-    let cluster = Arc::new(Mutex::new(cluster));
-    for round in 0..rounds() {
-        for fault in Fault::ALL {
-            let tally = Tally::new();
-            let cluster = Arc::clone(&cluster);
-            let happening = in_background(move || {
-                let mut cluster = cluster.lock().expect("no fault failed before");
-                fault.happen(&mut cluster, hold(round))
-            });
-            let happening = async { tally.taken_over(happening.await) };
-            under_load(&mut people, &tally, happening).await;
-            look_for_all(&mut people, &tally).await;
-            table.add(fault.name(), &tally);
-        }
-    }
-    let tally = Tally::new();
-    settle(&mut people, &tally).await;
-    table.add("after all of them", &tally);
-    table.conclude(LONGEST_GAP);
-}
-
-fn address(broker: &Program) -> String {
-    broker.issuer.clone()
-}
-
-/// Does what blocks while the people go on.
-pub(super) async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.expect("what was to be done")
+    go_through_all::<ClusterFault>(cluster, &site, (&lines, groups.map(Some))).await;
 }

@@ -2,20 +2,16 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use countersign_tests::Program;
 
-use super::cluster::in_background;
 use super::person::Person;
 use super::site::{Servers, Site};
 use super::tally::{Table, Tally};
-use super::{hold, look_for_all, rounds, settle, under_load};
+use super::{conclude, hold, in_background, look_for_all, rounds, under_load};
 
 /// How often it is killed in a round.
 const KILLS: u32 = 5;
-/// How long nobody may get in: a debug build starts in a second, on a busy machine in more.
-const LONGEST_GAP: Duration = Duration::from_secs(30);
 
 #[actix_web::test]
 async fn a_broker_that_is_killed_again_and_again_loses_nothing() {
@@ -29,10 +25,7 @@ async fn a_broker_that_is_killed_again_and_again_loses_nothing() {
         each: vec![installation.issuer.clone()],
         are_mortal: true,
     });
-    let mut people: Vec<Person> = Site::accounts()
-        .enumerate()
-        .map(|(n, account)| Person::new(n, account, &servers))
-        .collect();
+    let mut people = Person::all(&servers);
     let mut broker = Some(installation.start());
     let mut table = Table::default();
     for kill in 0..KILLS * rounds() {
@@ -51,8 +44,5 @@ async fn a_broker_that_is_killed_again_and_again_loses_nothing() {
         look_for_all(&mut people, &tally).await;
         table.add("`kill -9` of the broker", &tally);
     }
-    let tally = Tally::new();
-    settle(&mut people, &tally).await;
-    table.add("after all of them", &tally);
-    table.conclude(LONGEST_GAP);
+    conclude(&mut people, table).await;
 }

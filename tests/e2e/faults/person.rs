@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use url::Url;
 
-use super::site::Servers;
+use super::site::{Servers, Site};
 use super::tally::Tally;
 
 /// How long an answer may take: beyond, the request hangs. A step asks the store a few times, each at most for three seconds.
@@ -83,7 +83,14 @@ enum Answer {
 }
 
 impl Person {
-    pub(super) fn new(number: usize, account: String, servers: &Rc<Servers>) -> Self {
+    /// All that there are, at these servers.
+    pub(super) fn all(servers: &Rc<Servers>) -> Vec<Self> {
+        let accounts = Site::accounts().enumerate();
+        let person = |(n, account)| Self::new(n, account, servers);
+        accounts.map(person).collect()
+    }
+
+    fn new(number: usize, account: String, servers: &Rc<Servers>) -> Self {
         Self {
             client: Client {
                 account,

@@ -1,12 +1,9 @@
 //! How Redis is reached: TLS, users, and what is told where it can't be.
 
-use std::path::Path;
-use std::process::Command;
-
 use countersign_store::{
     Redis, RedisAddress, RedisLogin, RedisServers, RedisSettings, RedisTls, Store,
 };
-use countersign_tests::redis::RedisServer;
+use countersign_tests::redis::{Certificates, RedisServer};
 
 use super::suite::passes;
 use super::{open, unavailable};
@@ -148,65 +145,5 @@ fn with_tls(settings: &RedisSettings, tls: RedisTls) -> RedisSettings {
     RedisSettings {
         tls: Some(tls),
         ..settings.clone()
-    }
-}
-
-/// A CA, and what it vouches for: a server at 127.0.0.1, and us.
-struct Certificates(tempfile::TempDir);
-
-impl Certificates {
-    fn make() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let openssl = |line: &str| {
-            let made = Command::new("openssl")
-                .args(line.split(' '))
-                .current_dir(directory.path())
-                .output()
-                .expect("`openssl`");
-            assert!(
-                made.status.success(),
-                "{}",
-                String::from_utf8_lossy(&made.stderr)
-            );
-        };
-        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        openssl(&format!(
-            "req -x509 {new_key} -keyout ca.key -out ca.pem -subj /CN=ca -days 2 -addext basicConstraints=critical,CA:TRUE"
-        ));
-        std::fs::write(
-            directory.path().join("names"),
-            "subjectAltName=IP:127.0.0.1\n",
-        )
-        .expect("a file");
-        for name in ["server", "own"] {
-            openssl(&format!(
-                "req {new_key} -keyout {name}.key -out {name}.csr -subj /CN={name}"
-            ));
-            openssl(&format!(
-                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days 2 -extfile names"
-            ));
-        }
-        Self(directory)
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).expect("a file")
-    }
-
-    fn path(&self, name: &str) -> impl AsRef<Path> + use<> {
-        self.0.path().join(name)
-    }
-
-    fn server(&self) -> RedisServer {
-        let path = |name| self.path(name).as_ref().display().to_string();
-        let (ca, certificate, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
-        RedisServer::start_with_tls(&[
-            "--tls-ca-cert-file",
-            &ca,
-            "--tls-cert-file",
-            &certificate,
-            "--tls-key-file",
-            &key,
-        ])
     }
 }

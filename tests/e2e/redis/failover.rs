@@ -56,14 +56,14 @@ async fn a_server_that_hangs_is_given_up_in_time() {
 
 #[tokio::test]
 async fn what_no_replica_has_is_refused_and_never_good_twice() {
-    let mut servers = RedisWithSentinel::start();
+    let mut servers = RedisWithSentinel::start(1);
     let store = Redis::new(servers.settings()).expect("a store");
     open(&store, 1).await.expect("opened");
-    servers.replica.kill();
+    servers.nodes[1].kill();
     let cause = unavailable(take(&store, 1).await);
     assert!(cause.contains("0 of 1 replicas"), "{cause}");
-    servers.replica.start_again();
-    servers.replica.until_it_answers();
+    servers.nodes[1].start_again();
+    servers.nodes[1].until_it_answers();
     opened_from(&store, 2).await;
     // It was spent, without anybody having it: who comes again is not let in, and the session ends.
     assert!(matches!(take(&store, 1).await, Ok(TakenCode::Replayed(_))));
@@ -72,7 +72,7 @@ async fn what_no_replica_has_is_refused_and_never_good_twice() {
 
 #[tokio::test]
 async fn sentinel_leads_to_the_replica_that_took_over() {
-    let mut servers = RedisWithSentinel::start();
+    let mut servers = RedisWithSentinel::start(1);
     let store = Redis::new(servers.settings()).expect("a store");
     for n in 0..20 {
         open(&store, n).await.expect("opened");
@@ -82,7 +82,7 @@ async fn sentinel_leads_to_the_replica_that_took_over() {
         .await
         .expect("an account");
     assert!(is_fresh(&take(&store, 1).await));
-    servers.primary.kill();
+    servers.nodes[0].kill();
     until_it_answers(&store).await;
     for n in 0..20 {
         assert!(lives(&store, n).await, "session {n} was lost");
@@ -94,7 +94,7 @@ async fn sentinel_leads_to_the_replica_that_took_over() {
     // It has no replica yet, and so acknowledges nothing.
     let cause = unavailable(open(&store, 30).await);
     assert!(cause.contains("0 of 1 replicas"), "{cause}");
-    servers.primary.start_again();
+    servers.nodes[0].start_again();
     let last = opened_from(&store, 31).await;
     assert!(is_fresh(&take(&store, last).await));
     assert!(
@@ -106,18 +106,18 @@ async fn sentinel_leads_to_the_replica_that_took_over() {
 /// The primary is frozen with its connections open, replaced, and goes on where it was.
 #[tokio::test]
 async fn a_primary_that_comes_back_from_a_freeze_is_believed_no_more() {
-    let servers = RedisWithSentinel::start();
+    let servers = RedisWithSentinel::start(1);
     let store = Redis::new(servers.settings()).expect("a store");
     open(&store, 1).await.expect("opened");
     // Another store that is cut off from the Sentinels, and so never hears of the change.
     let mut deaf = RedisSettings::new(countersign_store::RedisServers::One(
-        servers.primary.address.clone(),
+        servers.nodes[0].address.clone(),
     ));
     deaf.key_prefix = servers.settings().key_prefix;
     deaf.replicas = 1;
-    servers.primary.freeze();
+    servers.nodes[0].freeze();
     until_it_answers(&store).await;
-    servers.primary.thaw();
+    servers.nodes[0].thaw();
     // Until a Sentinel tells it, it still takes itself for the primary; nobody follows it.
     let deaf = Redis::new(deaf).expect("a store");
     assert!(

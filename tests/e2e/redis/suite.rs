@@ -13,7 +13,7 @@ async fn one_server_passes_the_suite() {
 
 #[tokio::test]
 async fn a_primary_behind_sentinel_passes_the_suite() {
-    let servers = RedisWithSentinel::start();
+    let servers = RedisWithSentinel::start(1);
     passes(&servers.settings()).await;
 }
 
