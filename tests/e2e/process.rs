@@ -12,6 +12,7 @@ mod log;
 mod orgs;
 mod policy;
 mod private;
+mod redis_tls;
 mod reload;
 mod revocations;
 mod rotation;

@@ -45,7 +45,7 @@ fn examined(here: &Installation) -> (Option<i32>, BTreeMap<String, (String, Stri
 }
 
 /// Checks one finding, by what it is of.
-fn check(here: &Installation, of: &str, health: &str, said: &str) {
+pub(super) fn check(here: &Installation, of: &str, health: &str, said: &str) {
     let (code, found) = examined(here);
     let (is, says) = found
         .get(of)

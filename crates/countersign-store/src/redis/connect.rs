@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo, Pipeline, RedisConnectionInfo, Value};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -51,9 +51,9 @@ impl Connector {
     /// A connection to a server that keeps records.
     pub(super) async fn data(&self, address: &RedisAddress) -> Result<Connection, Failure> {
         self.within_time(address, async {
-            let mut connection = self.open(address, &self.login).await?;
+            let connection = self.open(address, &self.login).await?;
             if self.is_role_asked {
-                must_be_primary(address, &mut connection).await?;
+                must_be_primary(address, &connection).await?;
             }
             Ok(connection)
         })
@@ -94,21 +94,25 @@ impl Connector {
         login: &RedisConnectionInfo,
     ) -> Result<Connection, Failure> {
         let failed = |error: io::Error| Failure::NotDone(format!("`{address}`: {error}"));
-        let stream = self.stream(address).await.map_err(failed)?;
+        let refusal = Refusal::default();
+        let stream = self.stream(address, &refusal).await.map_err(failed)?;
         // What is waited for has time limits of its own.
         let settings = AsyncConnectionConfig::new()
             .set_response_timeout(None)
             .set_connection_timeout(None);
         let opened = MultiplexedConnection::new_with_config(login, stream, settings).await;
-        let (multiplexed, driver) =
-            opened.map_err(|error| Failure::NotDone(format!("`{address}`: {error}")))?;
+        let (multiplexed, driver) = opened.map_err(|error| {
+            let error = refusal.or(error);
+            Failure::NotDone(format!("`{address}`: {error}"))
+        })?;
         Ok(Connection {
             multiplexed,
             driver: tokio::spawn(driver).abort_handle(),
+            refusal,
         })
     }
 
-    async fn stream(&self, address: &RedisAddress) -> io::Result<Stream> {
+    async fn stream(&self, address: &RedisAddress, refusal: &Refusal) -> io::Result<Stream> {
         let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
         tcp.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
@@ -116,8 +120,13 @@ impl Connector {
         };
         let name = ServerName::try_from(address.host.clone())
             .map_err(|_| io::Error::other("is no name that a certificate could have"))?;
-        let connected = tls.connect(name, tcp).await?;
-        Ok(Stream::Tls(Box::new(connected)))
+        let connected = tls.connect(name, tcp).await;
+        let connected = connected.inspect_err(|error| refusal.note(error));
+        let refusal = refusal.clone();
+        match connected {
+            Ok(connected) => Ok(Stream::Tls(Box::new(connected), refusal)),
+            Err(error) => Err(refusal.words().map_or(error, io::Error::other)),
+        }
     }
 }
 
@@ -125,6 +134,7 @@ impl Connector {
 pub(super) struct Connection {
     multiplexed: MultiplexedConnection,
     driver: AbortHandle,
+    refusal: Refusal,
 }
 
 impl Connection {
@@ -139,9 +149,7 @@ impl Connection {
         commands: &Pipeline,
         limit: Duration,
     ) -> Result<Vec<Value>, redis::RedisError> {
-        let mut connection = self.multiplexed.clone();
-        let answers = connection.send_packed_commands(commands, 0, commands.len());
-        match timeout(limit, answers).await {
+        match timeout(limit, self.send(commands)).await {
             Ok(answers) => answers,
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -149,6 +157,12 @@ impl Connection {
             )
             .into()),
         }
+    }
+
+    async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, redis::RedisError> {
+        let mut connection = self.multiplexed.clone();
+        let answers = connection.send_packed_commands(commands, 0, commands.len());
+        answers.await.map_err(|error| self.refusal.or(error))
     }
 }
 
@@ -158,16 +172,10 @@ impl Drop for Connection {
     }
 }
 
-async fn must_be_primary(
-    address: &RedisAddress,
-    connection: &mut Connection,
-) -> Result<(), Failure> {
+async fn must_be_primary(address: &RedisAddress, connection: &Connection) -> Result<(), Failure> {
     let mut role = redis::pipe();
     role.cmd("ROLE");
-    let answers = connection
-        .multiplexed
-        .send_packed_commands(&role, 0, 1)
-        .await;
+    let answers = connection.send(&role).await;
     let answers = answers.map_err(|error| Failure::NotDone(format!("`{address}`: {error}")))?;
     match answers.into_iter().next() {
         Some(Value::ServerError(error)) => Err(Failure::of_server(address, &error)),
@@ -252,10 +260,58 @@ fn roots_of_machine() -> Result<RootCertStore, StoreError> {
     Ok(roots)
 }
 
+/// What the other side has against our certificate, once it has said so: by TLS 1.3 that is after we have begun to send, and all
+/// that whoever waits for an answer is told by itself is that the connection broke.
+#[derive(Debug, Clone, Default)]
+struct Refusal(Arc<OnceLock<String>>);
+
+impl Refusal {
+    /// Notes it, if this error is about that.
+    fn note(&self, error: &io::Error) {
+        if let Some(why) = explained(error) {
+            // What it said first counts.
+            let _ = self.0.set(why);
+        }
+    }
+
+    fn words(&self) -> Option<String> {
+        self.0.get().cloned()
+    }
+
+    /// The refusal as an error, or this one.
+    fn or(&self, error: redis::RedisError) -> redis::RedisError {
+        self.words()
+            .map_or(error, |why| io::Error::other(why).into())
+    }
+}
+
+/// What a TLS alert about our certificate means, in words.
+fn explained(error: &io::Error) -> Option<String> {
+    use AlertDescription as Alert;
+    let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let rustls::Error::AlertReceived(alert) = cause else {
+        return None;
+    };
+    match alert {
+        Alert::CertificateRequired => {
+            Some("it asks for a certificate of ours, and there is none".to_owned())
+        }
+        Alert::BadCertificate
+        | Alert::CertificateExpired
+        | Alert::CertificateRevoked
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::UnsupportedCertificate => {
+            Some(format!("it does not accept our certificate: {error}"))
+        }
+        _ => None,
+    }
+}
+
 /// A connection's bytes, plain or through TLS.
 enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Refusal),
 }
 
 impl AsyncRead for Stream {
@@ -266,7 +322,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+            Self::Tls(stream, refusal) => {
+                let read = Pin::new(stream.as_mut()).poll_read(context, buffer);
+                read.map(|read| read.inspect_err(|error| refusal.note(error)))
+            }
         }
     }
 }
@@ -279,21 +338,21 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, bytes),
+            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+            Self::Tls(stream, _) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
     }
 }

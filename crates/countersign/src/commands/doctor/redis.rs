@@ -37,7 +37,7 @@ fn unreached(settings: &RedisSettings, error: &StoreError) -> Finding {
         OF,
         format!("{}: {error}", settings.servers),
         "every primary must run, be reachable from here, serve all slots if it is a cluster, and know our user \
-         (docs/stores.md); nobody can sign in without it",
+         and, if it asks for one, our certificate (docs/stores.md); nobody can sign in without it",
     )
 }
 
