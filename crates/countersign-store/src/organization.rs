@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use countersign_core::{AccountId, ClientId, IdError, Mapping, OrganizationId, Source, Waiver};
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -29,6 +30,9 @@ pub use tell::{Change, JoinError, Joining, TellError, forget, join, tell};
 
 /// How often a record that others keep writing to is tried.
 const TRIES: usize = 100;
+
+/// How many records are read at once.
+const READ_AT_ONCE: usize = 64;
 
 /// An organisation of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -412,12 +416,11 @@ pub async fn organizations_by(
     post: &Signpost,
 ) -> Result<Vec<Organization>, StoreError> {
     let mut found = Vec::new();
-    for id in store.organizations_at(post).await? {
-        if let Some((organization, _)) = store.organization(&id).await?
-            && organization.signposts().contains(post)
-        {
-            found.push(organization);
-        }
+    // Who administers hundreds does not wait for as many answers, one after the other.
+    for ids in store.organizations_at(post).await?.chunks(READ_AT_ONCE) {
+        let read = try_join_all(ids.iter().map(|id| store.organization(id))).await?;
+        let known = read.into_iter().flatten().map(|(known, _)| known);
+        found.extend(known.filter(|known| known.signposts().contains(post)));
     }
     Ok(found)
 }
