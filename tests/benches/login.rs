@@ -5,6 +5,9 @@
 //! broker's CPU time (user and system) from `/proc`. The floor (the signatures alone) is measured
 //! in the same run, in this process, so that the ratio holds on any machine. Then what the broker does in
 //! a second of CPU on either of its stores, beside npm `oidc-provider`.
+//!
+//! `cargo bench -p countersign-tests --bench login -- soak 60` does something else: an hour of it, at half of what a core can do
+//! ([`soak`]); `soak 60 redis` does it on Redis.
 
 #[path = "login/beside.rs"]
 mod beside;
@@ -14,12 +17,16 @@ mod driver;
 mod floor;
 #[path = "login/process.rs"]
 mod process;
+#[path = "login/soak.rs"]
+mod soak;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use countersign_tests::measure::{build_release, cpu_us, resident_mib};
 
 use driver::{AT_ONCE, Driver, Kind};
 use floor::Floor;
-use process::{Broker, Upstream, cpu_us};
+use process::{Broker, Upstream};
 
 /// How many logins are measured of each kind.
 const LOGINS: u32 = 4_000;
@@ -33,11 +40,15 @@ fn main() -> anyhow::Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let programs = build()?;
+    let soak = soak::Soak::asked_for(std::env::args())?;
+    let programs = build_release(&["countersign", "countersign-dev-idp"])?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(measure(&programs))
+    match soak {
+        Some(soak) => runtime.block_on(soak.run(&programs)),
+        None => runtime.block_on(measure(&programs)),
+    }
 }
 
 async fn measure(programs: &Path) -> anyhow::Result<()> {
@@ -62,7 +73,7 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     println!("memory, resident");
     println!(
         "  idle, just started                      {:>8.1} MiB",
-        running.resident_mib()?
+        resident_mib(running.process())?
     );
 
     let floor = Floor::measure();
@@ -84,7 +95,7 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     println!(
         "  after {:>5} logins                      {:>8.1} MiB",
         LOGINS * 3,
-        running.resident_mib()?
+        resident_mib(running.process())?
     );
     drop(running);
     beside::compare(&program, &upstream.base_url).await
@@ -105,24 +116,4 @@ async fn median_start(broker: &process::Installation, program: &Path) -> anyhow:
     }
     times.sort_by(f64::total_cmp);
     Ok(times[STARTS / 2])
-}
-
-/// Builds the two programs and says where they are.
-fn build() -> anyhow::Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let status = std::process::Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "countersign",
-            "--package",
-            "countersign-dev-idp",
-        ])
-        .current_dir(&root)
-        .status()?;
-    anyhow::ensure!(status.success(), "the programs do not build");
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release"))
 }

@@ -3,15 +3,12 @@
 //! `cargo bench -p countersign-tests --bench memory` keeps 100,000 accounts and then a session of each in either store, through
 //! the interface that the server uses. A session is what a login leaves behind whose code was redeemed by a client that refreshes.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::Context;
 use countersign_core::{
     AccountId, AttemptId, Claim, Claims, GrantId, Identity, Profile, SessionId,
 };
 use countersign_store::conformance::{at, grant, opening};
 use countersign_store::{Account, CodeDigest, Embedded, Grant, Opening, Redis, Store, StoreError};
+use countersign_tests::measure::{resident_mib, size_mib};
 use countersign_tests::redis::RedisServer;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -41,7 +38,7 @@ async fn redis() -> anyhow::Result<()> {
     let store = Redis::new(server.settings())?;
     // The first connection and the scripts are not of what is kept.
     store.list_keys().await?;
-    let used = || used_memory(&server);
+    let used = || Ok(server.used_memory_mib());
     let [accounts, sessions] = cost_of(&store, used).await?;
     println!("Redis, used_memory                  {accounts:>8.1} MiB {sessions:>8.1} MiB");
     Ok(())
@@ -51,7 +48,9 @@ async fn embedded() -> anyhow::Result<()> {
     let home = tempfile::tempdir()?;
     let directory = home.path().join("data");
     let open = || Embedded::open(&directory);
-    let on_disk = || size_of(&directory);
+    // Of this process, of which the store is the greater part.
+    let resident = || resident_mib(std::process::id());
+    let on_disk = || size_mib(&directory);
     let store = open()?;
     let before = (on_disk()?, resident()?);
     keep_accounts(&store).await?;
@@ -59,7 +58,7 @@ async fn embedded() -> anyhow::Result<()> {
     let between = on_disk()?;
     let store = open()?;
     keep_sessions(&store).await?;
-    let resident = resident()? - before.1;
+    let more = resident()? - before.1;
     drop(store);
     let after = on_disk()?;
     println!(
@@ -67,7 +66,7 @@ async fn embedded() -> anyhow::Result<()> {
         between - before.0,
         after - between
     );
-    println!("embedded, memory, with both         {resident:>21.1} MiB");
+    println!("embedded, memory, with both         {more:>21.1} MiB");
     Ok(())
 }
 
@@ -163,34 +162,3 @@ fn profile(n: u32) -> Profile {
         ..Profile::default()
     }
 }
-
-fn used_memory(server: &RedisServer) -> anyhow::Result<f64> {
-    let told = server.ask(&["INFO", "memory"]);
-    let line = told
-        .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"));
-    let bytes: f64 = line.context("no used_memory")?.trim().parse()?;
-    Ok(bytes / MIB)
-}
-
-/// Of this process, of which the store is the greater part.
-fn resident() -> anyhow::Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a size to be read by people")]
-fn size_of(directory: &Path) -> anyhow::Result<f64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(directory)? {
-        bytes += entry?.metadata()?.len();
-    }
-    Ok(bytes as f64 / MIB)
-}
-
-const MIB: f64 = 1_048_576.0;

@@ -11,11 +11,12 @@ mod text;
 use std::fs;
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use countersign_core::{Policy, Record, decide};
 use countersign_tests::MadeUpLog;
+use countersign_tests::measure::build_release;
 use jiff::{SignedDuration, Timestamp};
 
 use measure::{nanoseconds, program_seconds};
@@ -42,7 +43,7 @@ fn main() -> anyhow::Result<()> {
             one_decision_ns(&policy)?,
         );
     }
-    simulate(&build()?)
+    simulate(&build_release(&["countersign"])?.join("countersign"))
 }
 
 /// Decides on logins of which some are for an organisation, anywhere in the file.
@@ -101,17 +102,4 @@ fn simulate(program: &Path) -> anyhow::Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "a size to be read by people")]
 fn mebibytes(bytes: usize) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-/// Builds the program and says where it is.
-fn build() -> anyhow::Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "countersign"])
-        .current_dir(&root)
-        .status()?;
-    anyhow::ensure!(status.success(), "the program does not build");
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("release/countersign"))
 }

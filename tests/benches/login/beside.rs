@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use countersign_tests::measure::{cpu_us, median, this_thread_us};
 use countersign_tests::payload;
 use countersign_tests::peers::{NodeVerifier, PlainProvider};
 use countersign_tests::redis::RedisServer;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::driver::{Driver, Kind};
 use super::process::{
     DEFAULT_CLIENT, INTROSPECTED_CLIENT, Installation, REDIRECT_URI, REFRESHING_CLIENT, RESOURCE,
-    SECRET, cpu_us, this_thread_us,
+    SECRET,
 };
 
 /// How many turns count.
@@ -165,12 +166,6 @@ fn print(what: &str, names: &[&str], rounds: &[Vec<Costs>]) {
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = f64::from(u32::try_from(values.len()).expect("few rounds"));
     values.sum::<f64>() / count
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The same as Countersign's.

@@ -80,6 +80,8 @@ impl Driver {
     pub(crate) fn new(issuer: &str) -> Self {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            // Servers end idle connections after 5 s, and what is sent just then has no answer.
+            .pool_idle_timeout(std::time::Duration::from_secs(2))
             .build()
             .expect("an HTTP client");
         Self {
@@ -113,11 +115,12 @@ impl Driver {
         match kind {
             Kind::Default | Kind::Es256 | Kind::Refused => self.login(kind).await.map(drop),
             Kind::Refresh => self.refresh(tokens).await,
-            Kind::Introspection => self.introspect(tokens).await,
+            Kind::Introspection => self.introspect(kind, tokens).await,
         }
     }
 
-    async fn refresh(&self, tokens: &mut Value) -> anyhow::Result<()> {
+    /// Spends a refresh token.
+    pub(crate) async fn refresh(&self, tokens: &mut Value) -> anyhow::Result<()> {
         let token = tokens["refresh_token"]
             .as_str()
             .context("no refresh token")?;
@@ -126,15 +129,17 @@ impl Driver {
         Ok(())
     }
 
-    async fn introspect(&self, tokens: &Value) -> anyhow::Result<()> {
+    /// Asks about an access token, as the client that it was issued to.
+    pub(crate) async fn introspect(&self, kind: Kind, tokens: &Value) -> anyhow::Result<()> {
         let token = tokens["access_token"].as_str().context("no access token")?;
         let form = [("token", token)];
-        let told = self.post(Kind::Introspection, "/introspect", &form).await?;
+        let told = self.post(kind, "/introspect", &form).await?;
         anyhow::ensure!(told["active"] == true, "not active: {told}");
         Ok(())
     }
 
-    async fn login(&self, kind: Kind) -> anyhow::Result<Value> {
+    /// Signs in, and redeems the code.
+    pub(crate) async fn login(&self, kind: Kind) -> anyhow::Result<Value> {
         let start = format!(
             "{}/authorize?response_type=code&client_id={}&redirect_uri={REDIRECT_URI}&scope=openid+packages:manage&state=s&nonce=n",
             self.issuer,

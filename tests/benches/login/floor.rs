@@ -7,8 +7,9 @@ use aws_lc_rs::signature::{
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 
+use countersign_tests::measure::this_thread_us;
+
 use super::driver::Kind;
-use super::process::this_thread_us;
 
 /// The message that is signed: the size of an access token's claims.
 const MESSAGE: [u8; 600] = [b'x'; 600];

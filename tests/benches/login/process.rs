@@ -1,4 +1,4 @@
-//! The programs as processes of their own, and what the kernel says of them.
+//! The programs as processes of their own.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -58,6 +58,17 @@ impl Installation {
         fs::write(home.join("policy.toml"), POLICY)?;
         fs::write(&config, configuration(port, upstream) + store)?;
         Ok(Self { config, issuer })
+    }
+
+    /// Adds sections to the policy.
+    pub(crate) fn add_to_policy(&self, text: &str) -> anyhow::Result<()> {
+        let policy = self.config.with_file_name("policy.toml");
+        Ok(fs::write(policy, POLICY.to_owned() + text)?)
+    }
+
+    /// Where it keeps what it knows, if not in Redis.
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.config.with_file_name("data")
     }
 
     /// Starts the broker and waits for its first answer.
@@ -147,16 +158,6 @@ impl Broker {
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
-
-    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib / 1024.0)
-    }
 }
 
 impl Drop for Broker {
@@ -194,30 +195,4 @@ impl Drop for Upstream {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// User and system time of a process since it started, in microseconds: of all its threads, and of the children that it has
-/// waited for.
-pub(crate) fn cpu_us(process: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // proc(5): the name may hold anything, so fields are counted after its closing parenthesis;
-    // utime, stime, cutime and cstime are the 14th to 17th, in ticks of 10 ms.
-    let (_, fields) = stat.rsplit_once(')').context("no stat")?;
-    let ticks: f64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(4)
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
-    Ok(ticks * 10_000.0)
-}
-
-/// CPU time of this thread, in microseconds: the kernel counts it in nanoseconds.
-pub(crate) fn this_thread_us() -> f64 {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds = schedstat
-        .split_whitespace()
-        .next()
-        .and_then(|field| field.parse::<f64>().ok());
-    nanoseconds.expect("a number") / 1e3
 }

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Instant;
 
+use countersign_tests::measure::this_thread_us;
+
 /// The kernel counts CPU time now and then, so that what is measured must take a while.
-const LEAST: f64 = 3e8;
+const LEAST: f64 = 3e5;
 /// Of how many rounds the median counts.
 const ROUNDS: usize = 5;
 
@@ -16,14 +18,14 @@ pub(crate) fn nanoseconds(mut work: impl FnMut()) -> f64 {
 }
 
 fn one_round(work: &mut impl FnMut()) -> f64 {
-    let before = of_this_thread();
+    let before = this_thread_us();
     let mut times = 0.0;
     loop {
         work();
         times += 1.0;
-        let took = of_this_thread() - before;
+        let took = this_thread_us() - before;
         if took > LEAST {
-            return took / times;
+            return took / times * 1e3;
         }
     }
 }
@@ -38,14 +40,6 @@ pub(crate) fn program_seconds<T>(run: impl FnOnce() -> T) -> (f64, f64, T) {
         of_programs() - before,
         result,
     )
-}
-
-/// CPU time of this thread: the kernel counts it in nanoseconds.
-fn of_this_thread() -> f64 {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let first = schedstat.split_whitespace().next();
-    let nanoseconds = first.and_then(|field| field.parse().ok());
-    nanoseconds.expect("a number")
 }
 
 /// CPU time of the programs that this one has started and waited for, in seconds.
