@@ -150,7 +150,7 @@ async fn connected(world: &World, id: &str, standing: Standing) {
         made_by: Actor::Operator,
         made_at: now,
     };
-    let made = claim(store, &Policy::default(), &id, &connection).await;
+    let made = claim(store, &Policy::default(), &id, &connection, now).await;
     made.expect("it is claimed");
 }
 

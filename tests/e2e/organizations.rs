@@ -2,6 +2,7 @@
 
 mod api;
 mod connect;
+mod ended;
 mod exceptions;
 mod github;
 mod issuers;

@@ -14,7 +14,7 @@ mod policy;
 mod private;
 mod redis_tls;
 mod reload;
-mod revocations;
+pub(crate) mod revocations;
 mod rotation;
 mod serve;
 mod simulate;

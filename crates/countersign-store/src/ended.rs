@@ -7,11 +7,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use countersign_core::OrganizationId;
 use jiff::{SignedDuration, Timestamp};
 
 /// How long an end is told: as long as a policy lets a token live at most (an hour), and five minutes for the
 /// clocks of all who verify. No policy in force says it: tokens of an earlier one may have lived longer.
 pub(crate) const TOLD_FOR: SignedDuration = SignedDuration::from_mins(65);
+
+/// For how long after an organisation's connection was about to end tokens may still be issued by it, in seconds: a
+/// store may take three for each of two writes, and the clocks of servers differ.
+const ISSUED_MEANWHILE: i64 = 10;
 
 /// What has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,11 +27,13 @@ pub enum EndKind {
     Grant,
     /// An access token alone, by its `jti`.
     Token,
+    /// A connection of an organisation: what was issued for it before a second.
+    Organization,
 }
 
 impl EndKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Session, Self::Grant, Self::Token];
+    pub const ALL: [Self; 4] = [Self::Session, Self::Grant, Self::Token, Self::Organization];
 
     /// Its name, which does not change.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +41,7 @@ impl EndKind {
             Self::Session => "session",
             Self::Grant => "grant",
             Self::Token => "token",
+            Self::Organization => "organization",
         }
     }
 
@@ -48,7 +56,7 @@ impl EndKind {
 pub struct End {
     /// What has ended.
     pub kind: EndKind,
-    /// Its name.
+    /// Its name, unique for each end: [`End::concerns`] says what tokens have of it.
     pub id: String,
     /// When.
     pub at: Timestamp,
@@ -60,10 +68,29 @@ impl End {
         self.at.saturating_add(TOLD_FOR).unwrap_or(Timestamp::MAX)
     }
 
+    /// What the tokens that it concerns name, and before which second they were issued where that matters.
+    pub fn concerns(&self) -> (&str, Option<i64>) {
+        match self.kind {
+            EndKind::Session | EndKind::Grant | EndKind::Token => (&self.id, None),
+            EndKind::Organization => match self.id.split_once('.') {
+                Some((before, name)) => (name, before.parse().ok()),
+                None => (&self.id, None),
+            },
+        }
+    }
+
     /// What was told before this is told no more.
     pub(crate) fn forgotten_before(now: Timestamp) -> Timestamp {
         now.saturating_sub(TOLD_FOR).unwrap_or(Timestamp::MIN)
     }
+}
+
+/// The name of the end of an organisation's connection. A connection can be made again and end again: so each end names the
+/// second too before which tokens were issued that it concerns, and telling the same one twice is telling it once.
+pub(crate) fn end_of_connection(organization: &OrganizationId, now: Timestamp) -> String {
+    // Times in tokens are whole seconds: those of the last one are among them.
+    let before = now.as_second().saturating_add(ISSUED_MEANWHILE + 1);
+    format!("{before}.{organization}")
 }
 
 /// How far somebody has followed the feed: behind the end with this number, which has this mark.
@@ -184,6 +211,25 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<FeedPlace>(), Err(NotAPlace), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_connection_concerns_what_was_issued_before_a_second() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let named = OrganizationId::new("a.b.7").unwrap();
+        let end = |second| End {
+            kind: EndKind::Organization,
+            id: end_of_connection(&named, at(second)),
+            at: at(second),
+        };
+        assert_eq!(end(100).concerns(), ("a.b.7", Some(111)));
+        assert_ne!(end(100).id, end(101).id, "it can end twice");
+        let session = End {
+            kind: EndKind::Session,
+            id: "7.a".to_owned(),
+            at: at(100),
+        };
+        assert_eq!(session.concerns(), ("7.a", None));
     }
 
     #[test]

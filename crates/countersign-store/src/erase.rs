@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use crate::organization::change_organization;
 use crate::{
-    Account, Admin, Ended, RegistryAccountName, Signpost, Store, StoreError, organizations_by,
+    Account, Admin, Ended, Organization, RegistryAccountName, Signpost, Store, StoreError,
+    organizations_by,
 };
 
 /// How often is begun anew when others write to the same account meanwhile.
@@ -79,19 +80,23 @@ pub async fn erase_account_if(
 /// Ends what was got by an account that is being erased, and forgets the rest of it.
 async fn finish(store: &dyn Store, id: &AccountId, now: Timestamp) -> Result<usize, StoreError> {
     let ended = end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
-    forget_rest(store, id).await?;
+    forget_rest(store, id, now).await?;
     // A sign-in that was under way may have opened one: it is good for nothing, and goes as well.
     let late = end_sessions(store, id, now).await.map_err(|(_, why)| why)?;
     Ok(ended + late)
 }
 
 /// Forgets what is left of an account that is being erased. Its sessions are good for nothing, and end when they would.
-pub(crate) async fn forget_rest(store: &dyn Store, id: &AccountId) -> Result<(), StoreError> {
+pub(crate) async fn forget_rest(
+    store: &dyn Store,
+    id: &AccountId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for _ in 0..TRIES {
         let Some((account, version)) = store.account(id).await? else {
             return Ok(());
         };
-        give_up_organizations(store, &account).await?;
+        give_up_organizations(store, &account, now).await?;
         if let Some(name) = &account.registry_account {
             forget_registry_account(store, name, id).await?;
         }
@@ -134,18 +139,22 @@ pub async fn end_sessions(
 }
 
 /// Whoever is forgotten administers nothing.
-async fn give_up_organizations(store: &dyn Store, account: &Account) -> Result<(), StoreError> {
+async fn give_up_organizations(
+    store: &dyn Store,
+    account: &Account,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for name in admins(account) {
         let post = Signpost::Admin(name.clone());
         for organization in organizations_by(store, &post).await? {
-            let changed = change_organization(store, &organization.id, |known| {
+            let without = |known: Option<&Organization>| {
                 let changed = known.cloned().map(|mut known| {
                     known.admins.remove(&name);
                     known
                 });
                 Ok::<_, StoreError>(changed)
-            });
-            changed.await?;
+            };
+            change_organization(store, &organization.id, without, now).await?;
         }
     }
     Ok(())

@@ -28,6 +28,7 @@ pub async fn claim_identity(
     store: &dyn Store,
     identity: &Identity,
     wanted: &AccountId,
+    now: Timestamp,
 ) -> Result<AccountId, StoreError> {
     for _ in 0..TRIES {
         let leads_to = store.claim_identity(identity, wanted.clone()).await?;
@@ -38,7 +39,7 @@ pub async fn claim_identity(
             // Its own, or one that is to be made.
             Some((known, _)) if known.lists(identity) => return Ok(leads_to),
             None => return Ok(leads_to),
-            Some((known, _)) if known.erasing => forget_rest(store, &leads_to).await?,
+            Some((known, _)) if known.erasing => forget_rest(store, &leads_to, now).await?,
             Some(_) => release(store, identity, &leads_to).await?,
         }
     }
@@ -56,7 +57,7 @@ pub async fn link_identity(
     account: &AccountId,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    if claim_identity(store, identity, account).await? != *account {
+    if claim_identity(store, identity, account, now).await? != *account {
         return Ok(false);
     }
     let listed = change(store, account, |known| known.with_identity(identity, now)).await;
@@ -66,7 +67,7 @@ pub async fn link_identity(
     }
     listed?;
     // Who took it away before the record listed it did not see that it is listed.
-    if claim_identity(store, identity, account).await? == *account {
+    if claim_identity(store, identity, account, now).await? == *account {
         return Ok(true);
     }
     change(store, account, |known| without(known, identity)).await?;

@@ -88,7 +88,7 @@ pub async fn import(
             Imported::Unchanged => return Ok(first.unwrap_or(Imported::Unchanged)),
             verdict @ (Imported::New | Imported::Changed) => {
                 let verdict = first.get_or_insert(verdict).clone();
-                let account = known.claim(row, &fresh, store).await?;
+                let account = known.claim(row, &fresh, (store, now)).await?;
                 match known.write(row, account, (store, now)).await {
                     Ok(()) => return Ok(verdict),
                     Err(StoreError::Conflict) => {}
@@ -228,7 +228,7 @@ impl Known {
         &self,
         row: &RegistryRow,
         fresh: &AccountId,
-        store: &dyn Store,
+        (store, now): (&dyn Store, Timestamp),
     ) -> Result<Option<AccountId>, StoreError> {
         let link = self
             .registry
@@ -240,7 +240,9 @@ impl Known {
         };
         // Never the link of a run that ended early: the identity that it was made for still leads there.
         let wanted = holder.unwrap_or_else(|| fresh.clone());
-        claim_identity(store, identity, &wanted).await.map(Some)
+        claim_identity(store, identity, &wanted, now)
+            .await
+            .map(Some)
     }
 
     async fn write_registry_account(

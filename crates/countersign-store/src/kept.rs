@@ -322,7 +322,7 @@ pub const EMBEDDED: &[Place] = places! {
     ADay "logout_notice.due_at": No, "when it is tried again";
     ADay "logout_notice.forget_at": No, "when it is given up";
     AnHour "ended.n": No, "a number";
-    AnHour "ended.kind": No, "what has ended: a session, what a client may refresh, a token";
+    AnHour "ended.kind": No, "what has ended: a session, what a client may refresh, a token, an organization's connection";
     AnHour "ended.id": Id, "its name";
     AnHour "ended.at": No, "when";
     ADay "seen_once.key": Secret, "a digest of what may come once";

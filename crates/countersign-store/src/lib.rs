@@ -192,7 +192,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Ends an access token before its time, and nothing else.
     async fn revoke_token(&self, token: IssuedToken, now: Timestamp) -> Result<Ended, StoreError>;
 
-    /// Tells in the feed of an end that is kept otherwise: that of a token without a session. Call it first.
+    /// Tells in the feed of an end that is kept otherwise: that of a token without a session, or of a connection. Call it first.
     async fn tell_end(&self, kind: EndKind, id: &str, now: Timestamp) -> Result<(), StoreError>;
 
     /// The ends that followed a place in the feed, at most `limit` (at least one): from the beginning where there is

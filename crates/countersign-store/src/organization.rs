@@ -10,13 +10,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use countersign_core::{AccountId, ClientId, IdError, Mapping, OrganizationId, Source, Waiver};
+use countersign_core::{
+    AccountId, ClientId, Guests, IdError, Mapping, OrganizationId, Source, Waiver,
+};
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{RegistryAccountName, Store, StoreError, Version};
+use crate::ended::end_of_connection;
+use crate::{EndKind, RegistryAccountName, Store, StoreError, Version};
 
 pub use claim::{
     ClaimError, MOST_CONNECTIONS, Settlement, agree, approve, claim, disconnect, others, prove,
@@ -280,6 +283,18 @@ impl Organization {
             .find(|one| one.mapping.source == *source)
     }
 
+    /// Whether who acts for it may act for it no more once it is changed so: what is in force would not be, or would admit no
+    /// guests.
+    fn loses_people_by(&self, changed: Option<&Self>) -> bool {
+        self.in_force().any(|before| {
+            let mut after = changed.into_iter().flat_map(Self::in_force);
+            let after = after.find(|one| one.source == before.source);
+            after.is_none_or(|after| {
+                before.guests == Guests::Admitted && after.guests == Guests::Refused
+            })
+        })
+    }
+
     /// By whom it is found.
     fn signposts(&self) -> BTreeSet<Signpost> {
         let sources = self.connections.iter().map(|one| &one.mapping.source);
@@ -343,11 +358,12 @@ pub async fn change_organization<E: From<StoreError>>(
     store: &dyn Store,
     id: &OrganizationId,
     change: impl Fn(Option<&Organization>) -> Result<Option<Organization>, E>,
+    now: Timestamp,
 ) -> Result<Option<Organization>, E> {
     for _ in 0..TRIES {
         let known = store.organization(id).await?;
         let changed = change(known.as_ref().map(|(known, _)| known))?;
-        match keep(store, known, changed.as_ref()).await {
+        match keep(store, known, changed.as_ref(), now).await {
             Ok(()) => return Ok(changed),
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
@@ -356,7 +372,9 @@ pub async fn change_organization<E: From<StoreError>>(
     Err(StoreError::Conflict.into())
 }
 
-/// Writes one change, with the signposts that it needs before, and without those that it no longer needs after.
+/// Writes one change, with the signposts that it needs before, and without those that it no longer needs after. Where it
+/// takes something away, that is told in the feed of ends first: whoever dies in between leaves an end told that did not
+/// come, and tells another as they do it again.
 ///
 /// Somebody else may do so to the same signpost between any two of these steps. So what the record needs is set again after
 /// it is written, and what it no longer needs after it is removed, if the record that is there by then needs it.
@@ -364,6 +382,7 @@ async fn keep(
     store: &dyn Store,
     known: Option<(Organization, Version)>,
     changed: Option<&Organization>,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     if known.as_ref().map(|(known, _)| known) == changed {
         return Ok(());
@@ -377,6 +396,13 @@ async fn keep(
     };
     for post in after.difference(&before) {
         store.set_signpost(post, &id).await?;
+    }
+    if known
+        .as_ref()
+        .is_some_and(|(known, _)| known.loses_people_by(changed))
+    {
+        let end = end_of_connection(&id, now);
+        store.tell_end(EndKind::Organization, &end, now).await?;
     }
     match (known, changed) {
         (Some((_, version)), Some(changed)) => {

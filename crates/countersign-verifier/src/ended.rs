@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::claims::Claims;
 use crate::error::Error;
-use crate::json::object;
+use crate::json::{object, present};
 
 /// How many ends are known at most: some 20 MB.
 const MOST: usize = 200_000;
@@ -55,8 +55,7 @@ pub(crate) struct Ended {
     begun_at: i64,
     heard_at: Option<i64>,
     last_error: Option<Error>,
-    /// Until when each is to be known.
-    until: BTreeMap<(Kind, [u8; 32]), i64>,
+    known: BTreeMap<Name, Reach>,
     swept_at: i64,
     /// Until when it matters that some were left out, since there were too many.
     left_out_until: i64,
@@ -67,12 +66,35 @@ enum Kind {
     Session,
     Grant,
     Token,
+    Organization,
+}
+
+/// What has ended: its kind, and the digest of what tokens have of it.
+type Name = (Kind, [u8; 32]);
+
+/// Which tokens an end concerns, in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reach {
+    /// Those that were issued before: all of them, unless the feed says otherwise.
+    issued_before: i64,
+    /// Until when it is to be known.
+    until: i64,
+}
+
+impl Reach {
+    /// What one of both concerns: an end is never taken back.
+    fn or(self, other: Self) -> Self {
+        Self {
+            issued_before: self.issued_before.max(other.issued_before),
+            until: self.until.max(other.until),
+        }
+    }
 }
 
 /// One answer of the feed.
 #[derive(Debug)]
 pub(crate) struct Page {
-    ends: Vec<(Kind, [u8; 32], i64)>,
+    ends: Vec<(Name, Reach)>,
     pub(crate) cursor: String,
     pub(crate) complete: bool,
 }
@@ -91,6 +113,8 @@ impl Page {
             kind: String,
             sha256: String,
             until: i64,
+            #[serde(default, deserialize_with = "present")]
+            issued_before: Option<i64>,
         }
         let bad = || Error::Unavailable("the feed of ends is not as agreed".to_owned());
         let raw: Raw = object(json).map_err(|_| bad())?;
@@ -104,7 +128,11 @@ impl Page {
             };
             let name = URL_SAFE_NO_PAD.decode(&end.sha256).map_err(|_| bad())?;
             let name = name.try_into().map_err(|_| bad())?;
-            ends.push((kind, name, end.until));
+            let reach = Reach {
+                issued_before: end.issued_before.unwrap_or(i64::MAX),
+                until: end.until,
+            };
+            ends.push(((kind, name), reach));
         }
         Ok(Self {
             ends,
@@ -125,6 +153,7 @@ impl Kind {
             "session" => Some(Self::Session),
             "grant" => Some(Self::Grant),
             "token" => Some(Self::Token),
+            "organization" => Some(Self::Organization),
             _ => None,
         }
     }
@@ -138,7 +167,7 @@ impl Ended {
             begun_at: now,
             heard_at: None,
             last_error: None,
-            until: BTreeMap::new(),
+            known: BTreeMap::new(),
             swept_at: now,
             left_out_until: i64::MIN,
         }
@@ -146,23 +175,23 @@ impl Ended {
 
     /// An answer came.
     pub(crate) fn note(&mut self, page: &Page, now: i64) {
-        if self.swept_at.abs_diff(now) >= SWEEP_EVERY || self.until.len() >= MOST {
-            self.until.retain(|_, until| *until > now);
+        if self.swept_at.abs_diff(now) >= SWEEP_EVERY || self.known.len() >= MOST {
+            self.known.retain(|_, reach| reach.until > now);
             self.swept_at = now;
         }
         let longest = now.saturating_add(LONGEST);
-        for (kind, name, until) in &page.ends {
-            let until = (*until).min(longest);
-            let name = (*kind, *name);
+        for (name, told) in &page.ends {
+            let until = told.until.min(longest);
+            let reach = Reach { until, ..*told };
             if until <= now {
                 continue;
             }
-            if self.until.len() >= MOST && !self.until.contains_key(&name) {
+            if self.known.len() >= MOST && !self.known.contains_key(name) {
                 self.left_out_until = self.left_out_until.max(until);
                 continue;
             }
-            let known = self.until.entry(name).or_insert(until);
-            *known = until.max(*known);
+            let known = self.known.entry(*name).or_insert(reach);
+            *known = known.or(reach);
         }
         self.last_error = None;
         if page.complete {
@@ -177,13 +206,11 @@ impl Ended {
 
     /// Refuses a token that was ended, or that may have been where that must not be.
     pub(crate) fn check(&self, claims: &Claims, now: i64) -> Result<(), Error> {
-        let own = claims.countersign.as_ref();
-        let grant = own.and_then(|own| own.grant.as_deref());
-        let has_ended = self.has_ended(Kind::Token, Some(&claims.jti), now)
-            || self.has_ended(Kind::Session, claims.sid.as_deref(), now)
-            || self.has_ended(Kind::Grant, grant, now);
+        let mut names = names(claims);
         match self.silence {
-            _ if has_ended => Err(Error::Revoked),
+            _ if names.any(|(kind, name)| self.has_ended(kind, name, claims.iat, now)) => {
+                Err(Error::Revoked)
+            }
             Silence::RefuseAfter(patience) if self.is_silent_for(patience, now) => {
                 Err(Error::FeedSilent)
             }
@@ -192,17 +219,16 @@ impl Ended {
     }
 
     /// Whether its clock is set back or not makes no difference to what has ended.
-    fn has_ended(&self, kind: Kind, name: Option<&str>, now: i64) -> bool {
-        if self.until.is_empty() {
+    fn has_ended(&self, kind: Kind, name: &str, issued_at: i64, now: i64) -> bool {
+        if self.known.is_empty() {
             return false;
         }
-        let Some(name) = name else {
-            return false;
-        };
         let mut key = (kind, [0; 32]);
         key.1
             .copy_from_slice(digest(&SHA256, name.as_bytes()).as_ref());
-        self.until.get(&key).is_some_and(|until| now < *until)
+        self.known
+            .get(&key)
+            .is_some_and(|reach| now < reach.until && issued_at < reach.issued_before)
     }
 
     /// What was left out is as unheard as if nobody had told it.
@@ -215,10 +241,22 @@ impl Ended {
     pub(crate) fn status(&self) -> FeedStatus {
         FeedStatus {
             heard_at: self.heard_at,
-            ends: self.until.len(),
+            ends: self.known.len(),
             last_error: self.last_error.clone(),
         }
     }
+}
+
+/// All that a token can end with.
+fn names(claims: &Claims) -> impl Iterator<Item = (Kind, &str)> {
+    let own = claims.countersign.as_ref();
+    let grant = own.and_then(|own| own.grant.as_deref());
+    let organizations = own.into_iter().flat_map(|own| &own.organizations);
+    let session = claims.sid.as_deref();
+    std::iter::once((Kind::Token, claims.jti.as_str()))
+        .chain(session.map(|name| (Kind::Session, name)))
+        .chain(grant.map(|name| (Kind::Grant, name)))
+        .chain(organizations.map(|name| (Kind::Organization, name.as_str())))
 }
 
 #[cfg(test)]
@@ -295,6 +333,59 @@ mod tests {
         assert_eq!(ended.check(&service, NOW), Err(Error::Revoked));
     }
 
+    /// What the feed tells of an organisation's connection.
+    fn connection_ended(name: &str, issued_before: i64) -> Page {
+        let sha256 = URL_SAFE_NO_PAD.encode(digest(&SHA256, name.as_bytes()));
+        let end = json!({"kind": "organization", "sha256": sha256, "until": LATER, "issued_before": issued_before});
+        let page = json!({"ends": [end], "cursor": "7.00", "complete": true});
+        Page::read(page.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_token_for_an_organization_ends_if_it_was_issued_before_a_connection_ended() {
+        let of = |organizations: &[&str], iat| {
+            claims(|claims| {
+                claims.iat = iat;
+                let own = claims.countersign.as_mut().unwrap();
+                own.organizations = organizations.iter().map(|&one| one.to_owned()).collect();
+            })
+        };
+        let mut ended = Ended::new(Silence::Accept, NOW);
+        ended.note(&connection_ended("contoso", NOW), NOW);
+        let check = |ended: &Ended, names: &[&str], iat| ended.check(&of(names, iat), NOW + 1);
+        for before in [NOW - 600, NOW - 1] {
+            let verdict = check(&ended, &["acme", "contoso"], before);
+            assert_eq!(verdict, Err(Error::Revoked));
+            assert_eq!(check(&ended, &["acme"], before), Ok(()), "another");
+            assert_eq!(check(&ended, &[], before), Ok(()), "of none");
+        }
+        assert_eq!(check(&ended, &["contoso"], NOW), Ok(()), "issued since");
+        // A connection that ends again ends more; one that is told late takes nothing back.
+        ended.note(&connection_ended("contoso", NOW + 5), NOW);
+        ended.note(&connection_ended("contoso", NOW - 5), NOW);
+        assert_eq!(check(&ended, &["contoso"], NOW + 4), Err(Error::Revoked));
+        assert_eq!(check(&ended, &["contoso"], NOW + 5), Ok(()));
+        let late = ended.check(&of(&["contoso"], NOW), LATER);
+        assert_eq!(late, Ok(()), "nothing of before is good any more");
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_broker_takes_nothing_from_the_others() {
+        let sha256 = URL_SAFE_NO_PAD.encode([7; 32]);
+        let of_jti = URL_SAFE_NO_PAD.encode(digest(&SHA256, b"jti_1"));
+        let page = json!({"cursor": "7.00", "complete": true, "ends": [
+            {"kind": "planet", "sha256": sha256, "until": LATER, "mass": {"kg": 1}},
+            {"kind": "token", "sha256": of_jti, "until": LATER},
+        ]});
+        let strict = Silence::RefuseAfter(Duration::from_mins(1));
+        let mut ended = Ended::new(strict, NOW - 60);
+        let page = Page::read(page.to_string().as_bytes()).unwrap();
+        ended.note(&page, NOW);
+        assert_eq!(ended.check(&claims(|_| ()), NOW), Err(Error::Revoked));
+        let other = claims(|claims| claims.jti = "jti_2".into());
+        assert_eq!(ended.check(&other, NOW), Ok(()), "the feed was heard");
+    }
+
     #[test]
     fn an_end_is_known_until_no_token_can_be_good_and_no_longer() {
         let mut ended = heard(
@@ -364,13 +455,17 @@ mod tests {
     fn what_there_is_no_room_for_counts_as_unheard() {
         let mut ended = Ended::new(Silence::RefuseAfter(Duration::from_mins(1)), NOW);
         let mut many = page(&[]);
+        let reach = Reach {
+            issued_before: i64::MAX,
+            until: NOW + 100,
+        };
         let name = |n: usize| {
             let mut name = [0; 32];
             name[..8].copy_from_slice(&n.to_be_bytes());
             name
         };
         many.ends = (0..=MOST)
-            .map(|n| (Kind::Token, name(n), NOW + 100))
+            .map(|n| ((Kind::Token, name(n)), reach))
             .collect();
         ended.note(&many, NOW);
         assert_eq!(ended.status().ends, MOST);
@@ -384,7 +479,10 @@ mod tests {
     fn an_answer_that_is_not_as_agreed_is_none() {
         let good = json!({"ends": [], "cursor": "", "complete": true}).to_string();
         assert!(Page::read(good.as_bytes()).is_ok());
-        let long = "7".repeat(LONGEST_CURSOR + 1);
+        let (long, name) = (
+            "7".repeat(LONGEST_CURSOR + 1),
+            URL_SAFE_NO_PAD.encode([7; 32]),
+        );
         for bad in [
             json!([]),
             json!({}),
@@ -394,6 +492,8 @@ mod tests {
             json!({"ends": [{"kind": "token", "sha256": "AA", "until": 1}], "cursor": "", "complete": true}),
             json!({"ends": [{"kind": "token", "sha256": "=!", "until": 1}], "cursor": "", "complete": true}),
             json!({"ends": [{"kind": "token", "sha256": "AA", "until": "1"}], "cursor": "", "complete": true}),
+            json!({"ends": [{"kind": "organization", "sha256": name, "until": 1, "issued_before": null}], "cursor": "", "complete": true}),
+            json!({"ends": [{"kind": "organization", "sha256": name, "until": 1, "issued_before": "1"}], "cursor": "", "complete": true}),
         ] {
             assert!(Page::read(bad.to_string().as_bytes()).is_err(), "{bad}");
         }

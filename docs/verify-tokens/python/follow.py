@@ -4,7 +4,8 @@
     threading.Thread(target=ended.follow, daemon=True).start()
 
     claims = verify(bearer(headers.get("Authorization")), ISSUER, AUDIENCE)
-    ended.check(claims)  # raises `Refused` where the token, its grant or its session was ended
+    ended.check(claims)  # raises `Refused` where the token, its grant, its session or the
+    # connection of an organization that it names was ended
 
 While the feed cannot be heard tokens are good until they expire. A service that must not
 have that compares `time.monotonic() - ended.heard_at` with its patience and answers 503.
@@ -13,6 +14,7 @@ have that compares `time.monotonic() - ended.heard_at` with its patience and ans
 import base64
 import hashlib
 import json
+import math
 import threading
 import time
 import urllib.parse
@@ -42,7 +44,8 @@ class Ended:
     def __init__(self, issuer, client_id, client_secret):
         self._issuer = issuer
         self._client = {"client_id": client_id, "client_secret": client_secret}
-        self._until = {}
+        # Until when each is to be known, and before when the tokens were issued that it concerns.
+        self._known = {}
         self._lock = threading.Lock()
         # Until when it matters that some were left out, since there were too many.
         self._left_out_until = 0
@@ -68,24 +71,31 @@ class Ended:
         """Refuses a verified token that was ended."""
         now = time.time() if now is None else now
         own = claims.get("countersign") or {}
-        names = {
-            "token": claims.get("jti"),
-            "session": claims.get("sid"),
-            "grant": own.get("grant"),
-        }
+        names = [
+            ("token", claims.get("jti")),
+            ("session", claims.get("sid")),
+            ("grant", own.get("grant")),
+        ]
+        names += [("organization", name) for name in own.get("organizations", [])]
         with self._lock:
-            for kind, name in names.items():
-                if name is not None and self._until.get((kind, _digest(name)), 0) > now:
+            for kind, name in names:
+                if name is None:
+                    continue
+                until, issued_before = self._known.get((kind, _digest(name)), (0, 0))
+                if now < until and claims["iat"] < issued_before:
                     raise Refused(401, challenge(error="invalid_token"), "revoked")
 
     def _note(self, page, now=None):
         now = time.time() if now is None else now
         with self._lock:
-            self._until = {name: until for name, until in self._until.items() if until > now}
+            self._known = {name: known for name, known in self._known.items() if known[0] > now}
             for end in page["ends"]:
                 name, until = (end["kind"], end["sha256"]), min(int(end["until"]), now + LONGEST)
-                if len(self._until) < MOST or name in self._until:
-                    self._until[name] = until
+                issued_before = end.get("issued_before", math.inf)
+                if len(self._known) < MOST or name in self._known:
+                    # An end is never taken back.
+                    known = self._known.get(name, (0, -math.inf))
+                    self._known[name] = (max(known[0], until), max(known[1], issued_before))
                 else:
                     self._left_out_until = max(self._left_out_until, until)
             # What was left out is as unheard as if nobody had told it.

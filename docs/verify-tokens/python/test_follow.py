@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from follow import Ended, _digest
 from verify import Refused
 
-CLAIMS = {"jti": "jti_1", "sid": "sess_1", "countersign": {"grant": "grant_1"}}
-LATER = int(time.time()) + 3900
+NOW = int(time.time())
+LATER = NOW + 3900
+CLAIMS = {"iat": NOW, "jti": "jti_1", "sid": "sess_1", "countersign": {"grant": "grant_1"}}
 
 
 class Broker(BaseHTTPRequestHandler):
@@ -46,8 +47,8 @@ class Broker(BaseHTTPRequestHandler):
         pass
 
 
-def page(kind, name, cursor="1", until=LATER, complete=True):
-    end = {"kind": kind, "sha256": _digest(name), "until": until}
+def page(kind, name, cursor="1", until=LATER, complete=True, **more):
+    end = {"kind": kind, "sha256": _digest(name), "until": until, **more}
     return {"ends": [end], "cursor": cursor, "complete": complete}
 
 
@@ -67,7 +68,32 @@ class Following(unittest.TestCase):
             ended._note(page(kind, name))
         ended._note(page("token", "jti_1", until=int(time.time()) - 1))
         ended.check(CLAIMS)
-        ended.check({"jti": "other"})
+        ended.check({"iat": NOW, "jti": "other"})
+
+    def test_a_token_ends_with_a_connection_if_it_was_issued_before(self):
+        def of(organizations, iat):
+            return {"iat": iat, "jti": "jti_1", "countersign": {"organizations": organizations}}
+
+        ended = Ended("https://login.example", "api", "secret")
+        # One that is told late takes nothing back.
+        for issued_before in [NOW - 5, NOW, NOW - 9]:
+            ended._note(page("organization", "contoso", issued_before=issued_before))
+        for iat in [NOW - 600, NOW - 1]:
+            with self.assertRaises(Refused):
+                ended.check(of(["acme", "contoso"], iat))
+            ended.check(of(["acme"], iat))
+            ended.check(of([], iat))
+        ended.check(of(["contoso"], NOW))
+
+    def test_a_kind_of_a_newer_broker_takes_nothing_from_the_others(self):
+        ended = Ended("https://login.example", "api", "secret")
+        both = page("planet", "sess_1", mass={"kg": 1})
+        both["ends"] += page("token", "jti_1")["ends"]
+        ended.heard_at = 0
+        ended._note(both)
+        self.assertGreater(ended.heard_at, 0)
+        with self.assertRaises(Refused):
+            ended.check(CLAIMS)
 
     def test_it_goes_on_from_its_place_and_after_failures(self):
         Broker.answers = [
@@ -103,7 +129,7 @@ class Following(unittest.TestCase):
             for name in ["a", "b", "jti_1", "a"]:
                 ended.heard_at = 0
                 ended._note(page("token", name, until=now + 60), now)
-            self.assertEqual(len(ended._until), 2)
+            self.assertEqual(len(ended._known), 2)
             self.assertEqual(ended.heard_at, 0)
             ended._note(page("token", "jti_1", until=now + 120), now + 60)
             self.assertGreater(ended.heard_at, 0)

@@ -227,6 +227,7 @@ async fn claimed_at(issuer: &'static str) -> (World, NameServer) {
     let id = OrganizationId::new("contoso").expect("an id");
     Registry::of(&world).await.tell("contoso", "{}").await;
     let source: Source = format!("issuer:{issuer}").parse().expect("a source");
+    let now = world.broker.clock.now();
     let claimed = Connection {
         mapping: Mapping::new(id.clone(), source),
         standing: Standing::AwaitingApproval,
@@ -234,10 +235,10 @@ async fn claimed_at(issuer: &'static str) -> (World, NameServer) {
             token: "c0ffee".to_owned(),
         },
         made_by: Actor::Operator,
-        made_at: world.broker.clock.now(),
+        made_at: now,
     };
     let store = world.broker.store();
-    let made = claim(store.as_ref(), &Policy::default(), &id, &claimed).await;
+    let made = claim(store.as_ref(), &Policy::default(), &id, &claimed, now).await;
     made.expect("it is claimed");
     (world, server)
 }

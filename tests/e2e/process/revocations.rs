@@ -133,3 +133,65 @@ async fn a_process_that_stops_answers_who_waits_at_once() {
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// Ends what organizations have by each command that does, and looks what becomes of the tokens that name them.
+pub(crate) async fn commands_end_connections(site: &Site) {
+    let here = &site.installation;
+    let following = Following::start(&here.issuer, Silence::Accept).await;
+    let file = here.path("countersign.toml").display().to_string();
+    let orgs = |words: &[&str]| {
+        let output = here.run(&[&["orgs"][..], words, &["--config", &file]].concat());
+        (output.status.success(), output)
+    };
+    let source = format!("issuer:{}", site.oidc.base_url());
+    let connect = |name: &str| {
+        assert!(orgs(&["tell", name]).0);
+        orgs(&["connect", name, &source, "--reason", "a test"]).0
+    };
+    let before = signed_in(site).await;
+    // Each has a name of its own: for ten seconds after an end what is issued for the same organization is refused too.
+    let ends: [(&str, &[&str]); 3] = [
+        ("acme", &["disconnect", "acme", &source]),
+        ("initech", &["forget", "initech", "--yes"]),
+        (
+            "contoso",
+            &["settle", "fabrikam", &source, "transfer", "--yes"],
+        ),
+    ];
+    for (name, end) in ends {
+        assert!(connect(name), "{name}");
+        let tokens = signed_in(site).await;
+        let token = text(&tokens, "access_token");
+        let named = &payload(token)["countersign"]["organizations"];
+        assert_eq!(*named, serde_json::json!([name]));
+        assert_eq!(following.verdict(token).await, Ok(()), "{name}");
+        if end.contains(&"fabrikam") {
+            assert!(!connect("fabrikam"), "it is disputed, and ends nothing");
+            assert_eq!(following.verdict(token).await, Ok(()));
+        }
+        let (is_done, output) = orgs(end);
+        assert!(is_done, "{output:?}");
+        let took = following.refuses(token).await;
+        println!("{end:?}: refused after {took:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        let fresh = Following::start(&here.issuer, Silence::Accept).await;
+        assert_eq!(fresh.verdict(token).await, Err(Error::Revoked));
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", text(&tokens, "refresh_token")),
+        ];
+        let next = post(site, "/token", &form).await;
+        let next: Value = serde_json::from_str(&next.body).expect("JSON");
+        let next = text(&next, "access_token");
+        assert_eq!(following.verdict(next).await, Ok(()), "without {name}");
+    }
+    let named_none = text(&before, "access_token");
+    assert_eq!(following.verdict(named_none).await, Ok(()));
+}
+
+#[actix_web::test]
+async fn a_connection_that_a_command_ends_ends_tokens_everywhere() {
+    let site = site().await;
+    let _program = site.installation.start();
+    commands_end_connections(&site).await;
+}

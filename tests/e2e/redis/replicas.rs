@@ -8,6 +8,7 @@ use countersign_verifier::{Error, Silence};
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::process::revocations::commands_end_connections;
 use crate::process::{Site, VERIFIER};
 
 struct Replicas {
@@ -273,6 +274,13 @@ async fn what_ends_at_any_server_is_refused_by_who_follows_another_within_a_seco
         let fresh = Following::start(&site.installation.issuer, Silence::Accept).await;
         assert_eq!(fresh.verdict(token).await, Err(Error::Revoked));
     }
+}
+
+/// The feed and the organisations are in different slots, and the commands are processes of their own.
+#[actix_web::test]
+async fn a_connection_that_a_command_ends_ends_tokens_at_every_server() {
+    let replicas = Replicas::start().await;
+    commands_end_connections(&replicas.site).await;
 }
 
 fn pairs(some: &[(&str, &str)]) -> Vec<(String, String)> {

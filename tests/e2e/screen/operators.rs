@@ -35,7 +35,7 @@ async fn told(stage: &Stage, admin: Admin) {
             made_by: Actor::Operator,
             made_at: now,
         };
-        let made = claim(store, &Policy::default(), &id, &connection).await;
+        let made = claim(store, &Policy::default(), &id, &connection, now).await;
         made.expect("it is claimed");
     }
     let asked = AskedException {

@@ -58,7 +58,7 @@ async fn an_admin_sees_a_dispute_and_asks_for_an_exception_on_every_screen() {
             made_by: Actor::Operator,
             made_at: now,
         };
-        claim(store, &Policy::default(), &id, &connection)
+        claim(store, &Policy::default(), &id, &connection, now)
             .await
             .expect("it is claimed");
     }
@@ -194,7 +194,7 @@ async fn an_admin_sees_what_awaits_its_proof_on_every_screen() {
         made_by: Actor::Operator,
         made_at: now,
     };
-    let claimed = claim(store.as_ref(), &Policy::default(), &id, &asked).await;
+    let claimed = claim(store.as_ref(), &Policy::default(), &id, &asked, now).await;
     claimed.expect("it is claimed");
     screen.goto(&at("/organizations/acme")).await;
     let shown = screen.text("main").await;

@@ -127,7 +127,7 @@ pub(crate) async fn forget(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     context.must_be_audited()?;
-    let was_there = domain::forget(store(context), id).await;
+    let was_there = domain::forget(store(context), id, context.now).await;
     if was_there.map_err(ApiError::Store)? {
         log(Event::OrganizationForgotten, id, None, actor, context).await?;
     }
@@ -179,7 +179,7 @@ pub(crate) async fn connect(
         made_by: caller.actor(),
         made_at: context.now,
     };
-    let made = domain::claim(store(context), context.policy(), id, &wanted).await?;
+    let made = domain::claim(store(context), context.policy(), id, &wanted, context.now).await?;
     let event = Event::of_claim(made.standing);
     let source = Some(&made.mapping.source);
     log(event, id, source, &wanted.made_by, context).await?;
@@ -208,8 +208,9 @@ pub(crate) async fn prove(
             "the host has no such TXT record yet: publish exactly what the page shows, at the host itself, and press it again when your name servers have it",
         ));
     }
-    let policy = context.policy();
-    let made = domain::prove(store(context), policy, &known.id, source, &record.token).await?;
+    let (store, policy) = (store(context), context.policy());
+    let token = &record.token;
+    let made = domain::prove(store, policy, &known.id, source, token, context.now).await?;
     let (event, actor) = (Event::of_claim(made.standing), caller.actor());
     log(event, &known.id, Some(source), &actor, context).await?;
     Ok(made)
@@ -231,7 +232,7 @@ pub(crate) async fn disconnect(
             return Err(ApiError::LastAdmin);
         }
     }
-    domain::disconnect(store(context), &known.id, source).await?;
+    domain::disconnect(store(context), &known.id, source, context.now).await?;
     let (event, actor) = (Event::OrganizationDisconnected, caller.actor());
     log(event, &known.id, Some(source), &actor, context).await
 }
@@ -244,7 +245,7 @@ pub(crate) async fn approve(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     context.must_be_audited()?;
-    let made = domain::approve(store(context), context.policy(), id, source).await?;
+    let made = domain::approve(store(context), context.policy(), id, source, context.now).await?;
     let event = match made.standing {
         Standing::InForce => Event::ConnectionSettled,
         standing @ (Standing::Disputed | Standing::AwaitingApproval | Standing::Refused) => {
@@ -263,7 +264,8 @@ pub(crate) async fn settle(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     context.must_be_audited()?;
-    domain::settle(store(context), context.policy(), id, source, settlement).await?;
+    let (store, policy) = (store(context), context.policy());
+    domain::settle(store, policy, id, source, settlement, context.now).await?;
     let event = Event::ConnectionSettled;
     log(event, id, Some(source), actor, context).await
 }
@@ -278,7 +280,7 @@ pub(crate) async fn share(
 ) -> Result<(), ApiError> {
     begin(CONNECT, caller, holder, context)?;
     let (store, policy) = (store(context), context.policy());
-    if !domain::agree(store, policy, &holder.id, with, source).await? {
+    if !domain::agree(store, policy, &holder.id, with, source, context.now).await? {
         return Err(ApiError::NotConnected);
     }
     let (event, actor) = (Event::ConnectionShared, caller.actor());
@@ -323,7 +325,7 @@ pub(crate) async fn take_back_exception(
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
     begin(ASK, caller, known, context)?;
-    domain::take_back(store(context), &known.id, name).await?;
+    domain::take_back(store(context), &known.id, name, context.now).await?;
     let (event, about) = (Event::ExceptionTakenBack, (&known.id, name));
     log_exception(event, about, &caller.actor(), context).await
 }

@@ -6,6 +6,7 @@
 use countersign_core::calendar::day_of;
 use countersign_core::{AccountFacts, AccountId, Evidence, Identity, Permit};
 use countersign_store::{Account, Store, StoreError, Version, change_account, claim_identity};
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::audit::{Event, Happening, Subject};
@@ -141,7 +142,7 @@ async fn write(
         (found.account, version)
     } else {
         // Where it is ours that was kept, nothing is left to change.
-        let made = make(store, change(&found.account)).await?;
+        let made = make(store, change(&found.account), context.now).await?;
         if made.0.id == found.account.id {
             tell_made(&made.0, context);
         }
@@ -162,8 +163,12 @@ fn tell_made(account: &Account, context: &Context<'_>) {
 }
 
 /// Makes the account, unless another was faster: then it is theirs that counts.
-async fn make(store: &dyn Store, account: Account) -> Result<(Account, Version), StoreError> {
-    let id = claim_identity(store, &account.identity, &account.id).await?;
+async fn make(
+    store: &dyn Store,
+    account: Account,
+    now: Timestamp,
+) -> Result<(Account, Version), StoreError> {
+    let id = claim_identity(store, &account.identity, &account.id, now).await?;
     let first = Account { id, ..account };
     store.put_account_if_absent(first).await
 }

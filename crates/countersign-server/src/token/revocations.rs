@@ -2,7 +2,8 @@
 //! sooner than a token expires.
 //!
 //! Whoever may introspect may follow it. It names sessions, grants and tokens by a digest: who has a token of theirs
-//! recognises it, and to anybody else it says nothing but how many there are.
+//! recognises it, and to anybody else it says nothing but how many there are. Organisations are named so too, but who knows
+//! their names can recognise them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -191,12 +192,17 @@ fn told(found: &Ends) -> Value {
 }
 
 fn end(end: &End) -> Value {
-    let digest = digest(&SHA256, end.id.as_bytes());
-    json!({
+    let (name, issued_before) = end.concerns();
+    let digest = digest(&SHA256, name.as_bytes());
+    let mut told = json!({
         "kind": end.kind.as_str(),
         "sha256": URL_SAFE_NO_PAD.encode(digest),
         "until": end.told_until().as_second(),
-    })
+    });
+    if let Some(second) = issued_before {
+        told["issued_before"] = second.into();
+    }
+    told
 }
 
 #[cfg(test)]

@@ -78,11 +78,16 @@ async fn somebody(store: &Arc<dyn Store>) -> AccountId {
         Admin::RegistryAccount(registry.name),
         Admin::Account(account_id(2)),
     ];
-    change_organization(store.as_ref(), &contoso(), |_| {
-        let mut told = Organization::new(contoso(), at(0), Actor::Operator);
-        told.admins = admins.clone().into();
-        Ok::<_, StoreError>(Some(told))
-    })
+    change_organization(
+        store.as_ref(),
+        &contoso(),
+        |_| {
+            let mut told = Organization::new(contoso(), at(0), Actor::Operator);
+            told.admins = admins.clone().into();
+            Ok::<_, StoreError>(Some(told))
+        },
+        at(2),
+    )
     .await
     .unwrap();
     id
@@ -104,7 +109,7 @@ async fn is_forgotten(store: &Arc<dyn Store>) {
         assert_eq!(leads_to(store, &identity(n)).await, None);
         // Whoever signs in begins anew, under an id of their own.
         let fresh = account_id(n + 10);
-        let claimed = claim_identity(store.as_ref(), &identity(n), &fresh).await;
+        let claimed = claim_identity(store.as_ref(), &identity(n), &fresh, at(2)).await;
         assert_eq!(claimed.unwrap(), fresh);
     }
     let (known, _) = store.organization(&contoso()).await.unwrap().unwrap();
@@ -230,7 +235,7 @@ async fn who_signs_in_goes_on_with_it(store: Arc<dyn Store>, operations: usize) 
     }
     for n in [PERSON, OTHER] {
         let fresh = account_id(n + 10);
-        let claimed = claim_identity(store.as_ref(), &identity(n), &fresh).await;
+        let claimed = claim_identity(store.as_ref(), &identity(n), &fresh, at(2)).await;
         assert_eq!(claimed.unwrap(), fresh, "after {operations}");
     }
     let name = registry_account(PERSON).name;
@@ -309,7 +314,7 @@ async fn what_is_linked_meanwhile_leads_nowhere(store: Arc<dyn Store>) {
     let linked = link_identity(&meanwhile, &third, &id, at(5)).await;
     assert!(matches!(linked, Err(StoreError::Conflict)), "{linked:?}");
     let fresh = account_id(9);
-    let claimed = claim_identity(store.as_ref(), &third, &fresh).await;
+    let claimed = claim_identity(store.as_ref(), &third, &fresh, at(2)).await;
     assert_eq!(claimed.unwrap(), fresh, "it is not taken for ever");
     is_forgotten(&store).await;
 }

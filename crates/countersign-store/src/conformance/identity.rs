@@ -73,7 +73,7 @@ async fn what_leads_nowhere_is_there_for_who_shows_it(store: Arc<dyn Store>) {
     let left_at = made(&store, 1).await;
     let next = made(&store, 2).await;
     store.claim_identity(&other(), left_at).await.unwrap();
-    let claimed = claim_identity(store.as_ref(), &other(), &next).await;
+    let claimed = claim_identity(store.as_ref(), &other(), &next, at(2)).await;
     assert_eq!(claimed.unwrap(), next);
     assert!(link(&store, &next).await);
     assert_eq!(leads_to(&store, &other()).await, Some(next));
@@ -83,7 +83,7 @@ async fn what_leads_nowhere_is_there_for_who_shows_it(store: Arc<dyn Store>) {
 async fn what_was_claimed_for_an_account_to_be_made_is_taken(store: Arc<dyn Store>) {
     let to_be = account_id(OTHER);
     store.claim_identity(&other(), to_be.clone()).await.unwrap();
-    let claimed = claim_identity(store.as_ref(), &other(), &account_id(2)).await;
+    let claimed = claim_identity(store.as_ref(), &other(), &account_id(2), at(2)).await;
     assert_eq!(claimed.unwrap(), to_be);
     let mine = made(&store, 1).await;
     assert!(!link(&store, &mine).await);
@@ -208,7 +208,7 @@ async fn who_finds_it_left_behind_as_it_is_linked_does_not_take_it(store: Arc<dy
             async move { assert!(link(&store, &mine).await) }
         };
         let meanwhile = Meanwhile::new(&store, when, linking);
-        let claimed = claim_identity(&meanwhile, &other(), &another).await;
+        let claimed = claim_identity(&meanwhile, &other(), &another, at(2)).await;
         assert_eq!(claimed.unwrap(), mine, "{when:?}");
         assert_eq!(leads_to(&store, &other()).await, Some(mine.clone()));
         assert!(unlink(&store, &mine).await);
@@ -242,7 +242,7 @@ async fn what_another_has_got_meanwhile_is_not_linked(store: Arc<dyn Store>) {
     let signing_in = {
         let (store, new) = (store.clone(), new.clone());
         async move {
-            let claimed = claim_identity(store.as_ref(), &other(), &new).await;
+            let claimed = claim_identity(store.as_ref(), &other(), &new, at(2)).await;
             assert_eq!(claimed.unwrap(), new);
             store.put_account_if_absent(account(OTHER)).await.unwrap();
         }

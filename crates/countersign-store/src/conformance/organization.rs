@@ -201,7 +201,7 @@ async fn change(
         let known = known.cloned().unwrap_or_else(|| organization(name));
         Ok::<_, StoreError>(change(known))
     };
-    change_organization(store.as_ref(), &id(name), made)
+    change_organization(store.as_ref(), &id(name), made, at(1))
         .await
         .unwrap();
 }
@@ -332,9 +332,15 @@ const MOMENTS: [When; 4] = [
 /// Claims it, unless it is taken away meanwhile.
 async fn attempt(store: &Arc<dyn Store>) {
     let wanted = connection("contoso", github(1), Standing::InForce);
-    claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
-        .await
-        .ok();
+    claim(
+        store.as_ref(),
+        &Policy::default(),
+        &id("contoso"),
+        &wanted,
+        at(2),
+    )
+    .await
+    .ok();
 }
 
 /// One writes the record without a source, another with it, whichever step of either comes between which of the other.
@@ -355,13 +361,13 @@ async fn who_removes_a_connection_as_it_is_made_again_leaves_it_found(
             async move { attempt(&store).await }
         };
         let removing: Arc<dyn Store> = Arc::new(Meanwhile::new(&store, when, again));
-        let gone = disconnect(removing.as_ref(), &id("contoso"), &github(1)).await;
+        let gone = disconnect(removing.as_ref(), &id("contoso"), &github(1), at(2)).await;
         gone.unwrap();
         is_found_as_it_says(&store, &format!("{when:?}")).await;
 
         let removing = {
             let store = store.clone();
-            async move { drop(disconnect(store.as_ref(), &id("contoso"), &github(1)).await) }
+            async move { drop(disconnect(store.as_ref(), &id("contoso"), &github(1), at(2)).await) }
         };
         let making: Arc<dyn Store> = Arc::new(Meanwhile::new(&store, inner, removing));
         attempt(&making).await;
@@ -413,7 +419,14 @@ async fn what_is_claimed_again_is_found_again(store: Arc<dyn Store>) {
 /// Claims [`github`] 1, with a proof.
 async fn claims(store: &Arc<dyn Store>, name: &str) -> Standing {
     let wanted = connection(name, github(1), Standing::InForce);
-    let claimed = claim(store.as_ref(), &Policy::default(), &id(name), &wanted).await;
+    let claimed = claim(
+        store.as_ref(),
+        &Policy::default(),
+        &id(name),
+        &wanted,
+        at(2),
+    )
+    .await;
     claimed.expect("an organization").standing
 }
 
@@ -445,7 +458,7 @@ async fn the_first_claim_stands_and_the_second_is_disputed(store: Arc<dyn Store>
     let of = mappings_of(store.as_ref(), [github(1)]).await.unwrap();
     assert_eq!(of, [Mapping::new(id("contoso"), github(1))]);
     // Who gives it up leaves it to nobody: the other proves it again.
-    let given_up = disconnect(store.as_ref(), &id("contoso"), &github(1)).await;
+    let given_up = disconnect(store.as_ref(), &id("contoso"), &github(1), at(2)).await;
     given_up.unwrap();
     assert_eq!(both(&store).await, [None, Some(Standing::Disputed)]);
     assert_eq!(claims(&store, "fabrikam").await, Standing::InForce);
@@ -480,6 +493,7 @@ async fn a_dispute_is_settled_by_an_operator(store: Arc<dyn Store>) {
             &id("fabrikam"),
             &github(1),
             settlement,
+            at(2),
         )
         .await;
         settled.unwrap();
@@ -505,6 +519,7 @@ async fn only_who_has_a_source_can_share_it(store: Arc<dyn Store>) {
                 &id(holder),
                 &id(claimant),
                 &github(1),
+                at(2),
             )
             .await
         }
@@ -539,7 +554,7 @@ async fn joins(store: &Arc<dyn Store>, name: &str, token: &str) -> Connection {
         ..connection(name, issuer(), Standing::AwaitingApproval)
     };
     let policy = Policy::default();
-    let claimed = claim(store.as_ref(), &policy, &id(name), &wanted).await;
+    let claimed = claim(store.as_ref(), &policy, &id(name), &wanted, at(2)).await;
     claimed.unwrap()
 }
 
@@ -550,7 +565,7 @@ async fn issuer_is_of(store: &Arc<dyn Store>) -> Vec<OrganizationId> {
 
 async fn approves(store: &Arc<dyn Store>, name: &str) -> Standing {
     let policy = Policy::default();
-    let approved = approve(store.as_ref(), &policy, &id(name), &issuer()).await;
+    let approved = approve(store.as_ref(), &policy, &id(name), &issuer(), at(2)).await;
     approved.unwrap().standing
 }
 
@@ -581,13 +596,29 @@ async fn nobody_agrees_to_what_awaits_approval(store: Arc<dyn Store>) {
     approves(&store, "contoso").await;
     joins(&store, "fabrikam", "b").await;
     let (contoso, fabrikam) = (id("contoso"), id("fabrikam"));
-    let agreed = agree(store.as_ref(), &policy, &contoso, &fabrikam, &issuer()).await;
+    let agreed = agree(
+        store.as_ref(),
+        &policy,
+        &contoso,
+        &fabrikam,
+        &issuer(),
+        at(2),
+    )
+    .await;
     assert!(
         matches!(agreed, Err(ClaimError::NotApproved(..))),
         "{agreed:?}"
     );
     for settlement in [Settlement::Share, Settlement::Transfer] {
-        let settled = settle(store.as_ref(), &policy, &fabrikam, &issuer(), settlement).await;
+        let settled = settle(
+            store.as_ref(),
+            &policy,
+            &fabrikam,
+            &issuer(),
+            settlement,
+            at(2),
+        )
+        .await;
         assert!(
             matches!(settled, Err(ClaimError::NotApproved(..))),
             "{settled:?}"
@@ -601,6 +632,7 @@ async fn nobody_agrees_to_what_awaits_approval(store: Arc<dyn Store>) {
         &fabrikam,
         &issuer(),
         Settlement::Refuse,
+        at(2),
     )
     .await;
     refused.unwrap();
@@ -622,7 +654,7 @@ async fn a_record_proves_the_claim_that_it_was_made_for(store: Arc<dyn Store>) {
         let store = store.clone();
         async move {
             let policy = Policy::default();
-            prove(store.as_ref(), &policy, &id(name), &issuer(), token).await
+            prove(store.as_ref(), &policy, &id(name), &issuer(), token, at(2)).await
         }
     };
     for (name, token) in [("contoso", "b"), ("fabrikam", "a")] {
@@ -665,9 +697,15 @@ async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {
         let store = store.clone();
         async move {
             let wanted = connection(name, source, Standing::InForce);
-            claim(store.as_ref(), &Policy::default(), &id(name), &wanted)
-                .await
-                .unwrap_err()
+            claim(
+                store.as_ref(),
+                &Policy::default(),
+                &id(name),
+                &wanted,
+                at(2),
+            )
+            .await
+            .unwrap_err()
         }
     };
     let unknown = refused("contoso", github(1)).await;
@@ -684,13 +722,19 @@ async fn what_can_not_be_claimed_is_refused(store: Arc<dyn Store>) {
     );
     for number in 0..u64::try_from(MOST_CONNECTIONS).unwrap() {
         let wanted = connection("contoso", github(100 + number), Standing::InForce);
-        claim(store.as_ref(), &Policy::default(), &id("contoso"), &wanted)
-            .await
-            .unwrap();
+        claim(
+            store.as_ref(),
+            &Policy::default(),
+            &id("contoso"),
+            &wanted,
+            at(2),
+        )
+        .await
+        .unwrap();
     }
     let more = refused("contoso", github(1)).await;
     assert!(matches!(more, ClaimError::TooMany), "{more:?}");
-    let missing = disconnect(store.as_ref(), &id("contoso"), &github(1)).await;
+    let missing = disconnect(store.as_ref(), &id("contoso"), &github(1), at(2)).await;
     assert!(
         matches!(missing, Err(ClaimError::NotConnected(..))),
         "{missing:?}"

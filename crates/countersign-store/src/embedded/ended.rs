@@ -11,7 +11,7 @@ use crate::{End, EndKind, Ends, FeedPlace, StoreError};
 pub(super) const TABLES: &str = "
     CREATE TABLE ended (
         n    INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,     -- `session`, `grant` or `token`
+        kind TEXT NOT NULL,     -- `session`, `grant`, `token` or `organization`
         id   TEXT NOT NULL,
         at   INTEGER NOT NULL,  -- times as in `sign_in`
         UNIQUE (kind, id)

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::{OrganizationId, Policy, Source};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -64,13 +65,14 @@ pub async fn claim(
     policy: &Policy,
     id: &OrganizationId,
     connection: &Connection,
+    now: Timestamp,
 ) -> Result<Connection, ClaimError> {
     let source = &connection.mapping.source;
     if matches!(source, Source::Tenant(tenant) if tenant.is_consumers()) {
         return Err(ClaimError::PersonalAccounts);
     }
     let is_proven = connection.standing != Standing::AwaitingApproval;
-    let written = change(store, id, |known| {
+    let claimed = |known: &Organization| {
         let before = known.connection(source);
         if before.is_none() && known.connections.len() >= MOST_CONNECTIONS {
             return Err(ClaimError::TooMany);
@@ -90,13 +92,13 @@ pub async fn claim(
             proof,
             ..connection.clone()
         }))
-    })
-    .await?;
+    };
+    let written = change(store, id, claimed, now).await?;
     // Also where nothing was changed: whoever claims it again is found again, whatever became of the signpost.
     let post = Signpost::Source(source.clone());
     store.set_signpost(&post, id).await?;
     if is_proven {
-        weigh(store, policy, id, &written, source).await
+        weigh(store, policy, id, &written, source, now).await
     } else {
         found(&written, source)
     }
@@ -109,12 +111,13 @@ async fn weigh(
     id: &OrganizationId,
     written: &Organization,
     source: &Source,
+    now: Timestamp,
 ) -> Result<Connection, ClaimError> {
     let connection = found(written, source)?;
     if connection.standing == Standing::Disputed
         && rivals(store, policy, id, source).await?.is_empty()
     {
-        return stand(store, id, source, Standing::InForce).await;
+        return stand(store, id, source, now).await;
     }
     Ok(connection)
 }
@@ -127,10 +130,11 @@ pub async fn settle(
     id: &OrganizationId,
     source: &Source,
     settlement: Settlement,
+    now: Timestamp,
 ) -> Result<(), ClaimError> {
     match settlement {
-        Settlement::Refuse => refuse(store, id, source).await,
-        Settlement::Share => stand_claimed(store, id, source).await,
+        Settlement::Refuse => refuse(store, id, source, now).await,
+        Settlement::Share => stand_claimed(store, id, source, now).await,
         Settlement::Transfer => {
             let mut in_file = policy.organizations_of(source).filter(|one| *one != id);
             if let Some(holder) = in_file.next() {
@@ -139,16 +143,21 @@ pub async fn settle(
             must_be_claimed(store, id, source).await?;
             // The others lose it first: what a process leaves that dies between is a dispute, not two owners.
             for other in others(store, id, source).await? {
-                disconnect(store, &other.id, source).await?;
+                disconnect(store, &other.id, source, now).await?;
             }
-            stand_claimed(store, id, source).await
+            stand_claimed(store, id, source, now).await
         }
     }
 }
 
 /// What awaits approval stays, refused, so that its admins see that; what is disputed goes.
-async fn refuse(store: &dyn Store, id: &OrganizationId, source: &Source) -> Result<(), ClaimError> {
-    change(store, id, |known| {
+async fn refuse(
+    store: &dyn Store,
+    id: &OrganizationId,
+    source: &Source,
+    now: Timestamp,
+) -> Result<(), ClaimError> {
+    let refused = |known: &Organization| {
         let connection = found(known, source)?;
         Ok(match connection.standing {
             Standing::AwaitingApproval => known.with(Connection {
@@ -157,9 +166,8 @@ async fn refuse(store: &dyn Store, id: &OrganizationId, source: &Source) -> Resu
             }),
             Standing::InForce | Standing::Disputed | Standing::Refused => known.without(source),
         })
-    })
-    .await
-    .map(drop)
+    };
+    change(store, id, refused, now).await.map(drop)
 }
 
 /// What was awaiting approval, or disputed with nobody any more, is claimed again by an operator's word. Written down as
@@ -169,8 +177,9 @@ pub async fn approve(
     policy: &Policy,
     id: &OrganizationId,
     source: &Source,
+    now: Timestamp,
 ) -> Result<Connection, ClaimError> {
-    let written = change(store, id, |known| {
+    let claimed = |known: &Organization| {
         let connection = found(known, source)?;
         let standing = match connection.standing {
             Standing::InForce => Standing::InForce,
@@ -182,9 +191,9 @@ pub async fn approve(
             standing,
             ..connection
         }))
-    })
-    .await?;
-    weigh(store, policy, id, &written, source).await
+    };
+    let written = change(store, id, claimed, now).await?;
+    weigh(store, policy, id, &written, source, now).await
 }
 
 /// What was awaiting approval is claimed again with a record that has this token.
@@ -194,8 +203,9 @@ pub async fn prove(
     id: &OrganizationId,
     source: &Source,
     token: &str,
+    now: Timestamp,
 ) -> Result<Connection, ClaimError> {
-    let written = change(store, id, |known| {
+    let proven = |known: &Organization| {
         let connection = found(known, source)?;
         // Another claim than the one that was looked up: it has a token of its own.
         let is_of = matches!(&connection.proof, Proof::Member { token: of } if of == token);
@@ -207,9 +217,9 @@ pub async fn prove(
             proof: Proof::DnsRecord,
             ..connection
         }))
-    })
-    .await?;
-    weigh(store, policy, id, &written, source).await
+    };
+    let written = change(store, id, proven, now).await?;
+    weigh(store, policy, id, &written, source, now).await
 }
 
 /// Whoever holds a source, by their record or by the policy file, lets another organisation have it too. `false`, and
@@ -220,13 +230,14 @@ pub async fn agree(
     holder: &OrganizationId,
     claimant: &OrganizationId,
     source: &Source,
+    now: Timestamp,
 ) -> Result<bool, ClaimError> {
     let known = store.organization(holder).await?;
     let mut in_file = policy.organizations_of(source);
     let holds = in_file.any(|one| one == holder)
         || known.is_some_and(|(known, _)| known.in_force().any(|one| one.source == *source));
     if holds {
-        stand_claimed(store, claimant, source).await?;
+        stand_claimed(store, claimant, source, now).await?;
     }
     Ok(holds)
 }
@@ -236,13 +247,13 @@ pub async fn disconnect(
     store: &dyn Store,
     id: &OrganizationId,
     source: &Source,
+    now: Timestamp,
 ) -> Result<(), ClaimError> {
-    change(store, id, |known| {
+    let ended = |known: &Organization| {
         found(known, source)?;
         Ok(known.without(source))
-    })
-    .await
-    .map(drop)
+    };
+    change(store, id, ended, now).await.map(drop)
 }
 
 /// The other organisations with which this one would be in dispute over a source: they say that it is theirs, or the
@@ -281,6 +292,7 @@ async fn stand_claimed(
     store: &dyn Store,
     id: &OrganizationId,
     source: &Source,
+    now: Timestamp,
 ) -> Result<(), ClaimError> {
     let claimed = |known: &Organization| {
         let connection = claimed(known, source)?;
@@ -289,7 +301,7 @@ async fn stand_claimed(
             ..connection
         }))
     };
-    change(store, id, claimed).await.map(drop)
+    change(store, id, claimed, now).await.map(drop)
 }
 
 async fn must_be_claimed(
@@ -315,16 +327,16 @@ async fn stand(
     store: &dyn Store,
     id: &OrganizationId,
     source: &Source,
-    standing: Standing,
+    now: Timestamp,
 ) -> Result<Connection, ClaimError> {
-    let written = change(store, id, |known| {
+    let in_force = |known: &Organization| {
         let connection = found(known, source)?;
         Ok(known.with(Connection {
-            standing,
+            standing: Standing::InForce,
             ..connection
         }))
-    })
-    .await?;
+    };
+    let written = change(store, id, in_force, now).await?;
     found(&written, source)
 }
 
@@ -332,10 +344,11 @@ async fn change(
     store: &dyn Store,
     id: &OrganizationId,
     change: impl Fn(&Organization) -> Result<Organization, ClaimError>,
+    now: Timestamp,
 ) -> Result<Organization, ClaimError> {
     let unknown = || ClaimError::UnknownOrganization(id.clone());
     let change = |known: Option<&Organization>| change(known.ok_or_else(unknown)?).map(Some);
-    let changed = change_organization(store, id, change).await?;
+    let changed = change_organization(store, id, change, now).await?;
     changed.ok_or_else(unknown)
 }
 

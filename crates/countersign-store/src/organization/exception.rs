@@ -132,7 +132,7 @@ pub async fn ask(
     if asked.waives.is_empty() {
         return Err(ExceptionError::Tiers);
     }
-    change(store, id, |known| {
+    let with = |known: &Organization| {
         let mut changed = known.clone();
         let over = |one: &AskedException| one.is_over(id, asked.asked_at);
         while changed.exceptions.len() >= MOST_EXCEPTIONS {
@@ -143,8 +143,8 @@ pub async fn ask(
         }
         changed.exceptions.push(asked.clone());
         Ok(changed)
-    })
-    .await
+    };
+    change(store, id, with, asked.asked_at).await
 }
 
 /// Answers one, or gives another answer: what was granted can be ended by refusing it.
@@ -158,14 +158,14 @@ pub async fn answer(
     if let Verdict::Granted { until } = answer.verdict {
         check_until(until, answer.at)?;
     }
-    change(store, id, |known| {
+    let answered = |known: &Organization| {
         let mut changed = known.clone();
         let asked = changed.exceptions.iter_mut().find(|one| one.name == *name);
         let asked = asked.ok_or_else(|| ExceptionError::Unknown(id.clone(), name.clone()))?;
         asked.answer = Some(answer.clone());
         Ok(changed)
-    })
-    .await
+    };
+    change(store, id, answered, answer.at).await
 }
 
 /// Takes back what waits for an answer.
@@ -173,8 +173,9 @@ pub async fn take_back(
     store: &dyn Store,
     id: &OrganizationId,
     name: &ExceptionName,
+    now: Timestamp,
 ) -> Result<Organization, ExceptionError> {
-    change(store, id, |known| {
+    let without = |known: &Organization| {
         let mut changed = known.clone();
         changed
             .exceptions
@@ -183,8 +184,8 @@ pub async fn take_back(
             return Err(ExceptionError::Unknown(id.clone(), name.clone()));
         }
         Ok(changed)
-    })
-    .await
+    };
+    change(store, id, without, now).await
 }
 
 fn check_reason(reason: &str) -> Result<(), ExceptionError> {
@@ -205,9 +206,10 @@ async fn change(
     store: &dyn Store,
     id: &OrganizationId,
     change: impl Fn(&Organization) -> Result<Organization, ExceptionError>,
+    now: Timestamp,
 ) -> Result<Organization, ExceptionError> {
     let unknown = || ExceptionError::UnknownOrganization(id.clone());
     let change = |known: Option<&Organization>| change(known.ok_or_else(unknown)?).map(Some);
-    let changed = change_organization(store, id, change).await?;
+    let changed = change_organization(store, id, change, now).await?;
     changed.ok_or_else(unknown)
 }

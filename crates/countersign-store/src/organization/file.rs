@@ -220,10 +220,13 @@ pub async fn apply(
     let mut disputed = Vec::new();
     for wanted in entry.missing(Some(&known), now)? {
         let source = &wanted.mapping.source;
-        let made = claim(store, policy, &entry.id, &wanted).await?;
+        let made = claim(store, policy, &entry.id, &wanted, now).await?;
         match (made.standing, entry.shares(source)) {
             (Standing::InForce, _) => {}
-            (_, true) => settle(store, policy, &entry.id, source, Settlement::Share).await?,
+            (_, true) => {
+                let settlement = Settlement::Share;
+                settle(store, policy, &entry.id, source, settlement, now).await?;
+            }
             (Standing::Disputed | Standing::AwaitingApproval | Standing::Refused, false) => {
                 disputed.push(source.clone());
             }
@@ -245,12 +248,16 @@ impl Entry {
 
 /// Forgets an organisation that a file told of, now that it names it no more. `false`, and it stays, where somebody
 /// else has told of it since.
-pub async fn prune(store: &dyn Store, id: &OrganizationId) -> Result<bool, StoreError> {
+pub async fn prune(
+    store: &dyn Store,
+    id: &OrganizationId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let is_of_file = |known: &Organization| known.told_by == Actor::File;
     let change = |known: Option<&Organization>| {
         Ok::<_, StoreError>(known.filter(|known| !is_of_file(known)).cloned())
     };
-    let kept = change_organization(store, id, change).await?;
+    let kept = change_organization(store, id, change, now).await?;
     Ok(kept.is_none())
 }
 
@@ -267,6 +274,7 @@ pub async fn give_up(
     store: &dyn Store,
     id: &OrganizationId,
     source: &Source,
+    now: Timestamp,
 ) -> Result<bool, StoreError> {
     let change = |known: Option<&Organization>| {
         let mut changed = known.cloned();
@@ -277,7 +285,7 @@ pub async fn give_up(
         }
         Ok::<_, StoreError>(changed)
     };
-    let kept = change_organization(store, id, change).await?;
+    let kept = change_organization(store, id, change, now).await?;
     Ok(kept.is_none_or(|kept| kept.connection(source).is_none()))
 }
 

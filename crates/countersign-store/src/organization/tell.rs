@@ -50,7 +50,7 @@ pub async fn tell(
         let told = known_as(id, known, told, actor, now)?;
         Ok::<_, TellError>(Some(told))
     };
-    let kept = change_organization(store, id, change).await?;
+    let kept = change_organization(store, id, change, now).await?;
     let kept = kept.ok_or(StoreError::Conflict)?;
     let before = before.map(|(before, _)| before);
     let change = Change::of(before.as_ref(), Some(&kept));
@@ -107,7 +107,7 @@ pub async fn join(
         told.check()?;
         Ok(Some(known_as(id, known, &told, actor, now)?))
     };
-    let kept = change_organization(store, id, change).await?;
+    let kept = change_organization(store, id, change, now).await?;
     Ok(Change::of(
         before.map(|(before, _)| before).as_ref(),
         kept.as_ref(),
@@ -155,9 +155,13 @@ pub(super) fn known_as(
 /// # Errors
 ///
 /// Failures of the store.
-pub async fn forget(store: &dyn Store, id: &OrganizationId) -> Result<bool, StoreError> {
+pub async fn forget(
+    store: &dyn Store,
+    id: &OrganizationId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let was_there = store.organization(id).await?.is_some();
     let gone = |_: Option<&Organization>| Ok::<_, StoreError>(None);
-    change_organization(store, id, gone).await?;
+    change_organization(store, id, gone, now).await?;
     Ok(was_there)
 }

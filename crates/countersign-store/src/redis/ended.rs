@@ -29,7 +29,8 @@ pub(super) enum Found {
 
 /// Tells of an end: once, so that nobody who follows the feed loses their place in it. Only where it was told of an end that
 /// did not come, as it seems, and later ends for good, it is told anew, since tokens may have been issued in between: then
-/// the end must be told for as long as those can be good. A token that is told once has expired before it is forgotten.
+/// the end must be told for as long as those can be good. A token that is told once has expired before it is forgotten, and
+/// a connection that ends again ends under another name.
 pub(super) async fn tell(
     link: &Link,
     names: &Names,
@@ -37,7 +38,7 @@ pub(super) async fn tell(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let stays = match (kind, found) {
-        (EndKind::Token, _) | (_, Found::Ended) => Timestamp::MIN,
+        (EndKind::Token | EndKind::Organization, _) | (_, Found::Ended) => Timestamp::MIN,
         (EndKind::Session | EndKind::Grant, Found::Alive) => {
             now.saturating_sub(SAME).unwrap_or(Timestamp::MIN)
         }

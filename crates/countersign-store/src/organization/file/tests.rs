@@ -141,7 +141,7 @@ async fn what_an_admin_has_connected_stays_and_stays_proven() {
             .unwrap()
     };
     let store = here.store.as_ref();
-    claim(store, &Policy::default(), &id("contoso"), &proven)
+    claim(store, &Policy::default(), &id("contoso"), &proven, at(9))
         .await
         .unwrap();
     for contoso in [entry("contoso", &[]), entry("contoso", &[TENANT])] {
@@ -181,7 +181,7 @@ async fn a_dispute_with_nobody_any_more_is_in_force_when_it_is_applied_again() {
     let contoso = entry("contoso", &[TENANT]);
     here.apply(&contoso, 2).await;
     let store = here.store.as_ref();
-    disconnect(store, &id("fabrikam"), &source(TENANT))
+    disconnect(store, &id("fabrikam"), &source(TENANT), at(9))
         .await
         .unwrap();
     assert_eq!(here.apply(&contoso, 3).await.disputed, []);
@@ -218,7 +218,11 @@ async fn only_what_the_file_alone_told_of_is_pruned() {
         ("of-file", true),
         ("nothing", true),
     ] {
-        assert_eq!(prune(store, &id(name)).await.unwrap(), is_pruned, "{name}");
+        assert_eq!(
+            prune(store, &id(name), at(9)).await.unwrap(),
+            is_pruned,
+            "{name}"
+        );
         assert_eq!(here.known(name).await.is_none(), is_pruned, "{name}");
     }
     let post = Signpost::Admin(admin());
@@ -236,14 +240,14 @@ async fn a_connection_is_given_up_only_where_the_file_made_it() {
             .connection(&id("contoso"), None, at(2))
             .unwrap()
     };
-    claim(store, &Policy::default(), &id("contoso"), &by_hand)
+    claim(store, &Policy::default(), &id("contoso"), &by_hand, at(9))
         .await
         .unwrap();
     let known = here.known("contoso").await.unwrap();
     assert_eq!(given_up(&known, &entry("contoso", &[TENANT])), []);
     assert_eq!(given_up(&known, &entry("contoso", &[])), [source(TENANT)]);
     for (text, is_gone) in [(OTHER, false), (TENANT, true), (TENANT, true)] {
-        let gone = give_up(store, &id("contoso"), &source(text)).await;
+        let gone = give_up(store, &id("contoso"), &source(text), at(9)).await;
         assert_eq!(gone.unwrap(), is_gone, "{text}");
     }
     assert_eq!(
@@ -264,7 +268,7 @@ async fn what_an_admin_has_proven_is_not_given_up_where_a_file_has_named_it_for_
             .connection(&id("contoso"), None, at(2))
             .unwrap()
     };
-    claim(store, &Policy::default(), &id("contoso"), &proven)
+    claim(store, &Policy::default(), &id("contoso"), &proven, at(9))
         .await
         .unwrap();
     let mut named = entry("contoso", &[TENANT]);
@@ -273,7 +277,7 @@ async fn what_an_admin_has_proven_is_not_given_up_where_a_file_has_named_it_for_
     let known = here.known("contoso").await.unwrap();
     assert_eq!(known.connections[0].made_by, Actor::File);
     assert_eq!(given_up(&known, &entry("contoso", &[])), []);
-    let gone = give_up(store, &id("contoso"), &source(TENANT)).await;
+    let gone = give_up(store, &id("contoso"), &source(TENANT), at(9)).await;
     assert!(!gone.unwrap());
 }
 

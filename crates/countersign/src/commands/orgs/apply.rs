@@ -264,8 +264,9 @@ impl Pass<'_> {
     async fn forget(&mut self, given_up: &GivenUp, importing: &Importing) -> Result<()> {
         let store = importing.store();
         for ids in given_up.organizations.chunks(BATCH) {
+            let now = SystemClock.now();
             let pruned = stream::iter(ids)
-                .map(|id| prune(store, id))
+                .map(|id| prune(store, id, now))
                 .buffered(BATCH)
                 .collect::<Vec<Result<bool, StoreError>>>();
             for is_gone in pruned.await {
@@ -274,7 +275,7 @@ impl Pass<'_> {
             self.turn.give_way(importing)?;
         }
         for (id, source) in &given_up.connections {
-            self.tally.ended += usize::from(give_up(store, id, source).await?);
+            self.tally.ended += usize::from(give_up(store, id, source, SystemClock.now()).await?);
             self.turn.give_way(importing)?;
         }
         Ok(())

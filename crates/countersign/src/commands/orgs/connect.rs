@@ -141,15 +141,16 @@ pub(super) async fn connect(arguments: &ConnectArguments, books: &Books) -> Resu
     let known = known(id, store).await?;
     let before = known.connection(source).map(|before| &before.proof);
     let proof = Proof::or_word(before, &reason);
+    let now = SystemClock.now();
     let connection = Connection {
         mapping: terms.mapping(id.clone(), source.clone()),
         standing: Standing::InForce,
         proof,
         made_by: Actor::Operator,
-        made_at: SystemClock.now(),
+        made_at: now,
     };
     books.trail.check().await?;
-    let made = organization::claim(store, &books.policy, id, &connection).await;
+    let made = organization::claim(store, &books.policy, id, &connection, now).await;
     let made = made.map_err(|error| explained(&error))?;
     let event = Event::of_claim(made.standing);
     books.note(event, id, Some(source)).await?;
@@ -165,7 +166,7 @@ pub(super) async fn approve(arguments: &ApproveArguments, books: &Books) -> Resu
         return Ok(ExitCode::SUCCESS);
     }
     books.trail.check().await?;
-    let made = organization::approve(store, &books.policy, id, source).await;
+    let made = organization::approve(store, &books.policy, id, source, SystemClock.now()).await;
     let made = made.map_err(|error| explained(&error))?;
     let before = known.connection(source).map(|before| before.standing);
     if before != Some(made.standing) {
@@ -208,7 +209,7 @@ async fn say_standing(id: &OrganizationId, made: &Connection, books: &Books) -> 
 pub(super) async fn disconnect(arguments: &DisconnectArguments, books: &Books) -> Result<ExitCode> {
     let (id, source) = (&arguments.named.id, &arguments.to.source);
     books.trail.check().await?;
-    let ended = organization::disconnect(books.store(), id, source).await;
+    let ended = organization::disconnect(books.store(), id, source, SystemClock.now()).await;
     ended.map_err(|error| explained(&error))?;
     let event = Event::OrganizationDisconnected;
     books.note(event, id, Some(source)).await?;
@@ -242,7 +243,8 @@ pub(super) async fn settle(arguments: &SettleArguments, books: &Books) -> Result
         }
     };
     books.trail.check().await?;
-    let settled = organization::settle(store, &books.policy, id, source, settlement).await;
+    let (policy, now) = (&books.policy, SystemClock.now());
+    let settled = organization::settle(store, policy, id, source, settlement, now).await;
     settled.map_err(|error| explained(&error))?;
     let event = Event::ConnectionSettled;
     books.note(event, id, Some(source)).await?;

@@ -79,7 +79,7 @@ pub(super) async fn forget(arguments: &ForgetArguments, books: &Books) -> Result
         return Ok(ExitCode::FAILURE);
     }
     books.trail.check().await?;
-    if !organization::forget(store, id).await? {
+    if !organization::forget(store, id, SystemClock.now()).await? {
         return Err(unknown());
     }
     books.note(Event::OrganizationForgotten, id, None).await?;
