@@ -6,6 +6,7 @@ mod ended;
 mod exceptions;
 mod github;
 mod issuers;
+mod lists;
 mod membership;
 mod roles;
 

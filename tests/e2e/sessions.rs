@@ -597,6 +597,21 @@ async fn however_many_sessions_somebody_has_all_others_end() {
     many_more(&world, &oldest).await;
     signed_in(&world, &mut here).await;
     let page = at(&world, &mut here, "/session").await;
+    let buttons = |page: &Page| page.body.matches("End this session").count();
+    assert_eq!(buttons(&page), 99, "and the one of this browser");
+    let (_, after) = page.body.split_once("/session?after=").expect("a way on");
+    let (after, _) = after.split_once('"').expect("an address");
+    let next = at(&world, &mut here, &format!("/session?after={after}")).await;
+    assert_eq!(buttons(&next), 22);
+    assert!(!next.body.contains("/session?after="), "{}", next.body);
+    // Somebody else's session, one that is not there and noise are the beginning.
+    let ben = Login::new("oidc", "stan-string");
+    let code = world.sign_in(&mut Browser::new(), &ben).await.code();
+    let of_another = sid_of(&world.redeem(&code).await);
+    for noise in ["sess_0", "%00", &of_another] {
+        let first = at(&world, &mut here, &format!("/session?after={noise}")).await;
+        assert_eq!(buttons(&first), 99, "{noise}");
+    }
     press(&mut here, &page, "End all other sessions").await;
     assert_eq!(refreshed(&world, &oldest).await.status, 400);
     assert_eq!(silently(&world, &mut here, &at_other()).await, "code");

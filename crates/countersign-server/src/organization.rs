@@ -2,6 +2,7 @@
 //! them.
 
 mod connect;
+mod list;
 pub(crate) mod manage;
 mod page;
 mod record;
@@ -19,6 +20,7 @@ use connect::MOST_OFFERED;
 use crate::web::Context;
 
 pub(crate) use connect::{NotProven, confirm, leave, preview, proven, start};
+pub(crate) use list::{Listed, Piece, page_of, piece_of};
 pub(crate) use page::{ask, list, press, show};
 pub(crate) use record::Record;
 pub(crate) use shut_out::{Effect, Fate};

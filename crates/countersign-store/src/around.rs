@@ -86,7 +86,7 @@ operations! {
     list_organizations(after: Option<&OrganizationId>, limit: usize) -> Vec<Organization>;
     set_signpost(post: &Signpost, id: &OrganizationId) -> ();
     remove_signpost(post: &Signpost, id: &OrganizationId) -> ();
-    organizations_at(post: &Signpost) -> Vec<OrganizationId>;
+    organizations_at(post: &Signpost, after: Option<&OrganizationId>, limit: usize) -> Vec<Organization>;
     put_key_if_absent(key: StoredKey) -> StoredKey;
     replace_key(known: &StoredKey, material: KeyMaterial) -> ();
     list_keys() -> Vec<StoredKey>;

@@ -47,7 +47,7 @@ pub use import::{
 pub use lock::{Locked, lock_account, unlock_account};
 pub use organization::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, change_organization,
-    mappings_of, organizations_by,
+    mappings_of, organizations_by, organizations_page,
 };
 pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, Ended,
@@ -373,8 +373,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn remove_signpost(&self, post: &Signpost, id: &OrganizationId)
     -> Result<(), StoreError>;
 
-    /// The organisations that a signpost leads to; whether they say so too is for the caller to see.
-    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError>;
+    /// The organisations that a signpost leads to, in the order of their ids (by bytes), after `after`, at most `limit`: fewer
+    /// are the last ones. Whether they say so too is for the caller to see.
+    async fn organizations_at(
+        &self,
+        post: &Signpost,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError>;
 
     /// Keeps a key under its name and answers with the one in force: this one, or the one that
     /// was already there.

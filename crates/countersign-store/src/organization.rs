@@ -13,7 +13,7 @@ use std::str::FromStr;
 use countersign_core::{
     AccountId, ClientId, Guests, IdError, Mapping, OrganizationId, Source, Waiver,
 };
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -33,9 +33,10 @@ pub use tell::{Change, JoinError, Joining, TellError, forget, join, tell};
 
 /// How often a record that others keep writing to is tried.
 const TRIES: usize = 100;
-
-/// How many records are read at once.
-const READ_AT_ONCE: usize = 64;
+/// How many organisations are read at once: some milliseconds' work at most, in which nobody else reads.
+pub(crate) const ORGANIZATIONS_AT_ONCE: usize = 200;
+/// How many sources are asked for at once: one, but for people who are in several organisations at GitHub.
+const SOURCES_AT_ONCE: usize = 16;
 
 /// An organisation of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,6 +296,11 @@ impl Organization {
         })
     }
 
+    /// Whether this signpost leads to it rightly.
+    pub fn is_at(&self, post: &Signpost) -> bool {
+        self.signposts().contains(post)
+    }
+
     /// By whom it is found.
     fn signposts(&self) -> BTreeSet<Signpost> {
         let sources = self.connections.iter().map(|one| &one.mapping.source);
@@ -430,23 +436,38 @@ async fn keep(
 async fn remove(store: &dyn Store, post: &Signpost, id: &OrganizationId) -> Result<(), StoreError> {
     store.remove_signpost(post, id).await?;
     let known = store.organization(id).await?;
-    if known.is_some_and(|(known, _)| known.signposts().contains(post)) {
+    if known.is_some_and(|(known, _)| known.is_at(post)) {
         store.set_signpost(post, id).await?;
     }
     Ok(())
 }
 
-/// The organisations that a signpost leads to and whose records say so too.
+/// All organisations that a signpost leads to and whose records say so too, in the order of their ids.
 pub async fn organizations_by(
     store: &dyn Store,
     post: &Signpost,
 ) -> Result<Vec<Organization>, StoreError> {
-    let mut found = Vec::new();
-    // Who administers hundreds does not wait for as many answers, one after the other.
-    for ids in store.organizations_at(post).await?.chunks(READ_AT_ONCE) {
-        let read = try_join_all(ids.iter().map(|id| store.organization(id))).await?;
-        let known = read.into_iter().flatten().map(|(known, _)| known);
-        found.extend(known.filter(|known| known.signposts().contains(post)));
+    organizations_page(store, post, None, usize::MAX).await
+}
+
+/// The organisations that a signpost leads to and whose records say so too, in the order of their ids, after `after`, at
+/// most `limit`: fewer are the last ones.
+pub async fn organizations_page(
+    store: &dyn Store,
+    post: &Signpost,
+    after: Option<&OrganizationId>,
+    limit: usize,
+) -> Result<Vec<Organization>, StoreError> {
+    let (mut found, mut after) = (Vec::new(), after.cloned());
+    while found.len() < limit {
+        let wanted = ORGANIZATIONS_AT_ONCE.min(limit - found.len());
+        let some = store.organizations_at(post, after.as_ref(), wanted).await?;
+        let is_last = some.len() < wanted;
+        after = some.last().map(|last| last.id.clone());
+        found.extend(some.into_iter().filter(|one| one.is_at(post)));
+        if is_last {
+            break;
+        }
     }
     Ok(found)
 }
@@ -456,13 +477,18 @@ pub async fn mappings_of(
     store: &dyn Store,
     sources: impl IntoIterator<Item = Source>,
 ) -> Result<Vec<Mapping>, StoreError> {
-    let mut mappings = Vec::new();
-    for source in sources {
-        let post = Signpost::Source(source.clone());
-        for organization in organizations_by(store, &post).await? {
-            let of_source = organization.in_force().filter(|one| one.source == source);
-            mappings.extend(of_source.cloned());
-        }
-    }
-    Ok(mappings)
+    let sources: Vec<Source> = sources.into_iter().collect();
+    let mappings: Vec<Vec<Mapping>> = stream::iter(sources)
+        .map(|source| mappings_of_one(store, source))
+        .buffered(SOURCES_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(mappings.concat())
+}
+
+async fn mappings_of_one(store: &dyn Store, source: Source) -> Result<Vec<Mapping>, StoreError> {
+    let found = organizations_by(store, &Signpost::Source(source.clone())).await?;
+    let mappings = found.iter().flat_map(Organization::in_force);
+    let of_source = mappings.filter(|one| one.source == source);
+    Ok(of_source.cloned().collect())
 }

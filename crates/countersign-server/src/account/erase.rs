@@ -3,13 +3,12 @@
 
 use actix_web::HttpResponse;
 use countersign_core::AccountId;
-use countersign_store::{
-    EraseError, Signpost, StoreError, admins, erase_account, organizations_by,
-};
+use countersign_store::{EraseError, Organization, StoreError, admins, erase_account};
 
 use super::{Button, must_be_audited, seal};
 use crate::audit::{By, Event, Happening, Subject};
 use crate::error::{ApiError, Failure, page_of_store};
+use crate::organization::{Listed, Piece, piece_of};
 use crate::own::{LINK, OwnPage, Visitor, visitor};
 use crate::pages::{self, ErasePage, SignedOutPage};
 use crate::session;
@@ -29,22 +28,30 @@ pub(crate) async fn ask(call: Call) -> HttpResponse {
     .await
 }
 
-/// The titles of the organisations that nobody else administers, as far as is known here.
+/// How many organisations are looked at together.
+const AT_ONCE: usize = 200;
+
+/// The titles of the organisations that nobody else administers, as far as is known here: some more than a page names, where
+/// there are.
 async fn administered(visitor: &Visitor, context: &Context<'_>) -> Result<Vec<String>, StoreError> {
     let names: Vec<_> = admins(&visitor.account).collect();
-    let mut alone = Vec::new();
-    for name in &names {
-        let post = Signpost::Admin(name.clone());
-        for organization in organizations_by(context.broker.store.as_ref(), &post).await? {
-            let has_others = organization.admins.iter().any(|one| !names.contains(one));
-            let title = organization.title.clone();
-            let title = title.unwrap_or_else(|| organization.id.to_string());
-            if !has_others && !alone.contains(&title) {
-                alone.push(title);
-            }
+    let is_theirs = |one: &Organization| one.admins.iter().all(|admin| names.contains(admin));
+    let title = |one: Organization| one.title.unwrap_or_else(|| one.id.to_string());
+    let (mut alone, mut after) = (Vec::new(), None);
+    loop {
+        let piece = Piece {
+            begins_with: None,
+            after,
+            limit: AT_ONCE,
+        };
+        let some = piece_of(Listed::AdministeredBy(&names), &piece, context).await?;
+        let is_last = some.len() < AT_ONCE;
+        after = some.last().map(|last| last.id.clone());
+        alone.extend(some.into_iter().filter(is_theirs).map(title));
+        if is_last || alone.len() > ErasePage::NAMED {
+            return Ok(alone);
         }
     }
-    Ok(alone)
 }
 
 /// The button was pressed.

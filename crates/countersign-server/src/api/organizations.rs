@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, web};
 use countersign_core::{ExceptionName, OrganizationId, Scope, Source};
 use countersign_store::organization::{Answer, Change, Settlement, Terms, Told, Verdict};
-use countersign_store::{Actor, Admin, Organization, Proof, Signpost, organizations_by};
+use countersign_store::{Actor, Admin, Organization, Proof};
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::caller::{Caller, caller, service, staff};
 use super::{Body, read_object};
 use crate::error::{ApiError, Failure};
-use crate::organization::manage::{self, Wish, administered_by, beginning_with, keep, managed};
+use crate::organization::manage::{self, Wish, keep, managed};
+use crate::organization::{Listed, Piece, piece_of};
 use crate::own::{LOOK, OPERATE};
 use crate::web::{Call, Context, Parameters};
 
@@ -105,53 +106,43 @@ type IdAndException = web::Path<(String, String)>;
 pub(super) async fn list(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let parameters = context.query();
-        match caller(READ, context).await? {
-            Caller::Service(_) | Caller::Operator(_) => page_of_all(&parameters, context).await,
-            Caller::Person(person) => page_of_theirs(person.names(), context).await,
-        }
+        let caller = caller(READ, context).await?;
+        let listed = match &caller {
+            Caller::Person(person) => Listed::AdministeredBy(person.names()),
+            Caller::Service(_) | Caller::Operator(_) => match parameters.one("asking") {
+                Some("true") => Listed::Asking,
+                Some(_) | None => Listed::All,
+            },
+        };
+        let piece = piece(&parameters)?;
+        let found = piece_of(listed, &piece, context).await;
+        let found = found.map_err(ApiError::Store)?;
+        let next = found.last().filter(|_| found.len() == piece.limit);
+        let told: Vec<Value> = found.iter().map(|one| shown(one, context)).collect();
+        let next = next.map(|one| &one.id);
+        Ok(HttpResponse::Ok().json(json!({"organizations": told, "next": next})))
     })
     .await
 }
 
-async fn page_of_all(
-    parameters: &Parameters,
-    context: &Context<'_>,
-) -> Result<HttpResponse, Failure> {
+/// Which piece of the list is asked for.
+fn piece(parameters: &Parameters) -> Result<Piece, ApiError> {
     let limit = match parameters.one("limit").map(str::parse::<usize>) {
         None => PAGE,
         Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => limit,
-        Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000").into()),
+        Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000")),
     };
     let after = parameters.one("after").map(OrganizationId::new).transpose();
     let after = after.map_err(|_| ApiError::Body("`after` is no organization's name"))?;
-    if parameters.one("asking") == Some("true") {
-        let asking = organizations_by(context.broker.store.as_ref(), &Signpost::Asks).await;
-        return Ok(told_of(&asking.map_err(ApiError::Store)?, None, context));
-    }
     let begins_with = parameters
         .one("begins_with")
         .filter(|text| !text.is_empty());
     let begins_with = begins_with.map(OrganizationId::new).transpose();
-    let begins_with =
-        begins_with.map_err(|_| ApiError::Body("no organization's name begins so"))?;
-    let found = beginning_with(begins_with.as_ref(), after.as_ref(), limit, context).await?;
-    let next = found.last().filter(|_| found.len() == limit);
-    Ok(told_of(&found, next.map(|one| &one.id), context))
-}
-
-fn told_of(
-    organizations: &[Organization],
-    next: Option<&OrganizationId>,
-    context: &Context<'_>,
-) -> HttpResponse {
-    let told = organizations.iter().map(|one| shown(one, context));
-    let told: Vec<Value> = told.collect();
-    HttpResponse::Ok().json(json!({"organizations": told, "next": next}))
-}
-
-async fn page_of_theirs(names: &[Admin], context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let theirs = administered_by(names, context).await?;
-    Ok(told_of(&theirs, None, context))
+    Ok(Piece {
+        begins_with: begins_with.map_err(|_| ApiError::Body("no organization's name begins so"))?,
+        after,
+        limit,
+    })
 }
 
 /// GET: one.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Operator, ROWS, at_desk};
 use crate::api::Caller;
 use crate::error::{Failure, Problem, page_of_store};
-use crate::organization::manage::{self, beginning_with, managed};
-use crate::organization::shut_out;
+use crate::organization::manage::{self, managed};
+use crate::organization::{Listed, page_of, shut_out};
 use crate::own::Desk;
 use crate::pages::{
     self, ConfirmPage, ConnectionPart, OperatorOrganizationPage, OperatorOrganizationsPage,
@@ -49,18 +49,8 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
         at_desk(Desk::Organizations, context, async |_| {
             let query = context.query();
             let begins_with = query.one("begins_with").map_or("", str::trim);
-            let first = (!begins_with.is_empty()).then(|| OrganizationId::new(begins_with));
-            let after = query
-                .one("after")
-                .and_then(|id| OrganizationId::new(id).ok());
-            let found = match first.transpose() {
-                Ok(first) => {
-                    let found = beginning_with(first.as_ref(), after.as_ref(), ROWS + 1, context);
-                    found.await.map_err(|error| error.for_person(context))?
-                }
-                // No organisation's name begins so.
-                Err(_) => Vec::new(),
-            };
+            let found = page_of(Listed::All, begins_with, ROWS, context).await;
+            let found = found.map_err(|error| page_of_store(&error, context))?;
             let page = OperatorOrganizationsPage::new(begins_with, found, ROWS, context);
             Ok(pages::ok(&page))
         })

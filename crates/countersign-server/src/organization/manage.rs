@@ -1,17 +1,14 @@
 //! What a registry's services, operators and organisations' admins do to an organisation: by the API and on the pages
 //! alike, held to the same checks, and written down or not done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use countersign_core::{ExceptionName, Level, OrganizationId, Policy, Source, TierName};
 use countersign_store::organization::{
     self as domain, Answer, AskedException, Change, ClaimError, ExceptionError, JoinError, Joining,
     Settlement, TellError, Terms, Told, Unfit, Verdict,
 };
-use countersign_store::{
-    Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
-    organizations_by,
-};
+use countersign_store::{Actor, Connection, Organization, Proof, Standing, Store, StoreError};
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -25,46 +22,6 @@ use crate::edge::RandomText;
 use crate::error::ApiError;
 use crate::own::{ASK, CONNECT};
 use crate::web::Context;
-
-/// Organisations whose names begin as this one does, in order. All of them stand together in the list.
-pub(crate) async fn beginning_with(
-    first: Option<&OrganizationId>,
-    after: Option<&OrganizationId>,
-    limit: usize,
-    context: &Context<'_>,
-) -> Result<Vec<Organization>, ApiError> {
-    let store = &context.broker.store;
-    let mut found = Vec::new();
-    if let (None, Some(first)) = (after, first) {
-        // What a list begins after is not in it.
-        let exact = store.organization(first).await.map_err(ApiError::Store)?;
-        found.extend(exact.map(|(exact, _)| exact));
-    }
-    let after = after.max(first);
-    let rest = store
-        .list_organizations(after, limit - found.len().min(limit))
-        .await;
-    found.extend(rest.map_err(ApiError::Store)?);
-    let begins_with = first.map_or("", OrganizationId::as_str);
-    found.retain(|one| one.id.as_str().starts_with(begins_with));
-    found.truncate(limit);
-    Ok(found)
-}
-
-/// The organisations that somebody with these names administers, in order.
-pub(crate) async fn administered_by(
-    names: &[Admin],
-    context: &Context<'_>,
-) -> Result<Vec<Organization>, ApiError> {
-    let mut theirs = BTreeMap::new();
-    for name in names {
-        let post = Signpost::Admin(name.clone());
-        let found = organizations_by(store(context), &post).await;
-        let found = found.map_err(ApiError::Store)?;
-        theirs.extend(found.into_iter().map(|one| (one.id.clone(), one)));
-    }
-    Ok(theirs.into_values().collect())
-}
 
 /// The organisation, if it is there and the caller's to manage. Who may not know of it is told that it is not there.
 pub(crate) async fn managed(

@@ -9,7 +9,8 @@ use countersign_store::Organization;
 use serde::{Deserialize, Serialize};
 
 use super::connect::{About, speaking};
-use super::manage::{self, Wish, administered_by, managed};
+use super::list::{Listed, page_of};
+use super::manage::{self, Wish, managed};
 use super::record::Record;
 use super::shut_out;
 use crate::error::{Failure, Problem, page_of_store};
@@ -47,14 +48,20 @@ impl Button {
     }
 }
 
-/// GET: those that the person administers.
+/// GET: those that the person administers, a page at a time.
 pub(crate) async fn list(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let visitor = visitor(&OwnPage::Organizations, context).await?;
-        let theirs = administered_by(visitor.person.names(), context).await;
-        let theirs = theirs.map_err(|error| error.for_person(context))?;
+        let query = context.query();
+        let begins_with = query.one("begins_with").map_or("", str::trim);
+        let listed = Listed::AdministeredBy(visitor.person.names());
+        let theirs = page_of(listed, begins_with, OrganizationsPage::ROWS, context).await;
+        let theirs = theirs.map_err(|error| page_of_store(&error, context))?;
         Ok(pages::ok(&OrganizationsPage::new(
-            &visitor, &theirs, context,
+            &visitor,
+            begins_with,
+            theirs,
+            context,
         )))
     })
     .await

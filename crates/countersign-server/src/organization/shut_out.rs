@@ -7,8 +7,12 @@ use std::collections::BTreeSet;
 
 use countersign_core::{Identity, Source};
 use countersign_store::{Account, Admin, Organization, StoreError};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::web::Context;
+
+/// How many admins are looked up at once.
+const ADMINS_AT_ONCE: usize = 32;
 
 /// What a change would do to one admin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +87,14 @@ async fn effects(
     connected: &BTreeSet<Source>,
     context: &Context<'_>,
 ) -> Result<Vec<Effect>, StoreError> {
-    let mut effects = Vec::new();
-    for admin in &organization.admins {
-        let account = account_of(admin, context).await?;
-        effects.push(effect(admin, account.as_ref(), connected));
-    }
-    Ok(effects)
+    stream::iter(&organization.admins)
+        .map(async |admin| {
+            let account = account_of(admin, context).await?;
+            Ok(effect(admin, account.as_ref(), connected))
+        })
+        .buffered(ADMINS_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 fn effect(admin: &Admin, account: Option<&Account>, connected: &BTreeSet<Source>) -> Effect {

@@ -37,20 +37,27 @@ pub(crate) struct AccountPage {
 pub(crate) struct ErasePage {
     host: String,
     registry_name: Option<String>,
-    /// The organisations that nobody else administers.
+    /// The organisations that nobody else administers, and whether there are more.
     alone: Vec<String>,
+    has_more: bool,
     form: String,
 }
 
 impl ErasePage {
+    /// How many organisations are named.
+    pub(crate) const NAMED: usize = 20;
+
     /// `form` is the sealed button.
     pub(crate) fn new(
         account: &Account,
-        alone: Vec<String>,
+        mut alone: Vec<String>,
         form: String,
         context: &Context<'_>,
     ) -> Self {
+        let has_more = alone.len() > Self::NAMED;
+        alone.truncate(Self::NAMED);
         Self {
+            has_more,
             host: host(context.broker),
             registry_name: account.registry_account.as_ref().map(ToString::to_string),
             alone,

@@ -126,14 +126,7 @@ impl OperatorOrganizationsPage {
         fits: usize,
         context: &Context<'_>,
     ) -> Self {
-        let next = (found.len() > fits).then(|| {
-            found.truncate(fits);
-            let last = found.last().map(|one| one.id.to_string());
-            query(&[
-                ("begins_with", begins_with),
-                ("after", &last.unwrap_or_default()),
-            ])
-        });
+        let next = organizations::next_of(&mut found, begins_with, fits);
         Self {
             host: host(context.broker),
             here: "organizations",
@@ -683,7 +676,7 @@ impl Named {
 }
 
 /// A query of these parameters, but for those that are empty.
-fn query(parameters: &[(&str, &str)]) -> String {
+pub(super) fn query(parameters: &[(&str, &str)]) -> String {
     let given = parameters.iter().filter(|(_, value)| !value.is_empty());
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(given)

@@ -14,18 +14,25 @@ use jiff::Timestamp;
 
 use super::day::Day;
 use super::host;
+use super::operator::query;
 use super::sessions::Moment;
 use crate::organization::{Effect, Fate, MOST_ROWS, Record, Typed};
 use crate::own::Visitor;
 use crate::web::Context;
 
-/// The organisations that a person administers.
+/// The organisations that a person administers, a page at a time.
 #[derive(Template)]
 #[template(path = "organizations.html")]
 pub(crate) struct OrganizationsPage {
     host: String,
     person: String,
     rows: Vec<Row>,
+    /// What their names are to begin with, as it was typed.
+    begins_with: String,
+    /// Whether these are not all of them.
+    is_part: bool,
+    /// The query of the next page.
+    next: Option<String>,
 }
 
 /// One of a list.
@@ -53,13 +60,42 @@ impl Row {
 }
 
 impl OrganizationsPage {
-    pub(crate) fn new(visitor: &Visitor, theirs: &[Organization], context: &Context<'_>) -> Self {
+    /// How many are on a page: what a screen or two hold.
+    pub(crate) const ROWS: usize = 20;
+
+    /// `theirs` holds one more than fits, where there is more.
+    pub(crate) fn new(
+        visitor: &Visitor,
+        begins_with: &str,
+        mut theirs: Vec<Organization>,
+        context: &Context<'_>,
+    ) -> Self {
+        let next = next_of(&mut theirs, begins_with, Self::ROWS);
+        let is_further = context.query().one("after").is_some();
         Self {
             host: host(context.broker),
             person: super::sessions::person(&visitor.session),
+            is_part: next.is_some() || !begins_with.is_empty() || is_further,
+            begins_with: begins_with.to_owned(),
             rows: theirs.iter().map(Row::of).collect(),
+            next,
         }
     }
+}
+
+/// Leaves as many as fit; where there are more, the query of the page that follows them.
+pub(super) fn next_of(
+    found: &mut Vec<Organization>,
+    begins_with: &str,
+    fits: usize,
+) -> Option<String> {
+    let has_more = found.len() > fits;
+    found.truncate(fits);
+    let last = found.last().filter(|_| has_more)?;
+    Some(query(&[
+        ("begins_with", begins_with),
+        ("after", last.id.as_str()),
+    ]))
 }
 
 /// One organisation.

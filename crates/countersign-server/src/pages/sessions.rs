@@ -19,6 +19,8 @@ pub(crate) struct SessionsPage {
     person: String,
     rows: Vec<SessionRow>,
     others: String,
+    /// The address of the next page.
+    next: Option<String>,
 }
 
 /// One session, with the button that ends it.
@@ -33,11 +35,11 @@ pub(crate) struct SessionRow {
 }
 
 impl SessionsPage {
-    /// `others` is the sealed form that ends all other sessions.
+    /// `others` is the sealed form that ends all other sessions, `next` the address of the next page.
     pub(crate) fn new(
         here: &Session,
         rows: Vec<SessionRow>,
-        others: String,
+        (others, next): (String, Option<String>),
         context: &Context<'_>,
     ) -> Self {
         Self {
@@ -45,6 +47,7 @@ impl SessionsPage {
             person: person(here),
             rows,
             others,
+            next,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpResponse, web};
 use countersign_core::SessionId;
-use countersign_store::{LiveSession, Session, StoreError};
+use countersign_store::{LiveSession, SESSIONS_AT_ONCE, Session, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::{browser, end_all, visit_all};
@@ -39,9 +39,14 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let Some((here, _)) = found.map_err(|error| page_of_store(&error, context))? else {
         return Ok(pages::ok(&SignedOutPage::nobody(context)));
     };
-    let live = of_person(&here, context).await?;
+    let after = last_shown(&here, context).await?;
+    let live = of_person(&here, after.as_ref(), context).await?;
+    let next = live
+        .next
+        .as_ref()
+        .map(|last| format!("/session?after={last}"));
     let mut rows = Vec::new();
-    for one in live {
+    for one in live.shown {
         let sealed = form::seal(
             Form::EndSession,
             &Ending::One(one.session.id.clone()),
@@ -58,7 +63,12 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
     // The one of this browser first; the others as they come, the latest first.
     rows.sort_by_key(|row| !row.is_here);
     let others = form::seal(Form::EndSession, &Ending::Others, here.id.as_str(), context)?;
-    Ok(pages::ok(&SessionsPage::new(&here, rows, others, context)))
+    Ok(pages::ok(&SessionsPage::new(
+        &here,
+        rows,
+        (others, next),
+        context,
+    )))
 }
 
 async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
@@ -111,11 +121,40 @@ fn by_the_person(here: &Session) -> super::Ending {
     super::Ending::new(&here.account, "by-the-person")
 }
 
-/// The live sessions of whoever has this one, the latest. Those that a browser had before stand for one with the one it has.
-async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSession>, Failure> {
+/// The last session of the page before, if it is theirs and lives. Where it has ended meanwhile the latest are shown, among
+/// which what followed it has come nearer.
+async fn last_shown(here: &Session, context: &Context<'_>) -> Result<Option<Session>, Failure> {
+    let parameters = context.query();
+    let Some(id) = parameters
+        .one("after")
+        .and_then(|id| SessionId::new(id).ok())
+    else {
+        return Ok(None);
+    };
+    let found = context.broker.store.session(&id, context.now).await;
+    let found = found.map_err(|error| page_of_store(&error, context))?;
+    Ok(found.filter(|found| found.account == here.account))
+}
+
+/// A page of somebody's sessions.
+struct Shown {
+    shown: Vec<LiveSession>,
+    /// Behind which the next page begins, if there may be one.
+    next: Option<SessionId>,
+}
+
+/// The live sessions of whoever has this one, the latest or those that follow. Those that a browser had before stand for
+/// one with the one it has.
+async fn of_person(
+    here: &Session,
+    after: Option<&Session>,
+    context: &Context<'_>,
+) -> Result<Shown, Failure> {
     let store = &context.broker.store;
-    let live = store.sessions_of(&here.account, None, context.now).await;
+    let live = store.sessions_of(&here.account, after, context.now).await;
     let live = live.map_err(|error| page_of_store(&error, context))?;
+    let last = live.last().filter(|_| live.len() == SESSIONS_AT_ONCE);
+    let next = last.map(|last| last.session.id.clone());
     let earlier: BTreeSet<SessionId> = live
         .iter()
         .flat_map(|one| one.session.earlier.iter().cloned())
@@ -129,5 +168,8 @@ async fn of_person(here: &Session, context: &Context<'_>) -> Result<Vec<LiveSess
             by.clients.extend(one.clients);
         }
     }
-    Ok(latest)
+    Ok(Shown {
+        shown: latest,
+        next,
+    })
 }

@@ -11,7 +11,7 @@ use crate::organization::{
 };
 use crate::{
     Actor, Admin, Connection, Organization, Proof, Signpost, Standing, Store, StoreError,
-    change_organization, mappings_of, organizations_by,
+    change_organization, mappings_of, organizations_by, organizations_page,
 };
 
 pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
@@ -20,6 +20,7 @@ pub(super) async fn run(make: &impl AsyncFn() -> Arc<dyn Store>) {
     it_is_replaced_and_removed_only_by_who_read_it_last(make().await).await;
     organizations_are_listed_page_by_page(make().await).await;
     a_signpost_leads_where_it_was_set_until_it_is_removed(make().await).await;
+    what_a_signpost_leads_to_is_read_page_by_page(make().await).await;
     an_organization_is_found_by_its_sources_and_admins(make().await).await;
     of_many_who_change_an_organization_all_are_heard(make().await).await;
     of_many_who_make_an_organization_all_are_heard(make().await).await;
@@ -180,15 +181,64 @@ async fn a_signpost_leads_where_it_was_set_until_it_is_removed(store: Arc<dyn St
     let post = Signpost::Source(github(1));
     let other = Signpost::Source(github(11));
     for name in ["fabrikam", "contoso", "contoso"] {
+        let put = store.put_organization_if_absent(organization(name)).await;
+        put.unwrap();
         store.set_signpost(&post, &id(name)).await.unwrap();
     }
-    let both = [id("contoso"), id("fabrikam")];
-    assert_eq!(store.organizations_at(&post).await.unwrap(), both);
-    assert_eq!(store.organizations_at(&other).await.unwrap(), []);
+    assert_eq!(names_at(&store, &post).await, ["contoso", "fabrikam"]);
+    assert_eq!(names_at(&store, &other).await, [""; 0]);
     for _ in 0..2 {
         store.remove_signpost(&post, &id("contoso")).await.unwrap();
     }
-    assert_eq!(store.organizations_at(&post).await.unwrap(), both[1..]);
+    assert_eq!(names_at(&store, &post).await, ["fabrikam"]);
+}
+
+async fn names_at(store: &Arc<dyn Store>, post: &Signpost) -> Vec<String> {
+    let found = store.organizations_at(post, None, 9).await.unwrap();
+    found.iter().map(|one| one.id.to_string()).collect()
+}
+
+/// Of what a signpost leads to some are gone, and some say otherwise: neither hides what follows.
+async fn what_a_signpost_leads_to_is_read_page_by_page(store: Arc<dyn Store>) {
+    let post = Signpost::Admin(admin(1));
+    let mut theirs: Vec<String> = Vec::new();
+    for n in 0..30 {
+        let name = format!("{}{n:02}", ["org-", "Org.", "zz"][n % 3]);
+        store.set_signpost(&post, &id(&name)).await.unwrap();
+        if n % 5 == 1 {
+            continue;
+        }
+        let is_theirs = n % 5 != 2;
+        let kept = Organization {
+            admins: is_theirs.then(|| admin(1)).into_iter().collect(),
+            ..organization(&name)
+        };
+        store.put_organization_if_absent(kept).await.unwrap();
+        if is_theirs {
+            theirs.push(name);
+        }
+    }
+    theirs.sort();
+    for limit in [1, 2, 7, 17, 18, 19, 300] {
+        let mut listed: Vec<String> = Vec::new();
+        loop {
+            let after = listed.last().map(|name| id(name));
+            let page = organizations_page(store.as_ref(), &post, after.as_ref(), limit);
+            let page = page.await.unwrap();
+            listed.extend(page.iter().map(|one| one.id.to_string()));
+            assert!(page.len() <= limit);
+            if page.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(listed, theirs, "{limit} at a time");
+    }
+    let none = organizations_page(store.as_ref(), &post, None, 0).await;
+    assert_eq!(none.unwrap(), []);
+    let raw = store.organizations_at(&post, Some(&id("org-30")), 3).await;
+    let raw: Vec<String> = raw.unwrap().iter().map(|one| one.id.to_string()).collect();
+    assert_eq!(raw, ["zz02", "zz05", "zz08"]);
+    assert_eq!(names_by(&store, post).await, theirs);
 }
 
 /// What [`change_organization`] does, where nothing is refused.
@@ -243,8 +293,11 @@ async fn an_organization_is_found_by_its_sources_and_admins(store: Arc<dyn Store
         ["contoso"]
     );
     change(&store, "contoso", |_| None).await;
+    // Not even to another of that name.
+    let another = store.put_organization_if_absent(organization("contoso"));
+    another.await.unwrap();
     let gone = Signpost::Admin(admin(2));
-    assert_eq!(store.organizations_at(&gone).await.unwrap(), []);
+    assert_eq!(names_at(&store, &gone).await, [""; 0]);
 }
 
 async fn of_many_who_change_an_organization_all_are_heard(store: Arc<dyn Store>) {

@@ -39,6 +39,7 @@ use self::database::{DURABLE, Database, STATE};
 use self::directory::{Hold, Role};
 use self::reader::Reader;
 use self::writer::Writer;
+use crate::organization::ORGANIZATIONS_AT_ONCE;
 use crate::{
     Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, End,
     EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
@@ -562,9 +563,21 @@ impl Store for Embedded {
             .await
     }
 
-    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError> {
-        self.durable_reader
-            .read(|connection| organization::at_signpost(connection, post))
+    async fn organizations_at(
+        &self,
+        post: &Signpost,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError> {
+        let (post, after) = (post.to_string(), after.map(|id| id.as_str().to_owned()));
+        let read = move |connection: &Connection| {
+            organization::at_signpost(connection, &post, after.as_deref(), limit)
+        };
+        if limit <= ORGANIZATIONS_AT_ONCE {
+            self.durable_reader.read(read)
+        } else {
+            self.durable_reader.read_much(read).await
+        }
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

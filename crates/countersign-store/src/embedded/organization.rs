@@ -3,8 +3,8 @@
 use countersign_core::OrganizationId;
 use rusqlite::{Connection, params};
 
-use super::record::Record;
-use super::row::{Place, execute};
+use super::record::{self, Record, most, start};
+use super::row::execute;
 use crate::organization::Signpost;
 use crate::{Organization, StoreError, Version};
 
@@ -57,24 +57,16 @@ pub(super) fn remove_signpost(
     Ok(())
 }
 
-/// Where a signpost leads, in order.
+/// Where a signpost leads, in order, after `after`.
 pub(super) fn at_signpost(
     connection: &Connection,
-    post: &Signpost,
-) -> Result<Vec<OrganizationId>, StoreError> {
-    const FIND: &str = "SELECT organization FROM signpost WHERE post = ?1 ORDER BY organization";
-    let key = post.to_string();
-    let place = Place {
-        table: "signpost",
-        key: &key,
-    };
-    let mut statement = connection.prepare_cached(FIND)?;
-    let mut rows = statement.query([&key])?;
-    let mut ids = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
-        let id = OrganizationId::new(id).map_err(|error| place.corrupt(&error.to_string()))?;
-        ids.push(id);
-    }
-    Ok(ids)
+    post: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Organization>, StoreError> {
+    // The signposts first, in their order: each leads to one record.
+    const FIND: &str = "SELECT id, version, record FROM signpost CROSS JOIN organization \
+        ON id = signpost.organization WHERE post = ?1 AND signpost.organization > ?2 \
+        ORDER BY signpost.organization LIMIT ?3";
+    record::list_by(connection, FIND, params![post, start(after), most(limit)])
 }

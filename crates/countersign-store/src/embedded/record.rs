@@ -1,6 +1,6 @@
 //! Records with versions: what is read, put and replaced alike, whatever it is a record of.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -102,15 +102,32 @@ pub(super) fn list<T: Record>(
     let sql = format!(
         "SELECT {column}, version, record FROM {table} WHERE {column} > ?1 ORDER BY {column} LIMIT ?2"
     );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(&sql)?;
-    // No key is empty, so all come after the empty text.
-    let mut rows = statement.query(params![after.unwrap_or_default(), limit])?;
+    list_by(connection, &sql, params![start(after), most(limit)])
+}
+
+/// The records that a statement finds, which selects key, version and record.
+pub(super) fn list_by<T: Record>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
         records.push(read(row)?.0);
     }
     Ok(records)
+}
+
+/// Behind which key a list begins. No key is empty, so all come after the empty text.
+pub(super) fn start(after: Option<&str>) -> &str {
+    after.unwrap_or_default()
+}
+
+/// How many rows a list has at most.
+pub(super) fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// A version as the integer that is kept, and the next one.

@@ -443,8 +443,13 @@ impl Store for Redis {
         organization::remove_signpost(&self.link, &self.names, post, id).await
     }
 
-    async fn organizations_at(&self, post: &Signpost) -> Result<Vec<OrganizationId>, StoreError> {
-        organization::at_signpost(&self.link, &self.names, post).await
+    async fn organizations_at(
+        &self,
+        post: &Signpost,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<Organization>, StoreError> {
+        organization::at_signpost(&self.link, &self.names, post, after, limit).await
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

@@ -68,14 +68,8 @@ pub(super) async fn list(
 ) -> Result<Vec<Organization>, StoreError> {
     let initials =
         Initial::all().filter(|one| after.is_none_or(|after| *one >= Initial::of(after)));
-    record::list(
-        link,
-        initials.map(|initial| names.organizations(initial)),
-        (after.map(OrganizationId::as_str), limit),
-        |index, id| Ok(names.organization(&parse_id(index, id)?)),
-        |found: &Organization| names.organization(&found.id),
-    )
-    .await
+    let indexes = initials.map(|initial| names.organizations(initial));
+    in_indexes(link, names, indexes, after, limit).await
 }
 
 /// Lets a signpost lead to an organisation.
@@ -98,15 +92,34 @@ pub(super) async fn remove_signpost(
     point(link, names, Script::Remove, (post, id)).await
 }
 
-/// Where a signpost leads, in order.
+/// Where a signpost leads, in order, after `after`.
 pub(super) async fn at_signpost(
     link: &Link,
     names: &Names,
     post: &Signpost,
-) -> Result<Vec<OrganizationId>, StoreError> {
-    let key = names.signpost(post);
-    let found = record::names_in(link, &key, None, usize::MAX).await?;
-    found.iter().map(|id| parse_id(&key, id)).collect()
+    after: Option<&OrganizationId>,
+    limit: usize,
+) -> Result<Vec<Organization>, StoreError> {
+    let index = std::iter::once(names.signpost(post));
+    in_indexes(link, names, index, after, limit).await
+}
+
+/// The organisations that stand in these indexes.
+async fn in_indexes(
+    link: &Link,
+    names: &Names,
+    indexes: impl Iterator<Item = String>,
+    after: Option<&OrganizationId>,
+    limit: usize,
+) -> Result<Vec<Organization>, StoreError> {
+    record::list(
+        link,
+        indexes,
+        (after.map(OrganizationId::as_str), limit),
+        |index, id| Ok(names.organization(&parse_id(index, id)?)),
+        |found: &Organization| names.organization(&found.id),
+    )
+    .await
 }
 
 async fn point(

@@ -1,5 +1,6 @@
 //! Records with versions: what is read, put and replaced alike, whatever it is a record of.
 
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::link::{Link, reply_at};
 use super::reply::{Reply, corrupt, from_json, to_json, unexpected};
 use super::script::{Call, Script};
+use super::slot::slot;
 use crate::{StoreError, Version};
 
 /// The record at a key.
@@ -111,9 +113,13 @@ pub(super) async fn list<T: DeserializeOwned>(
     {
         // As many as were asked for, and some are gone since: more of this index may follow, before any of the next.
         loop {
-            for some in found.chunks(READ_AT_ONCE) {
-                let wanted = some.iter().take(limit - listed.len());
-                let keys: Result<Vec<_>, _> = wanted.map(|name| key(&index, name)).collect();
+            // Where some are gone, those behind them are wanted after all.
+            let mut rest = &found[..];
+            while !rest.is_empty() && listed.len() < limit {
+                let wanted = READ_AT_ONCE.min(limit - listed.len());
+                let (some, behind) = rest.split_at(wanted.min(rest.len()));
+                rest = behind;
+                let keys: Result<Vec<_>, _> = some.iter().map(|name| key(&index, name)).collect();
                 let keys = keys?;
                 for (key, record) in keys.iter().zip(read(link, &keys).await?) {
                     let Some((record, _)) = record else { continue };
@@ -152,8 +158,18 @@ pub(super) async fn names_in(
     Ok(names.0.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// The records at these keys, which are in one slot. One that has gone since it was listed is left out.
+/// The records at these keys, asked for together by each slot. Where one has gone since it was listed there is none.
 async fn read<T: DeserializeOwned>(
+    link: &Link,
+    keys: &[String],
+) -> Result<Vec<Option<(T, Version)>>, StoreError> {
+    let by_slot = keys.chunk_by(|one, next| slot(one) == slot(next));
+    let found = try_join_all(by_slot.map(|keys| read_slot(link, keys))).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The records at these keys, which are in one slot.
+async fn read_slot<T: DeserializeOwned>(
     link: &Link,
     keys: &[String],
 ) -> Result<Vec<Option<(T, Version)>>, StoreError> {
