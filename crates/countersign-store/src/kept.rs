@@ -332,7 +332,7 @@ pub const EMBEDDED: &[Place] = places! {
     TakenBack "organization.record": ORGANIZATION;
     TakenBack "organization.id": No, "the registry's name of it";
     TakenBack "organization.version": No, "how often it was written";
-    TakenBack "signpost.post": Id, "what leads to an organization: a tenant, or an admin";
+    TakenBack "signpost.post": Id, "what leads to an organization: a tenant, an admin, or how it stands with operators";
     TakenBack "signpost.organization": No, "which";
     Replaced "stored_key.name": No, "what a key is for";
     Replaced "stored_key.created_at": No, "when it was made";
@@ -379,7 +379,7 @@ pub const REDIS: &[Place] = places! {
     TakenBack "organization.record": ORGANIZATION;
     TakenBack "organization.version": No, "how often it was written";
     TakenBack "organizations": No, "an index of organizations";
-    TakenBack "signpost": Id, "what leads to organizations: a tenant, or an admin";
+    TakenBack "signpost": Id, "what leads to organizations: a tenant, an admin, or how they stand with operators";
     Replaced "keys": Secret, "the keys, sealed where `[keys]` says so";
     Replaced "audit-heads": No, "how far chains of audit lines were written";
 };

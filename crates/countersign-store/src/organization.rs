@@ -26,7 +26,8 @@ pub use claim::{
     rivals, settle,
 };
 pub use exception::{
-    Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, take_back,
+    Answer, AskedException, ExceptionError, MOST_EXCEPTIONS, Verdict, answer, ask, granted,
+    take_back,
 };
 pub use rules::{MOST_ADMINS, Terms, Told, Unfit};
 pub use tell::{Change, JoinError, Joining, TellError, forget, join, tell};
@@ -313,7 +314,12 @@ impl Organization {
         let asks = self.exceptions.iter().any(AskedException::is_waiting)
             || self.connections.iter().any(is_waiting);
         let asks = asks.then_some(Signpost::Asks);
-        sources.chain(admins).chain(asks).collect()
+        let mut granted = self
+            .exceptions
+            .iter()
+            .filter_map(|one| one.granted(&self.id));
+        let granted = granted.next().map(|_| Signpost::Granted);
+        sources.chain(admins).chain(asks).chain(granted).collect()
     }
 }
 
@@ -330,6 +336,8 @@ pub enum Signpost {
     /// Those that wait for an operator's answer: to an exception that they asked for, or to a claim, which another disputes
     /// or nothing proves.
     Asks,
+    /// Those that were granted an exception, whether or not it has ended.
+    Granted,
 }
 
 impl fmt::Display for Signpost {
@@ -339,6 +347,7 @@ impl fmt::Display for Signpost {
             Self::Source(source) => source.fmt(f),
             Self::Admin(admin) => write!(f, "admin:{admin}"),
             Self::Asks => f.write_str("asks"),
+            Self::Granted => f.write_str("granted"),
         }
     }
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod check;
 mod doctor;
+mod exceptions;
 mod input;
 mod keys;
 mod log;

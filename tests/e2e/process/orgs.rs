@@ -647,6 +647,49 @@ async fn an_operator_grants_what_an_organization_asked_for_and_ends_it_again() {
         )
     );
     assert_eq!(run(here, &["asks", "--format", "json"]).1, "");
+    // It is an exception like those of the policy file: listed, and warned of before it ends.
+    let exceptions = |more: &[&str]| {
+        let output = here.run(&[&["policy", "exceptions"][..], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let file = here.path("countersign.toml").display().to_string();
+    let all = exceptions(&["--config", &file]);
+    assert!(all.contains("asked-1: in force until"), "{all}");
+    assert!(all.contains("  for: organization contoso-bank\n"), "{all}");
+    assert!(
+        all.contains("  from: asked for by the organization\n"),
+        "{all}"
+    );
+    let all: Value =
+        serde_json::from_str(&exceptions(&["--json", "--config", &file])).expect("JSON");
+    let listed = &all["exceptions"][0];
+    assert_eq!(
+        (&listed["name"], &listed["origin"]),
+        (&json!("asked-1"), &json!("asked-for"))
+    );
+    let policy = here.path("policy.toml").display().to_string();
+    assert_eq!(
+        exceptions(&[&policy]),
+        "no exceptions\n",
+        "a file alone is of no installation"
+    );
+    let soon = day_of(now).saturating_add(5.days()).to_string();
+    let again = [
+        &grant[..],
+        &["asked-1", "--reason", "until the move", "--until", &soon],
+    ]
+    .concat();
+    done(here, &again);
+    let program = here.start();
+    program.logs("exception-ending").await;
+    let log = program.log();
+    let warned = log.lines().find(|line| line.contains("exception-ending"));
+    let warned = warned.expect("a line");
+    for part in ["asked-1", "organization contoso-bank", "asked-for", &soon] {
+        assert!(warned.contains(part), "{part}: {warned}");
+    }
+    drop(program);
     done(
         here,
         &[

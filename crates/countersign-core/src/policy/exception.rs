@@ -42,12 +42,6 @@ impl Exceptions {
         self.by_name.iter()
     }
 
-    /// Those that end within [`WARNED_BEFORE`]: what operators are warned of every day.
-    pub fn ending(&self, now: Timestamp) -> impl Iterator<Item = (&ExceptionName, &Exception)> {
-        self.iter()
-            .filter(move |(_, one)| one.standing(now) == Standing::Ending)
-    }
-
     /// The exception that waives this tier for this subject at this time, the longest lasting of them.
     pub fn waiver(
         &self,
@@ -209,19 +203,6 @@ mod tests {
             let exception = bank(date(2027, 9, 30));
             assert_eq!(exception.days_left(at(now)), left, "{now}");
         }
-    }
-
-    #[test]
-    fn who_asks_what_is_ending_is_told_of_nothing_else() {
-        let name = |text: &str| ExceptionName::new(text).unwrap();
-        let all = Exceptions::new(BTreeMap::from([
-            (name("ended"), bank(date(2027, 9, 16))),
-            (name("ending"), bank(date(2027, 9, 30))),
-            (name("far"), bank(date(2027, 10, 1))),
-        ]));
-        let ending = all.ending(at("2027-09-17T00:00:00Z"));
-        let names: Vec<&str> = ending.map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["ending"]);
     }
 
     #[test]

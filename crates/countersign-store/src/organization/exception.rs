@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 
 use countersign_core::calendar::day_of;
-use countersign_core::{ExceptionName, OrganizationId, TierName, Waiver};
+use countersign_core::{Exception, ExceptionName, OrganizationId, Subject, TierName, Waiver};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Actor, Organization, change_organization};
+use super::{Actor, Organization, Signpost, change_organization, organizations_by};
 use crate::registry::is_unprintable;
 use crate::{Store, StoreError};
 
@@ -99,13 +99,32 @@ pub enum ExceptionError {
 impl AskedException {
     /// What lets go of something now or later, if it is granted.
     pub fn waiver(&self, organization: &OrganizationId) -> Option<Waiver> {
-        match self.answer.as_ref()?.verdict {
-            Verdict::Granted { until } => Some(Waiver {
-                name: self.name.clone(),
-                organization: organization.clone(),
-                waives: self.waives.clone(),
-                until,
-            }),
+        let (name, exception) = self.granted(organization)?;
+        Some(Waiver {
+            name,
+            organization: organization.clone(),
+            waives: exception.waives,
+            until: exception.until,
+        })
+    }
+
+    /// It, if it is granted, as the policy file would say it.
+    pub(super) fn granted(
+        &self,
+        organization: &OrganizationId,
+    ) -> Option<(ExceptionName, Exception)> {
+        let answer = self.answer.as_ref()?;
+        match answer.verdict {
+            Verdict::Granted { until } => Some((
+                self.name.clone(),
+                Exception {
+                    subject: Subject::Organization(organization.clone()),
+                    reason: self.reason.clone(),
+                    approved_by: answer.by.to_string(),
+                    until,
+                    waives: self.waives.clone(),
+                },
+            )),
             Verdict::Refused => None,
         }
     }
@@ -119,6 +138,17 @@ impl AskedException {
         let holds = |waiver: Waiver| now < waiver.ends_at();
         !self.is_waiting() && !self.waiver(organization).is_some_and(holds)
     }
+}
+
+/// All that were granted, as the policy file would say them; those that have ended are among them as long as their
+/// organisations keep them.
+pub async fn granted(store: &dyn Store) -> Result<Vec<(ExceptionName, Exception)>, StoreError> {
+    let organizations = organizations_by(store, &Signpost::Granted).await?;
+    let granted = organizations.iter().flat_map(|organization| {
+        let asked = organization.exceptions.iter();
+        asked.filter_map(|one| one.granted(&organization.id))
+    });
+    Ok(granted.collect())
 }
 
 /// Asks for an exception. Those that are over make room, the oldest first.

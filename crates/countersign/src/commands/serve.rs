@@ -148,7 +148,7 @@ async fn serve_from(
     let reopening_audit = audit_log::reopen(Arc::clone(&audit_log), hangup()?);
     let heads = audit_log::tell_heads(&audit_log, Arc::downgrade(&store));
     let reloading = hangup()?;
-    let sweeping = Arc::downgrade(&store);
+    let (sweeping, warning) = (Arc::downgrade(&store), Arc::clone(&store));
     let Installation {
         settings,
         policy,
@@ -177,7 +177,7 @@ async fn serve_from(
         audit_log: Arc::clone(&audit_log),
         configuration,
     };
-    let warning = exceptions::warn_daily(broker.policy_handle());
+    let warning = exceptions::warn_daily(broker.policy_handle(), warning);
     let upkeep = keys::keep(broker.key_upkeep());
     let forgetting = retention::keep(broker.retention());
     let private = Beside::start(broker.private(), listeners.private)?;

@@ -49,6 +49,15 @@ pub(super) fn to_look(installation: &Installation) -> Result<Arc<dyn Store>> {
     })
 }
 
+/// Opens the store to look something up, if there is one yet.
+pub(super) fn to_look_if_there(installation: &Installation) -> Result<Option<Arc<dyn Store>>> {
+    let is_there = match installation.store {
+        StoreSettings::DataDirectory => Embedded::is_there(&installation.data_dir)?,
+        StoreSettings::Redis(_) => true,
+    };
+    is_there.then(|| to_look(installation)).transpose()
+}
+
 /// Opens the store to change something in it, beside a server or without one.
 pub(super) fn to_change(installation: &Installation) -> Result<Arc<dyn Store>> {
     Ok(match &installation.store {

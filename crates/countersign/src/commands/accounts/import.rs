@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use countersign::config::{Installation, StoreSettings};
+use countersign::config::Installation;
 use countersign_core::AccountId;
 use countersign_server::{
     By, Clock, Entropy, Event, Happening, Subject, SystemClock, SystemEntropy,
 };
-use countersign_store::{Contradiction, Embedded, Imported, RegistryRow, Store};
+use countersign_store::{Contradiction, Imported, RegistryRow, Store};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::runtime::Builder;
@@ -116,19 +116,13 @@ fn bring_in(import: &ImportArguments, installation: &Installation) -> Result<Exi
 
 /// The store, or none where nothing is to be made: a dry run before the first start.
 fn open(import: &ImportArguments, installation: &Installation) -> Result<Option<Opened>> {
-    let is_there = match installation.store {
-        StoreSettings::DataDirectory => Embedded::is_there(&installation.data_dir)?,
-        StoreSettings::Redis(_) => true,
-    };
-    match (import.dry_run, is_there) {
-        (true, false) => Ok(None),
-        (true, true) => Ok(Some(Opened::ToLook(store::to_look(installation)?))),
-        (false, _) => {
-            let importing = Importing::open(installation)?;
-            let trail = Trail::of(installation, store::to_change(installation)?);
-            Ok(Some(Opened::ToWrite(importing, trail)))
-        }
+    if import.dry_run {
+        let store = store::to_look_if_there(installation)?;
+        return Ok(store.map(Opened::ToLook));
     }
+    let importing = Importing::open(installation)?;
+    let trail = Trail::of(installation, store::to_change(installation)?);
+    Ok(Some(Opened::ToWrite(importing, trail)))
 }
 
 /// The store, opened for what is to be done.

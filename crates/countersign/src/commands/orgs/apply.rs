@@ -11,14 +11,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use countersign::config::{Installation, StoreSettings};
+use countersign::config::Installation;
 use countersign_core::{OrganizationId, Policy, Source};
 use countersign_server::{By, Clock, Event, Happening, Subject, SystemClock};
 use countersign_store::organization::Change;
 use countersign_store::organization::file::{
     Applied, Entry, apply, give_up, given_up, prune, weigh, weigh_first,
 };
-use countersign_store::{Actor, Embedded, Store, StoreError};
+use countersign_store::{Actor, Store, StoreError};
 use futures_util::{StreamExt, stream};
 
 use super::super::input::Input;
@@ -107,19 +107,13 @@ enum Opened {
 
 impl Opened {
     fn open(arguments: &Arguments, installation: &Installation) -> Result<Self> {
-        let is_there = match installation.store {
-            StoreSettings::DataDirectory => Embedded::is_there(&installation.data_dir)?,
-            StoreSettings::Redis(_) => true,
-        };
-        Ok(match (arguments.dry_run, is_there) {
-            (true, false) => Self::Nothing,
-            (true, true) => Self::ToLook(store::to_look(installation)?),
-            (false, _) => {
-                let importing = Importing::open(installation)?;
-                let trail = Trail::of(installation, store::to_change(installation)?);
-                Self::ToWrite(importing, trail)
-            }
-        })
+        if arguments.dry_run {
+            let store = store::to_look_if_there(installation)?;
+            return Ok(store.map_or(Self::Nothing, Self::ToLook));
+        }
+        let importing = Importing::open(installation)?;
+        let trail = Trail::of(installation, store::to_change(installation)?);
+        Ok(Self::ToWrite(importing, trail))
     }
 
     fn store(&self) -> Option<&dyn Store> {

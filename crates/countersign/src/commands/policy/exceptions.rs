@@ -5,15 +5,15 @@ use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 use clap::Args;
-use countersign_core::{
-    AccountId, Exception, ExceptionName, Occasion, Policy, Record, Standing, Subject,
-};
+use countersign_core::{AccountId, ExceptionName, Occasion, Record, Standing, Subject};
 use countersign_server::{Clock, SystemClock};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::log::OptionalLog;
 use super::source::Source;
+use crate::commands::exceptions::{Known, Origin, asked_for, of_file};
+use crate::commands::{store, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -32,26 +32,53 @@ Examples:
   countersign policy exceptions policy.toml
   countersign policy exceptions --against /var/lib/countersign
 
-The soonest to end comes first. With recorded decisions it also tells how often each was used, and
-which are used in them that this policy does not have.";
+The soonest to end comes first. Those that organizations asked for and were granted are listed too, unless a
+policy file alone is named. With recorded decisions it also tells how often each was used, and which are
+used in them that are not there any more.";
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Some(chosen) = arguments.source.read() else {
         return ExitCode::FAILURE;
     };
-    match arguments.list(&chosen.policy.policy, SystemClock.now()) {
+    let mut known = of_file(&chosen.policy.policy);
+    match arguments.asked_for() {
+        Ok(asked_for) => known.extend(asked_for),
+        Err(error) => {
+            let what = "what organizations asked for can't be read";
+            tell(format_args!(
+                "{what}: {error:#}; name a policy file alone to list what is in it"
+            ));
+            return ExitCode::FAILURE;
+        }
+    }
+    match arguments.list(&known, SystemClock.now()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(code) => code,
     }
 }
 
 impl Arguments {
-    fn list(&self, policy: &Policy, now: Timestamp) -> Result<(), ExitCode> {
+    /// What the installation's organisations asked for and were granted. A policy file alone is of none, and one that was
+    /// never started has no store.
+    fn asked_for(&self) -> anyhow::Result<Vec<Known>> {
+        let Some(installation) = self.source.installation() else {
+            return Ok(Vec::new());
+        };
+        let Some(store) = store::to_look_if_there(&installation)? else {
+            return Ok(Vec::new());
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        Ok(runtime.block_on(asked_for(store.as_ref()))?)
+    }
+
+    fn list(&self, known: &[Known], now: Timestamp) -> Result<(), ExitCode> {
         let Some(log) = self.log.named() else {
-            return self.print(&Listing::of(policy, None, now));
+            return self.print(&Listing::of(known, None, now));
         };
         let (uses, told) = log.sum("read", Uses::add, Uses::merge)?;
-        self.print(&Listing::of(policy, Some(&uses), now))?;
+        self.print(&Listing::of(known, Some(&uses), now))?;
         log.judge(&told)
     }
 
@@ -107,20 +134,19 @@ fn count<S: serde::Serializer>(all: &BTreeSet<AccountId>, to: S) -> Result<S::Ok
     to.serialize_u64(all.len() as u64)
 }
 
-/// All exceptions of a policy, the soonest to end first.
+/// All exceptions, the soonest to end first.
 #[derive(Debug, Serialize)]
 struct Listing<'a> {
     exceptions: Vec<Listed<'a>>,
-    /// Used in the log, and not in the policy.
+    /// Used in the log, and not there any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     elsewhere: Vec<Elsewhere<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
-    name: &'a ExceptionName,
     #[serde(flatten)]
-    exception: &'a Exception,
+    known: &'a Known,
     standing: Standing,
     days_left: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,20 +160,17 @@ struct Elsewhere<'a> {
 }
 
 impl<'a> Listing<'a> {
-    fn of(policy: &'a Policy, uses: Option<&'a Uses>, now: Timestamp) -> Self {
-        let all = policy.exceptions().iter();
-        let mut exceptions: Vec<Listed<'a>> = all
-            .map(|(name, exception)| Listed {
-                name,
-                exception,
-                standing: exception.standing(now),
-                days_left: exception.days_left(now),
-                used: uses.map(|uses| uses.0.get(name).cloned().unwrap_or_default()),
-            })
-            .collect();
+    fn of(known: &'a [Known], uses: Option<&'a Uses>, now: Timestamp) -> Self {
+        let listed = known.iter().map(|known| Listed {
+            known,
+            standing: known.exception.standing(now),
+            days_left: known.exception.days_left(now),
+            used: uses.map(|uses| uses.0.get(&known.name).cloned().unwrap_or_default()),
+        });
+        let mut exceptions: Vec<Listed<'a>> = listed.collect();
         // What has ended stands last: there is nothing to do about it but to remove it.
-        exceptions.sort_by_key(|one| (one.standing == Standing::Ended, one.exception.until));
-        let is_gone = |name: &ExceptionName| policy.exceptions().iter().all(|(one, _)| one != name);
+        exceptions.sort_by_key(|one| (one.standing == Standing::Ended, one.known.exception.until));
+        let is_gone = |name: &ExceptionName| known.iter().all(|one| one.name != *name);
         let used = uses.into_iter().flat_map(|uses| &uses.0);
         let elsewhere = used
             .filter(|(name, _)| is_gone(name))
@@ -174,7 +197,7 @@ impl Display for Listing<'_> {
         for one in &self.elsewhere {
             writeln!(
                 f,
-                "\n{}: not in this policy\n  used: {}",
+                "\n{}: not there any more\n  used: {}",
                 one.name, one.used
             )?;
         }
@@ -184,9 +207,13 @@ impl Display for Listing<'_> {
 
 impl Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = self.exception;
+        let Known {
+            name,
+            exception: one,
+            origin,
+        } = self.known;
         let waives: Vec<&str> = one.waives.iter().map(String::as_str).collect();
-        writeln!(f, "{}: {}", self.name, self.how_long())?;
+        writeln!(f, "{name}: {}", self.how_long())?;
         match &one.subject {
             Subject::Organization(id) => writeln!(f, "  for: organization {id}")?,
             Subject::Account(id) => writeln!(f, "  for: account {id}")?,
@@ -194,6 +221,11 @@ impl Display for Listed<'_> {
         writeln!(f, "  waives: {}", waives.join(", "))?;
         writeln!(f, "  reason: {}", one.reason)?;
         writeln!(f, "  approved by: {}", one.approved_by)?;
+        let origin = match origin {
+            Origin::PolicyFile => "the policy file",
+            Origin::AskedFor => "asked for by the organization",
+        };
+        writeln!(f, "  from: {origin}")?;
         match &self.used {
             Some(used) => writeln!(f, "  used: {used}"),
             None => Ok(()),
@@ -203,7 +235,7 @@ impl Display for Listed<'_> {
 
 impl Listed<'_> {
     fn how_long(&self) -> String {
-        let until = self.exception.until;
+        let until = self.known.exception.until;
         let left = match self.days_left {
             1 => "1 day left".to_owned(),
             days => format!("{days} days left"),
@@ -237,6 +269,8 @@ impl Display for Use {
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::Policy;
+
     use super::*;
 
     const POLICY: &str = r#"version = 1
@@ -268,8 +302,13 @@ until = 2027-08-31
 waives = ["publish"]
 "#;
 
-    fn policy() -> Policy {
-        Policy::parse("policy.toml", POLICY).unwrap_or_else(|problems| panic!("{problems}"))
+    /// Those of the file, of which one was asked for.
+    fn known() -> Vec<Known> {
+        let policy = Policy::parse("policy.toml", POLICY);
+        let mut known = of_file(&policy.unwrap_or_else(|problems| panic!("{problems}")));
+        let bank = known.iter_mut().find(|one| one.name.as_str() == "bank");
+        bank.unwrap().origin = Origin::AskedFor;
+        known
     }
 
     fn noon() -> Timestamp {
@@ -300,31 +339,35 @@ waives = ["publish"]
     #[test]
     fn the_soonest_to_end_comes_first_and_what_has_ended_last() {
         assert_eq!(
-            Listing::of(&policy(), None, noon()).to_string(),
+            Listing::of(&known(), None, noon()).to_string(),
             "broken-key: ending on 2027-09-10 (2 days left)\n\
              \x20 for: account acct_1\n\
              \x20 waives: publish\n\
              \x20 reason: a broken security key\n\
              \x20 approved by: security@registry.example\n\
+             \x20 from: the policy file\n\
              \n\
              bank: in force until 2027-09-30 (22 days left)\n\
              \x20 for: organization contoso-bank\n\
              \x20 waives: publish\n\
              \x20 reason: card-controlled rooms, no phones\n\
              \x20 approved by: security@registry.example\n\
+             \x20 from: asked for by the organization\n\
              \n\
              past: ended on 2027-08-31\n\
              \x20 for: account acct_2\n\
              \x20 waives: publish\n\
              \x20 reason: moving house\n\
-             \x20 approved by: security@registry.example\n"
+             \x20 approved by: security@registry.example\n\
+             \x20 from: the policy file\n"
         );
     }
 
     #[test]
     fn recorded_decisions_tell_how_much_each_was_used() {
         let uses = uses();
-        let listing = Listing::of(&policy(), Some(&uses), noon()).to_string();
+        let known = known();
+        let listing = Listing::of(&known, Some(&uses), noon()).to_string();
         let used: Vec<&str> = listing
             .lines()
             .filter(|line| line.contains("used"))
@@ -339,15 +382,15 @@ waives = ["publish"]
             ]
         );
         assert!(
-            listing.contains("\ngone: not in this policy\n"),
+            listing.contains("\ngone: not there any more\n"),
             "{listing}"
         );
     }
 
     #[test]
     fn programs_get_the_same() {
-        let (policy, uses) = (policy(), uses());
-        let json = serde_json::json!(Listing::of(&policy, Some(&uses), noon()));
+        let (known, uses) = (known(), uses());
+        let json = serde_json::json!(Listing::of(&known, Some(&uses), noon()));
         assert_eq!(
             json["exceptions"][1],
             serde_json::json!({
@@ -357,6 +400,7 @@ waives = ["publish"]
                 "approved_by": "security@registry.example",
                 "until": "2027-09-30",
                 "waives": ["publish"],
+                "origin": "asked-for",
                 "standing": "in-force",
                 "days_left": 22,
                 "used": {"sign_ins": 2, "tokens": 1, "accounts": 2, "last": "2027-09-02T08:00:00Z"},
@@ -367,8 +411,7 @@ waives = ["publish"]
 
     #[test]
     fn where_there_is_none_that_is_said() {
-        let policy = Policy::default();
-        let listing = Listing::of(&policy, None, noon());
+        let listing = Listing::of(&[], None, noon());
         assert_eq!(listing.to_string(), "no exceptions\n");
         assert_eq!(
             serde_json::json!(listing),

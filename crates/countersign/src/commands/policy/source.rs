@@ -59,6 +59,12 @@ impl Source {
     pub(super) fn read(&self) -> Option<Chosen> {
         read(self.policy.as_deref(), &self.installation)
     }
+
+    /// The installation that it is about: a policy file alone is about none.
+    pub(super) fn installation(&self) -> Option<config::Installation> {
+        let is_alone = self.policy.is_some() && self.installation.config.is_none();
+        (!is_alone).then(|| self.installation.read()).flatten()
+    }
 }
 
 /// Reads a policy file, for the installation if one is named; without either the policy of the
