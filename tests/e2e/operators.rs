@@ -284,6 +284,7 @@ async fn an_operator_locks_unlocks_signs_out_and_erases_and_each_is_written_down
     tokens(&world, &pia()).await;
     let page = operator.press(&path, "Lock", &[("reason", "  ")]).await;
     assert_eq!(page.status, 400, "{}", page.body);
+    assert!(page.body.contains("say why, in at most"), "{}", page.body);
     let page = operator
         .press(&path, "Lock", &[("reason", "taken <over>")])
         .await;

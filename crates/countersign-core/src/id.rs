@@ -162,7 +162,7 @@ impl Scope {
 
     /// Whether a person has it only where the policy names their account as an operator's.
     pub fn is_for_operators(&self) -> bool {
-        [Self::OPERATOR_READ, Self::OPERATOR_WRITE].contains(&self.as_str())
+        self.as_str().starts_with("operator:")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1`: what a registry's own services change here. JSON, for authenticated clients.
+//! `/api/v1`: what a registry's own services, its organisations' admins and its operators change here. JSON, for authenticated clients.
 
 mod accounts;
 mod audit_log;
@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, Route, Scope, web};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, Failure};
-use crate::web::{Call, read};
+use crate::web::{Call, Parameters, read};
 
 /// The longest body that says an address, in bytes: a few times the longest one.
 const LONGEST_ADDRESS: usize = 4 * 1024;
@@ -119,6 +119,19 @@ async fn describe() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .body(include_str!("api/openapi.json"))
+}
+
+/// How many are listed unless more are asked for, and the most that can be.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+
+/// How many are to be listed.
+fn limit(parameters: &Parameters) -> Result<usize, ApiError> {
+    match parameters.one("limit").map(str::parse::<usize>) {
+        None => Ok(PAGE),
+        Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => Ok(limit),
+        Some(_) => Err(ApiError::Body("`limit` is a number from 1 to 1000")),
+    }
 }
 
 /// A body, if it arrived whole.

@@ -252,17 +252,17 @@ impl AuditLog {
         self.open.is_some()
     }
 
-    /// The latest lines of this machine that fit, of those before a place: at most `limit`. It reads files, so it is
-    /// nothing for a thread that answers requests.
+    /// The latest lines of this machine that fit, of those before a place: at most `limit`. `None` where there is no such
+    /// place here. It reads files, so it is nothing for a thread that answers requests.
     pub(crate) fn search(
         &self,
         query: &AuditQuery,
         before: Option<AuditPlace>,
         limit: usize,
-    ) -> io::Result<AuditFound> {
-        let of = |writer| AuditFile::all(|| self.settings.files_of(writer));
-        let files = [of(Writer::Server)?, of(Writer::Command)?];
-        search::search(files, query, before, limit)
+    ) -> io::Result<Option<AuditFound>> {
+        let server = || self.settings.files_of(Writer::Server);
+        let commands = || self.settings.files_of(Writer::Command);
+        search::search([&server, &commands], query, before, limit)
     }
 
     /// Hands something over. Never waits for the disk.

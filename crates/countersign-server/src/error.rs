@@ -41,6 +41,8 @@ pub(crate) enum Problem {
     RedirectUri,
     RequestUri,
     BadRequest(&'static str),
+    /// What an operator wanted was not done: says why, or what is missing.
+    NotDone(&'static str),
     NotFound,
     UnknownProvider,
     AttemptMissing,
@@ -524,7 +526,7 @@ impl Problem {
             Self::UnknownClient => "unknown-client",
             Self::RedirectUri => "redirect-uri-not-registered",
             Self::RequestUri => "request-uri-not-good",
-            Self::BadRequest(_) => "invalid-request",
+            Self::BadRequest(_) | Self::NotDone(_) => "invalid-request",
             Self::NotFound => "not-found",
             Self::UnknownProvider => "unknown-provider",
             Self::AttemptMissing => "attempt-missing",
@@ -552,6 +554,7 @@ impl Problem {
             | Self::RedirectUri
             | Self::RequestUri
             | Self::BadRequest(_)
+            | Self::NotDone(_)
             | Self::AttemptMissing
             | Self::AttemptExpired
             | Self::PostLogoutRedirectUri
@@ -782,6 +785,7 @@ mod tests {
             Problem::RedirectUri,
             Problem::RequestUri,
             Problem::BadRequest(""),
+            Problem::NotDone(""),
             Problem::NotFound,
             Problem::UnknownProvider,
             Problem::AttemptMissing,

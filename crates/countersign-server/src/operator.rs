@@ -11,13 +11,14 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use countersign_store::{Signpost, organizations_by};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::api::Caller;
-use crate::error::{Failure, page_of_store};
+use crate::error::{ApiError, Failure, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::own::{Desk, LOOK, OPERATE, OwnPage, Visitor, visitor};
 use crate::pages::{self, OperatorGatePage, OperatorPage};
-use crate::web::{Call, Context};
+use crate::web::{Call, Context, Parameters};
 
 pub(crate) use accounts::{list as accounts, press as press_account, show as account};
 pub(crate) use audit_log::show as audit_log;
@@ -72,9 +73,9 @@ impl Operator {
     }
 
     /// What the button does that was pressed, on this page and no other.
-    fn pressed<T: serde::de::DeserializeOwned>(
+    fn pressed<T: DeserializeOwned>(
         &self,
-        parameters: &crate::web::Parameters,
+        parameters: &Parameters,
         context: &Context<'_>,
     ) -> Result<T, Failure> {
         let holder = self.visitor.session.id.as_str();
@@ -82,13 +83,23 @@ impl Operator {
         if path == self.page.path() {
             Ok(what)
         } else {
-            Err(Failure::Page(crate::error::Problem::FormExpired))
+            Err(Failure::Page(Problem::FormExpired))
         }
     }
 
     /// Where to sign in before anything can be changed, if that is needed.
     fn raise(&self, context: &Context<'_>) -> Option<String> {
         self.visitor.way_to_may(OPERATE, &self.page, context)
+    }
+}
+
+/// Why something was not done, for the operator: in the words of the API.
+fn told(error: ApiError, context: &Context<'_>) -> Failure {
+    match error {
+        error @ (ApiError::Body(_) | ApiError::AccountLocked) => {
+            Failure::Page(Problem::NotDone(error.message()))
+        }
+        error => error.for_person(context),
     }
 }
 

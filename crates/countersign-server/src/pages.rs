@@ -404,6 +404,7 @@ fn tell(problem: Problem) -> (&'static str, &'static str) {
             "Request not understood",
             "What brought you here is not a request that can be answered. Go back to the registry that you came from, and start again.",
         ),
+        Problem::NotDone(why) => ("Nothing was changed", why),
         Problem::NotFound => (
             "Page not found",
             "There is nothing at this address. Go back to the registry that you came from, and start there.",
@@ -581,6 +582,7 @@ fn for_registry(problem: Problem) -> Option<String> {
         Problem::BadRequest(detail) => Some(format!("What is wrong: {detail}.")),
         Problem::TooLarge => Some("“state” and “scope” are to be shorter.".to_owned()),
         Problem::NotFound
+        | Problem::NotDone(_)
         | Problem::RequestUri
         | Problem::UnknownProvider
         | Problem::AttemptMissing

@@ -1,11 +1,11 @@
 //! `/account/erase`: a person has themselves forgotten. A service of the registry's does it by API ([`crate::api`]),
-//! an operator by `countersign accounts erase`.
+//! an operator so too, at their page ([`crate::operator`]) or by `countersign accounts erase`.
 
 use actix_web::HttpResponse;
 use countersign_core::AccountId;
 use countersign_store::{EraseError, Organization, StoreError, admins, erase_account};
 
-use super::{Button, must_be_audited, seal};
+use super::{Button, seal};
 use crate::audit::{By, Event, Happening, Subject};
 use crate::error::{ApiError, Failure, page_of_store};
 use crate::organization::{Listed, Piece, piece_of};
@@ -59,7 +59,6 @@ pub(super) async fn pressed(
     visitor: &Visitor,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    must_be_audited(context)?;
     let id = &visitor.account.id;
     let erased = erase(id, id, context).await;
     erased.map_err(|error| error.for_person(context))?;
@@ -75,6 +74,7 @@ pub(crate) async fn erase(
     by: impl Into<By>,
     context: &Context<'_>,
 ) -> Result<(), ApiError> {
+    context.must_be_audited()?;
     let erased = erase_account(context.broker.store.as_ref(), id, context.now).await;
     // Whoever was handed its sessions is to hear of their end.
     context.broker.ended.notify_one();

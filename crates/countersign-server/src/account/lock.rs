@@ -29,8 +29,11 @@ pub(crate) async fn lock(
     // Whoever was handed its sessions is to hear of their end.
     context.broker.ended.notify_one();
     let locked = locked.map_err(ApiError::Store)?;
-    let happening = of(Event::AccountLocked, id, by, context).about(Subject::Count, locked.ended);
-    context.audit_through(happening).await?;
+    if !locked.was_locked || locked.ended > 0 {
+        let happening = of(Event::AccountLocked, id, by, context);
+        let happening = happening.about(Subject::Count, locked.ended);
+        context.audit_through(happening).await?;
+    }
     locked.all.map_err(ApiError::Store)
 }
 
@@ -46,6 +49,8 @@ pub(crate) async fn unlock(
         return Ok(());
     }
     let unlocked = unlock_account(context.broker.store.as_ref(), found, context.now).await;
+    // Sessions may have begun as it was being locked.
+    context.broker.ended.notify_one();
     unlocked.map_err(ApiError::Store)?;
     let happening = of(Event::AccountUnlocked, id, by, context);
     context.audit_through(happening).await

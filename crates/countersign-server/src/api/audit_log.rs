@@ -9,27 +9,24 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::caller::staff;
+use super::limit;
 use crate::audit::{AuditFound, AuditPlace, AuditQuery};
 use crate::error::{ApiError, Failure};
 use crate::own::LOOK;
 use crate::web::{Call, Context, Parameters};
 
+/// How a day is written.
+const A_DAY: &str = "2027-03-08";
+
 /// What it takes to read it.
 const READ: &[&str] = &[LOOK];
-/// How many lines are listed unless more are asked for, and the most that can be.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
 
 /// GET: the latest lines that fit, or those before a place.
 pub(super) async fn list(call: Call) -> HttpResponse {
     call.answer(async |context| {
         staff(READ, context).await?;
         let parameters = context.query();
-        let limit = match parameters.one("limit").map(str::parse::<usize>) {
-            None => PAGE,
-            Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => limit,
-            Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000").into()),
-        };
+        let limit = limit(&parameters)?;
         let found = AuditSearch::read(&parameters)?.find(limit, context).await?;
         Ok::<_, Failure>(HttpResponse::Ok().json(json!({
             "lines": found.lines,
@@ -41,7 +38,7 @@ pub(super) async fn list(call: Call) -> HttpResponse {
 }
 
 /// What is looked for in the audit log of this server's machine, and from where on back.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct AuditSearch {
     query: AuditQuery,
     before: Option<AuditPlace>,
@@ -57,7 +54,12 @@ impl AuditSearch {
         let time = |name, of_day: fn(Date) -> Timestamp| match text(name) {
             None => Ok(None),
             Some(text) => {
-                let time = text.parse().or_else(|_| text.parse().map(of_day));
+                // A time without its zone would be taken for its day.
+                let time = if text.len() == A_DAY.len() {
+                    text.parse().map(of_day)
+                } else {
+                    text.parse()
+                };
                 time.map(Some)
                     .map_err(|_| ApiError::Body("a time is `2027-03-08` or `2027-03-08T12:00:00Z`"))
             }
@@ -89,11 +91,13 @@ impl AuditSearch {
         }
         let found = web::block(move || log.search(&self.query, self.before, limit)).await;
         let found = found.map_err(|error| error.to_string());
-        found
-            .and_then(|found| found.map_err(|error| error.to_string()))
-            .map_err(|cause| {
-                tracing::error!(code = "audit-log-unreadable", request = %context.request_id, %cause, "the audit log can't be read");
-                ApiError::AuditLogUnreadable
-            })
+        let found = found.and_then(|found| found.map_err(|error| error.to_string()));
+        let found = found.map_err(|cause| {
+            tracing::error!(code = "audit-log-unreadable", request = %context.request_id, %cause, "the audit log can't be read");
+            ApiError::AuditLogUnreadable
+        })?;
+        found.ok_or(ApiError::Body(
+            "`before` is no place in the audit log of this server: it is another server’s, or those lines are deleted",
+        ))
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caller::{Caller, caller, service, staff};
-use super::{Body, read_object};
+use super::{Body, limit, read_object};
 use crate::error::{ApiError, Failure};
 use crate::organization::manage::{self, Wish, keep, managed};
 use crate::organization::{Listed, Piece, piece_of};
@@ -37,9 +37,6 @@ const REQUEST: &[&str] = &[Scope::EXCEPTIONS_REQUEST];
 /// What an operator needs to answer, or a service of theirs.
 const GRANT: &[&str] = &["exceptions:grant", OPERATE];
 
-/// How many are listed unless more are asked for, and the most that can be.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
 /// The most that are told of in one request.
 const MOST_AT_ONCE: usize = 1000;
 #[derive(Deserialize)]
@@ -127,11 +124,7 @@ pub(super) async fn list(call: Call) -> HttpResponse {
 
 /// Which piece of the list is asked for.
 fn piece(parameters: &Parameters) -> Result<Piece, ApiError> {
-    let limit = match parameters.one("limit").map(str::parse::<usize>) {
-        None => PAGE,
-        Some(Ok(limit)) if (1..=LONGEST_PAGE).contains(&limit) => limit,
-        Some(_) => return Err(ApiError::Body("`limit` is a number from 1 to 1000")),
-    };
+    let limit = limit(parameters)?;
     let after = parameters.one("after").map(OrganizationId::new).transpose();
     let after = after.map_err(|_| ApiError::Body("`after` is no organization's name"))?;
     let begins_with = parameters

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -91,17 +91,27 @@ impl AuditFile {
 
     /// All of those that are there now.
     pub(super) fn all(there: impl Fn() -> io::Result<Vec<PathBuf>>) -> io::Result<Vec<Self>> {
-        let mut paths = there()?;
-        for _ in 0..TRIES {
-            let opened: io::Result<Vec<Self>> = paths.iter().map(|path| Self::open(path)).collect();
-            let again = there()?;
-            if again == paths {
-                return opened;
-            }
-            paths = again;
-        }
-        paths.iter().map(|path| Self::open(path)).collect()
+        unless_rotated(&there, |paths| {
+            paths.iter().map(|path| Self::open(path)).collect()
+        })
     }
+}
+
+/// What is made of the files that are there; made again, where they are other ones by then.
+fn unless_rotated<T>(
+    there: impl Fn() -> io::Result<Vec<PathBuf>>,
+    make: impl Fn(&[PathBuf]) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut paths = there()?;
+    for _ in 0..TRIES {
+        let made = make(&paths);
+        let again = there()?;
+        if again == paths {
+            return made;
+        }
+        paths = again;
+    }
+    make(&paths)
 }
 
 /// Lines that fit, the latest first.
@@ -176,60 +186,54 @@ impl FromStr for Position {
     }
 }
 
-/// The latest lines that fit before a place, or of all: at most `limit`.
+/// The latest lines that fit before a place, or of all: at most `limit`. `None` where that place is not in these files.
 pub(super) fn search(
-    [server, commands]: [Vec<AuditFile>; 2],
+    [server, commands]: [&dyn Fn() -> io::Result<Vec<PathBuf>>; 2],
     query: &AuditQuery,
     before: Option<AuditPlace>,
     limit: usize,
-) -> io::Result<AuditFound> {
-    let mut server = Lines::before(server, before.map(|place| place.server))?;
-    let mut commands = Lines::before(commands, before.map(|place| place.commands))?;
-    let mut lines = Vec::new();
-    while let Some(line) = later(&mut server, &mut commands)? {
-        let searched_to = line.time;
-        if query.fits(&line) {
-            lines.push(line);
+) -> io::Result<Option<AuditFound>> {
+    let server = Lines::before(server, before.map(|place| place.server))?;
+    let commands = Lines::before(commands, before.map(|place| place.commands))?;
+    let (Some(mut server), Some(mut commands)) = (server, commands) else {
+        return Ok(None);
+    };
+    let (mut lines, mut searched_to) = (Vec::new(), None);
+    let next = loop {
+        let is_over = [server.is_over(query)?, commands.is_over(query)?];
+        if is_over == [true, true] {
+            break None;
         }
-        let is_enough = lines.len() == limit || server.read + commands.read > MOST_READ;
-        let is_past = |next: Option<&AuditLine>| next.is_none_or(|one| query.is_past(one.time));
-        if is_past(server.next()?) && is_past(commands.next()?) {
-            break; // and nothing follows
-        }
-        if is_enough {
-            let next = AuditPlace {
-                server: server.position(),
-                commands: commands.position(),
-            };
-            return Ok(AuditFound {
-                searched_to: (lines.len() < limit).then_some(searched_to),
-                lines,
-                next: Some(next),
+        if lines.len() == limit || server.read + commands.read > MOST_READ {
+            break Some(AuditPlace {
+                server: server.position()?,
+                commands: commands.position()?,
             });
         }
-    }
-    Ok(AuditFound {
+        if let Some(line) = later(&mut server, &mut commands) {
+            searched_to = Some(line.time);
+            lines.extend(query.fits(&line).then_some(line));
+        }
+    };
+    let is_cut_short = next.is_some() && lines.len() < limit;
+    Ok(Some(AuditFound {
+        searched_to: searched_to.filter(|_| is_cut_short),
         lines,
-        next: None,
-        searched_to: None,
-    })
+        next,
+    }))
 }
 
 /// Takes the later of the next lines of both.
-fn later(one: &mut Lines, other: &mut Lines) -> io::Result<Option<AuditLine>> {
-    let time = |line: Option<&AuditLine>| line.map(|line| line.time);
-    let (first, second) = (time(one.next()?), time(other.next()?));
-    Ok(if first >= second {
-        one.take()
-    } else {
-        other.take()
-    })
+fn later(one: &mut Lines, other: &mut Lines) -> Option<AuditLine> {
+    let time = |lines: &Lines| lines.ahead.as_ref().map(|(line, _)| line.time);
+    let first = if time(one) >= time(other) { one } else { other };
+    first.ahead.take().map(|(line, _)| line)
 }
 
 /// The lines of one chain, from the last to the first. What is none is passed over: verifying tells of it.
 struct Lines {
     /// The files that are still to be read; the next of them is the last.
-    older: Vec<AuditFile>,
+    older: Vec<PathBuf>,
     open: Option<Reading>,
     /// The next line, and where it ends.
     ahead: Option<(AuditLine, Position)>,
@@ -248,75 +252,113 @@ struct Reading {
 }
 
 impl Lines {
-    fn before(mut files: Vec<AuditFile>, position: Option<Position>) -> io::Result<Self> {
-        let mut open = None;
-        match position {
-            None => {}
-            Some(Position::End) => files.clear(),
-            Some(Position::In { inode, offset }) => {
-                while let Some(newest) = files.pop() {
-                    let metadata = newest.file.metadata()?;
-                    if metadata.ino() == inode {
-                        let end = offset.min(metadata.len());
-                        open = Some(Reading::of(newest.file, inode, end));
-                        break;
-                    }
+    /// The lines before a position, or all; `None` where there is no such position.
+    fn before(
+        there: impl Fn() -> io::Result<Vec<PathBuf>>,
+        position: Option<Position>,
+    ) -> io::Result<Option<Self>> {
+        unless_rotated(there, |paths| {
+            let mut lines = Self {
+                older: paths.to_vec(),
+                open: None,
+                ahead: None,
+                read: 0,
+            };
+            let is_there = match position {
+                // The file that is written to has this name for now only, so it is opened before anybody looks again.
+                None => lines.open_next().map(|()| true),
+                Some(Position::End) => {
+                    lines.older.clear();
+                    Ok(true)
                 }
-            }
-        }
-        Ok(Self {
-            older: files,
-            open,
-            ahead: None,
-            read: 0,
+                Some(Position::In { inode, offset }) => lines.open_at(inode, offset),
+            };
+            Ok(is_there?.then_some(lines))
         })
     }
 
-    fn next(&mut self) -> io::Result<Option<&AuditLine>> {
-        while self.ahead.is_none() {
+    /// Opens the file that comes next. One that is gone by now was kept no longer.
+    fn open_next(&mut self) -> io::Result<()> {
+        while self.open.is_none() {
+            let Some(path) = self.older.pop() else { break };
+            match File::open(&path) {
+                Ok(file) => self.open = Some(Reading::of(file)?),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the file with this inode, where it is there.
+    fn open_at(&mut self, inode: u64, offset: u64) -> io::Result<bool> {
+        while !self.older.is_empty() {
+            self.open = None;
+            self.open_next()?;
+            if let Some(reading) = self.open.as_mut().filter(|one| one.inode == inode) {
+                reading.start = offset.min(reading.start);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads until there is a next line, or enough is read for one answer.
+    fn look_ahead(&mut self) -> io::Result<()> {
+        while self.ahead.is_none() && self.read <= MOST_READ {
             let Some(reading) = &mut self.open else {
-                let Some(file) = self.older.pop() else { break };
-                let metadata = file.file.metadata()?;
-                self.open = Some(Reading::of(file.file, metadata.ino(), metadata.len()));
+                self.open_next()?;
+                if self.open.is_none() {
+                    break;
+                }
                 continue;
             };
-            let position = Position::In {
-                inode: reading.inode,
-                offset: reading.end(),
-            };
+            let position = reading.position();
             match reading.line(&mut self.read)? {
                 Some(text) => self.ahead = AuditLine::read(&text).map(|line| (line, position)),
                 None => self.open = None,
             }
         }
-        Ok(self.ahead.as_ref().map(|(line, _)| line))
+        Ok(())
     }
 
-    fn take(&mut self) -> Option<AuditLine> {
-        self.ahead.take().map(|(line, _)| line)
+    /// Whether nothing follows that can fit.
+    fn is_over(&mut self, query: &AuditQuery) -> io::Result<bool> {
+        self.look_ahead()?;
+        Ok(match &self.ahead {
+            Some((line, _)) => query.is_past(line.time),
+            None => self.open.is_none() && self.older.is_empty(),
+        })
     }
 
     /// Where to go on, so that the next line is the next again.
-    fn position(&self) -> Position {
-        self.ahead
-            .as_ref()
-            .map_or(Position::End, |(_, position)| *position)
+    fn position(&mut self) -> io::Result<Position> {
+        if let Some((_, position)) = &self.ahead {
+            return Ok(*position);
+        }
+        self.open_next()?;
+        let reading = self.open.as_ref();
+        Ok(reading.map_or(Position::End, Reading::position))
     }
 }
 
 impl Reading {
-    fn of(file: File, inode: u64, end: u64) -> Self {
-        Self {
+    fn of(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
             file,
-            inode,
-            start: end,
+            inode: metadata.ino(),
+            start: metadata.len(),
             bytes: Vec::new(),
-        }
+        })
     }
 
-    /// Where in the file what is not told ends.
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+    /// Where what is not told ends.
+    fn position(&self) -> Position {
+        Position::In {
+            inode: self.inode,
+            offset: self.start + self.bytes.len() as u64,
+        }
     }
 
     /// The last line of those that are not told, without its end.
@@ -335,6 +377,9 @@ impl Reading {
             }
             if self.bytes.len() > LONGEST {
                 self.bytes.clear(); // the piece of a line that is none
+            }
+            if *read > MOST_READ {
+                return Ok(Some(Vec::new())); // no line, and the rest another time
             }
             *read += self.read_more()?;
         }

@@ -521,7 +521,7 @@ fn what_a_full_disk_did_not_take_until_the_end_has_no_head() {
 fn numbers(log: &AuditLog, query: &AuditQuery, limit: usize) -> Vec<Vec<u64>> {
     let (mut pages, mut before) = (Vec::new(), None);
     loop {
-        let found = log.search(query, before, limit).unwrap();
+        let found = log.search(query, before, limit).unwrap().unwrap();
         pages.push(found.lines.iter().map(|line| line.n).collect());
         // The way that a page goes: by its address.
         before = found.next.map(|place| place.to_string().parse().unwrap());
@@ -588,33 +588,87 @@ fn a_search_goes_on_where_it_was_when_the_file_is_full_meanwhile_and_what_is_no_
         .write_all(b"{\"v\":1,\"n\":6,")
         .unwrap();
     let log = here.open(Writer::Server);
-    let first = log.search(&AuditQuery::default(), None, 2).unwrap();
+    let search = |before, limit| log.search(&AuditQuery::default(), before, limit).unwrap();
+    let first = search(None, 2).unwrap();
     let last = first.lines.last().unwrap().n;
     let full = here.settings.path.with_file_name("audit-2027-03-08.jsonl");
     fs::rename(&here.settings.path, full).unwrap();
-    let more = log.search(&AuditQuery::default(), first.next, 100).unwrap();
+    let more = search(first.next, 100).unwrap();
     assert_eq!(more.lines.first().unwrap().n + 1, last);
     assert_eq!(more.lines.last().unwrap().n, 1);
     assert_eq!(more.next, None);
+    // A place of another server's, or of a file that is kept no longer, is none: nothing is taken for all there is.
+    for elsewhere in [
+        "1.0_-",
+        "-_1.5",
+        "18446744073709551615.18446744073709551615_-",
+    ] {
+        assert_eq!(
+            search(Some(elsewhere.parse().unwrap()), 1),
+            None,
+            "{elsewhere}"
+        );
+    }
     for wrong in ["", "1.2", "1.2_x", "a.2_-", "1_2"] {
         assert_eq!(wrong.parse::<AuditPlace>(), Err(NoPlace), "{wrong}");
     }
 }
 
 #[test]
-fn what_a_server_and_commands_wrote_is_told_together() {
+fn what_a_server_and_commands_wrote_is_told_together_however_it_is_cut_into_pages() {
     let mut here = Here::new();
     here.run(2, noon());
     let commands = here.open(Writer::Command);
-    let happening = Happening::new(Event::AccountLocked, By::Operator);
-    commands.write(happening, noon() - SignedDuration::from_secs(60));
+    for second in [-60, -50, 30] {
+        let happening = Happening::new(Event::AccountLocked, By::Operator);
+        commands.write(happening, noon() + SignedDuration::from_secs(second));
+    }
     commands.close().unwrap();
     here.run(1, noon() + SignedDuration::from_secs(60));
     let log = here.open(Writer::Server);
-    let found = log.search(&AuditQuery::default(), None, 100).unwrap();
-    let events: Vec<&str> = found.lines.iter().map(|line| line.event.as_str()).collect();
-    assert_eq!(
-        events,
-        ["signed-in", "signed-in", "signed-in", "account-locked"]
-    );
+    for limit in 1..=6 {
+        let (mut events, mut before) = (Vec::new(), None);
+        loop {
+            let found = log
+                .search(&AuditQuery::default(), before, limit)
+                .unwrap()
+                .unwrap();
+            events.extend(found.lines.into_iter().map(|line| line.event));
+            before = found.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        let expected = [
+            "signed-in",
+            "account-locked",
+            "signed-in",
+            "signed-in",
+            "account-locked",
+            "account-locked",
+        ];
+        assert_eq!(events, expected, "{limit} at a time");
+    }
+}
+
+/// However much of a file is no line, one answer reads so much of it, and the next goes on.
+#[test]
+fn what_is_no_line_is_read_a_part_at_a_time() {
+    let mut here = Here::new();
+    here.run(1, noon());
+    let noise = vec![b'x'; 40 << 20];
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(&here.settings.path)
+        .unwrap();
+    file.write_all(&noise).unwrap();
+    file.write_all(b"\n").unwrap();
+    let full = here.settings.path.with_file_name("audit-2027-03-08.jsonl");
+    fs::rename(&here.settings.path, full).unwrap();
+    let log = here.open(Writer::Server);
+    let all = AuditQuery {
+        event: Some("signed-in".to_owned()),
+        ..AuditQuery::default()
+    };
+    assert_eq!(numbers(&log, &all, 1), [vec![], vec![1]]);
 }

@@ -5,7 +5,7 @@ use countersign_core::AccountId;
 use countersign_store::{StoreError, find_account};
 use serde::{Deserialize, Serialize};
 
-use super::{Operator, ROWS, at_desk};
+use super::{Operator, ROWS, at_desk, told};
 use crate::account::{self, Known, KnownWhole};
 use crate::error::{Failure, Problem, page_of_store};
 use crate::own::{Desk, OwnPage};
@@ -56,9 +56,13 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
             }
             let after = query.one("after").and_then(|id| AccountId::new(id).ok());
             let found = store.list_accounts(after.as_ref(), ROWS + 1).await;
-            let found = found.map_err(store_failed)?;
-            let known = found.into_iter().map(Known::from).collect();
-            let page = OperatorAccountsPage::new(known, ROWS, context);
+            let mut found = found.map_err(store_failed)?;
+            let has_more = found.len() > ROWS;
+            found.truncate(ROWS);
+            let last = found.last().filter(|_| has_more).map(|one| one.id.clone());
+            let of_somebody = found.into_iter().filter(|account| !account.erasing);
+            let known = of_somebody.map(Known::from).collect();
+            let page = OperatorAccountsPage::new(known, last.as_ref(), context);
             Ok(pages::ok(&page))
         })
         .await
@@ -107,7 +111,7 @@ pub(crate) async fn press(call: Call, id: web::Path<String>, form: web::Bytes) -
                 Act::End => account::end_sessions(&id, &actor, context).await,
                 Act::Erase => account::erase(&id, &actor, context).await,
             };
-            done.map_err(|error| error.for_person(context))?;
+            done.map_err(|error| told(error, context))?;
             let page = match act {
                 // There is no page of it any more.
                 Act::Erase => OwnPage::Operator(Desk::Accounts),

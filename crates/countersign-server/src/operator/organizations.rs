@@ -9,7 +9,7 @@ use countersign_store::{Connection, Organization, Standing};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Operator, ROWS, at_desk};
+use super::{Operator, ROWS, at_desk, told};
 use crate::api::Caller;
 use crate::error::{Failure, Problem, page_of_store};
 use crate::organization::manage::{self, managed};
@@ -212,7 +212,7 @@ async fn carry_out(
             manage::answer_exception((id, &name), &answer, context).await
         }
     };
-    done.map_err(|error| error.for_person(context))
+    done.map_err(|error| told(error, context))
 }
 
 /// What the form says to an exception.
@@ -221,7 +221,7 @@ fn answer(
     caller: &Caller,
     context: &Context<'_>,
 ) -> Result<Answer, Failure> {
-    let wrong = |what| Failure::Page(Problem::BadRequest(what));
+    let wrong = |what| Failure::Page(Problem::NotDone(what));
     let until = parameters.one("until").and_then(|day| day.parse().ok());
     let until: Option<Date> = until;
     let verdict = match parameters.one("verdict") {

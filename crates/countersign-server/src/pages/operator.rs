@@ -1,7 +1,7 @@
 //! The pages of operators: what waits, all organisations, all accounts, the audit log, and what is confirmed.
 
 use askama::Template;
-use countersign_core::{OrganizationId, TierName};
+use countersign_core::{AccountId, OrganizationId, TierName};
 use countersign_store::organization::AskedException;
 use countersign_store::{Connection, Organization, Standing};
 use url::form_urlencoded;
@@ -294,16 +294,11 @@ struct AccountRow {
 }
 
 impl OperatorAccountsPage {
-    /// `found` holds one more than fits, where there is more.
-    pub(crate) fn new(mut found: Vec<Known>, fits: usize, context: &Context<'_>) -> Self {
-        let next = (found.len() > fits).then(|| {
-            found.truncate(fits);
-            let last = found.last().map(|one| one.id.to_string());
-            query(&[("after", &last.unwrap_or_default())])
-        });
+    /// More follow after `last`, if there is any.
+    pub(crate) fn new(known: Vec<Known>, last: Option<&AccountId>, context: &Context<'_>) -> Self {
         Self {
-            rows: found.into_iter().map(AccountRow::of).collect(),
-            next,
+            rows: known.into_iter().map(AccountRow::of).collect(),
+            next: last.map(|last| query(&[("after", last.as_str())])),
             ..Self::none("", context)
         }
     }
@@ -539,10 +534,10 @@ pub(crate) struct AuditLogPage {
 }
 
 /// What was looked for, as it was typed.
-#[derive(Default)]
 struct TypedSearch {
     actor: String,
     subject: String,
+    reason: String,
     request_id: String,
     since: String,
     until: String,
@@ -575,6 +570,7 @@ impl AuditLogPage {
         let typed = TypedSearch {
             actor: text("actor"),
             subject: text("subject"),
+            reason: text("reason"),
             request_id: text("request_id"),
             since: text("since"),
             until: text("until"),
@@ -623,6 +619,7 @@ impl TypedSearch {
             ("event", event),
             ("actor", &self.actor),
             ("subject", &self.subject),
+            ("reason", &self.reason),
             ("request_id", &self.request_id),
             ("since", &self.since),
             ("until", &self.until),
@@ -663,7 +660,7 @@ impl Named {
     /// A line may be anybody's who could write to the file: only what is an id leads anywhere.
     fn of(kind: &str, id: String) -> Self {
         let href = match kind {
-            "account" => countersign_core::AccountId::new(&id)
+            "account" => AccountId::new(&id)
                 .ok()
                 .map(|id| format!("/operator/accounts/{id}")),
             "organization" => OrganizationId::new(&id)
