@@ -219,7 +219,7 @@ async fn what_is_no_account_no_address_and_no_endpoint_is_told_in_json() {
         assert_refused(&page, 405, "method-not-allowed");
         assert_eq!(page.headers["allow"], "PUT, DELETE");
     }
-    for path in ["/api/v1", "/api/v1/", "/api/v1/accounts", "/api/v1/nothing"] {
+    for path in ["/api/v1", "/api/v1/", "/api/v1/account", "/api/v1/nothing"] {
         let page = call(&world, "GET", path, &gallery(), "").await;
         assert_refused(&page, 404, "not-found");
     }

@@ -535,6 +535,15 @@ async fn lists_are_searched_and_paged() {
         .get("/operator/organizations?begins_with=team-11")
         .await;
     assert_eq!(page.body.matches("organizations/team-11").count(), 10);
+    for beyond in [
+        "/operator/organizations?after=zzz",
+        "/operator/accounts?after=acct_zzz",
+        "/operator?after=zzz",
+    ] {
+        let page = operator.get(beyond).await;
+        let told = page.body.contains("These were all") || page.body.contains("Nothing here");
+        assert!(told, "{beyond}: {}", page.body);
+    }
     for nothing in ["zzz", "a%20b", "%3Cb%3E"] {
         let page = operator
             .get(&format!("/operator/organizations?begins_with={nothing}"))

@@ -9,13 +9,13 @@ mod organizations;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use countersign_store::{Signpost, organizations_by};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::Caller;
 use crate::error::{ApiError, Failure, Problem, page_of_store};
 use crate::form::{self, Form};
+use crate::organization::{Listed, page_of};
 use crate::own::{Desk, LOOK, OPERATE, OwnPage, Visitor, visitor};
 use crate::pages::{self, OperatorGatePage, OperatorPage};
 use crate::web::{Call, Context, Parameters};
@@ -27,7 +27,7 @@ pub(crate) use organizations::{
 };
 
 /// How many rows a page has.
-const ROWS: usize = 50;
+pub(crate) const ROWS: usize = 50;
 
 /// An operator, at a page of theirs.
 struct Operator {
@@ -107,14 +107,12 @@ fn told(error: ApiError, context: &Context<'_>) -> Failure {
 pub(crate) async fn home(call: Call) -> HttpResponse {
     call.answer(async |context| {
         at_desk(Desk::Home, context, async |operator| {
-            let store = context.broker.store.as_ref();
-            let asking = organizations_by(store, &Signpost::Asks).await;
+            let query = context.query();
+            let begins_with = query.one("begins_with").map_or("", str::trim);
+            let asking = page_of(Listed::Asking, begins_with, ROWS, context).await;
             let asking = asking.map_err(|error| page_of_store(&error, context))?;
-            Ok(pages::ok(&OperatorPage::new(
-                &operator.visitor,
-                &asking,
-                context,
-            )))
+            let page = OperatorPage::new(&operator.visitor, begins_with, asking, context);
+            Ok(pages::ok(&page))
         })
         .await
     })

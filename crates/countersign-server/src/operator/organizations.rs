@@ -51,7 +51,7 @@ pub(crate) async fn list(call: Call) -> HttpResponse {
             let begins_with = query.one("begins_with").map_or("", str::trim);
             let found = page_of(Listed::All, begins_with, ROWS, context).await;
             let found = found.map_err(|error| page_of_store(&error, context))?;
-            let page = OperatorOrganizationsPage::new(begins_with, found, ROWS, context);
+            let page = OperatorOrganizationsPage::new(begins_with, found, context);
             Ok(pages::ok(&page))
         })
         .await

@@ -13,6 +13,7 @@ use super::sessions::{self, Moment};
 use super::{host, organizations};
 use crate::account::{Known, KnownSession, KnownWhole, MustShowMfa};
 use crate::audit::{AuditFound, AuditLine, Event};
+use crate::operator::ROWS;
 use crate::organization::Effect;
 use crate::own::{LOOK, OwnPage, Visitor};
 use crate::web::{Context, Parameters};
@@ -61,7 +62,12 @@ pub(crate) struct OperatorPage {
     host: String,
     here: &'static str,
     person: String,
+    begins_with: String,
+    /// Whether not all are here.
+    is_part: bool,
     rows: Vec<WaitingRow>,
+    /// The query of the next page.
+    next: Option<String>,
 }
 
 struct WaitingRow {
@@ -72,12 +78,22 @@ struct WaitingRow {
 }
 
 impl OperatorPage {
-    pub(crate) fn new(visitor: &Visitor, asking: &[Organization], context: &Context<'_>) -> Self {
+    /// `asking` holds one more than fits, where there is more.
+    pub(crate) fn new(
+        visitor: &Visitor,
+        begins_with: &str,
+        mut asking: Vec<Organization>,
+        context: &Context<'_>,
+    ) -> Self {
+        let next = organizations::next_of(&mut asking, begins_with, ROWS);
         Self {
             host: host(context.broker),
             here: "home",
             person: sessions::person(&visitor.session),
+            is_part: next.is_some() || !begins_with.is_empty() || is_further(context),
+            begins_with: begins_with.to_owned(),
             rows: asking.iter().map(WaitingRow::of).collect(),
+            next,
         }
     }
 }
@@ -106,6 +122,11 @@ impl WaitingRow {
     }
 }
 
+/// Whether it is a page behind another.
+fn is_further(context: &Context<'_>) -> bool {
+    context.query().one("after").is_some()
+}
+
 /// All organisations, or those whose names begin so.
 #[derive(Template)]
 #[template(path = "operator_organizations.html")]
@@ -113,6 +134,7 @@ pub(crate) struct OperatorOrganizationsPage {
     host: String,
     here: &'static str,
     begins_with: String,
+    is_further: bool,
     rows: Vec<organizations::Row>,
     /// The query of the next page.
     next: Option<String>,
@@ -123,14 +145,14 @@ impl OperatorOrganizationsPage {
     pub(crate) fn new(
         begins_with: &str,
         mut found: Vec<Organization>,
-        fits: usize,
         context: &Context<'_>,
     ) -> Self {
-        let next = organizations::next_of(&mut found, begins_with, fits);
+        let next = organizations::next_of(&mut found, begins_with, ROWS);
         Self {
             host: host(context.broker),
             here: "organizations",
             begins_with: begins_with.to_owned(),
+            is_further: is_further(context),
             rows: found.iter().map(organizations::Row::of).collect(),
             next,
         }
@@ -282,6 +304,7 @@ pub(crate) struct OperatorAccountsPage {
     host: String,
     here: &'static str,
     sought: String,
+    is_further: bool,
     rows: Vec<AccountRow>,
     next: Option<String>,
 }
@@ -309,6 +332,7 @@ impl OperatorAccountsPage {
             host: host(context.broker),
             here: "accounts",
             sought: sought.to_owned(),
+            is_further: is_further(context),
             rows: Vec::new(),
             next: None,
         }
@@ -362,6 +386,8 @@ pub(crate) struct OperatorAccountPage {
     identities: Vec<IdentityRow>,
     administers: Vec<OrganizationId>,
     sessions: Vec<KnownSessionRow>,
+    /// How many sessions are not shown.
+    more_sessions: usize,
     buttons: AccountButtons,
     raise: Option<String>,
     history: String,
@@ -396,7 +422,7 @@ impl OperatorAccountPage {
     ) -> Self {
         let identities = known.account.identities.iter();
         let identities = identities.map(|one| IdentityRow::new(one, false, None, context));
-        let sessions = known.sessions.iter();
+        let sessions = known.sessions.iter().take(ROWS);
         Self {
             host: host(context.broker),
             here: "accounts",
@@ -405,6 +431,7 @@ impl OperatorAccountPage {
             sessions: sessions
                 .map(|one| KnownSessionRow::of(one, context))
                 .collect(),
+            more_sessions: known.sessions.len().saturating_sub(ROWS),
             must_show_mfa: match known.must_show_mfa {
                 MustShowMfa::Now => "now".to_owned(),
                 MustShowMfa::From(day) => format!("from {}", Day(day)),
