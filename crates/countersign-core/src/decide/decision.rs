@@ -84,7 +84,7 @@ impl Rule {
         Self("calendar".to_owned())
     }
 
-    pub(super) fn operators() -> Self {
+    pub(crate) fn operators() -> Self {
         Self("operators".to_owned())
     }
 

@@ -267,6 +267,9 @@ fn unmet(
     let mut sentences: Vec<String> = rules
         .into_iter()
         .filter_map(|rule| {
+            if *rule == Rule::operators() {
+                return Some("`operators` does not name the account: none of its scopes is theirs, whatever the login shows.".to_owned());
+            }
             let all: Vec<&&Standing> = short.iter().filter(|one| one.rule == *rule).collect();
             let requirement = all.first().and_then(|one| {
                 let organization = facts.demanding();

@@ -337,6 +337,19 @@ fn the_sentences_say_what_was_shown_what_counts_and_what_is_missing() {
 }
 
 #[test]
+fn who_is_no_operator_is_told_so_and_not_to_sign_in_better() {
+    let operating = "[tier.seal]\nscopes = [\"operator:read\", ";
+    let text = POLICY.replace("[tier.seal]\nscopes = [", operating);
+    let policy = Policy::parse("policy.toml", &text).unwrap_or_else(|all| panic!("{all}"));
+    let words = [AFTER, (Column::Shows, "mfa")];
+    let SignIn { mut facts, now } = sign_in(&words);
+    facts.scopes = Scope::new(Scope::OPERATOR_READ).into_iter().collect();
+    let told = explain(&policy, &facts, now).because;
+    let expected = "`operators` does not name the account: none of its scopes is theirs, whatever the login shows.";
+    assert!(told.contains(&expected.to_owned()), "{told:#?}");
+}
+
+#[test]
 fn a_hundred_thousand_organizations_do_not_matter() {
     let mut policy = policy();
     for number in 0..100_000 {
