@@ -116,12 +116,12 @@ impl Screen {
         done(self.client.current_url().await, "the address")
     }
 
-    /// Waits until the address begins with one of these.
+    /// Waits until the address is one of these, with any query or fragment; or begins with an origin, or with what ends as `…/` or `…=`.
     pub async fn arrive_at(&self, beginnings: &[&str]) -> Url {
         let arrived = tokio::time::timeout(PATIENCE, async {
             loop {
                 let url = self.url().await;
-                if beginnings.iter().any(|one| url.as_str().starts_with(one)) {
+                if beginnings.iter().any(|one| is_at(&url, one)) {
                     return url;
                 }
                 tokio::time::sleep(GLANCE).await;
@@ -140,12 +140,12 @@ impl Screen {
 
     /// The text of an element, as a person sees it; waits for the element.
     pub async fn text(&self, css: &str) -> String {
-        done(self.element(css).await.text().await, css)
+        self.on(css, async |element| element.text().await).await
     }
 
     /// An attribute of an element, resolved as the browser does (`href` is a whole address).
     pub async fn property(&self, css: &str, name: &str) -> Option<String> {
-        done(self.element(css).await.prop(name).await, css)
+        self.on(css, async |element| element.prop(name).await).await
     }
 
     /// How many elements there are.
@@ -155,7 +155,7 @@ impl Screen {
 
     /// Clicks an element as soon as it is there, and waits for the page that this leads to.
     pub async fn click(&self, css: &str) {
-        done(self.element(css).await.click().await, css);
+        self.on(css, async |element| element.click().await).await;
     }
 
     /// Clicks the link with this text.
@@ -169,12 +169,28 @@ impl Screen {
 
     /// Types into a field.
     pub async fn type_into(&self, css: &str, text: &str) {
-        done(self.element(css).await.send_keys(text).await, css);
+        self.on(css, async |element| element.send_keys(text).await)
+            .await;
     }
 
     /// Takes out what stands in a field.
     pub async fn clear(&self, css: &str) {
-        done(self.element(css).await.clear().await, css);
+        self.on(css, async |element| element.clear().await).await;
+    }
+
+    /// Does something with an element. Where its page leaves meanwhile, nothing was done, and the next page's is taken.
+    async fn on<T>(&self, css: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
+        let acted = tokio::time::timeout(PATIENCE, async {
+            loop {
+                match act(self.element(css).await).await {
+                    Err(error) if error.is_stale_element_reference() => {}
+                    acted => return done(acted, css),
+                }
+            }
+        });
+        acted
+            .await
+            .unwrap_or_else(|_| panic!("`{css}` does not stay"))
     }
 
     async fn element(&self, css: &str) -> Element {
@@ -496,6 +512,15 @@ fn announced_port(output: &mut impl BufRead) -> u16 {
         line.clear();
     }
     panic!("ChromeDriver ended before it listened");
+}
+
+/// Whether this address is that place. A path is meant whole: `/account` is not at `/account/claim`.
+fn is_at(url: &Url, place: &str) -> bool {
+    let Some(rest) = url.as_str().strip_prefix(place) else {
+        return false;
+    };
+    let is_origin = place.matches('/').count() == 2;
+    is_origin || place.ends_with(['=', '/']) || rest.is_empty() || rest.starts_with(['?', '#'])
 }
 
 fn done<T>(result: Result<T, CmdError>, what: &str) -> T {
