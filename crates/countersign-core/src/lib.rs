@@ -24,6 +24,7 @@ mod policy;
 mod reason;
 mod recheck;
 mod record;
+pub mod registry;
 mod service;
 mod showing;
 pub mod sign_in;
