@@ -125,6 +125,7 @@ pub(crate) fn settings(
         issuer,
         clients,
         resources: BTreeMap::from([(AUDIENCE.to_owned(), resource()), (api, resource())]),
+        registries: BTreeMap::new(),
     })
 }
 

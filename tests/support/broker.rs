@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use actix_web::dev::ServerHandle;
-use countersign_core::{AccountId, ClientId, Identity, Policy};
+use countersign_core::{AccountId, ClientId, Identity, Policy, RegistryName};
 use countersign_providers::oidc::People;
 use countersign_providers::{Http, NameServers, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
-    LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Resource,
-    Retention, Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault, Writer,
+    LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Registry,
+    Resource, Retention, Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault,
+    Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -30,6 +31,8 @@ pub struct BrokerSetup {
     pub clients: BTreeMap<ClientId, Client>,
     /// The registry services.
     pub resources: BTreeMap<String, Resource>,
+    /// The registries that it stands in front of.
+    pub registries: BTreeMap<RegistryName, Registry>,
     /// How much anybody may ask for.
     pub limits: LimitSettings,
     /// How long until providers are asked again; never, unless a test says so.
@@ -68,6 +71,7 @@ impl BrokerSetup {
             policy: policy.into(),
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
+            registries: BTreeMap::new(),
             limits: LimitSettings::default(),
             recheck: None,
             github_scopes: "read:user user:email",
@@ -117,6 +121,7 @@ impl BrokerSetup {
             issuer: Url::parse(&self.issuer()).expect("an issuer"),
             clients: self.clients.clone(),
             resources: self.resources.clone(),
+            registries: self.registries.clone(),
         }
     }
 }

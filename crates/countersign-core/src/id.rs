@@ -81,6 +81,10 @@ identifier! {
     ProviderId, "a name of 1 to 64 lower-case letters, digits and `-`", is_slug
 }
 identifier! {
+    /// The name of a registry that Countersign stands in front of, as in `[registry.NAME]`; also a path segment.
+    RegistryName, "a name of 1 to 64 lower-case letters, digits and `-`", is_slug
+}
+identifier! {
     /// An OAuth `client_id`.
     ClientId, "a client id of 1 to 64 letters, digits, `-`, `_` and `.`", is_client_id
 }

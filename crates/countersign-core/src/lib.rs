@@ -44,7 +44,7 @@ pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};
 pub use id::{
     AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
-    Scope, SessionId, TenantId, TracePlace,
+    RegistryName, Scope, SessionId, TenantId, TracePlace,
 };
 pub use mapping::{Belonging, Guests, Mapping, NotASource, RegistryRole, Source, belongings};
 pub use policy::preset;

@@ -179,7 +179,7 @@ pub struct RefusalStyle {
     pub status: u16,
     /// The status for none at all: 401 or 403.
     pub without_credential: u16,
-    /// `WWW-Authenticate` of a 401; `{sign_in}` stands for the address of the page with keys.
+    /// `WWW-Authenticate` of a 401; `{keys}` stands for the address of the page on which people make keys.
     pub challenge: String,
     /// What the body looks like.
     pub body: RefusalBody,

@@ -30,6 +30,7 @@ mod pages;
 mod private;
 mod probe;
 mod recheck;
+mod registry;
 mod retention;
 mod seal;
 mod secret;
@@ -66,6 +67,7 @@ pub use keys::{
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
 pub use log_file::{LogFileError, LogFileSettings, LogStatus, Rotate};
 pub use private::Private;
+pub use registry::{Registry, Upstream};
 pub use retention::Retention;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,

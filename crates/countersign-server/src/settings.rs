@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use countersign_core::ClientId;
+use countersign_core::{ClientId, RegistryName};
 use countersign_providers::PublishedKeys;
 use jiff::SignedDuration;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::{Host, Url};
+
+use crate::registry::Registry;
 
 /// What this installation is.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct Settings {
     pub clients: BTreeMap<ClientId, Client>,
     /// The registry services that our access tokens are for, by audience.
     pub resources: BTreeMap<String, Resource>,
+    /// The registries that we stand in front of, for their own tools.
+    pub registries: BTreeMap<RegistryName, Registry>,
 }
 
 /// A registry frontend.
@@ -190,6 +194,14 @@ pub enum SettingsError {
         /// The audience it names.
         resource: String,
     },
+    /// A registry whose tools are no client's.
+    #[error("registry `{registry}`: the client `{client}` is not configured")]
+    Registry {
+        /// The registry.
+        registry: RegistryName,
+        /// The client it names.
+        client: ClientId,
+    },
     /// A client that gets tokens for itself, and that anybody can pass for, or whose id could be an account's.
     #[error(
         "client `{0}`: only a client that authenticates gets tokens for itself or for a token, and its id can't begin with `acct_`"
@@ -262,7 +274,15 @@ impl Settings {
                 });
             }
         }
-        Ok(())
+        let stray = |registry: &&Registry| !self.clients.contains_key(&registry.client);
+        let mut registries = self.registries.iter();
+        match registries.find(|(_, registry)| stray(registry)) {
+            None => Ok(()),
+            Some((name, registry)) => Err(SettingsError::Registry {
+                registry: name.clone(),
+                client: registry.client.clone(),
+            }),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod policy;
 mod provider;
+mod registry;
 mod secret;
 mod store;
 #[cfg(test)]
@@ -19,13 +20,14 @@ mod tests;
 mod traces;
 mod warning;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_core::document::{self, Problems};
-use countersign_core::{ProviderId, ProviderKind};
+use countersign_core::{ProviderId, ProviderKind, RegistryName};
 use countersign_providers::github::GitHubSettings;
 use countersign_providers::microsoft::{Audience, MicrosoftSettings};
 use countersign_providers::oidc::OidcSettings;
@@ -38,6 +40,7 @@ use thiserror::Error;
 
 use self::file::{PolicyText, Reader};
 pub use self::policy::{PolicyFile, ReadPolicy};
+pub use self::registry::{BUILT_IN, built_in};
 pub use self::store::StoreSettings;
 pub use self::traces::TraceSettings;
 use crate::Surroundings;
@@ -106,6 +109,10 @@ pub struct Installation {
     pub listen: SocketAddr,
     /// Where operators ask how it is; nothing set: nowhere.
     pub private_listen: Option<SocketAddr>,
+    /// Where proxies ask whether to let a request of a registry's tool through; nothing set: nowhere but with a secret.
+    pub forward_auth_listen: Option<SocketAddr>,
+    /// Where tools reach the registries that we stand in front of ourselves.
+    pub registry_listeners: BTreeMap<RegistryName, SocketAddr>,
     /// Where files are kept.
     pub data_dir: PathBuf,
     /// How keys are kept, and how often they are replaced.

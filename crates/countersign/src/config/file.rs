@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use countersign_core::document::{Place, Problem, Problems, Table, Value};
-use countersign_core::{ClientId, ProviderId, ProviderKind};
+use countersign_core::{ClientId, ProviderId, ProviderKind, RegistryName, Scope};
 use countersign_providers::{NameServers, PrivateHosts};
 use countersign_server::{
-    Client, GrantType, KeySettings, LimitSettings, PolicyInForce, Proxies, Resource, Settings,
+    Client, GrantType, KeySettings, LimitSettings, PolicyInForce, Proxies, Registry, Resource,
+    Settings,
 };
 use jiff::SignedDuration;
 use url::Url;
@@ -52,6 +53,10 @@ pub(super) struct Reader<'o> {
     pub(super) clients: BTreeSet<ClientId>,
     pub(super) named_resources: BTreeSet<String>,
     pub(super) resources: BTreeMap<String, Place>,
+    /// Where registries of their own address are served.
+    pub(super) registry_listeners: BTreeMap<RegistryName, SocketAddr>,
+    /// What registries ask the policy for, by place.
+    pub(super) registry_scopes: Vec<(Scope, String, Place)>,
     pub(super) warnings: Vec<Problem>,
 }
 
@@ -74,6 +79,8 @@ pub(super) struct Written {
     limits: LimitSettings,
     clients: BTreeMap<ClientId, Client>,
     resources: BTreeMap<String, Resource>,
+    registries: BTreeMap<RegistryName, Registry>,
+    registry_listeners: BTreeMap<RegistryName, SocketAddr>,
     pub(super) providers: Vec<ProviderSettings>,
 }
 
@@ -82,6 +89,7 @@ struct Server {
     issuer_place: Place,
     listen: SocketAddr,
     private_listen: Option<SocketAddr>,
+    forward_auth_listen: Option<SocketAddr>,
     data_dir: PathBuf,
     workers: Option<usize>,
     proxies: Proxies,
@@ -101,6 +109,8 @@ impl<'o> Reader<'o> {
             clients: BTreeSet::new(),
             named_resources: BTreeSet::new(),
             resources: BTreeMap::new(),
+            registry_listeners: BTreeMap::new(),
+            registry_scopes: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -130,6 +140,9 @@ impl<'o> Reader<'o> {
         let clients = file.required("client", |value| self.clients(value));
         let resources =
             file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
+        // Behind clients, which they name.
+        let registries =
+            file.optional_or("registry", BTreeMap::new(), |value| self.registries(value));
         let providers = file.required("provider", |value| self.providers(value));
         version?;
         Some(Written {
@@ -144,6 +157,8 @@ impl<'o> Reader<'o> {
             limits: limits?,
             clients: clients?,
             resources: resources?,
+            registries: registries?,
+            registry_listeners: std::mem::take(&mut self.registry_listeners),
             providers: providers?,
         })
     }
@@ -155,6 +170,9 @@ impl<'o> Reader<'o> {
         let listen = table.required("listen", |value| value.parsed(listen));
         let private_listen =
             table.optional("private_listen", |value| self.private_listen(value, listen));
+        let forward_auth_listen = table.optional("forward_auth_listen", |value| {
+            self.private_listen(value, listen)
+        });
         let data_dir = table.required("data_dir", |value| self.path(value));
         let policy = table.required("policy", |value| self.read_policy(value));
         let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
@@ -167,6 +185,7 @@ impl<'o> Reader<'o> {
             issuer_place,
             listen: listen?,
             private_listen: private_listen?,
+            forward_auth_listen: forward_auth_listen?,
             data_dir: data_dir?,
             workers: workers?,
             proxies: proxies?,
@@ -251,6 +270,7 @@ impl Written {
             issuer: self.server.issuer,
             clients: self.clients,
             resources,
+            registries: self.registries,
         };
         // Each rule has been checked at its place; the server's own check has the last word.
         let refusal = |error: &dyn std::fmt::Display| {
@@ -269,6 +289,8 @@ impl Written {
             name_servers: self.network.name_servers,
             listen: self.server.listen,
             private_listen: self.server.private_listen,
+            forward_auth_listen: self.server.forward_auth_listen,
+            registry_listeners: self.registry_listeners,
             data_dir: self.server.data_dir,
             keys: self.keys,
             limits: LimitSettings {
@@ -304,7 +326,7 @@ fn version(value: &Value<'_>) -> Option<()> {
     (found == VERSION).then_some(())
 }
 
-fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
     text.parse().map_err(|_| EXPECTED)
 }

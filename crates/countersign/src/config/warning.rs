@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use countersign_core::document::{Problem, Problems, did_you_mean};
-use countersign_core::{Policy, ProviderKind};
+use countersign_core::document::{Place, Problem, Problems, did_you_mean};
+use countersign_core::{Policy, ProviderKind, Scope};
 
 use super::ReadPolicy;
 use super::file::{Reader, Written};
@@ -14,6 +14,7 @@ pub(super) fn all(written: &Written, read: &ReadPolicy, reader: &Reader<'_>) -> 
     warnings.extend(odd_rechecks(written, &read.policy.policy, reader));
     warnings.extend(idle_resources(reader));
     warnings.extend(same_titles(written, reader));
+    warnings.extend(unheld_scopes(&read.policy.policy, reader));
     warnings.into_iter().collect()
 }
 
@@ -60,6 +61,21 @@ fn odd_rechecks(written: &Written, policy: &Policy, reader: &Reader<'_>) -> Vec<
         }
     }
     problems
+}
+
+/// What a registry asks the policy for and no tier has: nobody is ever let do it.
+fn unheld_scopes<'a>(
+    policy: &'a Policy,
+    reader: &'a Reader<'_>,
+) -> impl Iterator<Item = Problem> + 'a {
+    let unheld = |(scope, _, _): &&(Scope, String, Place)| policy.tier_of(scope).is_none();
+    let named = reader.registry_scopes.iter().filter(unheld);
+    named.map(|(scope, action, place)| {
+        let hint = did_you_mean(scope.as_str(), policy.scopes().map(Scope::as_str));
+        place.problem(format!(
+            "`{action}` needs the scope `{scope}`, which no tier of the policy has{hint}: nobody is let do it"
+        ))
+    })
 }
 
 /// People choose by the title.

@@ -1,0 +1,196 @@
+//! `[registry.NAME]`: the registries whose own tools we stand in front of.
+
+use std::collections::BTreeMap;
+
+use countersign_core::document::{Key, Table, Value};
+use countersign_core::registry::Profile;
+use countersign_core::{ClientId, RegistryName};
+use countersign_server::{Registry, SecretDigest, Upstream};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::address;
+use super::file::{Reader, listen};
+
+/// The profiles that come with the program, by name: `config/registries/NAME.toml`.
+pub const BUILT_IN: [(&str, &str); 10] = [
+    (
+        "clojars",
+        include_str!("../../../../config/registries/clojars.toml"),
+    ),
+    (
+        "crates-io",
+        include_str!("../../../../config/registries/crates-io.toml"),
+    ),
+    (
+        "docker",
+        include_str!("../../../../config/registries/docker.toml"),
+    ),
+    (
+        "go-proxy",
+        include_str!("../../../../config/registries/go-proxy.toml"),
+    ),
+    (
+        "maven-central",
+        include_str!("../../../../config/registries/maven-central.toml"),
+    ),
+    (
+        "npm",
+        include_str!("../../../../config/registries/npm.toml"),
+    ),
+    (
+        "nuget",
+        include_str!("../../../../config/registries/nuget.toml"),
+    ),
+    (
+        "pypi",
+        include_str!("../../../../config/registries/pypi.toml"),
+    ),
+    (
+        "rubygems",
+        include_str!("../../../../config/registries/rubygems.toml"),
+    ),
+    (
+        "swift-package-index",
+        include_str!("../../../../config/registries/swift-package-index.toml"),
+    ),
+];
+
+/// The text of a profile that comes with the program.
+pub fn built_in(name: &str) -> Option<&'static str> {
+    let found = BUILT_IN.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text)
+}
+
+impl Reader<'_> {
+    pub(super) fn registries(
+        &mut self,
+        value: &Value<'_>,
+    ) -> Option<BTreeMap<RegistryName, Registry>> {
+        value.entries(|key, value| self.registry(key, value))
+    }
+
+    fn registry(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<(RegistryName, Registry)> {
+        let name = key.parsed(RegistryName::new);
+        let registry = value.table(|table| {
+            let base = table.required("profile", |value| self.profile(value));
+            let profile = table.optional("override", |value| {
+                let base = base.as_ref()?;
+                value.table(|over| Profile::read(over, Some(base)))
+            });
+            let client = table.required("client", |value| self.client_of_registry(value));
+            let public_url = table.required("public_url", |value| value.parsed(address::site));
+            let proxy_secret = table.optional("proxy_secret", |value| self.secret(value));
+            let upstream = self.upstream(table);
+            let listener = table.optional("listen", |value| value.parsed(listen));
+            let (profile, base) = (profile?, base?);
+            let (upstream, listener) = (upstream?, listener?);
+            if upstream.is_some() && listener.is_none() {
+                table.report_missing("listen", ": an `upstream` is for requests that come there");
+                return None;
+            }
+            self.registry_listeners.extend(name.clone().zip(listener));
+            let secret = proxy_secret?;
+            Some(Registry {
+                profile: profile.unwrap_or(base),
+                client: client?,
+                public_url: public_url?,
+                proxy_secret: secret.map(|secret| SecretDigest::of(secret.expose_secret())),
+                upstream,
+            })
+        });
+        let registry = registry?;
+        for (action, scope) in registry.profile.actions() {
+            let told = format!("{}.{action}", value.name());
+            self.registry_scopes
+                .push((scope.clone(), told, value.place()));
+        }
+        Some((name?, registry))
+    }
+
+    /// One of ours by its name, or a file.
+    fn profile(&mut self, value: &Value<'_>) -> Option<Profile> {
+        let named = value.string()?;
+        let (file, text) = match built_in(named) {
+            Some(text) => (format!("{named}.toml"), text.to_owned()),
+            None if is_file(named) => {
+                let path = self.path(value)?;
+                match self.outside.file(&path) {
+                    Ok(contents) => (path.display().to_string(), contents.text),
+                    Err(error) => {
+                        value.report(format_args!("can't read `{}`: {error}", path.display()));
+                        return None;
+                    }
+                }
+            }
+            None => {
+                let known: Vec<String> = BUILT_IN.map(|(name, _)| format!("`{name}`")).into();
+                value.report(format_args!(
+                    "expected one of {}, or a file that ends in `.toml`",
+                    known.join(", ")
+                ));
+                return None;
+            }
+        };
+        match Profile::load(&file, &text) {
+            Ok((profile, warnings)) => {
+                self.warnings.extend(warnings);
+                Some(profile)
+            }
+            Err(problems) => {
+                for problem in problems {
+                    value.report(problem);
+                }
+                None
+            }
+        }
+    }
+
+    fn client_of_registry(&self, value: &Value<'_>) -> Option<ClientId> {
+        let client = value.parsed(ClientId::new)?;
+        if value.is_sound() && !self.clients.contains(&client) {
+            value.report(format_args!(
+                "there is no `[client.{client}]`: the policy says by it who may use the registry's tools"
+            ));
+            return None;
+        }
+        Some(client)
+    }
+
+    /// Where requests go that are let through, if we pass them on ourselves.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, absent, there: as `Table::optional` has it"
+    )]
+    fn upstream(&mut self, table: &mut Table<'_>) -> Option<Option<Upstream>> {
+        let url = table.optional("upstream", |value| value.parsed(upstream_url));
+        let authorization = table.optional("upstream_authorization", |value| self.secret(value));
+        match (url?, authorization?) {
+            (Some(url), authorization) => Some(Some(Upstream { url, authorization })),
+            (None, None) => Some(None),
+            (None, Some(_)) => {
+                table.report("has an `upstream_authorization`, and no `upstream` to show it to");
+                None
+            }
+        }
+    }
+}
+
+fn is_file(name: &str) -> bool {
+    std::path::Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+}
+
+/// The registry itself: a site, by plain http too, since it stands behind us.
+fn upstream_url(text: &str) -> Result<Url, &'static str> {
+    const EXPECTED: &str = "expected scheme, host and port such as `http://10.0.0.7:4873`, without path, query and user";
+    let url = Url::parse(text).map_err(|_| EXPECTED)?;
+    let is_site = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_site.then_some(url).ok_or(EXPECTED)
+}
