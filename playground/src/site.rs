@@ -5,24 +5,25 @@
 use std::io;
 use std::thread;
 
-use actix_web::dev::{Server, ServerHandle};
+use countersign_server::{Serving, ServingHandle};
 use tokio::sync::oneshot;
 
 /// A running server. It stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Site {
-    handle: ServerHandle,
+    handle: ServingHandle,
     ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Site {
     /// Starts what `make` puts together on the new thread.
-    pub(crate) async fn start<F>(
+    pub(crate) async fn start<F, S>(
         name: &str,
         make: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<Self>
     where
-        F: Future<Output = io::Result<Server>>,
+        F: Future<Output = io::Result<S>>,
+        S: Into<Serving>,
     {
         let (started, starting) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
@@ -59,15 +60,16 @@ impl Drop for Site {
     }
 }
 
-async fn run<F: Future<Output = io::Result<Server>>>(
+async fn run<S: Into<Serving>, F: Future<Output = io::Result<S>>>(
     make: impl FnOnce() -> F,
-    started: oneshot::Sender<io::Result<ServerHandle>>,
+    started: oneshot::Sender<io::Result<ServingHandle>>,
 ) {
     // Where nobody waits any more, whoever started this is gone, and the server goes too.
     match make().await {
         Ok(server) => {
+            let server = server.into();
             if started.send(Ok(server.handle())).is_ok() {
-                let _ = server.await;
+                let _ = server.run().await;
             }
         }
         Err(error) => {

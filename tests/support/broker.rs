@@ -5,15 +5,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
-use actix_web::dev::ServerHandle;
 use countersign_core::{AccountId, ClientId, Identity, Policy, RegistryName};
 use countersign_providers::oidc::People;
 use countersign_providers::{Http, NameServers, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
     LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Registry,
-    Resource, Retention, Rotate, SecretDigest, Settings, SigningAlgorithm, SystemEntropy, Vault,
-    Writer,
+    Resource, Retention, Rotate, SecretDigest, ServingHandle, Settings, SigningAlgorithm,
+    SystemEntropy, Vault, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -178,7 +177,7 @@ impl Shared {
                 sender
                     .send((server.handle(), policy, keys, retention))
                     .expect("the test waits");
-                server.await.expect("the server ends");
+                server.run().await.expect("the server ends");
             });
         });
         let (handle, policy, keys, retention) = receiver.recv().expect("the broker starts");
@@ -244,7 +243,7 @@ pub struct TestBroker {
     pub keys: KeyUpkeep,
     /// What forgets who has not signed in for long, whenever a test says so.
     pub retention: Retention,
-    handle: ServerHandle,
+    handle: ServingHandle,
     audit: Audit,
     shared: Shared,
 }

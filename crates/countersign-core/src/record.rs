@@ -74,6 +74,8 @@ pub enum Occasion {
     Refresh,
     /// A service asked for a token with a token that it was given.
     Exchange,
+    /// A registry's tool asked to be let through.
+    Gate,
 }
 
 /// What a [`Decision`] says, without what a token is made of.

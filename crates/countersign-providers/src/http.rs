@@ -253,7 +253,7 @@ const PRIVATE: &str = "a private address; list its host under `network.private_h
     clippy::disallowed_methods,
     reason = "the one place where the one HTTP client is made"
 )]
-fn builder() -> reqwest::ClientBuilder {
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
 }
 

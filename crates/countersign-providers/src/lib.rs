@@ -18,6 +18,7 @@ pub mod microsoft;
 pub mod oidc;
 mod published_keys;
 mod recheck;
+pub mod relay;
 mod strict_json;
 mod token_endpoint;
 

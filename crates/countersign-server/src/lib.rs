@@ -46,6 +46,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_core::ProviderId;
+use countersign_providers::relay::Relay;
 use countersign_providers::{Http, NameServers, PrivateHosts, Provider, ProviderError};
 use countersign_store::{Store, StoreError};
 use thiserror::Error;
@@ -73,6 +74,7 @@ pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
     SettingsError, SigningAlgorithm,
 };
+pub use web::{Listeners, Serving, ServingHandle};
 
 use draining::Draining;
 use keys::Keys;
@@ -164,6 +166,8 @@ pub struct Broker {
     decision_log: Arc<DecisionLog>,
     audit_log: Arc<AuditLog>,
     http: Http,
+    /// For registries that we pass requests on to ourselves, if there are any.
+    relay: Option<Relay>,
     name_servers: NameServers,
     keys: Arc<Keys>,
     nonces: Nonces,
@@ -215,6 +219,9 @@ impl Broker {
             Some(http) => http,
             None => Http::new(PrivateHosts::default())?,
         };
+        let mut registries = parts.settings.registries.values();
+        let passes_on = registries.any(|registry| registry.upstream.is_some());
+        let relay = passes_on.then(Relay::new).transpose()?;
         let policy = PolicyHandle::new(parts.policy, now);
         let metrics = Arc::new(Metrics::new(
             policy.clone(),
@@ -232,6 +239,7 @@ impl Broker {
             decision_log: parts.decision_log,
             audit_log: parts.audit_log,
             http,
+            relay,
             name_servers: parts.name_servers,
             nonces,
             keys,

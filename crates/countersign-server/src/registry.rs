@@ -4,12 +4,30 @@
 //! What a request is a case of, the registry's [`Profile`] says ([`countersign_core::registry`]); whether its sender may,
 //! `decide` says, at every single one.
 
+mod credential;
+mod door;
+mod forward_auth;
+mod gate;
+mod identity;
+mod ours;
+mod proxy;
+mod refusal;
+mod weigh;
+
 use countersign_core::ClientId;
 use countersign_core::registry::Profile;
 use secrecy::SecretString;
 use url::Url;
 
 use crate::SecretDigest;
+use crate::error::{Failure, Problem};
+use crate::web::Context;
+
+pub(crate) use door::{Doors, at_a_listener, below_a_path};
+pub(crate) use forward_auth::{for_a_proxy, for_anybody_there};
+
+/// Where people make keys for their tools.
+const KEYS_PAGE: &str = "/account/keys";
 
 /// A registry that we stand in front of.
 #[derive(Debug, Clone)]
@@ -34,4 +52,15 @@ pub struct Upstream {
     pub url: Url,
     /// The `Authorization` by which it knows us; none: it trusts who reaches it.
     pub authorization: Option<SecretString>,
+}
+
+/// The registry that the path names.
+fn named<'a>(context: &'a Context<'_>) -> Result<&'a Registry, Failure> {
+    let name = context
+        .request
+        .match_info()
+        .get("registry")
+        .unwrap_or_default();
+    let registry = context.broker.settings.registries.get(name);
+    registry.ok_or(Failure::Page(Problem::NotFound))
 }

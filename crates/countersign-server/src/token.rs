@@ -25,8 +25,10 @@ use crate::web::{Call, Context, Parameters};
 
 pub(crate) use client::authenticate;
 pub(crate) use dpop::{Nonces, proof_of, spend};
+pub(crate) use exchange::{organization as organization_of, stated as stated_by};
 pub(crate) use introspect::introspect;
-pub(crate) use issued::{is_live, is_of_a_service, presented, session_of};
+pub(crate) use issued::{is_live, is_of_a_service, presented, session_of, verified};
+pub(crate) use mint::{countersign_claim, scope as scope_of};
 pub(crate) use revocations::{Feed, revocations, watch};
 pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::cookie::{self, Cookie, SameSite};
-use actix_web::dev::{Payload, Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
@@ -18,7 +18,7 @@ use actix_web::{
 };
 use countersign_core::sign_in::Pushed;
 use countersign_core::{
-    ClientId, Facts, LineVersion, Occasion, Policy, Record, TracePlace, Verdict,
+    ClientId, Facts, LineVersion, Occasion, Policy, Record, RegistryName, TracePlace, Verdict,
 };
 use countersign_providers::Provider;
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ use crate::audit::Happening;
 use crate::edge::RandomText;
 use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
+use crate::registry::{self, Doors};
 use crate::{
     Broker, PolicyInForce, account, api, device, metadata, operator, organization, own, pages,
     session, sign_in, ticket, token, trace,
@@ -43,29 +44,153 @@ const LONGEST_FORM: usize = 64 * 1024;
 /// times, with a time-out of eight seconds each; the person then gets a page that says so.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Whatever is in flight ends by itself before it is cut off.
+macro_rules! settled {
+    ($server:expr) => {
+        $server
+            .disable_signals()
+            .shutdown_timeout(REQUEST_TIMEOUT.as_secs() + 1)
+    };
+}
+
+/// Where requests come in.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where everybody asks.
+    pub public: TcpListener,
+    /// Where proxies ask whether to let a tool's request through; whoever reaches it is answered.
+    pub forward_auth: Option<TcpListener>,
+    /// Where tools reach registries that we stand in front of ourselves.
+    pub registries: BTreeMap<RegistryName, TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self {
+            public,
+            forward_auth: None,
+            registries: BTreeMap::new(),
+        }
+    }
+}
+
+/// The servers behind the listeners; each ends when it is stopped.
+#[must_use = "servers do nothing unless they are run"]
+pub struct Serving(Vec<Server>);
+
+/// What stops them.
+#[derive(Debug, Clone)]
+pub struct ServingHandle(Vec<ServerHandle>);
+
+impl Serving {
+    /// What stops them.
+    pub fn handle(&self) -> ServingHandle {
+        ServingHandle(self.0.iter().map(Server::handle).collect())
+    }
+
+    /// Runs them until all have ended, or one fails.
+    pub async fn run(self) -> std::io::Result<()> {
+        futures_util::future::try_join_all(self.0).await.map(drop)
+    }
+}
+
+impl ServingHandle {
+    /// Stops them all, after the requests in flight if `graceful`. They are told at once; what is returned waits for it.
+    pub fn stop(&self, graceful: bool) -> impl Future<Output = ()> + use<> {
+        let stops: Vec<_> = self.0.iter().map(|handle| handle.stop(graceful)).collect();
+        async {
+            futures_util::future::join_all(stops).await;
+        }
+    }
+}
+
+impl From<Server> for Serving {
+    fn from(server: Server) -> Self {
+        Self(vec![server])
+    }
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
+
 impl Broker {
-    /// Serves on this listener until the server is stopped. `workers` threads.
-    pub fn serve(self, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
+    /// Serves on these listeners until the servers are stopped. `workers` threads for each kind of listener.
+    pub fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        workers: usize,
+    ) -> std::io::Result<Serving> {
+        let listeners = listeners.into();
         let broker = web::Data::new(self);
         let telling = Arc::downgrade(&broker.clone().into_inner());
         actix_web::rt::spawn(token::watch(telling.clone()));
         actix_web::rt::spawn(session::notices::run(telling, Arc::clone(&broker.ended)));
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(broker.clone())
-                .app_data(web::PayloadConfig::new(LONGEST_FORM))
-                .wrap(middleware::from_fn(admit))
-                .configure(routes)
-                .default_service(web::to(not_found))
-        });
-        Ok(server
-            .workers(workers)
-            .disable_signals()
-            // Whatever is in flight ends by itself before.
-            .shutdown_timeout(REQUEST_TIMEOUT.as_secs() + 1)
-            .listen(listener)?
-            .run())
+        let mut servers = vec![serve_everybody(broker.clone(), listeners.public, workers)?];
+        if let Some(listener) = listeners.forward_auth {
+            servers.push(serve_proxies(broker.clone(), listener, workers)?);
+        }
+        if !listeners.registries.is_empty() {
+            servers.push(serve_tools(broker, listeners.registries, workers)?);
+        }
+        Ok(Serving(servers))
     }
+}
+
+fn serve_everybody(
+    broker: web::Data<Broker>,
+    listener: TcpListener,
+    workers: usize,
+) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(broker.clone())
+            .app_data(web::PayloadConfig::new(LONGEST_FORM))
+            .wrap(middleware::from_fn(admit))
+            .configure(routes)
+            .default_service(web::to(not_found))
+    });
+    Ok(settled!(server.listen(listener)?.workers(workers)).run())
+}
+
+fn serve_proxies(
+    broker: web::Data<Broker>,
+    listener: TcpListener,
+    workers: usize,
+) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(broker.clone())
+            .wrap(middleware::from_fn(admit))
+            .route(FORWARD_AUTH, web::to(registry::for_anybody_there))
+            .route(FORWARD_AUTH_BELOW, web::to(registry::for_anybody_there))
+            .default_service(web::to(not_found))
+    });
+    Ok(settled!(server.listen(listener)?.workers(workers)).run())
+}
+
+fn serve_tools(
+    broker: web::Data<Broker>,
+    listeners: BTreeMap<RegistryName, TcpListener>,
+    workers: usize,
+) -> std::io::Result<Server> {
+    let addresses = listeners
+        .iter()
+        .map(|(name, listener)| Ok((listener.local_addr()?, name.clone())));
+    let doors = web::Data::new(Doors(addresses.collect::<std::io::Result<_>>()?));
+    let mut server = HttpServer::new(move || {
+        App::new()
+            .app_data(broker.clone())
+            .app_data(doors.clone())
+            .wrap(middleware::from_fn(admit_at_leisure))
+            .default_service(web::to(registry::at_a_listener))
+    });
+    for listener in listeners.into_values() {
+        server = server.listen(listener)?;
+    }
+    Ok(settled!(server.workers(workers)).run())
 }
 
 fn routes(config: &mut web::ServiceConfig) {
@@ -134,6 +259,9 @@ fn routes(config: &mut web::ServiceConfig) {
             OPERATOR_ACCOUNT_PRESS,
             web::post().to(operator::press_account),
         )
+        .route(FORWARD_AUTH, web::to(registry::for_a_proxy))
+        .route(FORWARD_AUTH_BELOW, web::to(registry::for_a_proxy))
+        .route(REGISTRY, web::to(registry::below_a_path))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
@@ -153,6 +281,9 @@ const OPERATOR_ORGANIZATION: &str = "/operator/organizations/{id}";
 const OPERATOR_ORGANIZATION_PRESS: &str = "/operator/organizations/{id}/press";
 const OPERATOR_ACCOUNT: &str = "/operator/accounts/{id}";
 const OPERATOR_ACCOUNT_PRESS: &str = "/operator/accounts/{id}/press";
+const FORWARD_AUTH: &str = "/forward-auth/{registry}";
+const FORWARD_AUTH_BELOW: &str = "/forward-auth/{registry}/{rest:.*}";
+const REGISTRY: &str = "/registry/{registry}/{rest:.*}";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 
@@ -170,12 +301,28 @@ async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    admit_within(Some(REQUEST_TIMEOUT), request, next).await
+}
+
+/// The same for uploads, which take as long as they take: whoever reads them sees to it that they go on.
+async fn admit_at_leisure(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    admit_within(None, request, next).await
+}
+
+async fn admit_within(
+    limit: Option<Duration>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let broker = request.app_data::<web::Data<Broker>>().cloned();
     let broker = broker.ok_or_else(|| ErrorInternalServerError("no broker"))?;
     let arrival = Arrival::of(&request, &broker);
     let (span, trace) = (arrival.span(), arrival.trace_span());
     let answering = async move {
-        let mut answer = within_limits(request, next).await;
+        let mut answer = within_limits(limit, request, next).await;
         let (route, head) = match &mut answer {
             Ok(answer) => {
                 let route = answer.request().match_pattern();
@@ -196,6 +343,7 @@ async fn admit(
 
 /// A cap on the target, and a time limit. What no handler sees the end of is answered without a body.
 async fn within_limits<B: MessageBody + 'static>(
+    limit: Option<Duration>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, HttpResponse> {
@@ -205,7 +353,12 @@ async fn within_limits<B: MessageBody + 'static>(
     if let Some(too_many) = refusal(&request) {
         return Err(too_many);
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.call(request)).await {
+    let answering = next.call(request);
+    let answered = match limit {
+        Some(limit) => tokio::time::timeout(limit, answering).await,
+        None => Ok(answering.await),
+    };
+    match answered {
         Ok(answer) => answer.map_err(|error| error.error_response()),
         Err(_) => Err(HttpResponse::new(StatusCode::REQUEST_TIMEOUT)),
     }

@@ -1212,7 +1212,7 @@ fn what_contradicts_the_profile_is_no_configuration() {
             issuer: Url::parse("https://login.example").expect("an issuer"),
             clients: [(ClientId::new("first").expect("an id"), client)].into(),
             resources: [(BrokerSetup::AUDIENCE.to_owned(), resource)].into(),
-            registries: BTreeMap::new(),
+            registries: [].into(),
         };
         settings.check().is_ok()
     };

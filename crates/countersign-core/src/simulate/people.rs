@@ -57,7 +57,7 @@ pub struct NotIn {
 /// Whether a decision was on a session that was there already, and not on a login.
 fn is_from_a_session(occasion: Occasion) -> bool {
     match occasion {
-        Occasion::SingleSignOn | Occasion::Refresh | Occasion::Exchange => true,
+        Occasion::SingleSignOn | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => true,
         Occasion::SignIn | Occasion::Token => false,
     }
 }

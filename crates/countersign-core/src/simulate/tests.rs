@@ -584,7 +584,8 @@ fn any_occasion() -> impl Strategy<Value = Occasion> {
         Just(Occasion::SingleSignOn),
         Just(Occasion::Token),
         Just(Occasion::Refresh),
-        Just(Occasion::Exchange)
+        Just(Occasion::Exchange),
+        Just(Occasion::Gate)
     ]
 }
 
@@ -594,7 +595,7 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
         match occasion {
             Occasion::SignIn | Occasion::SingleSignOn => {}
             // Nobody is there to be sent anywhere.
-            Occasion::Token | Occasion::Refresh | Occasion::Exchange => {
+            Occasion::Token | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => {
                 facts.remedy = Remedy::Nothing;
             }
         }

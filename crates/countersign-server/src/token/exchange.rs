@@ -181,7 +181,7 @@ fn scopes(parameters: &Parameters, subject: &Claims) -> Result<BTreeSet<Scope>, 
 }
 
 /// What the token states of the login, which the new one must state too.
-fn stated(subject: &Claims) -> Option<Stated> {
+pub(crate) fn stated(subject: &Claims) -> Option<Stated> {
     let known = subject.countersign.as_ref()?;
     Some(Stated {
         acr: Acr::parse(subject.acr.as_deref()?)?,
@@ -206,7 +206,7 @@ fn unacceptable(failure: Failure) -> Failure {
 }
 
 /// The one organisation that the token is for. Of several the new one names those of them that it may.
-fn organization(subject: &Claims) -> Option<OrganizationId> {
+pub(crate) fn organization(subject: &Claims) -> Option<OrganizationId> {
     match subject.countersign.as_ref()?.organizations.as_slice() {
         [only] => OrganizationId::new(only.as_str()).ok(),
         _ => None,

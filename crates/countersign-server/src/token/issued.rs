@@ -14,7 +14,7 @@ use crate::web::Context;
 use crate::{organization, session};
 
 /// An access token of ours that has not expired, whoever it is for, and whoever presents it.
-pub(super) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
+pub(crate) async fn verified(raw: &str, context: &Context<'_>) -> Result<AccessToken, Error> {
     let broker = context.broker;
     let expected = Expectations::for_any_audience(broker.settings.issuer());
     let now = context.now.as_second();

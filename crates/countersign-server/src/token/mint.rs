@@ -217,35 +217,45 @@ fn access_token(
         jti: broker.entropy.hex::<16>(),
         iat: times.iat,
         exp: times.exp,
-        countersign: Some(CountersignClaim {
-            provider: permit.provider().to_string(),
-            tenant: permit.tenant().map(ToString::to_string),
-            level: permit.level().as_str().to_owned(),
-            basis: permit.basis().map(|basis| basis.as_str().to_owned()),
-            proof: permit.proof().map(str::to_owned),
-            organizations: named(minting, |_| Some(())).into_keys().collect(),
-            through: named(minting, |one| through(one, permit)),
-            roles: named(minting, |one| {
-                (!one.roles.is_empty()).then(|| one.roles.clone())
-            }),
-            mfa_due: permit.mfa_due().map(|day| day.to_string()),
-            waiver: permit.waiver().map(ToString::to_string),
-            grant: minting.grant.map(ToString::to_string),
-        }),
+        countersign: Some(countersign_claim(permit, minting.exchanged, minting.grant)),
     };
     sign(&claims, context)
 }
 
+/// What is told of the login besides what OpenID Connect has names for. Of one that is `exchanged` no more is told than was.
+pub(crate) fn countersign_claim(
+    permit: &Permit,
+    exchanged: Option<&Claims>,
+    grant: Option<&GrantId>,
+) -> CountersignClaim {
+    let with_roles = |one: &Belonging| (!one.roles.is_empty()).then(|| one.roles.clone());
+    CountersignClaim {
+        provider: permit.provider().to_string(),
+        tenant: permit.tenant().map(ToString::to_string),
+        level: permit.level().as_str().to_owned(),
+        basis: permit.basis().map(|basis| basis.as_str().to_owned()),
+        proof: permit.proof().map(str::to_owned),
+        organizations: named(permit, exchanged, |_| Some(())).into_keys().collect(),
+        through: named(permit, exchanged, |one| through(one, permit)),
+        roles: named(permit, exchanged, with_roles),
+        mfa_due: permit.mfa_due().map(|day| day.to_string()),
+        waiver: permit.waiver().map(ToString::to_string),
+        grant: grant.map(ToString::to_string),
+    }
+}
+
 /// What is told of each of its organisations, by name. A token that is exchanged for another names no more than before.
-fn named<T>(minting: &Minting<'_>, tell: impl Fn(&Belonging) -> Option<T>) -> BTreeMap<String, T> {
-    let bound = minting
-        .exchanged
-        .map(|subject| subject.countersign.as_ref());
+fn named<T>(
+    permit: &Permit,
+    exchanged: Option<&Claims>,
+    tell: impl Fn(&Belonging) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let bound = exchanged.map(|subject| subject.countersign.as_ref());
     let is_within = |name: &String| match bound {
         None => true,
         Some(before) => before.is_some_and(|one| one.organizations.contains(name)),
     };
-    let told = minting.permit.belongings().iter();
+    let told = permit.belongings().iter();
     told.map(|one| (one.organization.to_string(), one))
         .filter(|(name, _)| is_within(name))
         .filter_map(|(name, one)| Some((name, tell(one)?)))
@@ -329,7 +339,7 @@ pub(super) fn not_signed(_: NotSigned) -> Failure {
     OAuthError::unavailable()
 }
 
-fn scope(permit: &Permit) -> String {
+pub(crate) fn scope(permit: &Permit) -> String {
     permit
         .scopes()
         .iter()

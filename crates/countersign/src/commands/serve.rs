@@ -17,12 +17,15 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::ServerHandle;
 use actix_web::rt;
 use anyhow::{Context, Result, anyhow};
 use countersign::config::{Installation, ProviderSettings};
 use countersign_providers::{Http, PrivateHosts, Provider};
-use countersign_server::{AuditLog, Broker, Clock, DecisionLog, Parts, Private, SystemClock};
+use countersign_server::{
+    AuditLog, Broker, Clock, DecisionLog, Listeners, Parts, Private, Serving, ServingHandle,
+    SystemClock,
+};
 use countersign_store::{Store, Traced};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -55,7 +58,7 @@ pub(crate) fn run(path: &Path) -> ExitCode {
 }
 
 fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Result<()> {
-    let listeners = Listeners::bind(&installation, path)?;
+    let bound = Bound::new(&installation, path)?;
     let configuration = Configuration::read(path)?;
     let (store, http, providers) = open(&installation, path)?;
     let closing = Arc::clone(&store);
@@ -64,7 +67,7 @@ fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Res
     let sending = traces.map(Traces::send).transpose()?;
     let logs = (Arc::clone(&decisions), Arc::clone(&audit));
     let opened = (store, (http, providers), logs);
-    let serving = serve_from(installation, configuration, opened, listeners);
+    let serving = serve_from(installation, configuration, opened, bound);
     let ended = rt::System::new().block_on(serving);
     let audited = audit_log::close(&audit, closing.as_ref());
     if ended.is_ok() {
@@ -82,21 +85,33 @@ fn serve(installation: Installation, path: &Path, traces: Option<Traces>) -> Res
     Ok(())
 }
 
-/// Where people ask, and where operators do.
-struct Listeners {
-    public: TcpListener,
+/// Where people, proxies and tools ask, and where operators do.
+struct Bound {
+    listeners: Listeners,
     private: Option<TcpListener>,
 }
 
-impl Listeners {
-    fn bind(installation: &Installation, path: &Path) -> Result<Self> {
-        let bind = |address, setting| {
+impl Bound {
+    fn new(installation: &Installation, path: &Path) -> Result<Self> {
+        let bind = |address, setting: &str| {
             TcpListener::bind(address)
                 .map_err(|error| no_listener((address, setting), &error, path))
         };
         let private = installation.private_listen;
+        let forward_auth = installation.forward_auth_listen;
+        let registries = installation.registry_listeners.iter();
+        let registries = registries.map(|(name, address)| {
+            let listener = bind(*address, &format!("registry.{name}.listen"))?;
+            Ok((name.clone(), listener))
+        });
         Ok(Self {
-            public: bind(installation.listen, "server.listen")?,
+            listeners: Listeners {
+                public: bind(installation.listen, "server.listen")?,
+                forward_auth: forward_auth
+                    .map(|address| bind(address, "server.forward_auth_listen"))
+                    .transpose()?,
+                registries: registries.collect::<Result<_>>()?,
+            },
             private: private
                 .map(|address| bind(address, "server.private_listen"))
                 .transpose()?,
@@ -140,7 +155,7 @@ async fn serve_from(
     installation: Installation,
     configuration: Configuration,
     (store, (http, providers), (decision_log, audit_log)): Opened,
-    listeners: Listeners,
+    bound: Bound,
 ) -> Result<()> {
     let signals = Signals::listen().context("can't listen for signals")?;
     let hangup = || signal(SignalKind::hangup()).context("can't listen for signals");
@@ -180,10 +195,10 @@ async fn serve_from(
     let warning = exceptions::warn_daily(broker.policy_handle(), warning);
     let upkeep = keys::keep(broker.key_upkeep());
     let forgetting = retention::keep(broker.retention());
-    let private = Beside::start(broker.private(), listeners.private)?;
-    let address = listeners.public.local_addr()?;
+    let private = Beside::start(broker.private(), bound.private)?;
+    let address = bound.listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
-    let server = broker.serve(listeners.public, workers)?;
+    let server = broker.serve(bound.listeners, workers)?;
     let delay = installation.drain_delay;
     let beside = [
         rt::spawn(sweep(sweeping)),
@@ -247,7 +262,7 @@ fn cores() -> usize {
 /// From the first signal on `/readyz` says so, and only after the delay are no more connections taken: whoever
 /// sends requests here needs a moment to see it.
 async fn until_stopped(
-    server: Server,
+    server: Serving,
     mut signals: Signals,
     (private, delay): (&Private, Duration),
 ) -> Result<()> {
@@ -262,7 +277,7 @@ async fn until_stopped(
         );
         stop_gracefully(&handle, delay, &mut signals).await
     };
-    let server = rt::spawn(server);
+    let server = rt::spawn(server.run());
     tokio::select! {
         stopped = stop => return stopped,
         ended = server => ended??,
@@ -271,7 +286,7 @@ async fn until_stopped(
 }
 
 async fn stop_gracefully(
-    handle: &ServerHandle,
+    handle: &ServingHandle,
     delay: Duration,
     signals: &mut Signals,
 ) -> Result<()> {

@@ -113,7 +113,9 @@ impl Uses {
         let used = self.0.entry(name.clone()).or_default();
         match record.occasion {
             Occasion::SignIn | Occasion::SingleSignOn => used.sign_ins += 1,
-            Occasion::Token | Occasion::Refresh | Occasion::Exchange => used.tokens += 1,
+            Occasion::Token | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => {
+                used.tokens += 1;
+            }
         }
         used.accounts.insert(record.facts.account.id.clone());
         used.last = used.last.max(Some(record.time));

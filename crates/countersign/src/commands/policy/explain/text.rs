@@ -36,6 +36,7 @@ impl Display for Then<'_> {
             Occasion::Token => "token",
             Occasion::Refresh => "refresh",
             Occasion::Exchange => "exchange",
+            Occasion::Gate => "gate",
         };
         writeln!(f, "  request {}, {occasion}", logged.request_id)?;
         let is_other = logged.policy != *hash;

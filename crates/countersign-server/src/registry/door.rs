@@ -1,0 +1,123 @@
+//! A registry's door: where its tools' own requests arrive, on a listener of the registry's or below `/registry/{registry}`.
+//!
+//! What is ours is answered, what is refused is refused in the tool's own words, and the rest is passed on to the registry,
+//! where we pass requests on at all. A proxy that asks us by `/forward-auth/` sends here what it was not to let through,
+//! since it could not say why itself.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use countersign_core::RegistryName;
+
+use super::gate::{Asked, Judged, Refused, judge};
+use super::{Registry, identity, named, ours, proxy, refusal};
+use crate::error::{Failure, Problem};
+use crate::web::{Call, Context};
+
+/// Which registry is behind which listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Doors(pub(crate) BTreeMap<SocketAddr, RegistryName>);
+
+/// Below `/registry/{registry}`, for what a proxy in front does not pass on itself.
+pub(crate) async fn below_a_path(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        let registry = named(context)?;
+        let target = rest_of_path(context).ok_or(Failure::Page(Problem::NotFound))?;
+        Ok(open(registry, target, None, context).await)
+    })
+    .await
+}
+
+/// On a listener of the registry's own.
+pub(crate) async fn at_a_listener(
+    call: Call,
+    doors: web::Data<Doors>,
+    body: web::Payload,
+) -> HttpResponse {
+    call.answer(async |context| {
+        let address = context.request.app_config().local_addr();
+        let name = doors.0.get(&address);
+        let registry = name.and_then(|name| context.broker.settings.registries.get(name));
+        let registry = registry.ok_or(Failure::Page(Problem::NotFound))?;
+        let target = context.request.uri().path_and_query();
+        let target = target.map_or("", |target| target.as_str());
+        Ok(open(registry, target, Some(body), context).await)
+    })
+    .await
+}
+
+/// What follows the registry's name, as it came.
+fn rest_of_path<'a>(context: &'a Context<'_>) -> Option<&'a str> {
+    let name = context.request.match_info().get("registry")?;
+    let whole = context.request.uri().path_and_query()?.as_str();
+    let rest = whole.strip_prefix("/registry/")?.strip_prefix(name)?;
+    rest.starts_with('/').then_some(rest)
+}
+
+/// Answers a request. `body` is what is passed on with it, where it is.
+async fn open(
+    registry: &Registry,
+    target: &str,
+    body: Option<web::Payload>,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let request = context.request;
+    // An absolute form (RFC 9112 3.2.2) names a host, and which of two counts nobody knows.
+    let asked = Asked {
+        method: request.method().as_str(),
+        target: if request.uri().authority().is_some() {
+            ""
+        } else {
+            target
+        },
+        headers: request.headers(),
+    };
+    let judged = judge(registry, asked, context).await;
+    match judged {
+        Judged::Refused(refused) => {
+            proxy::discard(body).await;
+            refusal::answer(registry, &refused, context)
+        }
+        Judged::Ours(answer, names) => {
+            proxy::discard(body).await;
+            ours::answer(registry, answer, &names, asked, context).await
+        }
+        Judged::Open | Judged::Let { .. } => pass_on(registry, asked, judged, body, context).await,
+    }
+}
+
+async fn pass_on(
+    registry: &Registry,
+    asked: Asked<'_>,
+    judged: Judged,
+    body: Option<web::Payload>,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let (Some(upstream), Some(body)) = (&registry.upstream, body) else {
+        return not_here(registry, context);
+    };
+    let Some(told) = identity::headers(registry, asked, &judged, context) else {
+        return refusal::answer(registry, &Refused::Unavailable, context);
+    };
+    if let Judged::Let { leave, .. } = judged {
+        context.log_decision(leave.decided);
+    }
+    let passed = proxy::Passed {
+        registry,
+        upstream,
+        asked,
+        told,
+    };
+    proxy::pass(passed, body, context).await
+}
+
+/// The registry itself is elsewhere: a proxy passes on to it what we let through.
+fn not_here(registry: &Registry, context: &Context<'_>) -> HttpResponse {
+    let words = "The registry is not at this address: send the request where you send all others";
+    let refused = Refused::ByRule(words.to_owned());
+    let mut answer = refusal::answer(registry, &refused, context);
+    answer.head_mut().status = StatusCode::NOT_FOUND;
+    answer
+}

@@ -1,0 +1,131 @@
+//! `/forward-auth/{registry}`: what nginx (`auth_request`), Traefik (`forwardAuth`), Envoy (`ext_authz`) and Caddy
+//! (`forward_auth`) ask before they let a request through.
+//!
+//! Which registry it is, the path says and nothing else. It is answered on a listener of its own, or to who shows the proxy's
+//! secret: an open one would tell anybody whether a key that they have found is good. Only 200, 401 and 403 are answered,
+//! since nginx takes anything else for a fault of ours; and no answer may be kept.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use countersign_core::registry::Ambiguous;
+
+use super::gate::{Asked, Judged, Refused, judge};
+use super::{Registry, identity, named, refusal};
+use crate::error::{Failure, Problem};
+use crate::web::{Call, Context};
+
+/// The proxy's secret.
+const SECRET: HeaderName = HeaderName::from_static("x-countersign-proxy-secret");
+/// Told to a proxy that can set headers of the request from ours: what the registry behind knows us by.
+const UPSTREAM: HeaderName = HeaderName::from_static("x-upstream-authorization");
+/// What each kind of proxy says of the request that it holds: its method, and its target as it came.
+const DIALECTS: [(&str, &str); 2] = [
+    ("x-original-method", "x-original-uri"),
+    ("x-forwarded-method", "x-forwarded-uri"),
+];
+/// Envoy takes headers away that we name here.
+const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
+/// On the public listener: for who shows the proxy's secret.
+pub(crate) async fn for_a_proxy(call: Call) -> HttpResponse {
+    call.answer(async |context| {
+        let registry = named(context)?;
+        match knows_secret(registry, context) {
+            true => Ok(check(registry, context).await),
+            false => Err(Failure::Page(Problem::NotFound)),
+        }
+    })
+    .await
+}
+
+/// On the listener that only proxies reach.
+pub(crate) async fn for_anybody_there(call: Call) -> HttpResponse {
+    call.answer(async |context| Ok(check(named(context)?, context).await))
+        .await
+}
+
+fn knows_secret(registry: &Registry, context: &Context<'_>) -> bool {
+    let given = context.request.headers().get(SECRET);
+    let given = given.and_then(|given| given.to_str().ok());
+    let secret = registry.proxy_secret.as_ref();
+    secret
+        .zip(given)
+        .is_some_and(|(secret, given)| secret.matches(given))
+}
+
+async fn check(registry: &Registry, context: &Context<'_>) -> HttpResponse {
+    let headers = context.request.headers();
+    let Some((method, target)) = asked_for(headers, context) else {
+        let refused = Refused::Ambiguous(Ambiguous::NotAPath);
+        return refusal::answer(registry, &refused, context);
+    };
+    let asked = Asked {
+        method: &method,
+        target: &target,
+        headers,
+    };
+    let judged = judge(registry, asked, context).await;
+    match &judged {
+        Judged::Refused(refused) => refusal::answer(registry, refused, context),
+        // The registry behind would not know what to answer.
+        Judged::Ours(_, _) => HttpResponse::Forbidden().finish(),
+        Judged::Open | Judged::Let { .. } => admit(registry, asked, judged, context),
+    }
+}
+
+fn admit(
+    registry: &Registry,
+    asked: Asked<'_>,
+    judged: Judged,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let Some(told) = identity::headers(registry, asked, &judged, context) else {
+        return refusal::answer(registry, &Refused::Unavailable, context);
+    };
+    let mut answer = HttpResponse::Ok();
+    let empty = told.iter().filter(|(_, value)| value.is_empty());
+    let empty: Vec<&str> = empty.map(|(name, _)| name.as_str()).collect();
+    if let Ok(empty) = HeaderValue::from_str(&empty.join(",")) {
+        answer.insert_header((TO_REMOVE, empty));
+    }
+    for header in told {
+        answer.insert_header(header);
+    }
+    if let Some(authorization) = identity::upstream_authorization(registry) {
+        answer.insert_header((UPSTREAM, authorization));
+    }
+    if let Judged::Let { leave, .. } = judged {
+        context.log_decision(leave.decided);
+    }
+    answer.finish()
+}
+
+/// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the
+/// method and the rest of the path of this very request. Where two say it, which of them a client wrote nobody knows.
+fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String)> {
+    let by_path = rest_of_path(context).map(|rest| {
+        let method = context.request.method().to_string();
+        Some((method, rest.to_owned()))
+    });
+    let by_headers = DIALECTS.iter().filter_map(|(method, target)| {
+        let (method, target) = (headers.get(*method), headers.get(*target));
+        (method.is_some() || target.is_some()).then(|| {
+            let text = |value: Option<&HeaderValue>| Some(value?.to_str().ok()?.to_owned());
+            text(method).zip(text(target))
+        })
+    });
+    let mut said = by_path.into_iter().chain(by_headers);
+    match (said.next(), said.next()) {
+        (Some(asked), None) => asked,
+        (None, _) | (Some(_), Some(_)) => None,
+    }
+}
+
+/// What follows the registry's name, as it came.
+fn rest_of_path<'a>(context: &'a Context<'_>) -> Option<&'a str> {
+    let request = context.request;
+    let name = request.match_info().get("registry")?;
+    let whole = request.uri().path_and_query()?.as_str();
+    let rest = whole.strip_prefix("/forward-auth/")?.strip_prefix(name)?;
+    rest.starts_with('/').then_some(rest)
+}

@@ -1,0 +1,132 @@
+//! Whether a request of a tool's is let through: what it is a case of, and whether whoever sends it may.
+
+use actix_web::http::header::HeaderMap;
+use countersign_core::Reason;
+use countersign_core::registry::{Access, Ambiguous, Answer, Captured};
+use countersign_store::StoreError;
+
+use super::Registry;
+use super::credential::{Shown, shown};
+use super::weigh::{Leave, Weighed, Wish, weigh};
+use crate::web::Context;
+
+/// A request as its tool sent it, to whatever stands in front.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a str,
+    /// As it came on the wire.
+    pub(super) target: &'a str,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// Anybody may.
+    Open,
+    /// This one may.
+    Let {
+        leave: Box<Leave>,
+        action: String,
+        package: Option<String>,
+    },
+    /// It is answered here.
+    Ours(Answer, Captured),
+    /// It goes no further.
+    Refused(Refused),
+}
+
+/// Why a request goes no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It could be read in two ways.
+    Ambiguous(Ambiguous),
+    /// The profile says so, in these words.
+    ByRule(String),
+    /// It needs a credential, and shows none.
+    NoCredential { action: String },
+    /// What it shows is no good, for this reason.
+    BadCredential(&'static str),
+    /// What it shows is good, and not good enough.
+    NotEnough {
+        reasons: Vec<Reason>,
+        action: String,
+        package: Option<String>,
+    },
+    /// It could not be weighed.
+    Unavailable,
+}
+
+/// Headers by which some servers take a request for one of another method or another path.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Judges a request.
+pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Context<'_>) -> Judged {
+    if OVERRIDES
+        .iter()
+        .any(|name| asked.headers.contains_key(*name))
+    {
+        return Judged::Refused(Refused::Ambiguous(Ambiguous::Method));
+    }
+    let sorted = match registry.profile.sort(asked.method, asked.target) {
+        Ok(sorted) => sorted,
+        Err(ambiguous) => return Judged::Refused(Refused::Ambiguous(ambiguous)),
+    };
+    let action = match sorted.access {
+        Access::Open => return Judged::Open,
+        Access::Ours(answer) => return Judged::Ours(*answer, sorted.names),
+        Access::Refused(words) => return Judged::Refused(Refused::ByRule(words.clone())),
+        Access::Gated(action) => action.clone(),
+    };
+    let package = sorted.package().map(str::to_owned);
+    let weighed = weigh_action(registry, &action, package.as_deref(), asked, context).await;
+    match weighed {
+        Ok(Weighed::Let(leave)) => Judged::Let {
+            leave,
+            action,
+            package,
+        },
+        Ok(Weighed::NoCredential) => Judged::Refused(Refused::NoCredential { action }),
+        Ok(Weighed::BadCredential(why)) => Judged::Refused(Refused::BadCredential(why)),
+        Ok(Weighed::NotEnough(reasons)) => Judged::Refused(Refused::NotEnough {
+            reasons,
+            action,
+            package,
+        }),
+        Err(error) => {
+            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
+            Judged::Refused(Refused::Unavailable)
+        }
+    }
+}
+
+async fn weigh_action(
+    registry: &Registry,
+    action: &str,
+    package: Option<&str>,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    // A profile is checked for this when it is read.
+    let Some(scope) = registry.profile.scope(action) else {
+        return Ok(Weighed::NotEnough(vec![Reason::NotInPolicy]));
+    };
+    let wish = Wish {
+        registry,
+        scope,
+        package,
+    };
+    weigh(shown_by(registry, asked), wish, context).await
+}
+
+/// What the request shows of who sends it.
+pub(super) fn shown_by(registry: &Registry, asked: Asked<'_>) -> Shown {
+    let query = asked.target.split_once('?').map(|(_, query)| query);
+    shown(&registry.profile.sources, asked.headers, query)
+}

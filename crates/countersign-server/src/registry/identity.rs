@@ -1,0 +1,185 @@
+//! Who asks, for the registry behind: plain headers, and a short signed assertion that says the same.
+//!
+//! Every one of these names is always set, to nothing where there is nobody to name, so that none that a client has sent
+//! gets through under it.
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use countersign_core::AccountId;
+use countersign_store::{Account, RegistryAccountName};
+use countersign_verifier::CountersignClaim;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::Registry;
+use super::gate::{Asked, Judged};
+use super::weigh::Leave;
+use crate::SigningAlgorithm;
+use crate::edge::RandomText;
+use crate::token;
+use crate::web::Context;
+
+/// What begins the name of every header of ours. None that a client sends is passed on.
+pub(super) const PREFIX: &str = "x-countersign-";
+
+const ACCOUNT: HeaderName = HeaderName::from_static("x-countersign-account");
+const USER: HeaderName = HeaderName::from_static("x-countersign-user");
+const ACTION: HeaderName = HeaderName::from_static("x-countersign-action");
+const ACR: HeaderName = HeaderName::from_static("x-countersign-acr");
+const ORGANIZATIONS: HeaderName = HeaderName::from_static("x-countersign-organizations");
+const ASSERTION: HeaderName = HeaderName::from_static("x-countersign-assertion");
+
+/// How long an assertion is good: the request that it comes with is on its way.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(1);
+/// Not the type of an access token: it is none.
+const TYPE: &str = "countersign-assertion+jwt";
+
+/// What the assertion says.
+#[derive(Serialize)]
+struct Assertion<'a> {
+    iss: &'a str,
+    sub: &'a AccountId,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    scope: String,
+    acr: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    amr: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_account: Option<&'a str>,
+    countersign: CountersignClaim,
+    request: Request<'a>,
+}
+
+/// The one request that it is about.
+#[derive(Serialize)]
+struct Request<'a> {
+    method: &'a str,
+    target: &'a str,
+    action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<&'a str>,
+}
+
+/// What the registry behind is told of who asks; nothing but empty headers where anybody may. `None` where nothing can be
+/// signed.
+pub(super) fn headers(
+    registry: &Registry,
+    asked: Asked<'_>,
+    judged: &Judged,
+    context: &Context<'_>,
+) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let mut told = Told::nobody(registry);
+    if let Judged::Let {
+        leave,
+        action,
+        package,
+    } = judged
+    {
+        let request = Request {
+            method: asked.method,
+            target: asked.target,
+            action,
+            package: package.as_deref(),
+        };
+        told.who(registry, leave, action);
+        told.set(ASSERTION, &assertion(registry, leave, request, context)?);
+    }
+    Some(told.0)
+}
+
+struct Told(Vec<(HeaderName, HeaderValue)>);
+
+impl Told {
+    fn nobody(registry: &Registry) -> Self {
+        let always = [ACCOUNT, USER, ACTION, ACR, ORGANIZATIONS, ASSERTION];
+        let own = own_headers(registry);
+        let nothing = HeaderValue::from_static("");
+        let all = always.into_iter().chain(own);
+        Self(all.map(|name| (name, nothing.clone())).collect())
+    }
+
+    fn who(&mut self, registry: &Registry, leave: &Leave, action: &str) {
+        let user = leave.account.registry_account.as_ref();
+        let user = user.map_or("", RegistryAccountName::as_str);
+        let organizations = leave.permit.belongings().iter();
+        let organizations: Vec<&str> = organizations.map(|one| one.organization.as_str()).collect();
+        self.set(ACCOUNT, leave.account.id.as_str());
+        self.set(USER, user);
+        self.set(ACTION, action);
+        self.set(ACR, leave.permit.acr().as_str());
+        self.set(ORGANIZATIONS, &organizations.join(","));
+        let identity = &registry.profile.identity;
+        let email = leave.email.as_deref().unwrap_or_default();
+        for (name, value) in [(&identity.user, user), (&identity.email, email)] {
+            if let Some(Ok(name)) = name.as_ref().map(HeaderName::try_from) {
+                self.set(name, value);
+            }
+        }
+    }
+
+    /// What can't stand in a header is told as nothing.
+    fn set(&mut self, name: HeaderName, value: &str) {
+        let value = HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, value));
+    }
+}
+
+/// The headers by which this kind of registry knows people.
+pub(super) fn own_headers(registry: &Registry) -> impl Iterator<Item = HeaderName> {
+    let identity = &registry.profile.identity;
+    let named = identity.user.iter().chain(&identity.email);
+    named.filter_map(|name| HeaderName::try_from(name).ok())
+}
+
+/// The `Authorization` by which the registry behind knows us.
+pub(super) fn upstream_authorization(registry: &Registry) -> Option<HeaderValue> {
+    let upstream = registry.upstream.as_ref()?;
+    let secret = upstream.authorization.as_ref()?;
+    let mut value = HeaderValue::from_str(secret.expose_secret()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn assertion(
+    registry: &Registry,
+    leave: &Leave,
+    request: Request<'_>,
+    context: &Context<'_>,
+) -> Option<String> {
+    let (broker, permit) = (context.broker, &leave.permit);
+    let until = context.now + LIFETIME;
+    let exp = permit.not_after().map_or(until, |end| end.min(until));
+    let claims = Assertion {
+        iss: broker.settings.issuer(),
+        sub: &leave.account.id,
+        aud: registry.public_url.as_str().trim_end_matches('/'),
+        iat: context.now.as_second(),
+        exp: exp.as_second(),
+        jti: broker.entropy.hex::<16>(),
+        scope: token::scope_of(permit),
+        acr: permit.acr().as_str(),
+        amr: permit.amr(),
+        auth_time: permit.auth_time().map(Timestamp::as_second),
+        registry_account: leave
+            .account
+            .registry_account
+            .as_ref()
+            .map(RegistryAccountName::as_str),
+        countersign: token::countersign_claim(permit, None, None),
+        request,
+    };
+    let signed = broker.keys.sign(SigningAlgorithm::Es256, TYPE, &claims);
+    signed.ok()
+}
+
+/// Whether whoever has this account is known to the registry by a name.
+pub(super) fn name_of(account: &Account) -> String {
+    let known = account.registry_account.as_ref();
+    known.map_or_else(|| account.id.to_string(), ToString::to_string)
+}

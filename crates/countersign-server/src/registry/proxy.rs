@@ -1,0 +1,276 @@
+//! Passing a request on to the registry behind, and its answer back: in pieces, nothing of it kept whole.
+//!
+//! What is passed on is the request that was judged, to the byte of its target, with our word on who asks in the place of
+//! whatever a client has sent under those names, and without its credential.
+
+use actix_web::body::SizedStream;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, web};
+use countersign_core::registry::Source;
+use countersign_providers::relay::{Answered, NoAnswer, PiecesIn, Relayed, pieces};
+use futures_util::StreamExt;
+use futures_util::stream::unfold;
+use jiff::SignedDuration;
+use tokio::time::timeout;
+use url::Url;
+
+use super::gate::{Asked, Refused};
+use super::{Registry, Upstream, identity, refusal};
+use crate::web::Context;
+
+/// How long a client may send nothing of a body that is awaited.
+const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+/// How much of a body that nobody wants is read, in bytes, so that the client, which sends before it listens, hears why.
+/// Whoever sends more is cut off.
+const MOST_DISCARDED: usize = 512 * 1024 * 1024;
+
+/// What is about one connection and goes no further (RFC 9110 7.6.1), and what was for us.
+const HOP_BY_HOP: [&str; 11] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+];
+/// What only we say of a request.
+const FORWARDED: [&str; 5] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// A request that is let through.
+pub(super) struct Passed<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) upstream: &'a Upstream,
+    pub(super) asked: Asked<'a>,
+    /// Our word on who asks.
+    pub(super) told: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Passes it on, and its answer back.
+pub(super) async fn pass(
+    passed: Passed<'_>,
+    body: web::Payload,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let url = address(&passed.upstream.url, passed.asked.target);
+    let method = passed.asked.method.parse().ok();
+    let (Some(relay), Some(url), Some(method)) = (&context.broker.relay, url, method) else {
+        return gone(&passed, context);
+    };
+    let has_body = has_body(passed.asked.headers);
+    let (within, out) = pieces();
+    let relayed = Relayed {
+        method,
+        url,
+        headers: headers_out(&passed, context),
+        body: has_body.then_some(out),
+    };
+    let sent = relay.pass(relayed);
+    // The registry may answer before it has read everything, and then nobody takes the rest.
+    let sending = send_all(body, within);
+    let answered = futures_util::future::join(sent, sending).await.0;
+    match answered {
+        Ok(answered) => answer(answered, &passed),
+        Err(error) => unanswered(&error, &passed, context),
+    }
+}
+
+/// The very target at another site; `None` where it would be read as another one.
+fn address(site: &Url, target: &str) -> Option<Url> {
+    let url = site.join(target).ok()?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    (url.origin() == site.origin() && url.path() == path).then_some(url)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
+}
+
+async fn send_all(mut body: web::Payload, to: PiecesIn) {
+    loop {
+        match timeout(SILENCE.unsigned_abs(), body.next()).await {
+            Ok(Some(Ok(piece))) => {
+                if !to.send(piece.to_vec()).await {
+                    break;
+                }
+            }
+            Ok(None) => return,
+            Ok(Some(Err(_))) | Err(_) => return to.cut_off().await,
+        }
+    }
+    drop(to);
+    discard(Some(body)).await;
+}
+
+/// Reads what nobody wants to its end, within bounds.
+pub(super) async fn discard(body: Option<web::Payload>) {
+    let Some(mut body) = body else { return };
+    let mut read = 0;
+    while let Ok(Some(Ok(piece))) = timeout(SILENCE.unsigned_abs(), body.next()).await {
+        read += piece.len();
+        if read > MOST_DISCARDED {
+            return;
+        }
+    }
+}
+
+fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::new();
+    let own: Vec<HeaderName> = identity::own_headers(passed.registry).collect();
+    for (name, value) in passed.asked.headers {
+        let is_ours = name.as_str().starts_with(identity::PREFIX) || own.contains(name);
+        if !is_ours && !is_dropped(passed, name) {
+            add(&mut headers, name.as_str(), value);
+        }
+    }
+    for (name, value) in passed.told.iter().filter(|(_, value)| !value.is_empty()) {
+        add(&mut headers, name.as_str(), value);
+    }
+    if let Some(authorization) = identity::upstream_authorization(passed.registry) {
+        add(&mut headers, "authorization", &authorization);
+    }
+    for (name, value) in forwarded(passed, context) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            add(&mut headers, name, &value);
+        }
+    }
+    headers
+}
+
+/// What of a client's request goes no further.
+fn is_dropped(passed: &Passed<'_>, name: &HeaderName) -> bool {
+    let text = name.as_str();
+    let named = passed.asked.headers.get_all(header::CONNECTION);
+    let mut named = named
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let is_credential = passed
+        .registry
+        .profile
+        .sources
+        .iter()
+        .any(|source| match source {
+            Source::Authorization { .. } => false,
+            Source::Header(header) => header == text,
+            Source::Query(_) => false,
+            Source::Session => text == "cookie",
+        });
+    // A credential is never the registry's own: nobody signs in past us.
+    HOP_BY_HOP.contains(&text)
+        || FORWARDED.contains(&text)
+        || text == "authorization"
+        || is_credential
+        || named.any(|one| one.trim().eq_ignore_ascii_case(text))
+}
+
+/// The address that tools know the registry by, so that it writes links that lead to us.
+fn forwarded(passed: &Passed<'_>, context: &Context<'_>) -> Vec<(&'static str, String)> {
+    let site = &passed.registry.public_url;
+    let host = site.host_str().unwrap_or_default();
+    let host = site
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let mut all = vec![
+        ("host", host.clone()),
+        ("x-forwarded-host", host),
+        ("x-forwarded-proto", site.scheme().to_owned()),
+    ];
+    let address = context.broker.limits.address(context.request);
+    all.extend(address.map(|address| ("x-forwarded-for", address.to_string())));
+    all
+}
+
+fn add(headers: &mut http::HeaderMap, name: &str, value: &HeaderValue) {
+    let name = http::HeaderName::from_bytes(name.as_bytes());
+    let value = http::HeaderValue::from_bytes(value.as_bytes());
+    if let (Ok(name), Ok(value)) = (name, value) {
+        headers.append(name, value);
+    }
+}
+
+/// The registry's answer, as it came.
+fn answer(answered: Answered, passed: &Passed<'_>) -> HttpResponse {
+    let status = StatusCode::from_u16(answered.status().as_u16());
+    let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::BAD_GATEWAY));
+    let mut length = None;
+    for (name, value) in answered.headers() {
+        if name == http::header::CONTENT_LENGTH {
+            length = value
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse::<u64>().ok());
+        } else if !HOP_BY_HOP.contains(&name.as_str()) {
+            let name = HeaderName::from_bytes(name.as_str().as_bytes());
+            let value = HeaderValue::from_bytes(value.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                answer.append_header((name, value));
+            }
+        }
+    }
+    let stream = Box::pin(unfold(answered, async |mut answered| {
+        let piece = answered.piece().await.transpose()?;
+        let piece = piece.map(web::Bytes::from);
+        Some((piece.map_err(std::io::Error::other), answered))
+    }));
+    match length {
+        Some(length) => answer.body(SizedStream::new(length, stream)),
+        None if passed.asked.method == "HEAD" => answer.finish(),
+        None => answer.streaming(stream),
+    }
+}
+
+fn unanswered(error: &NoAnswer, passed: &Passed<'_>, context: &Context<'_>) -> HttpResponse {
+    tracing::error!(code = "registry-unreachable", request = %context.request_id, cause = %error, "the registry behind does not answer");
+    gone(passed, context)
+}
+
+/// RFC 9110 15.6.3.
+fn gone(passed: &Passed<'_>, context: &Context<'_>) -> HttpResponse {
+    let refused = Refused::Unavailable;
+    let mut answer = refusal::answer(passed.registry, &refused, context);
+    answer.head_mut().status = StatusCode::BAD_GATEWAY;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_on_is_the_target_that_was_judged() {
+        let site = Url::parse("http://127.0.0.1:4873").unwrap();
+        for target in [
+            "/",
+            "/@alice%2fhello",
+            "/@alice%2Fhello",
+            "/a/b/?x=%2f&y=1",
+            "/a+b/(c)!$&'*,=:@~",
+            "/1.0.0%2Bbuild",
+        ] {
+            let url = address(&site, target).unwrap();
+            assert_eq!(url.as_str(), format!("http://127.0.0.1:4873{target}"));
+        }
+        for target in [
+            "//evil.example/",
+            "http://evil.example/",
+            "/a/../b",
+            "/a/%2e/b",
+            "/\\evil",
+            "a",
+        ] {
+            assert!(address(&site, target).is_none(), "{target}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A refusal in the words of the tool that it is told to: the status that it takes, and the place that it shows.
+//!
+//! Tools show one line, each from another place: the status line, a field of a JSON body, the body itself. So what is said is
+//! one line of ASCII that says what to do.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::{ConnectionType, StatusCode};
+use countersign_core::Reason;
+use countersign_core::registry::{RefusalBody, RefusalStyle};
+use serde_json::json;
+
+use super::Registry;
+use super::gate::Refused;
+use crate::web::Context;
+
+/// Answers a tool whose request goes no further.
+pub(super) fn answer(
+    registry: &Registry,
+    refused: &Refused,
+    context: &Context<'_>,
+) -> HttpResponse {
+    let style = &registry.profile.refusal;
+    let status = status(style, refused);
+    let words = words(refused, context);
+    let mut answer = HttpResponse::build(status);
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 15.5.2: a 401 says by what to authenticate.
+        let challenge = with_places(&style.challenge, context);
+        answer.insert_header((WWW_AUTHENTICATE, header(&challenge)));
+    }
+    if *refused == Refused::Unavailable {
+        answer.insert_header((RETRY_AFTER, "5"));
+    }
+    let (kind, body) = body(style.body, status, &words);
+    let mut answer = answer.insert_header((CONTENT_TYPE, kind)).body(body);
+    if style.reason_phrase {
+        answer.head_mut().reason = Some(reason_phrase(&words));
+    }
+    // What the tool was about to send may still come: it would be read as the next request.
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    answer
+}
+
+fn status(style: &RefusalStyle, refused: &Refused) -> StatusCode {
+    let number = match refused {
+        Refused::NoCredential { .. } => style.without_credential,
+        Refused::Ambiguous(_) | Refused::ByRule(_) | Refused::Unavailable => 403,
+        Refused::BadCredential(_) if style.without_credential == 401 => 401,
+        Refused::BadCredential(_) | Refused::NotEnough { .. } => style.status,
+    };
+    StatusCode::from_u16(number).unwrap_or(StatusCode::FORBIDDEN)
+}
+
+/// What the person is told, in one line.
+pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
+    let text = match refused {
+        Refused::Ambiguous(why) => format!("This request is refused: {why}"),
+        Refused::ByRule(words) => words.clone(),
+        Refused::NoCredential { action } => {
+            format!("Sign in to {action}: make an API key at {{keys}}")
+        }
+        Refused::BadCredential(why) => {
+            format!("What you show is not taken: {why}. Make an API key at {{keys}}")
+        }
+        Refused::NotEnough { reasons, .. } => {
+            let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
+            format!("{} {}", reason.sentence(), remedy(reason))
+        }
+        Refused::Unavailable => {
+            "Nobody can be let through at the moment. Try again in a few seconds".to_owned()
+        }
+    };
+    plain(&with_places(&text, context))
+}
+
+/// What can be done about it with a tool in hand.
+fn remedy(reason: Reason) -> &'static str {
+    match reason {
+        Reason::MfaAbsent
+        | Reason::MfaUnknown
+        | Reason::EvidenceMalformed
+        | Reason::EvidenceContradictory
+        | Reason::TenantContextUnnamed
+        | Reason::MethodNeverCounts
+        | Reason::PhishingResistantAbsent
+        | Reason::BasisNotAccepted
+        | Reason::AcrNotMet => {
+            "Sign in with multi-factor authentication and make a new API key at {keys}"
+        }
+        Reason::AuthTimeAbsent
+        | Reason::AuthTooOld
+        | Reason::EvidenceTooOld
+        | Reason::ReauthenticationNotShown
+        | Reason::MembershipStale
+        | Reason::IdentityChanged
+        | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew
+        | Reason::NotInPolicy => "Sign in again and make a new API key at {keys}",
+        Reason::EmailNotVerified => {
+            "Verify it there, sign in again and make a new API key at {keys}"
+        }
+        Reason::OrganizationNotShown => "Sign in through it and make a new API key at {keys}",
+        Reason::ProviderNotAdmitted => "Sign in with another one at {keys}",
+        Reason::AccountLocked | Reason::NotAnOperator => "",
+    }
+}
+
+/// The page on which people make keys stands for `{keys}`.
+pub(super) fn with_places(text: &str, context: &Context<'_>) -> String {
+    let keys = context.broker.settings.endpoint(super::KEYS_PAGE);
+    text.replace("{keys}", &keys)
+}
+
+/// Printable ASCII, as a header and a status line take it.
+fn plain(text: &str) -> String {
+    text.trim()
+        .replace(['\u{2018}', '\u{2019}'], "'")
+        .chars()
+        .map(|letter| {
+            if matches!(letter, ' '..='~') {
+                letter
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(&plain(text)).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
+/// actix keeps reason phrases for the life of the program. There is one for each thing that is said, with its reason, and
+/// those are few: nothing of a request's own is in them.
+fn reason_phrase(words: &str) -> &'static str {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+    static SAID: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    /// How many different ones are kept; beyond, the plain one is said.
+    const MOST: usize = 1024;
+    let mut said = SAID
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(known) = said.get(words) {
+        return known;
+    }
+    if said.len() >= MOST {
+        return "Forbidden";
+    }
+    let kept: &'static str = Box::leak(words.to_owned().into_boxed_str());
+    said.insert(kept);
+    kept
+}
+
+fn body(style: RefusalBody, status: StatusCode, words: &str) -> (&'static str, String) {
+    const JSON: &str = "application/json";
+    match style {
+        RefusalBody::Text => ("text/plain; charset=utf-8", format!("{words}\n")),
+        RefusalBody::JsonError => (JSON, json!({"error": words}).to_string()),
+        RefusalBody::JsonErrors => (JSON, json!({"errors": [{"detail": words}]}).to_string()),
+        RefusalBody::Problem => (
+            "application/problem+json",
+            json!({"status": status.as_u16(), "title": "Refused", "detail": words}).to_string(),
+        ),
+        RefusalBody::Docker => {
+            let code = match status {
+                StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+                _ => "DENIED",
+            };
+            (
+                JSON,
+                json!({"errors": [{"code": code, "message": words, "detail": null}]}).to_string(),
+            )
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Whose credential it is, and whether the policy lets them do this now. Every path that lets a tool's request through
+//! passes here.
+
+use countersign_core::{
+    ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason, Remedy,
+    Scope, Stated, Verdict, decide,
+};
+use countersign_store::{Account, Session, StoreError};
+use countersign_verifier::Claims;
+
+use super::Registry;
+use super::credential::Shown;
+use crate::organization;
+use crate::session;
+use crate::token;
+use crate::web::{Context, Decided};
+
+/// What a tool wants to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) registry: &'a Registry,
+    /// What the policy is asked for.
+    pub(super) scope: &'a Scope,
+    /// The package that it is done to, where that is known.
+    pub(super) package: Option<&'a str>,
+}
+
+/// What comes of a credential.
+#[derive(Debug)]
+pub(super) enum Weighed {
+    /// It is let do it.
+    Let(Box<Leave>),
+    /// It was shown none.
+    NoCredential,
+    /// It is none of ours, has ended, or is for something else.
+    BadCredential(&'static str),
+    /// It is good, and not good enough; most telling reason first.
+    NotEnough(Vec<Reason>),
+}
+
+/// Somebody's leave to do it.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub(super) account: Account,
+    pub(super) permit: Permit,
+    /// What the decision log is told.
+    pub(super) decided: Decided,
+    /// The address that the provider or the registry verified, where one did.
+    pub(super) email: Option<String>,
+}
+
+/// Weighs what a request shows.
+pub(super) async fn weigh(
+    shown: Shown,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    match shown {
+        Shown::Nothing => Ok(Weighed::NoCredential),
+        Shown::Unreadable => Ok(Weighed::BadCredential("no credential can be read from it")),
+        Shown::Session => match session::of_browser(context).await? {
+            None => Ok(Weighed::NoCredential),
+            Some((session, account)) => {
+                let by = By {
+                    client: wish.registry.client.clone(),
+                    session,
+                    account,
+                    organization: None,
+                    stated: None,
+                };
+                by.decide(wish, context).await
+            }
+        },
+        Shown::Secret(secret) => weigh_token(&secret, wish, context).await,
+    }
+}
+
+/// An access token of ours that is for this registry, and is anybody's who holds it.
+async fn weigh_token(
+    raw: &str,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    const UNKNOWN: &str = "it is not known here, or has ended";
+    let verified = token::verified(raw, context).await;
+    let token = match verified.as_ref().map(|token| token.require_unbound()) {
+        Ok(Ok(token)) => token,
+        Ok(Err(_)) => {
+            return Ok(Weighed::BadCredential(
+                "it is bound to a key, and comes without a proof",
+            ));
+        }
+        Err(_) => return Ok(Weighed::BadCredential(UNKNOWN)),
+    };
+    let claims = token.claims();
+    if !is_for(wish.registry, claims, context) {
+        return Ok(Weighed::BadCredential("it is for another service"));
+    }
+    if !claims.scope.contains(wish.scope.as_str()) {
+        return Ok(Weighed::BadCredential("it does not allow this"));
+    }
+    let Some(session) = token::session_of(claims, context).await? else {
+        return Ok(Weighed::BadCredential(UNKNOWN));
+    };
+    let (Ok((account, _)), Some(by)) = (
+        session::owner(&session, context).await?,
+        ClientId::new(&claims.client_id).ok(),
+    ) else {
+        return Ok(Weighed::BadCredential(UNKNOWN));
+    };
+    let by = By {
+        client: by,
+        session,
+        account,
+        organization: token::organization_of(claims),
+        stated: token::stated_by(claims),
+    };
+    by.decide(wish, context).await
+}
+
+/// Whether an access token is for this registry.
+fn is_for(registry: &Registry, claims: &Claims, context: &Context<'_>) -> bool {
+    let clients = &context.broker.settings.clients;
+    let client = clients.get(&registry.client);
+    client.is_some_and(|client| client.audiences().any(|audience| *audience == claims.aud))
+}
+
+/// Somebody who signed in, however they show it.
+struct By {
+    client: ClientId,
+    session: Session,
+    account: Account,
+    organization: Option<OrganizationId>,
+    stated: Option<Stated>,
+}
+
+impl By {
+    async fn decide(self, wish: Wish<'_>, context: &Context<'_>) -> Result<Weighed, StoreError> {
+        let evidence = &self.session.evidence;
+        let mappings = organization::mappings_behind(evidence, context).await?;
+        let waivers = organization::waivers_of(self.organization.as_ref(), context).await?;
+        let facts = Facts {
+            client: self.client,
+            scopes: [wish.scope.clone()].into(),
+            organization: self.organization,
+            manages: None,
+            login: Login::of(evidence, &mappings),
+            mappings,
+            waivers,
+            demands: Demands::default(),
+            identity_changed: false,
+            withdrawn: false,
+            account: context.broker.calendar.facts(&self.account),
+            remedy: Remedy::Nothing,
+            session_expires_at: Some(self.session.expires_at),
+            stated: self.stated,
+        };
+        let email = verified_email(&self.session, &self.account);
+        Ok(outcome(self.account, email, facts, context))
+    }
+}
+
+/// What the policy says of these facts; it is asked at every single request.
+fn outcome(
+    account: Account,
+    email: Option<String>,
+    facts: Facts,
+    context: &Context<'_>,
+) -> Weighed {
+    let decision = decide(context.policy(), &facts, context.now);
+    let decided = Decided {
+        on: Occasion::Gate,
+        at: context.now,
+        verdict: Verdict::from(&decision),
+        facts,
+    };
+    match decision {
+        Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
+            account,
+            permit,
+            decided,
+            email,
+        })),
+        Decision::StepUp(step_up) => refused(step_up.reasons, decided, context),
+        Decision::Refuse(refusal) => refused(refusal.reasons, decided, context),
+    }
+}
+
+fn refused(reasons: Vec<Reason>, decided: Decided, context: &Context<'_>) -> Weighed {
+    context.log_decision(decided);
+    Weighed::NotEnough(reasons)
+}
+
+/// The address of the identity that signed in, where its provider or the registry verified it.
+fn verified_email(session: &Session, account: &Account) -> Option<String> {
+    let email = session.evidence.profile.email.as_ref()?;
+    let vouched = account.vouched_email.as_ref();
+    let is_verified =
+        email.verified || vouched.is_some_and(|one| one.address.as_str() == email.address);
+    is_verified.then(|| email.address.clone())
+}
