@@ -139,6 +139,7 @@ impl<'a> MadeUpLog<'a> {
             },
             session_expires_at: None,
             stated: None,
+            key_made_at: None,
         }
     }
 

@@ -86,7 +86,7 @@ fn acts_for<'a>(
     let Some(asked) = &facts.organization else {
         return Ok(None);
     };
-    match shown.asked(asked, now) {
+    match shown.asked(asked, facts.fresh_at(now)) {
         Ok(_) => Ok(Some(asked)),
         Err(reason) => Err(Refusal::by(Rule::tenants_of(asked), reason)),
     }
@@ -257,12 +257,13 @@ impl<'a> Case<'a> {
     ) -> Result<Met<'a>, Missing> {
         let mut missing = Missing::default();
         let leniency = self.weigh_level(requirement, tier, action, &mut missing);
+        let fresh_at = self.fresh_at(requirement);
         let by_auth = requirement
             .max_age
-            .map(|max_age| self.weigh_auth_time(max_age, &mut missing));
+            .map(|max_age| self.weigh_auth_time(max_age, fresh_at, &mut missing));
         let by_evidence = requirement
             .max_evidence_age
-            .map(|max_age| self.weigh_evidence_age(max_age, &mut missing));
+            .map(|max_age| self.weigh_evidence_age(max_age, fresh_at, &mut missing));
         if requirement.verified_email {
             self.weigh_email(&mut missing);
         }
@@ -270,11 +271,23 @@ impl<'a> Case<'a> {
             return Err(missing);
         }
         let until = by_auth.flatten().into_iter().chain(by_evidence);
+        // What was fresh when a key was made does not age.
+        let until = until.filter(|_| fresh_at == self.now);
         let lenient_until = leniency.and_then(Leniency::until);
         Ok(Met {
             until: until.chain(lenient_until).min(),
             leniency,
         })
+    }
+
+    /// As of when the login must be fresh for this requirement: for an API key when that was made, unless the
+    /// requirement is one of every use.
+    fn fresh_at(&self, requirement: &Requirement) -> Timestamp {
+        if requirement.fresh_at_use {
+            self.now
+        } else {
+            self.facts.fresh_at(self.now)
+        }
     }
 
     /// Weighs the second factor; answers why it is let go of, where it is.
@@ -360,12 +373,17 @@ impl<'a> Case<'a> {
     }
 
     /// Weighs the provider's clock. An absent `auth_time` is never fresh.
-    fn weigh_auth_time(&self, max_age: SignedDuration, missing: &mut Missing) -> Option<Timestamp> {
+    fn weigh_auth_time(
+        &self,
+        max_age: SignedDuration,
+        at: Timestamp,
+        missing: &mut Missing,
+    ) -> Option<Timestamp> {
         let until = match &self.facts.login.claims.auth_time {
             Claim::Value(auth_time) => auth_time.checked_add(max_age).ok(),
             Claim::Absent | Claim::Malformed | Claim::Contradictory => None,
         };
-        if until.is_none_or(|until| until < self.now) {
+        if until.is_none_or(|until| until < at) {
             missing.reasons.push(match until {
                 Some(_) => Reason::AuthTooOld,
                 None => Reason::AuthTimeAbsent,
@@ -377,14 +395,19 @@ impl<'a> Case<'a> {
     }
 
     /// Weighs our own clock.
-    fn weigh_evidence_age(&self, max_age: SignedDuration, missing: &mut Missing) -> Timestamp {
+    fn weigh_evidence_age(
+        &self,
+        max_age: SignedDuration,
+        at: Timestamp,
+        missing: &mut Missing,
+    ) -> Timestamp {
         let until = self
             .facts
             .login
             .verified_at
             .saturating_add(max_age)
             .unwrap_or(Timestamp::MIN);
-        if until < self.now {
+        if until < at {
             missing.reasons.push(Reason::EvidenceTooOld);
             missing.wanted.reauthenticate = true;
         }
@@ -410,7 +433,7 @@ impl<'a> Case<'a> {
             missing.wanted.acr_values.clone_from(&demands.acr_values);
         }
         if let Some(max_age) = demands.max_age {
-            self.weigh_auth_time(max_age, &mut missing);
+            self.weigh_auth_time(max_age, self.now, &mut missing);
         }
         if let Some(since) = demands.authenticated_since {
             let auth_time = self.facts.login.claims.auth_time.value();
@@ -530,9 +553,12 @@ impl<'a> Case<'a> {
         let leniencies = Leniencies::of(met());
         let belongings = self.belongings(&granted, client_tier);
         let of_belonging = belongings.iter().map(|one| one.until);
+        // What was believed when a key was made is believed of it.
+        let of_belonging = of_belonging.filter(|_| self.facts.key_made_at.is_none());
         let untils = met().filter_map(|one| one.until).chain(of_belonging);
         Permit {
             client: self.facts.client.clone(),
+            lenient_until: leniencies.until,
             not_after: untils.chain(self.facts.session_expires_at).min(),
             rule: leniencies.rule().unwrap_or_else(|| Rule::tier(client_tier)),
             mfa_due: leniencies.due(),
@@ -567,7 +593,8 @@ impl<'a> Case<'a> {
                 .iter()
                 .all(|(tier, action)| self.meets_demands_of(&one.organization, tier, *action)),
         };
-        let fresh = self.shown.iter().filter(|one| self.now < one.until);
+        let fresh_at = self.facts.fresh_at(self.now);
+        let fresh = self.shown.iter().filter(|one| fresh_at < one.until);
         fresh.filter(is_good_for).cloned().collect()
     }
 
@@ -613,12 +640,15 @@ struct AcrNotMet;
 struct Leniencies<'a> {
     calendar: Option<Grace>,
     exception: Option<&'a ExceptionName>,
+    /// When the first of them ends.
+    until: Option<Timestamp>,
 }
 
 impl<'a> Leniencies<'a> {
     fn of(all: impl Iterator<Item = Met<'a>>) -> Self {
         let mut found = Self::default();
         for leniency in all.filter_map(|met| met.leniency) {
+            found.until = found.until.into_iter().chain(leniency.until()).min();
             match leniency {
                 Leniency::Calendar(grace) => found.calendar = Some(grace),
                 Leniency::Exception(name, _) => found.exception = Some(name),

@@ -55,12 +55,20 @@ pub struct Facts {
     /// What earlier tokens stated of this login, where there are any: the next ones state nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<Stated>,
+    /// When the API key was made that is used, where one is: the login behind it was fresh then, or never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_made_at: Option<Timestamp>,
 }
 
 impl Facts {
     /// The organisation whose own demands count, if there is one.
     pub(crate) fn demanding(&self) -> Option<&OrganizationId> {
         self.organization.as_ref().or(self.manages.as_ref())
+    }
+
+    /// As of when the login must be fresh: now, or when the key was made that is used.
+    pub(crate) fn fresh_at(&self, now: Timestamp) -> Timestamp {
+        self.key_made_at.map_or(now, |made_at| made_at.min(now))
     }
 }
 
@@ -139,11 +147,16 @@ impl Login {
 
     /// What a login proved, with what those said who mapped its tenant.
     pub fn of(evidence: &Evidence, mappings: &[Mapping]) -> Self {
-        let login = Self::from(evidence);
-        let tenant = login.tenant.as_ref();
+        Self::from(evidence).mapped(mappings)
+    }
+
+    /// The same login, with what those say now who mapped its tenant.
+    #[must_use]
+    pub fn mapped(self, mappings: &[Mapping]) -> Self {
+        let tenant = self.tenant.as_ref();
         let contexts = tenant.map(|tenant| contexts_of(tenant, mappings));
         let contexts = contexts.unwrap_or_default();
-        Self { contexts, ..login }
+        Self { contexts, ..self }
     }
 
     /// Whom the login comes from, as far as it can be mapped.

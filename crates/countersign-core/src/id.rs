@@ -112,6 +112,11 @@ identifier! {
     |text| is_prefixed(text, "grant_")
 }
 identifier! {
+    /// Countersign's name of an API key: `key_…`. It is made of a digest of the key, and leads nobody back to it.
+    ApiKeyId, "an API key's id (`key_` and 32 hexadecimal digits)",
+    |text| text.len() == 36 && text.strip_prefix("key_").is_some_and(is_lower_hex)
+}
+identifier! {
     /// One sign-in from `/authorize` to its end; spent once. Hexadecimal, 32 digits (128 bits).
     AttemptId, "an attempt id of 32 hexadecimal digits", |text| text.len() == 32 && is_lower_hex(text)
 }

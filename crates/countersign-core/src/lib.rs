@@ -43,8 +43,8 @@ pub use evidence::{
 pub use expression::Expression;
 pub use facts::{AccountFacts, Demands, Facts, Login, Remedy, Stated};
 pub use id::{
-    AccountId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId, ProviderId,
-    RegistryName, Scope, SessionId, TenantId, TracePlace,
+    AccountId, ApiKeyId, AttemptId, ClientId, ExceptionName, GrantId, IdError, OrganizationId,
+    ProviderId, RegistryName, Scope, SessionId, TenantId, TracePlace,
 };
 pub use mapping::{Belonging, Guests, Mapping, NotASource, RegistryRole, Source, belongings};
 pub use policy::preset;

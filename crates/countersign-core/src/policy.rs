@@ -350,6 +350,9 @@ pub struct Requirement {
     pub max_evidence_age: Option<SignedDuration>,
     /// Whether the account needs a verified e-mail address.
     pub verified_email: bool,
+    /// Whether the ages are those at every use of an API key, and not when it was made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh_at_use: bool,
 }
 
 impl Requirement {
@@ -361,6 +364,7 @@ impl Requirement {
             max_age: None,
             max_evidence_age: None,
             verified_email: false,
+            fresh_at_use: false,
         }
     }
 
@@ -378,6 +382,7 @@ impl Requirement {
             max_age: shorter(self.max_age, other.max_age),
             max_evidence_age: shorter(self.max_evidence_age, other.max_evidence_age),
             verified_email: self.verified_email || other.verified_email,
+            fresh_at_use: self.fresh_at_use || other.fresh_at_use,
         }
     }
 

@@ -76,6 +76,8 @@ pub enum Occasion {
     Exchange,
     /// A registry's tool asked to be let through.
     Gate,
+    /// Somebody came with an API key.
+    ApiKey,
 }
 
 /// What a [`Decision`] says, without what a token is made of.

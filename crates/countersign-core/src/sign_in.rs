@@ -310,6 +310,7 @@ impl Attempt {
             remedy,
             session_expires_at: None,
             stated: None,
+            key_made_at: None,
         }
     }
 }

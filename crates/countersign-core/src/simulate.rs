@@ -72,7 +72,8 @@ impl Candidate<'_> {
 
     /// Whether a token would be asked for at all: not where the login itself would not do.
     fn is_reached(&self, token: &Record, verdict: &Verdict) -> bool {
-        token.occasion == Occasion::SignIn
+        // A key is used without any login.
+        matches!(token.occasion, Occasion::SignIn | Occasion::ApiKey)
             || verdict.outcome == Outcome::Permit
             || self.lets_in(&token.facts)
     }

@@ -6,6 +6,7 @@
 
 mod account;
 mod api;
+pub mod api_key;
 mod arrival;
 mod audit;
 mod calendar;

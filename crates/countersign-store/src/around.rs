@@ -1,15 +1,15 @@
 //! A store around another: what happens at each operation is written once, not at forty.
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
+use countersign_core::{AccountId, ApiKeyId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use crate::{
-    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
-    Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
-    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
-    StoreError, StoredKey, TakenCode, Version,
+    Account, ApiKey, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId,
+    EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
+    KeyMaterial, KeyOwner, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost,
+    Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// A store around another.
@@ -87,6 +87,12 @@ operations! {
     set_signpost(post: &Signpost, id: &OrganizationId) -> ();
     remove_signpost(post: &Signpost, id: &OrganizationId) -> ();
     organizations_at(post: &Signpost, after: Option<&OrganizationId>, limit: usize) -> Vec<Organization>;
+    api_key(id: &ApiKeyId) -> Option<(ApiKey, Version)>;
+    put_api_key_if_absent(key: ApiKey) -> (ApiKey, Version);
+    replace_api_key(key: ApiKey, version: Version) -> Version;
+    remove_api_key(key: &ApiKey, version: Version) -> ();
+    list_api_keys(after: Option<&ApiKeyId>, limit: usize) -> Vec<ApiKey>;
+    api_keys_of(owner: &KeyOwner, after: Option<&ApiKeyId>, limit: usize) -> Vec<ApiKey>;
     put_key_if_absent(key: StoredKey) -> StoredKey;
     replace_key(known: &StoredKey, material: KeyMaterial) -> ();
     list_keys() -> Vec<StoredKey>;

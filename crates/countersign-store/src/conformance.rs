@@ -6,6 +6,7 @@
     reason = "panicking is how a case reports that it failed"
 )]
 
+mod api_key;
 mod connection_end;
 mod doubles;
 mod erase;
@@ -106,6 +107,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     identity::run(&make).await;
     organization::run(&make).await;
     connection_end::run(&make).await;
+    api_key::run(&make).await;
     the_first_key_of_a_name_stays(make().await).await;
     a_key_is_replaced_only_by_who_read_it_last(make().await).await;
     of_many_who_replace_a_key_one_wins(make().await).await;

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::organization::change_organization;
 use crate::{
     Account, Admin, Ended, Organization, RegistryAccountName, Signpost, Store, StoreError,
-    organizations_by,
+    all_keys_of, organizations_by,
 };
 
 /// How often is begun anew when others write to the same account meanwhile.
@@ -97,6 +97,7 @@ pub(crate) async fn forget_rest(
             return Ok(());
         };
         give_up_organizations(store, &account, now).await?;
+        forget_keys(store, &account).await?;
         if let Some(name) = &account.registry_account {
             forget_registry_account(store, name, id).await?;
         }
@@ -160,7 +161,24 @@ async fn give_up_organizations(
     Ok(())
 }
 
-/// The names under which somebody administers organisations.
+/// Whoever is forgotten has no keys.
+async fn forget_keys(store: &dyn Store, account: &Account) -> Result<(), StoreError> {
+    for key in all_keys_of(store, account).await? {
+        while let Some((key, version)) = store.api_key(&key.id).await? {
+            match store.remove_api_key(&key, version).await {
+                // Somebody used it meanwhile.
+                Err(StoreError::Conflict) => {}
+                done => {
+                    done?;
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names under which somebody administers organisations, and has API keys.
 pub fn admins(account: &Account) -> impl Iterator<Item = Admin> {
     let named = account.registry_account.clone();
     let named = named.map(Admin::RegistryAccount);

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    Account, LiveSession, RegistryAccount, SESSIONS_AT_ONCE, Signpost, Store, StoreError, admins,
-    organizations_by,
+    Account, LiveSession, RegistryAccount, SESSIONS_AT_ONCE, Signpost, Store, StoreError,
+    WithoutDigest, admins, all_keys_of, organizations_by,
 };
 
 /// All that is kept of a person, but for secrets: what a provider is asked again with is sealed, and good for nobody else.
@@ -18,6 +18,8 @@ pub struct Export {
     pub registry_account: Option<RegistryAccount>,
     /// The organisations that it administers.
     pub administers: Vec<OrganizationId>,
+    /// Its API keys, without what they are known by.
+    pub api_keys: Vec<WithoutDigest>,
     /// Its live sessions, with all that each sign-in proved.
     pub sessions: Vec<LiveSession>,
 }
@@ -54,8 +56,10 @@ pub async fn export(
             break;
         }
     }
+    let api_keys = all_keys_of(store, &account).await?;
     Ok(Export {
         account,
+        api_keys: api_keys.into_iter().map(WithoutDigest).collect(),
         registry_account: registry_account.map(|(record, _)| record),
         administers,
         sessions,

@@ -152,6 +152,43 @@ const REGISTRY_ACCOUNT: Document = document! {
     "organization": No, "the organization that a team's account has become";
 };
 
+const API_KEY: Document = document! {
+    "API key";
+    "id": Id, "the key's id, made of its digest";
+    "digest": Secret, "SHA-256 of the key";
+    "owner": Id, "whose it is: an account here, or the registry's name of its account";
+    "name": Words, "what its owner calls it";
+    "client": No, "the client that it is for";
+    "scopes": No, "what it is for";
+    "packages": Words, "which packages it is for";
+    "organization": No, "for which organization";
+    "made_by": No, "how it came to be";
+    "made_at": No, "when it was made";
+    "imported_at": No, "when it was imported";
+    "expires_at": No, "when it ends";
+    "under.identity.microsoft.tid": Id, "the tenant of the identity that it was made under";
+    "under.identity.microsoft.oid": Id, "its object id there";
+    "under.identity.git-hub.host": Id, "or the GitHub that knows it";
+    "under.identity.git-hub.id": Id, "its numeric id there";
+    "under.identity.oidc.issuer": Id, "or the issuer";
+    "under.identity.oidc.subject": Id, "its `sub` there";
+    "under.login.provider": No, "the provider that vouched";
+    "under.login.tenant": Id, "the tenant that the sign-in belonged to";
+    "under.login.claims.*": No, "what the provider said of how the person signed in, as of a session";
+    "under.login.membership*": No, "whether the person was a member of the tenant or its guest";
+    "under.login.belongs": Id, "whose people the person was: the GitHub organizations that are connected, or the issuer";
+    "under.login.groups*": Id, "the groups and roles that an organization names";
+    "under.login.email_verified": No, "whether the provider had verified the e-mail address";
+    "under.login.verified_at": No, "when the provider's answer was verified";
+    "under.level": No, "the level of the sign-in";
+    "under.basis": No, "the basis";
+    "first_notice_at": No, "when its owner was first told of its end";
+    "told_end": No, "the end that they were told";
+    "set_end": No, "the end that an operator has set";
+    "last_used_on": No, "the day of its last use";
+    "revoked_at": No, "since when it is revoked";
+};
+
 const SESSION: Document = document! {
     "session";
     "id": Id, "the session's name, the `sid` of tokens";
@@ -278,6 +315,10 @@ pub const EMBEDDED: &[Place] = places! {
     Erased "registry_account.record": REGISTRY_ACCOUNT;
     Erased "registry_account.name": Id, "the registry's name of its account";
     Erased "registry_account.version": No, "how often it was written";
+    Erased "api_key.record": API_KEY;
+    Erased "api_key.id": Id, "an API key's id";
+    Erased "api_key.version": No, "how often it was written";
+    Erased "api_key.owner": Id, "whose it is";
     SessionEnds "sign_in.session": SESSION;
     AnHour "sign_in.code": CODE;
     SessionEnds "sign_in.n": No, "a number";
@@ -351,6 +392,10 @@ pub const REDIS: &[Place] = places! {
     Erased "identity": Id, "an identity at a provider, and the account that it leads to";
     Erased "registry-account.record": REGISTRY_ACCOUNT;
     Erased "registry-account.version": No, "how often it was written";
+    Erased "api-key.record": API_KEY;
+    Erased "api-key.version": No, "how often it was written";
+    Erased "api-keys": Id, "an index of API keys' ids";
+    Erased "api-keys-of": Id, "an owner's API keys";
     SessionEnds "session.session": SESSION;
     SessionEnds "session.session_until": No, "when it ends unless it is used";
     SessionEnds "session.account": Id, "whose it is";

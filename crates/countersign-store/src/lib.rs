@@ -6,6 +6,7 @@
 //! and the code it led to; a device's request; an identity; an account; a registry account; an organisation; what may come once; the heads of audit chains), so that a cluster keeps
 //! them in one slot. What concerns several owners ([`import()`]) is made of these operations.
 
+mod api_key;
 mod around;
 mod audit;
 mod change;
@@ -27,10 +28,16 @@ mod registry;
 mod traced;
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, AttemptId, GrantId, Identity, OrganizationId, SessionId};
+use countersign_core::{
+    AccountId, ApiKeyId, AttemptId, GrantId, Identity, OrganizationId, SessionId,
+};
 use jiff::Timestamp;
 use thiserror::Error;
 
+pub use api_key::{
+    ApiKey, Changed, KEYS_AT_ONCE, KeyDigest, KeyOwner, MadeBy, MadeUnder, NotADigest,
+    WithoutDigest, all_keys_of, change_api_key,
+};
 pub use around::Around;
 pub use audit::{AuditHead, ChainHash, HEADS_KEPT, NotAHash, NotAReplica, ReplicaId};
 pub use change::change_account;
@@ -381,6 +388,33 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         after: Option<&OrganizationId>,
         limit: usize,
     ) -> Result<Vec<Organization>, StoreError>;
+
+    /// An API key.
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<(ApiKey, Version)>, StoreError>;
+
+    /// Writes an API key's first record and answers with the one in force: this one, or the one that was already there.
+    async fn put_api_key_if_absent(&self, key: ApiKey) -> Result<(ApiKey, Version), StoreError>;
+
+    /// Replaces an API key's record if it still has `version`; [`StoreError::Conflict`] if not. Its owner stays.
+    async fn replace_api_key(&self, key: ApiKey, version: Version) -> Result<Version, StoreError>;
+
+    /// Removes an API key's record if it still has `version`; [`StoreError::Conflict`] if not.
+    async fn remove_api_key(&self, key: &ApiKey, version: Version) -> Result<(), StoreError>;
+
+    /// API keys in the order of their ids, after `after`, at most `limit`.
+    async fn list_api_keys(
+        &self,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// The API keys of an owner in the order of their ids, after `after`, at most `limit`.
+    async fn api_keys_of(
+        &self,
+        owner: &KeyOwner,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError>;
 
     /// Keeps a key under its name and answers with the one in force: this one, or the one that
     /// was already there.

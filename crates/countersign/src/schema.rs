@@ -262,7 +262,7 @@ fn some_scopes() -> Value {
 }
 
 /// What a tier needs, of everybody or of some.
-fn requirement() -> [(&'static str, Value); 5] {
+fn requirement() -> [(&'static str, Value); 6] {
     [
         (
             "needs",
@@ -296,6 +296,13 @@ fn requirement() -> [(&'static str, Value); 5] {
             "verified_email",
             described(
                 "Whether the account needs a verified e-mail address.",
+                json!({"type": "boolean", "default": false}),
+            ),
+        ),
+        (
+            "fresh_at_use",
+            described(
+                "Whether the ages are those at every use of an API key. Otherwise they are those when the key was made.",
                 json!({"type": "boolean", "default": false}),
             ),
         ),

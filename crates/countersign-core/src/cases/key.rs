@@ -34,6 +34,8 @@ impl KeyCase {
                     made_at,
                     basis,
                     first_notice_at,
+                    told_end: None,
+                    set_end: None,
                 },
                 ends,
             }),

@@ -90,6 +90,7 @@ impl Reader<'_> {
                 remedy: remedy(visit, policy, &login.provider),
                 session_expires_at: None,
                 stated: None,
+                key_made_at: None,
                 login,
             },
             now,

@@ -129,6 +129,7 @@ pub struct Permit {
     pub(super) mfa_due: Option<Date>,
     pub(super) waiver: Option<ExceptionName>,
     pub(super) rule: Rule,
+    pub(super) lenient_until: Option<Timestamp>,
     pub(super) not_after: Option<Timestamp>,
 }
 
@@ -192,6 +193,11 @@ impl Permit {
     /// The exception that it rests on.
     pub fn waiver(&self) -> Option<&ExceptionName> {
         self.waiver.as_ref()
+    }
+    /// When what it rests on instead of a proof ends: an exception, or the account's time without. Nothing made
+    /// from this, of whatever kind, may be valid after.
+    pub fn lenient_until(&self) -> Option<Timestamp> {
+        self.lenient_until
     }
     /// No token minted from this may be valid after.
     pub fn not_after(&self) -> Option<Timestamp> {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{AccountFacts, AccountId, Claims, ClientId, Demands, ProviderId, TenantId};
 
+mod api_key;
 mod leniency;
 
 /// Five tiers, and a client for each of three: what a decision can be about.
@@ -168,6 +169,7 @@ fn facts(client: &str, scopes: &str, evidence: Login) -> Facts {
         remedy: Remedy::Nothing,
         session_expires_at: None,
         stated: None,
+        key_made_at: None,
     }
 }
 
@@ -876,8 +878,9 @@ prop_compose! {
             prop_oneof![Just(Basis::Session), Just(Basis::Enrolment), Just(Basis::Tenant)], 0..4),
         max_age in any_age(),
         max_evidence_age in any_age(),
+        fresh_at_use in any::<bool>(),
     ) -> Requirement {
-        Requirement { level, accepts, max_age, max_evidence_age, verified_email: false }
+        Requirement { level, accepts, max_age, max_evidence_age, verified_email: false, fresh_at_use }
     }
 }
 
@@ -905,8 +908,10 @@ proptest! {
         requirement in any_requirement(),
         added in any_requirement(),
         seconds in 0_i64..1_000,
+        key_made in prop::option::of(0_i64..1_000),
     ) {
-        let facts = facts("gallery", "openid packages:publish", evidence);
+        let mut facts = facts("gallery", "openid packages:publish", evidence);
+        facts.key_made_at = key_made.map(at);
         if lets_in(requirement.and(&added), &facts, seconds) {
             prop_assert!(lets_in(requirement, &facts, seconds));
         }
@@ -938,8 +943,9 @@ proptest! {
     }
 
     #[test]
-    fn time_alone_never_lets_anyone_in(evidence in any_evidence(), requirement in any_requirement(), earlier in 0_i64..500, later in 0_i64..500) {
-        let facts = facts("gallery", "openid", evidence);
+    fn time_alone_never_lets_anyone_in(evidence in any_evidence(), requirement in any_requirement(), earlier in 0_i64..500, later in 0_i64..500, key_made in prop::option::of(0_i64..1_000)) {
+        let mut facts = facts("gallery", "openid", evidence);
+        facts.key_made_at = key_made.map(at);
         if lets_in(requirement.clone(), &facts, earlier + later) {
             prop_assert!(lets_in(requirement, &facts, earlier));
         }

@@ -37,11 +37,13 @@ pub enum What {
     Organization,
     /// The account, where an exception for it differs.
     Account,
+    /// Whether an API key is used.
+    ApiKey,
 }
 
 impl What {
     /// All of them, in the order of a sentence.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Asked,
         Self::Client,
         Self::Provider,
@@ -52,6 +54,7 @@ impl What {
         Self::Calendar,
         Self::Organization,
         Self::Account,
+        Self::ApiKey,
     ];
 
     /// How one condition is joined to those before it.
@@ -63,7 +66,8 @@ impl What {
             | Self::Email
             | Self::Calendar
             | Self::Organization
-            | Self::Account => ", ",
+            | Self::Account
+            | Self::ApiKey => ", ",
         }
     }
 }
@@ -142,6 +146,7 @@ impl Place {
                 calendar(pair, facts, (old, new)),
                 organization(facts.organization.as_ref()),
                 account(pair, facts),
+                api_key(facts),
             ],
             calendars_disagree: old != new,
         }
@@ -163,6 +168,7 @@ impl Place {
             calendar,
             organization,
             account,
+            api_key,
         ] = self.rest.each_ref().map(String::as_str);
         [
             first,
@@ -175,6 +181,7 @@ impl Place {
             calendar,
             organization,
             account,
+            api_key,
         ]
     }
 }
@@ -234,6 +241,8 @@ pub(super) struct Limits {
     pub(super) evidence: BTreeSet<SignedDuration>,
     pub(super) authentication: BTreeSet<SignedDuration>,
     pub(super) email: bool,
+    /// Whether an API key may be too old where it was not when it was made.
+    pub(super) at_use: bool,
 }
 
 impl Limits {
@@ -256,6 +265,7 @@ impl Limits {
         self.evidence.extend(requirement.max_evidence_age);
         self.authentication.extend(requirement.max_age);
         self.email |= requirement.verified_email;
+        self.at_use |= requirement.fresh_at_use;
     }
 
     fn evidence(&self, facts: &Facts, now: Timestamp) -> String {
@@ -359,6 +369,13 @@ fn organization(organization: Option<&OrganizationId>) -> String {
     match organization {
         Some(organization) => format!("for organization {organization}"),
         None => "for no organization".to_owned(),
+    }
+}
+
+fn api_key(facts: &Facts) -> String {
+    match facts.key_made_at {
+        Some(_) => "by an API key that was made then".to_owned(),
+        None => "by no API key".to_owned(),
     }
 }
 

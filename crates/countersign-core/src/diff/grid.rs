@@ -119,14 +119,23 @@ impl<'a> Grid<'a> {
         } else {
             &[true]
         };
+        let keys: &[bool] = if limits.at_use {
+            &[false, true]
+        } else {
+            &[false]
+        };
         let mut all = Vec::new();
         for age in ages(&limits.evidence) {
             for authenticated in authenticated(&limits.authentication, now) {
-                for email in emails {
+                for (email, key) in emails
+                    .iter()
+                    .flat_map(|one| keys.iter().map(move |key| (one, key)))
+                {
                     let mut facts = facts.clone();
                     facts.login.verified_at = before(now, age);
                     facts.login.claims.auth_time.clone_from(&authenticated);
                     facts.login.email_verified = *email;
+                    facts.key_made_at = key.then_some(facts.login.verified_at);
                     all.push(facts);
                 }
             }
@@ -307,6 +316,7 @@ fn facts(client: &ClientId, asker: &Asker, login: Login) -> Facts {
         remedy: Remedy::Nothing,
         session_expires_at: None,
         stated: None,
+        key_made_at: None,
     }
 }
 

@@ -390,6 +390,7 @@ prop_compose! {
             remedy: Remedy::Nothing,
             session_expires_at: None,
             stated: None,
+            key_made_at: None,
         };
         (facts, now)
     }

@@ -301,6 +301,9 @@ fn unmet(
 fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) -> String {
     let login = &facts.login;
     let ago = |time: Timestamp| SignedDuration::from_secs(now.duration_since(time).as_secs());
+    let key = facts.key_made_at.map_or(String::new(), |made_at| {
+        format!(", and the API key was made {:#} before", ago(made_at))
+    });
     match reason {
         Reason::BasisNotAccepted => {
             let bases = assurance
@@ -313,14 +316,14 @@ fn detail(reason: Reason, facts: &Facts, now: Timestamp, assurance: &Assurance) 
         Reason::PhishingResistantAbsent => "the login shows no more than mfa".to_owned(),
         Reason::EvidenceTooOld => {
             format!(
-                "Countersign verified the login {:#} before",
+                "Countersign verified the login {:#} before{key}",
                 ago(login.verified_at)
             )
         }
         Reason::AuthTooOld => {
             let time = login.claims.auth_time.value().copied().unwrap_or(now);
             format!(
-                "the provider authenticated the person {:#} before",
+                "the provider authenticated the person {:#} before{key}",
                 ago(time)
             )
         }
@@ -387,6 +390,9 @@ impl Display for Needs<'_> {
         }
         if requirement.verified_email {
             f.write_str(", a verified e-mail address")?;
+        }
+        if requirement.fresh_at_use {
+            f.write_str(", fresh at every use of an API key")?;
         }
         Ok(())
     }

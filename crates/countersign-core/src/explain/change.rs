@@ -151,8 +151,12 @@ impl Step {
             Self::SignInAgain => {
                 facts.login.verified_at = now;
                 facts.withdrawn = false;
+                made_anew(&mut facts, now);
             }
-            Self::AuthenticateAgain => facts.login.claims.auth_time = Claim::Value(now),
+            Self::AuthenticateAgain => {
+                facts.login.claims.auth_time = Claim::Value(now);
+                made_anew(&mut facts, now);
+            }
             Self::VerifyEmail => facts.account.email_vouched = true,
             Self::SecondFactor { basis, claims, .. } => {
                 let sent = &mut facts.login.claims;
@@ -298,4 +302,9 @@ fn through_tenants(policy: &Policy, facts: &Facts) -> Vec<Step> {
     };
     let tenants = tenants.into_iter().flatten();
     tenants.take(MOST_TENANTS).map(step).collect()
+}
+
+/// Whoever has signed in anew makes their key anew.
+fn made_anew(facts: &mut Facts, now: Timestamp) {
+    facts.key_made_at = facts.key_made_at.map(|_| now);
 }

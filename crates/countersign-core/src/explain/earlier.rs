@@ -87,6 +87,7 @@ fn at(facts: &Facts, now: Timestamp, then: Timestamp) -> Facts {
     }
     facts.demands.authenticated_since = facts.demands.authenticated_since.map(back);
     facts.session_expires_at = facts.session_expires_at.map(back);
+    facts.key_made_at = facts.key_made_at.map(back);
     facts.account.first_mfa_at = facts.account.first_mfa_at.filter(|shown| *shown <= then);
     facts
 }

@@ -116,6 +116,11 @@ pub enum Move {
         /// How long ago.
         age: Option<SignedDuration>,
     },
+    /// Tiers take an API key that was made when the login was fresh.
+    WhenMade {
+        /// Where that stands.
+        places: Places,
+    },
     /// Tiers take an address that nobody verified.
     AnyEmail {
         /// Where that stands.
@@ -140,7 +145,7 @@ impl Move {
             },
             Self::MapTenant { .. } | Self::NameContext { .. } => 3,
             Self::CountAcr { .. } | Self::CountAmr { .. } => 4,
-            Self::EvidenceAge { .. } | Self::AuthAge { .. } => 5,
+            Self::EvidenceAge { .. } | Self::AuthAge { .. } | Self::WhenMade { .. } => 5,
             Self::Accept { .. } | Self::AnyEmail { .. } => 6,
             Self::Need { level, .. } if *level > Level::None => 8,
             Self::Need { .. } => 10,
@@ -177,6 +182,7 @@ impl Move {
             Self::Accept { places, .. }
             | Self::EvidenceAge { places, .. }
             | Self::AuthAge { places, .. }
+            | Self::WhenMade { places }
             | Self::AnyEmail { places }
             | Self::Need { places, .. } => {
                 for (_, place, requirement) in requirements(policy) {
@@ -194,6 +200,7 @@ impl Move {
             Self::Accept { .. } => one.accepts == other.accepts,
             Self::EvidenceAge { .. } => one.max_evidence_age == other.max_evidence_age,
             Self::AuthAge { .. } => one.max_age == other.max_age,
+            Self::WhenMade { .. } => one.fresh_at_use == other.fresh_at_use,
             Self::AnyEmail { .. } => one.verified_email == other.verified_email,
             Self::Need { .. } => one.level == other.level,
             Self::Except(_)
@@ -225,6 +232,7 @@ impl Move {
             Self::Accept { places, .. }
             | Self::EvidenceAge { places, .. }
             | Self::AuthAge { places, .. }
+            | Self::WhenMade { places }
             | Self::AnyEmail { places }
             | Self::Need { places, .. } => *places = found,
             Self::Except(_)
@@ -248,6 +256,7 @@ impl Move {
             Self::AuthAge { age, .. } => {
                 one.max_age = age.and_then(|age| one.max_age.map(|limit| limit.max(age)));
             }
+            Self::WhenMade { .. } => one.fresh_at_use = false,
             Self::AnyEmail { .. } => one.verified_email = false,
             Self::Need { level, .. } => one.level = one.level.min(*level),
             Self::Except(_)
@@ -304,6 +313,7 @@ impl Move {
                     places.of("max_age")
                 )
             }
+            Self::WhenMade { places } => format!("no {}", places.of("fresh_at_use")),
             Self::AnyEmail { places } => format!("no {}", places.of("verified_email")),
             Self::Need { places, level } => format!("{} = \"{level}\"", places.of("needs")),
         }
@@ -473,19 +483,21 @@ fn of_tiers(
     let login = &facts.login;
     let auth_time = login.claims.auth_time.value();
     let places = Places::default;
+    let fresh_at = facts.fresh_at(now);
     let bases = assurance.attestations().iter().map(|one| Move::Accept {
         basis: one.basis,
         places: places(),
     });
     let ages = [
         Move::EvidenceAge {
-            age: now.duration_since(login.verified_at),
+            age: fresh_at.duration_since(login.verified_at),
             places: places(),
         },
         Move::AuthAge {
-            age: auth_time.map(|time| now.duration_since(*time)),
+            age: auth_time.map(|time| fresh_at.duration_since(*time)),
             places: places(),
         },
+        Move::WhenMade { places: places() },
         Move::AnyEmail { places: places() },
     ];
     let levels = BTreeSet::from([Level::None, assurance.level().max(Level::None)]);

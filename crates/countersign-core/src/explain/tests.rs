@@ -479,6 +479,7 @@ prop_compose! {
             remedy: if steps_up { Remedy::StepUp } else { Remedy::Nothing },
             session_expires_at: None,
             stated: None,
+            key_made_at: None,
         };
         (facts, now)
     }

@@ -103,6 +103,7 @@ fn facts(login: Login, asked: Option<&str>, mappings: Vec<Mapping>) -> Facts {
         remedy: Remedy::Nothing,
         session_expires_at: None,
         stated: None,
+        key_made_at: None,
     }
 }
 

@@ -57,7 +57,11 @@ pub struct NotIn {
 /// Whether a decision was on a session that was there already, and not on a login.
 fn is_from_a_session(occasion: Occasion) -> bool {
     match occasion {
-        Occasion::SingleSignOn | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => true,
+        Occasion::SingleSignOn
+        | Occasion::Refresh
+        | Occasion::Exchange
+        | Occasion::Gate
+        | Occasion::ApiKey => true,
         Occasion::SignIn | Occasion::Token => false,
     }
 }

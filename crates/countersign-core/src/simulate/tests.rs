@@ -80,6 +80,7 @@ fn facts(who: &str, (provider, claims): (&str, Claims), client: &str, scopes: &s
         remedy: Remedy::Nothing,
         session_expires_at: None,
         stated: None,
+        key_made_at: None,
     }
 }
 
@@ -585,7 +586,8 @@ fn any_occasion() -> impl Strategy<Value = Occasion> {
         Just(Occasion::Token),
         Just(Occasion::Refresh),
         Just(Occasion::Exchange),
-        Just(Occasion::Gate)
+        Just(Occasion::Gate),
+        Just(Occasion::ApiKey)
     ]
 }
 
@@ -594,6 +596,11 @@ fn any_log() -> impl Strategy<Value = Vec<Record>> {
     let one = (any_facts(), any_occasion()).prop_map(move |(mut facts, occasion)| {
         match occasion {
             Occasion::SignIn | Occasion::SingleSignOn => {}
+            // Of a key nothing is stated.
+            Occasion::ApiKey => {
+                facts.key_made_at = Some(facts.login.verified_at);
+                facts.remedy = Remedy::Nothing;
+            }
             // Nobody is there to be sent anywhere.
             Occasion::Token | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => {
                 facts.remedy = Remedy::Nothing;

@@ -59,6 +59,7 @@ impl Person {
             remedy: Remedy::Nothing,
             session_expires_at: Some(session.expires_at),
             stated: None,
+            key_made_at: None,
         };
         Ok(Self {
             account: account.id.clone(),

@@ -82,6 +82,16 @@ pub enum Event {
     ExceptionGranted,
     /// An operator refused one, or ended one that was granted.
     ExceptionRefused,
+    /// Somebody made an API key.
+    ApiKeyMade,
+    /// An API key was revoked.
+    ApiKeyRevoked,
+    /// The owner of an API key was told of its end.
+    ApiKeyOwnerTold,
+    /// An operator has set an end for API keys.
+    ApiKeysSunset,
+    /// A list of API keys was imported.
+    ApiKeysImported,
     /// Somebody signed in for a device.
     DeviceAllowed,
     /// Somebody said no to a device.
@@ -104,7 +114,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 52] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -143,6 +153,11 @@ impl Event {
         Self::ExceptionTakenBack,
         Self::ExceptionGranted,
         Self::ExceptionRefused,
+        Self::ApiKeyMade,
+        Self::ApiKeyRevoked,
+        Self::ApiKeyOwnerTold,
+        Self::ApiKeysSunset,
+        Self::ApiKeysImported,
         Self::DeviceAllowed,
         Self::DeviceDenied,
         Self::KeyMade,
@@ -205,6 +220,11 @@ impl Event {
             Self::ExceptionTakenBack => "exception-taken-back",
             Self::ExceptionGranted => "exception-granted",
             Self::ExceptionRefused => "exception-refused",
+            Self::ApiKeyMade => "api-key-made",
+            Self::ApiKeyRevoked => "api-key-revoked",
+            Self::ApiKeyOwnerTold => "api-key-owner-told",
+            Self::ApiKeysSunset => "api-keys-sunset",
+            Self::ApiKeysImported => "api-keys-imported",
             Self::DeviceAllowed => "device-allowed",
             Self::DeviceDenied => "device-denied",
             Self::KeyMade => "key-made",

@@ -32,6 +32,8 @@ pub enum By {
 pub enum Subject {
     /// An account.
     Account,
+    /// An API key's id.
+    ApiKey,
     /// The policy that was in force before.
     Before,
     /// A client.

@@ -117,6 +117,7 @@ async fn usable(
         remedy: provider.remedy(),
         session_expires_at: Some(session.expires_at),
         stated: None,
+        key_made_at: None,
     };
     let decision = decide(context.policy(), &facts, context.now);
     let line = Decided {

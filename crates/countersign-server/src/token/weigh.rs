@@ -72,6 +72,7 @@ pub(super) async fn weigh(
         remedy: Remedy::Nothing,
         session_expires_at: Some(session.expires_at),
         stated: wish.stated.cloned(),
+        key_made_at: None,
     };
     let (decision, at) = decide_for_a_token(&facts, context);
     let decided = Decided {

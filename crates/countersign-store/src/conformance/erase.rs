@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_core::{AccountId, Identity, OrganizationId, Profile};
 
 use super::doubles::{Dying, Meanwhile, When};
-use super::{account, account_id, address, at, identity, opening, registry_account};
+use super::{account, account_id, address, api_key, at, identity, opening, registry_account};
 use crate::{
     Account, Actor, Admin, EraseError, Lock, Organization, Signpost, Store, StoreError, Version,
     VouchedEmail, change_organization, claim_identity, erase_account, erase_account_if,
@@ -68,6 +68,15 @@ async fn somebody(store: &Arc<dyn Store>) -> AccountId {
         .put_registry_account_if_absent(registry.clone())
         .await
         .unwrap();
+    let owners = [
+        Admin::Account(id.clone()),
+        Admin::RegistryAccount(registry.name.clone()),
+        Admin::Account(account_id(2)),
+    ];
+    for (n, owner) in (1..).zip(owners) {
+        let key = api_key::key(n, owner);
+        store.put_api_key_if_absent(key).await.unwrap();
+    }
     for n in 1..=2 {
         let mut opening = opening(n);
         opening.session.account = id.clone();
@@ -112,6 +121,9 @@ async fn is_forgotten(store: &Arc<dyn Store>) {
         let claimed = claim_identity(store.as_ref(), &identity(n), &fresh, at(2)).await;
         assert_eq!(claimed.unwrap(), fresh);
     }
+    let keys = store.list_api_keys(None, 10).await.unwrap();
+    let owners: Vec<&Admin> = keys.iter().map(|key| &key.owner).collect();
+    assert_eq!(owners, [&Admin::Account(account_id(2))]);
     let (known, _) = store.organization(&contoso()).await.unwrap().unwrap();
     assert_eq!(known.admins, [Admin::Account(account_id(2))].into());
     for admin in [Admin::Account(id), Admin::RegistryAccount(name)] {

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    account, audit, bucket, device, ended, grant, kept_token, key, logout_notice, once,
+    account, api_key, audit, bucket, device, ended, grant, kept_token, key, logout_notice, once,
     organization, registry_account, session, sign_in,
 };
 use crate::StoreError;
@@ -43,6 +43,7 @@ pub(super) const DURABLE: Plan = Plan {
         &[registry_account::TABLES],
         &[organization::TABLES],
         &[audit::TABLES],
+        &[api_key::TABLES],
     ],
 };
 

@@ -6,6 +6,7 @@
 //! made where they are asked for ([`reader`]).
 
 mod account;
+mod api_key;
 mod audit;
 mod bucket;
 mod database;
@@ -31,7 +32,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
+use countersign_core::{AccountId, ApiKeyId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
@@ -41,9 +42,9 @@ use self::reader::Reader;
 use self::writer::Writer;
 use crate::organization::ORGANIZATIONS_AT_ONCE;
 use crate::{
-    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, End,
-    EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
-    KeyMaterial, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization,
+    Account, ApiKey, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId,
+    End, EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
+    KeyMaterial, KeyOwner, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization,
     ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost,
     Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
@@ -578,6 +579,53 @@ impl Store for Embedded {
         } else {
             self.durable_reader.read_much(read).await
         }
+    }
+
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<(ApiKey, Version)>, StoreError> {
+        self.durable_reader
+            .read(|connection| record::find(connection, id.as_str()))
+    }
+
+    async fn put_api_key_if_absent(&self, key: ApiKey) -> Result<(ApiKey, Version), StoreError> {
+        self.durable
+            .run(move |connection| record::put_if_absent(connection, &key))
+            .await
+    }
+
+    async fn replace_api_key(&self, key: ApiKey, version: Version) -> Result<Version, StoreError> {
+        self.durable
+            .run(move |connection| record::replace(connection, &key, version))
+            .await
+    }
+
+    async fn remove_api_key(&self, key: &ApiKey, version: Version) -> Result<(), StoreError> {
+        let id = key.id.clone();
+        self.durable
+            .run(move |connection| record::remove::<ApiKey>(connection, id.as_str(), version))
+            .await
+    }
+
+    async fn list_api_keys(
+        &self,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        let after = after.map(|id| id.as_str().to_owned());
+        self.durable_reader
+            .read_much(move |connection| record::list(connection, after.as_deref(), limit))
+            .await
+    }
+
+    async fn api_keys_of(
+        &self,
+        owner: &KeyOwner,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        let (owner, after) = (owner.to_string(), after.map(|id| id.as_str().to_owned()));
+        self.durable_reader
+            .read_much(move |connection| api_key::of(connection, &owner, after.as_deref(), limit))
+            .await
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

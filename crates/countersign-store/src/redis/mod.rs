@@ -37,6 +37,7 @@
 //! Memory only. Expiry is judged by the caller's `now`; keys go ten minutes after nothing of them is needed.
 
 mod account;
+mod api_key;
 mod audit;
 mod bucket;
 mod connect;
@@ -62,7 +63,7 @@ mod slot;
 mod survey;
 
 use async_trait::async_trait;
-use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
+use countersign_core::{AccountId, ApiKeyId, GrantId, Identity, OrganizationId, SessionId};
 use jiff::Timestamp;
 
 use self::ended::Found;
@@ -74,11 +75,11 @@ pub use self::settings::{
 };
 pub use self::survey::{RedisNode, RedisWarning};
 use crate::{
-    Account, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, EndKind,
-    Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial,
-    LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization, ProviderSession, Rate,
-    RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost, Spent, Store,
-    StoreError, StoredKey, TakenCode, Version,
+    Account, ApiKey, AuditHead, Bucket, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId,
+    EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant, IssuedToken, KeptToken,
+    KeyMaterial, KeyOwner, LiveGrant, LiveSession, LogoutNotice, Once, Opening, Organization,
+    ProviderSession, Rate, RegistryAccount, RegistryAccountName, Rotated, Seen, Session, Signpost,
+    Spent, Store, StoreError, StoredKey, TakenCode, Version,
 };
 
 /// The store in a Redis or Valkey.
@@ -450,6 +451,39 @@ impl Store for Redis {
         limit: usize,
     ) -> Result<Vec<Organization>, StoreError> {
         organization::at_signpost(&self.link, &self.names, post, after, limit).await
+    }
+
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<(ApiKey, Version)>, StoreError> {
+        api_key::by_id(&self.link, &self.names, id).await
+    }
+
+    async fn put_api_key_if_absent(&self, key: ApiKey) -> Result<(ApiKey, Version), StoreError> {
+        api_key::put_if_absent(&self.link, &self.names, &key).await
+    }
+
+    async fn replace_api_key(&self, key: ApiKey, version: Version) -> Result<Version, StoreError> {
+        api_key::replace(&self.link, &self.names, &key, version).await
+    }
+
+    async fn remove_api_key(&self, key: &ApiKey, version: Version) -> Result<(), StoreError> {
+        api_key::remove(&self.link, &self.names, key, version).await
+    }
+
+    async fn list_api_keys(
+        &self,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        api_key::list(&self.link, &self.names, after, limit).await
+    }
+
+    async fn api_keys_of(
+        &self,
+        owner: &KeyOwner,
+        after: Option<&ApiKeyId>,
+        limit: usize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        api_key::of(&self.link, &self.names, owner, after, limit).await
     }
 
     async fn put_key_if_absent(&self, key: StoredKey) -> Result<StoredKey, StoreError> {

@@ -5,11 +5,11 @@
 
 use std::fmt::Write;
 
-use countersign_core::{AccountId, GrantId, Identity, OrganizationId, SessionId};
+use countersign_core::{AccountId, ApiKeyId, GrantId, Identity, OrganizationId, SessionId};
 
 use super::settings::KeyPrefix;
 use crate::organization::Signpost;
-use crate::{Bucket, DeviceRequestId, Once, ProviderSession, RegistryAccountName};
+use crate::{Bucket, DeviceRequestId, KeyOwner, Once, ProviderSession, RegistryAccountName};
 
 /// The names of our keys.
 #[derive(Debug)]
@@ -115,6 +115,21 @@ impl Names {
         format!("{}signpost:{post}", self.0)
     }
 
+    /// An API key.
+    pub(super) fn api_key(&self, id: &ApiKeyId) -> String {
+        format!("{}api-key:{{key-{:02x}}}:{id}", self.0, KeyRange::of(id).0)
+    }
+
+    /// The index of the API keys of a range.
+    pub(super) fn api_keys(&self, range: KeyRange) -> String {
+        format!("{}api-keys:{{key-{:02x}}}", self.0, range.0)
+    }
+
+    /// The API keys of an owner. It is one key, as an identity's is.
+    pub(super) fn api_keys_of(&self, owner: &KeyOwner) -> String {
+        format!("{}api-keys-of:{owner}", self.0)
+    }
+
     /// A registry account.
     pub(super) fn registry_account(&self, name: &RegistryAccountName) -> String {
         format!("{}registry-account:{name}", self.0)
@@ -132,6 +147,23 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// A range of API keys: those whose ids begin with the same two digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyRange(u8);
+
+impl KeyRange {
+    pub(super) fn of(id: &ApiKeyId) -> Self {
+        let digits = id.as_str().get(4..6).unwrap_or_default();
+        // An id is hexadecimal.
+        Self(u8::from_str_radix(digits, 16).unwrap_or(0))
+    }
+
+    /// All of them, in the order of the ids in them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).map(Self)
+    }
 }
 
 /// What the name of an organisation begins with: those that begin alike are in one slot, and in one index.
@@ -256,6 +288,10 @@ mod tests {
         let organization = OrganizationId::new("contoso").unwrap();
         let index = names.organizations(Initial::of(&organization));
         assert_eq!(slot(&names.organization(&organization)), slot(&index));
+        let key = ApiKeyId::new("key_7f23456789abcdef0123456789abcdef").unwrap();
+        assert_eq!(KeyRange::of(&key), KeyRange(0x7f));
+        let index = names.api_keys(KeyRange::of(&key));
+        assert_eq!(slot(&names.api_key(&key)), slot(&index));
         let account = AccountId::new("acct_7f").unwrap();
         let index = names.accounts(Range::of(&account));
         assert_eq!(slot(&names.account(&account)), slot(&index));

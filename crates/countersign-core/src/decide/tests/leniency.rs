@@ -487,9 +487,11 @@ prop_compose! {
         email_vouched in any::<bool>(),
         organization in prop::option::of(prop_oneof![Just("contoso"), Just("contoso-bank"), Just("fabrikam")]),
         client in prop_oneof![Just("gallery"), Just("lobby"), Just("vault")],
+        key_made in prop::option::of(-400_i64..400),
     ) -> Facts {
         let day = |days: i64| at(days * 86_400);
         let mut facts = facts(client, "openid packages:read packages:manage packages:publish", login);
+        facts.key_made_at = key_made.map(day);
         facts.organization = organization.map(|name| OrganizationId::new(name).unwrap());
         facts.account = AccountFacts {
             id: AccountId::new(format!("acct_{who}")).unwrap(),
@@ -512,6 +514,23 @@ fn granted(policy: &Policy, facts: &Facts, now: Timestamp) -> BTreeSet<Scope> {
     }
 }
 
+#[test]
+fn a_permit_says_when_what_it_rests_on_instead_of_a_proof_ends() {
+    let lenient_until = |policy: &Policy, facts: &Facts, now| match decide(policy, facts, now) {
+        Decision::Permit(permit) => permit.lenient_until(),
+        other => panic!("{}", summary(&other)),
+    };
+    let (mut facts, noon) = weak("openid packages:publish", date(2027, 5, 7));
+    let day = crate::calendar::midnight(date(2027, 5, 8));
+    assert_eq!(lenient_until(&with_calendar(), &facts, noon), Some(day));
+    facts.account.id = AccountId::new("acct_1").unwrap();
+    let end = end_of(date(2027, 6, 1));
+    assert_eq!(lenient_until(&enforced(), &facts, noon), Some(end));
+    facts.login = by_acr("okta", "urn:mfa");
+    facts.login.verified_at = noon;
+    assert_eq!(lenient_until(&enforced(), &facts, noon), None);
+}
+
 proptest! {
     #[test]
     fn a_stricter_file_never_lets_more_in(facts in any_facts(), days in 0_i64..200) {
@@ -524,6 +543,9 @@ proptest! {
         let mut without_email = with_calendar();
         without_email.tiers.get_mut("manage").unwrap().requirement.verified_email = false;
         prop_assert!(lenient.is_subset(&granted(&without_email, &facts, now)));
+        let mut at_use = with_calendar();
+        at_use.tiers.get_mut("publish").unwrap().requirement.fresh_at_use = true;
+        prop_assert!(granted(&at_use, &facts, now).is_subset(&lenient));
     }
 
     #[test]

@@ -298,6 +298,7 @@ tier = "administer"
             max_age: Some(SignedDuration::from_mins(15)),
             max_evidence_age: Some(SignedDuration::from_secs(30)),
             verified_email: false,
+            fresh_at_use: false,
         }
     );
     assert_eq!(policy.tiers["browse"].requirement.level, Level::None);
@@ -380,7 +381,7 @@ needs = "none"
             "27:1: `proof.entra.tenant.6e93a626-8aca-4dc1-9191-ce291b4b75a1.acr` is unknown; did you mean `acrs`? (known here: `acrs`)",
             "29:1: `methods.nevr` is unknown; did you mean `never`? (known here: `never`, `phishing_resistant`)",
             "30:39: `methods.phishing_resistant.amr` is unknown; did you mean `acr`? (known here: `acr`)",
-            "33:1: `tier.manage.need` is unknown; did you mean `needs`? (known here: `scopes`, `needs`, `accepts`, `max_age`, `max_evidence_age`, `verified_email`)",
+            "33:1: `tier.manage.need` is unknown; did you mean `needs`? (known here: `scopes`, `needs`, `accepts`, `max_age`, `max_evidence_age`, `verified_email`, `fresh_at_use`)",
         ],
     );
 }
@@ -1237,5 +1238,32 @@ fn what_a_client_and_an_organization_make_impossible_together_is_warned_of_with_
     assert_eq!(
         of_pairs(&both("[\"session\"]", "{ accepts = [\"session\"] }")),
         [""; 0]
+    );
+}
+
+#[test]
+fn being_fresh_at_every_use_needs_an_age_and_is_never_let_go_of() {
+    let text = GOOD.replace(
+        r#"accepts = ["session", "enrolment"]"#,
+        "accepts = [\"session\", \"enrolment\"]\nmax_evidence_age = \"12h\"\nfresh_at_use = true",
+    );
+    let read = policy(&text);
+    assert!(read.tiers["publish"].requirement.fresh_at_use);
+    let place = text.lines().count() + 2;
+    check(
+        &format!("{text}[organization.contoso]\nstricter.publish = {{ fresh_at_use = false }}\n"),
+        &[&format!(
+            "{place}:37: `organization.contoso.stricter.publish.fresh_at_use`: is weaker than what the tier needs of everybody; it can only be stricter here (an `[exception.NAME]` waives)"
+        )],
+    );
+    let place = GOOD.lines().count() + 5;
+    check(
+        &format!(
+            "{GOOD}[tier.manage]\nscopes = [\"packages:manage\"]\nneeds = \"mfa\"\naccepts = [\"session\"]\n\
+             fresh_at_use = true\n"
+        ),
+        &[&format!(
+            "{place}:16: `tier.manage.fresh_at_use`: has no meaning without `max_age` or `max_evidence_age`"
+        )],
     );
 }

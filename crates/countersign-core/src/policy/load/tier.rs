@@ -51,7 +51,9 @@ impl<'t> Reader<'_, 't> {
         let needs = table.required("needs", |value| with(value, value.one_of(&NEEDS)));
         let written = Written::read(table);
         let (level, place) = needs?;
-        let requirement = written?.requirement(table, level)?;
+        let written = written?;
+        let at_use = written.fresh_at_use.clone();
+        let requirement = with_an_age(at_use, written.requirement(table, level)?)?;
         self.requirements.push((requirement.clone(), place));
         Some(requirement)
     }
@@ -82,7 +84,8 @@ impl<'t> Reader<'_, 't> {
             if table.is_empty() && table.is_sound() {
                 table.report("is empty; leave it out, or say what is stricter");
             }
-            written.stricter_than(everybody?, needs, table)
+            let at_use = written.fresh_at_use.clone();
+            with_an_age(at_use, written.stricter_than(everybody?, needs, table)?)
         });
         let requirement = requirement?;
         self.stricter_requirements
@@ -100,6 +103,7 @@ struct Written<'t> {
     max_age: Option<(SignedDuration, Value<'t>)>,
     max_evidence_age: Option<(SignedDuration, Value<'t>)>,
     verified_email: Option<(bool, Value<'t>)>,
+    fresh_at_use: Option<(bool, Value<'t>)>,
 }
 
 impl<'t> Written<'t> {
@@ -111,11 +115,13 @@ impl<'t> Written<'t> {
         let max_evidence_age =
             table.optional("max_evidence_age", |value| with(value, value.duration()));
         let verified_email = table.optional("verified_email", |value| with(value, value.boolean()));
+        let fresh_at_use = table.optional("fresh_at_use", |value| with(value, value.boolean()));
         Some(Self {
             accepts: accepts?,
             max_age: max_age?,
             max_evidence_age: max_evidence_age?,
             verified_email: verified_email?,
+            fresh_at_use: fresh_at_use?,
         })
     }
 
@@ -132,8 +138,12 @@ impl<'t> Written<'t> {
     fn needs_nothing(self) -> Option<Requirement> {
         let bases = self.accepts.iter().map(|(_, value)| value);
         let ages = self.max_age.iter().chain(&self.max_evidence_age);
+        let fresh_at_use = self.fresh_at_use.iter().map(|(_, value)| value);
         let mut is_bare = true;
-        for value in bases.chain(ages.map(|(_, value)| value)) {
+        for value in bases
+            .chain(ages.map(|(_, value)| value))
+            .chain(fresh_at_use)
+        {
             is_bare = false;
             value.report("has no meaning where `needs` is `none`; leave it out");
         }
@@ -145,6 +155,7 @@ impl<'t> Written<'t> {
 
     fn needs_proof(self, table: &Table<'_>, level: Level) -> Option<Requirement> {
         let verified_email = self.wants_email();
+        let fresh_at_use = self.is_fresh_at_use();
         let Some((accepts, place)) = self.accepts else {
             table.report_missing(
                 "accepts",
@@ -158,6 +169,7 @@ impl<'t> Written<'t> {
             max_age: self.max_age.map(|(age, _)| age),
             max_evidence_age: self.max_evidence_age.map(|(age, _)| age),
             verified_email,
+            fresh_at_use,
         })
     }
 
@@ -185,6 +197,7 @@ impl<'t> Written<'t> {
                 max_age: self.max_age.map(|(age, _)| age),
                 max_evidence_age: self.max_evidence_age.map(|(age, _)| age),
                 verified_email: self.verified_email.is_some_and(|(wanted, _)| wanted),
+                fresh_at_use: self.fresh_at_use.is_some_and(|(wanted, _)| wanted),
                 ..everybody.clone()
             };
             return Some(everybody.and(&same_bases));
@@ -218,6 +231,10 @@ impl<'t> Written<'t> {
             .verified_email
             .as_ref()
             .filter(|(wanted, _)| !wanted && everybody.verified_email);
+        let at_use = self
+            .fresh_at_use
+            .as_ref()
+            .filter(|(wanted, _)| !wanted && everybody.fresh_at_use);
         level
             .map(|(_, value)| value)
             .into_iter()
@@ -225,14 +242,33 @@ impl<'t> Written<'t> {
             .chain(max_age.map(|(_, value)| value))
             .chain(max_evidence_age.map(|(_, value)| value))
             .chain(email.map(|(_, value)| value))
+            .chain(at_use.map(|(_, value)| value))
             .cloned()
             .collect()
+    }
+
+    fn is_fresh_at_use(&self) -> bool {
+        self.fresh_at_use
+            .as_ref()
+            .is_some_and(|(wanted, _)| *wanted)
     }
 
     fn wants_email(&self) -> bool {
         self.verified_email
             .as_ref()
             .is_some_and(|(wanted, _)| *wanted)
+    }
+}
+
+/// Where no age is asked for, when it is asked for has no meaning: its author meant something else.
+fn with_an_age(at_use: Option<(bool, Value<'_>)>, requirement: Requirement) -> Option<Requirement> {
+    let has_age = requirement.max_age.is_some() || requirement.max_evidence_age.is_some();
+    match at_use {
+        Some((true, value)) if !has_age => {
+            value.report("has no meaning without `max_age` or `max_evidence_age`");
+            None
+        }
+        Some(_) | None => Some(requirement),
     }
 }
 

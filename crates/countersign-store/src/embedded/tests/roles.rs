@@ -123,7 +123,7 @@ fn of_the_first_schema() -> TempDir {
     drop(store);
     let database = Connection::open(data(&directory).join("durable.db")).unwrap();
     database
-        .execute_batch("DROP TABLE registry_account; DROP TABLE organization; DROP TABLE signpost; DROP TABLE audit_head; PRAGMA user_version = 1")
+        .execute_batch("DROP TABLE registry_account; DROP TABLE organization; DROP TABLE signpost; DROP TABLE audit_head; DROP TABLE api_key; PRAGMA user_version = 1")
         .unwrap();
     database
         .execute("INSERT INTO account VALUES ('acct_1', 1, ?1)", [RECORD])

@@ -381,6 +381,9 @@ fn needs(requirement: &Requirement) -> String {
     if requirement.verified_email {
         said.push("verified_email".to_owned());
     }
+    if requirement.fresh_at_use {
+        said.push("fresh_at_use".to_owned());
+    }
     said.join("; ")
 }
 

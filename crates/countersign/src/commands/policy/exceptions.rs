@@ -113,7 +113,11 @@ impl Uses {
         let used = self.0.entry(name.clone()).or_default();
         match record.occasion {
             Occasion::SignIn | Occasion::SingleSignOn => used.sign_ins += 1,
-            Occasion::Token | Occasion::Refresh | Occasion::Exchange | Occasion::Gate => {
+            Occasion::Token
+            | Occasion::Refresh
+            | Occasion::Exchange
+            | Occasion::Gate
+            | Occasion::ApiKey => {
                 used.tokens += 1;
             }
         }

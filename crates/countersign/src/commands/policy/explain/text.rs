@@ -37,6 +37,7 @@ impl Display for Then<'_> {
             Occasion::Refresh => "refresh",
             Occasion::Exchange => "exchange",
             Occasion::Gate => "gate",
+            Occasion::ApiKey => "API key",
         };
         writeln!(f, "  request {}, {occasion}", logged.request_id)?;
         let is_other = logged.policy != *hash;
