@@ -102,7 +102,10 @@ async fn pass_on(
         return refusal::answer(registry, &Refused::Unavailable, context);
     };
     if let Judged::Let { leave, .. } = judged {
-        context.log_decision(leave.decided);
+        leave
+            .decided
+            .into_iter()
+            .for_each(|one| context.log_decision(one));
     }
     let passed = proxy::Passed {
         registry,

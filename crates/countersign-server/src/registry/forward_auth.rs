@@ -95,7 +95,10 @@ fn admit(
         answer.insert_header((UPSTREAM, authorization));
     }
     if let Judged::Let { leave, .. } = judged {
-        context.log_decision(leave.decided);
+        leave
+            .decided
+            .into_iter()
+            .for_each(|one| context.log_decision(one));
     }
     answer.finish()
 }

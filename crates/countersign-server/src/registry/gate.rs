@@ -45,7 +45,7 @@ pub(super) enum Refused {
     ByRule(String),
     /// It needs a credential, and shows none.
     NoCredential { action: String },
-    /// What it shows is no good, for this reason.
+    /// What it shows is no good: what is wrong with it, in a sentence.
     BadCredential(&'static str),
     /// What it shows is good, and not good enough.
     NotEnough {

@@ -5,7 +5,7 @@
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use countersign_core::AccountId;
-use countersign_store::{Account, RegistryAccountName};
+use countersign_store::RegistryAccountName;
 use countersign_verifier::CountersignClaim;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
@@ -176,10 +176,4 @@ fn assertion(
     };
     let signed = broker.keys.sign(SigningAlgorithm::Es256, TYPE, &claims);
     signed.ok()
-}
-
-/// Whether whoever has this account is known to the registry by a name.
-pub(super) fn name_of(account: &Account) -> String {
-    let known = account.registry_account.as_ref();
-    known.map_or_else(|| account.id.to_string(), ToString::to_string)
 }

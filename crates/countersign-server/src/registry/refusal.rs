@@ -61,7 +61,7 @@ pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
             format!("Sign in to {action}: make an API key at {{keys}}")
         }
         Refused::BadCredential(why) => {
-            format!("What you show is not taken: {why}. Make an API key at {{keys}}")
+            format!("{why} Make an API key at {{keys}}")
         }
         Refused::NotEnough { reasons, .. } => {
             let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);

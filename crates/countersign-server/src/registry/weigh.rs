@@ -2,18 +2,17 @@
 //! passes here.
 
 use countersign_core::{
-    ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason, Remedy,
-    Scope, Stated, Verdict, decide,
+    ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason, Refusal,
+    Remedy, Scope, Stated, StepUp, Verdict, decide,
 };
-use countersign_store::{Account, Session, StoreError};
+use countersign_store::{Account, ApiKey, Session, StoreError};
 use countersign_verifier::Claims;
 
 use super::Registry;
 use super::credential::Shown;
-use crate::organization;
-use crate::session;
-use crate::token;
+use crate::api_key::{self, Held, Use};
 use crate::web::{Context, Decided};
+use crate::{organization, session, token};
 
 /// What a tool wants to do.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +31,7 @@ pub(super) enum Weighed {
     Let(Box<Leave>),
     /// It was shown none.
     NoCredential,
-    /// It is none of ours, has ended, or is for something else.
+    /// It is none of ours, has ended, or is for something else: what is wrong with it, in a sentence.
     BadCredential(&'static str),
     /// It is good, and not good enough; most telling reason first.
     NotEnough(Vec<Reason>),
@@ -43,8 +42,10 @@ pub(super) enum Weighed {
 pub(super) struct Leave {
     pub(super) account: Account,
     pub(super) permit: Permit,
-    /// What the decision log is told.
-    pub(super) decided: Decided,
+    /// What the decision log is told, where it has not been.
+    pub(super) decided: Option<Decided>,
+    /// The key that it is had by, where it is one.
+    pub(super) key: Option<ApiKey>,
     /// The address that the provider or the registry verified, where one did.
     pub(super) email: Option<String>,
 }
@@ -57,7 +58,9 @@ pub(super) async fn weigh(
 ) -> Result<Weighed, StoreError> {
     match shown {
         Shown::Nothing => Ok(Weighed::NoCredential),
-        Shown::Unreadable => Ok(Weighed::BadCredential("no credential can be read from it")),
+        Shown::Unreadable => Ok(Weighed::BadCredential(
+            "No credential can be read from this request.",
+        )),
         Shown::Session => match session::of_browser(context).await? {
             None => Ok(Weighed::NoCredential),
             Some((session, account)) => {
@@ -71,8 +74,39 @@ pub(super) async fn weigh(
                 by.decide(wish, context).await
             }
         },
-        Shown::Secret(secret) => weigh_token(&secret, wish, context).await,
+        Shown::Secret(secret) => match api_key::find(&secret, context).await? {
+            Some(held) => weigh_key(held, wish, context).await,
+            None => weigh_token(&secret, wish, context).await,
+        },
     }
+}
+
+async fn weigh_key(
+    held: Held,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    let wanted = Use {
+        client: &wish.registry.client,
+        scopes: [wish.scope.clone()].into(),
+        package: wish.package,
+    };
+    let weighed = match held.weigh(wanted, context).await? {
+        Ok(weighed) => weighed,
+        Err(why) => return Ok(Weighed::BadCredential(why.sentence())),
+    };
+    Ok(match weighed.decision {
+        Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
+            account: held.account,
+            permit,
+            decided: None,
+            key: Some(held.key),
+            email: None,
+        })),
+        Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
+            Weighed::NotEnough(reasons)
+        }
+    })
 }
 
 /// An access token of ours that is for this registry, and is anybody's who holds it.
@@ -81,23 +115,23 @@ async fn weigh_token(
     wish: Wish<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
-    const UNKNOWN: &str = "it is not known here, or has ended";
+    const UNKNOWN: &str = "This credential is not known here, or has ended.";
     let verified = token::verified(raw, context).await;
     let token = match verified.as_ref().map(|token| token.require_unbound()) {
         Ok(Ok(token)) => token,
         Ok(Err(_)) => {
             return Ok(Weighed::BadCredential(
-                "it is bound to a key, and comes without a proof",
+                "This token is bound to a key, and comes without a proof.",
             ));
         }
         Err(_) => return Ok(Weighed::BadCredential(UNKNOWN)),
     };
     let claims = token.claims();
     if !is_for(wish.registry, claims, context) {
-        return Ok(Weighed::BadCredential("it is for another service"));
+        return Ok(Weighed::BadCredential("This token is for another service."));
     }
     if !claims.scope.contains(wish.scope.as_str()) {
-        return Ok(Weighed::BadCredential("it does not allow this"));
+        return Ok(Weighed::BadCredential("This token does not allow this."));
     }
     let Some(session) = token::session_of(claims, context).await? else {
         return Ok(Weighed::BadCredential(UNKNOWN));
@@ -154,6 +188,7 @@ impl By {
             remedy: Remedy::Nothing,
             session_expires_at: Some(self.session.expires_at),
             stated: self.stated,
+            key_made_at: None,
         };
         let email = verified_email(&self.session, &self.account);
         Ok(outcome(self.account, email, facts, context))
@@ -178,17 +213,15 @@ fn outcome(
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
             account,
             permit,
-            decided,
+            decided: Some(decided),
+            key: None,
             email,
         })),
-        Decision::StepUp(step_up) => refused(step_up.reasons, decided, context),
-        Decision::Refuse(refusal) => refused(refusal.reasons, decided, context),
+        Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
+            context.log_decision(decided);
+            Weighed::NotEnough(reasons)
+        }
     }
-}
-
-fn refused(reasons: Vec<Reason>, decided: Decided, context: &Context<'_>) -> Weighed {
-    context.log_decision(decided);
-    Weighed::NotEnough(reasons)
 }
 
 /// The address of the identity that signed in, where its provider or the registry verified it.
