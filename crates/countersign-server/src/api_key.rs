@@ -15,7 +15,7 @@ use countersign_core::{
     Verdict, decide,
 };
 use countersign_store::{
-    Account, Admin, ApiKey, MadeUnder, Store, StoreError, change_api_key, mappings_of,
+    Account, Admin, ApiKey, MadeUnder, Session, Store, StoreError, change_api_key, mappings_of,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -142,10 +142,36 @@ impl Held {
         wanted: Use<'_>,
         context: &Context<'_>,
     ) -> Result<Result<Weighed, NoUse>, StoreError> {
+        match self.facts(wanted, context).await? {
+            Ok(facts) => self.decided(facts, context).await.map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// The same by what its owner has shown since: what the key was made under has no say then, but the key's own
+    /// limits do.
+    pub(crate) async fn weigh_by(
+        &self,
+        wanted: Use<'_>,
+        session: &Session,
+        context: &Context<'_>,
+    ) -> Result<Result<Weighed, NoUse>, StoreError> {
         let facts = match self.facts(wanted, context).await? {
             Ok(facts) => facts,
             Err(why) => return Ok(Err(why)),
         };
+        let mappings = organization::mappings_behind(&session.evidence, context).await?;
+        let facts = Facts {
+            login: Login::of(&session.evidence, &mappings),
+            mappings,
+            key_made_at: None,
+            session_expires_at: Some(session.expires_at),
+            ..facts
+        };
+        self.decided(facts, context).await.map(Ok)
+    }
+
+    async fn decided(&self, facts: Facts, context: &Context<'_>) -> Result<Weighed, StoreError> {
         let decision = decide(context.policy(), &facts, context.now);
         context.log_decision(Decided {
             on: Occasion::ApiKey,
@@ -156,7 +182,7 @@ impl Held {
         if let Decision::Permit(_) = decision {
             self.note_use(context).await?;
         }
-        Ok(Ok(Weighed { decision, facts }))
+        Ok(Weighed { decision, facts })
     }
 
     /// All that the policy decides a use of this key by; nothing where the key itself is not for it.

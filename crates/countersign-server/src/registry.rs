@@ -9,9 +9,12 @@ mod door;
 mod forward_auth;
 mod gate;
 mod identity;
+mod npm;
 mod ours;
 mod proxy;
 mod refusal;
+mod step_up;
+mod tool;
 mod weigh;
 
 use countersign_core::ClientId;

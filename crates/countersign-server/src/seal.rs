@@ -45,6 +45,10 @@ pub(crate) enum Purpose {
     ProviderToken,
     /// What a device shows when it asks whether somebody has signed in for it.
     DeviceCode,
+    /// The same of a registry's tool, in the address that it asks at.
+    ToolSignIn,
+    /// That somebody has signed in anew for one thing that a tool does.
+    StepUp,
 }
 
 impl Purpose {
@@ -59,6 +63,8 @@ impl Purpose {
             Self::PushedRequest => "pushed-request",
             Self::ProviderToken => "provider-token",
             Self::DeviceCode => "device-code",
+            Self::ToolSignIn => "tool-sign-in",
+            Self::StepUp => "step-up",
         }
     }
 }
@@ -181,7 +187,9 @@ impl Read {
             | Purpose::Form
             | Purpose::Ticket
             | Purpose::PushedRequest
-            | Purpose::DeviceCode => &self.for_cookies,
+            | Purpose::DeviceCode
+            | Purpose::ToolSignIn
+            | Purpose::StepUp => &self.for_cookies,
             // Neither outlives a session, and no value of these is in a browser.
             Purpose::RefreshToken | Purpose::ProviderToken => &self.for_refresh_tokens,
         }

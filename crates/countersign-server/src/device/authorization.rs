@@ -1,7 +1,7 @@
 //! `/device_authorization` (RFC 8628 3.1): a device asks for its two codes.
 
 use actix_web::{HttpResponse, web};
-use countersign_core::ClientId;
+use countersign_core::{ClientId, UserCode};
 use countersign_store::{DeviceRequest, StoreError};
 use jiff::Timestamp;
 use serde_json::json;
@@ -31,23 +31,48 @@ pub(crate) async fn authorize(call: Call, form: web::Bytes) -> HttpResponse {
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = token::read(form)?;
     let client = token::authenticate(&parameters, context).await?;
-    let until = context.now + LIFETIME;
-    let code = open(&parameters, &client, until, context).await?;
+    let begun = begin(&parameters, &client, program(context), context).await?;
     let settings = &context.broker.settings;
+    Ok(HttpResponse::Ok().json(json!({
+        "device_code": begun.device_code,
+        "user_code": begun.user_code,
+        "verification_uri": settings.endpoint("/device"),
+        "verification_uri_complete": settings.endpoint(&address(&begun.user_code)),
+        "expires_in": begun.until.duration_since(context.now).as_secs(),
+        "interval": INTERVAL,
+    })))
+}
+
+/// A device that waits for somebody.
+pub(crate) struct Begun {
+    /// What it shows to a person.
+    pub(crate) user_code: UserCode,
+    /// What it asks with whether somebody has answered, sealed for its client.
+    pub(crate) device_code: String,
+    /// Until when somebody can.
+    pub(crate) until: Timestamp,
+}
+
+/// Lets a device of this client wait. `program` is what it is called on the page.
+pub(crate) async fn begin(
+    parameters: &Parameters,
+    client: &ClientId,
+    program: Option<String>,
+    context: &Context<'_>,
+) -> Result<Begun, Failure> {
+    let until = context.now + LIFETIME;
+    let code = open(parameters, client, until, program, context).await?;
     tracing::info!(
         code = "device-code-issued",
         request = %context.request_id,
         %client,
         "a device waits for somebody to sign in",
     );
-    Ok(HttpResponse::Ok().json(json!({
-        "device_code": code.seal(&client, context)?,
-        "user_code": code.user_code,
-        "verification_uri": settings.endpoint("/device"),
-        "verification_uri_complete": settings.endpoint(&address(&code.user_code)),
-        "expires_in": until.duration_since(context.now).as_secs(),
-        "interval": INTERVAL,
-    })))
+    Ok(Begun {
+        device_code: code.seal(client, context)?,
+        user_code: code.user_code,
+        until,
+    })
 }
 
 /// Keeps what the device asks for, under a user code that no other has.
@@ -55,6 +80,7 @@ async fn open(
     parameters: &Parameters,
     client: &ClientId,
     until: Timestamp,
+    program: Option<String>,
     context: &Context<'_>,
 ) -> Result<DeviceCode, Failure> {
     let broker = context.broker;
@@ -69,7 +95,7 @@ async fn open(
             .limits
             .address(context.request)
             .map(|address| address.to_string()),
-        program: program(context),
+        program,
         asked_at: context.now,
         expires_at: context.now + LIFETIME,
     };
@@ -101,7 +127,7 @@ fn admit(client: &ClientId, context: &Context<'_>) -> Result<(), TooMany> {
 }
 
 /// What the device calls itself.
-fn program(context: &Context<'_>) -> Option<String> {
+pub(crate) fn program(context: &Context<'_>) -> Option<String> {
     let header = context.request.headers().get("user-agent")?.to_str().ok()?;
     let shown = header.chars().take(LONGEST_PROGRAM).collect::<String>();
     Some(shown.trim().to_owned()).filter(|shown| !shown.is_empty())

@@ -11,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use countersign_core::RegistryName;
 
+use super::forward_auth::refuse;
 use super::gate::{Asked, Judged, Refused, judge};
 use super::{Registry, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
@@ -78,7 +79,7 @@ async fn open(
     match judged {
         Judged::Refused(refused) => {
             proxy::discard(body).await;
-            refusal::answer(registry, &refused, context)
+            refuse(registry, &refused, asked, context).await
         }
         Judged::Ours(answer, names) => {
             proxy::discard(body).await;

@@ -10,7 +10,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use countersign_core::registry::Ambiguous;
 
 use super::gate::{Asked, Judged, Refused, judge};
-use super::{Registry, identity, named, refusal};
+use super::{Registry, identity, named, refusal, step_up};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
 
@@ -18,11 +18,24 @@ use crate::web::{Call, Context};
 const SECRET: HeaderName = HeaderName::from_static("x-countersign-proxy-secret");
 /// Told to a proxy that can set headers of the request from ours: what the registry behind knows us by.
 const UPSTREAM: HeaderName = HeaderName::from_static("x-upstream-authorization");
-/// What each kind of proxy says of the request that it holds: its method, and its target as it came.
-const DIALECTS: [(&str, &str); 2] = [
-    ("x-original-method", "x-original-uri"),
-    ("x-forwarded-method", "x-forwarded-uri"),
+/// What each kind of proxy says of the request that it holds, its method and its target as it came; and what becomes of our
+/// answer. nginx drops it all but its status; Traefik and Caddy hand it on, and so does Envoy, which says it otherwise.
+const DIALECTS: [(&str, &str, Refusals); 2] = [
+    ("x-original-method", "x-original-uri", Refusals::AreDropped),
+    (
+        "x-forwarded-method",
+        "x-forwarded-uri",
+        Refusals::ReachTheTool,
+    ),
 ];
+
+/// Whether a tool is shown what we answer to the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusals {
+    /// The proxy sends the tool to the registry's door for it.
+    AreDropped,
+    ReachTheTool,
+}
 /// Envoy takes headers away that we name here.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
@@ -55,7 +68,7 @@ fn knows_secret(registry: &Registry, context: &Context<'_>) -> bool {
 
 async fn check(registry: &Registry, context: &Context<'_>) -> HttpResponse {
     let headers = context.request.headers();
-    let Some((method, target)) = asked_for(headers, context) else {
+    let Some((method, target, refusals)) = asked_for(headers, context) else {
         let refused = Refused::Ambiguous(Ambiguous::NotAPath);
         return refusal::answer(registry, &refused, context);
     };
@@ -66,10 +79,26 @@ async fn check(registry: &Registry, context: &Context<'_>) -> HttpResponse {
     };
     let judged = judge(registry, asked, context).await;
     match &judged {
-        Judged::Refused(refused) => refusal::answer(registry, refused, context),
+        Judged::Refused(refused) => match refusals {
+            Refusals::AreDropped => refusal::answer(registry, refused, context),
+            Refusals::ReachTheTool => refuse(registry, refused, asked, context).await,
+        },
         // The registry behind would not know what to answer.
         Judged::Ours(_, _) => HttpResponse::Forbidden().finish(),
         Judged::Open | Judged::Let { .. } => admit(registry, asked, judged, context),
+    }
+}
+
+/// Sends a tool that can be sent for more, and refuses it else.
+pub(super) async fn refuse(
+    registry: &Registry,
+    refused: &Refused,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> HttpResponse {
+    match step_up::offer(registry, refused, asked, context).await {
+        Some(answer) => answer,
+        None => refusal::answer(registry, refused, context),
     }
 }
 
@@ -105,16 +134,16 @@ fn admit(
 
 /// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the
 /// method and the rest of the path of this very request. Where two say it, which of them a client wrote nobody knows.
-fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String)> {
+fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String, Refusals)> {
     let by_path = rest_of_path(context).map(|rest| {
         let method = context.request.method().to_string();
-        Some((method, rest.to_owned()))
+        Some((method, rest.to_owned(), Refusals::ReachTheTool))
     });
-    let by_headers = DIALECTS.iter().filter_map(|(method, target)| {
+    let by_headers = DIALECTS.iter().filter_map(|(method, target, refusals)| {
         let (method, target) = (headers.get(*method), headers.get(*target));
         (method.is_some() || target.is_some()).then(|| {
             let text = |value: Option<&HeaderValue>| Some(value?.to_str().ok()?.to_owned());
-            text(method).zip(text(target))
+            Some((text(method)?, text(target)?, *refusals))
         })
     });
     let mut said = by_path.into_iter().chain(by_headers);

@@ -7,6 +7,7 @@ use countersign_store::StoreError;
 
 use super::Registry;
 use super::credential::{Shown, shown};
+use super::step_up::Deed;
 use super::weigh::{Leave, Weighed, Wish, weigh};
 use crate::web::Context;
 
@@ -50,8 +51,8 @@ pub(super) enum Refused {
     /// What it shows is good, and not good enough.
     NotEnough {
         reasons: Vec<Reason>,
-        action: String,
-        package: Option<String>,
+        /// What would be let through if its sender signed in anew; nothing where they hold no key.
+        deed: Option<Deed>,
     },
     /// It could not be weighed.
     Unavailable,
@@ -94,10 +95,13 @@ pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Conte
         },
         Ok(Weighed::NoCredential) => Judged::Refused(Refused::NoCredential { action }),
         Ok(Weighed::BadCredential(why)) => Judged::Refused(Refused::BadCredential(why)),
-        Ok(Weighed::NotEnough(reasons)) => Judged::Refused(Refused::NotEnough {
+        Ok(Weighed::NotEnough { reasons, key }) => Judged::Refused(Refused::NotEnough {
             reasons,
-            action,
-            package,
+            deed: key.map(|key| Deed {
+                key,
+                action,
+                package,
+            }),
         }),
         Err(error) => {
             tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
@@ -115,10 +119,12 @@ async fn weigh_action(
 ) -> Result<Weighed, StoreError> {
     // A profile is checked for this when it is read.
     let Some(scope) = registry.profile.scope(action) else {
-        return Ok(Weighed::NotEnough(vec![Reason::NotInPolicy]));
+        return Ok(Weighed::because(Reason::NotInPolicy));
     };
     let wish = Wish {
         registry,
+        asked,
+        action,
         scope,
         package,
     };

@@ -2,14 +2,16 @@
 //! passes here.
 
 use countersign_core::{
-    ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason, Refusal,
-    Remedy, Scope, Stated, StepUp, Verdict, decide,
+    ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason,
+    Refusal, Remedy, Scope, Stated, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, ApiKey, Session, StoreError};
 use countersign_verifier::Claims;
 
 use super::Registry;
 use super::credential::Shown;
+use super::gate::Asked;
+use super::step_up;
 use crate::api_key::{self, Held, Use};
 use crate::web::{Context, Decided};
 use crate::{organization, session, token};
@@ -18,6 +20,8 @@ use crate::{organization, session, token};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wish<'a> {
     pub(super) registry: &'a Registry,
+    pub(super) asked: Asked<'a>,
+    pub(super) action: &'a str,
     /// What the policy is asked for.
     pub(super) scope: &'a Scope,
     /// The package that it is done to, where that is known.
@@ -33,8 +37,22 @@ pub(super) enum Weighed {
     NoCredential,
     /// It is none of ours, has ended, or is for something else: what is wrong with it, in a sentence.
     BadCredential(&'static str),
-    /// It is good, and not good enough; most telling reason first.
-    NotEnough(Vec<Reason>),
+    /// It is good, and not good enough.
+    NotEnough {
+        /// Most telling first.
+        reasons: Vec<Reason>,
+        /// The key that it is, where it is one.
+        key: Option<ApiKeyId>,
+    },
+}
+
+impl Weighed {
+    pub(super) fn because(reason: Reason) -> Self {
+        Self::NotEnough {
+            reasons: vec![reason],
+            key: None,
+        }
+    }
 }
 
 /// Somebody's leave to do it.
@@ -81,6 +99,7 @@ pub(super) async fn weigh(
     }
 }
 
+/// What the key's own login showed counts, or what its owner has shown since for this very thing.
 async fn weigh_key(
     held: Held,
     wish: Wish<'_>,
@@ -91,11 +110,17 @@ async fn weigh_key(
         scopes: [wish.scope.clone()].into(),
         package: wish.package,
     };
-    let weighed = match held.weigh(wanted, context).await? {
-        Ok(weighed) => weighed,
+    let about = (&held, wish.action, wish.package);
+    let since = step_up::shown(wish.registry, wish.asked, about, context).await?;
+    let weighed = match &since {
+        Some(session) => held.weigh_by(wanted, session, context).await?,
+        None => held.weigh(wanted, context).await?,
+    };
+    let decision = match weighed {
+        Ok(weighed) => weighed.decision,
         Err(why) => return Ok(Weighed::BadCredential(why.sentence())),
     };
-    Ok(match weighed.decision {
+    Ok(match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
             account: held.account,
             permit,
@@ -104,7 +129,10 @@ async fn weigh_key(
             email: None,
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
-            Weighed::NotEnough(reasons)
+            Weighed::NotEnough {
+                reasons,
+                key: Some(held.key.id),
+            }
         }
     })
 }
@@ -219,7 +247,7 @@ fn outcome(
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
             context.log_decision(decided);
-            Weighed::NotEnough(reasons)
+            Weighed::NotEnough { reasons, key: None }
         }
     }
 }

@@ -44,11 +44,8 @@ pub(super) async fn redeem_of_device(
     client: &ClientId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    check_may(client, GrantType::DeviceCode, context)?;
     let proof = dpop::proof_of(client, context)?;
-    let code = device::poll(parameters, client, context).await?;
-    let fits = |code: &Code| check_of_device(code, client);
-    let taken = take(&code, client, fits, context).await?;
+    let taken = take_of_device(parameters, client, context).await?;
     let session = taken.1.id.clone();
     let answer = tokens(taken, (client, proof), parameters, context).await;
     if answer.is_err() {
@@ -57,6 +54,18 @@ pub(super) async fn redeem_of_device(
         session::end_one(&session, ending, context).await.ok();
     }
     answer
+}
+
+/// What a device code stands for, once somebody has signed in; it is spent by this.
+pub(crate) async fn take_of_device(
+    parameters: &Parameters,
+    client: &ClientId,
+    context: &Context<'_>,
+) -> Result<(Code, Session), Failure> {
+    check_may(client, GrantType::DeviceCode, context)?;
+    let code = device::poll(parameters, client, context).await?;
+    let fits = |code: &Code| check_of_device(code, client);
+    take(&code, client, fits, context).await
 }
 
 /// Tokens for what a code stood for, as far as the policy permits.

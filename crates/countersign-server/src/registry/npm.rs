@@ -1,0 +1,182 @@
+//! What npm asks a registry besides packages: to sign in on the web, whether that is done, who it is, and to sign out.
+//!
+//! `npm login` and the step-up of `npm publish` ask the same address whether they are done (npm-profile, `webAuthCheckLogin`):
+//! 202 with `Retry-After` until then, and 200 with a token.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use countersign_core::Decision;
+use countersign_core::registry::Captured;
+use countersign_store::{MadeBy, Session, StoreError};
+use serde_json::json;
+
+use super::Registry;
+use super::credential::Shown;
+use super::gate::{Asked, shown_by};
+use super::step_up::{self, Deed};
+use super::tool::{self, Found, Purpose};
+use crate::api_key::{self, Held, Making, NotMade};
+use crate::audit::By;
+use crate::error::Failure;
+use crate::session;
+use crate::token::unavailable;
+use crate::web::Context;
+
+/// In how many seconds npm asks again: as often as a device may.
+const ASK_AGAIN: &str = "5";
+
+/// POST `/-/v1/login`.
+pub(super) async fn login(
+    registry: &Registry,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let scopes = registry.profile.actions().values();
+    let waiting = tool::begin(registry, scopes, Purpose::Key, context).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "loginUrl": waiting.page,
+        "doneUrl": waiting.done,
+    })))
+}
+
+/// GET `/-/v1/done`.
+pub(super) async fn done(
+    registry: &Registry,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let query = asked.target.split_once('?').map(|(_, query)| query);
+    match tool::look(registry, query, context).await? {
+        Found::NotYet => Ok(HttpResponse::Accepted()
+            .insert_header((RETRY_AFTER, ASK_AGAIN))
+            .json(json!({}))),
+        Found::Over => Ok(told(
+            StatusCode::NOT_FOUND,
+            "Nobody has signed in for this, and nobody can any more: run the command again",
+        )),
+        Found::SignedIn(session, Purpose::Key) => key(registry, *session, context).await,
+        Found::SignedIn(session, Purpose::StepUp(deed)) => {
+            Ok(proof(registry, *session, deed, context))
+        }
+    }
+}
+
+/// A key that lives for a while, for what the sign-in is good enough for.
+async fn key(
+    registry: &Registry,
+    session: Session,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let made = make(registry, &session, context).await;
+    // The key is what is left of this sign-in: no browser has its session.
+    let ending = session::Ending::new(By::Account(session.account.clone()), "key-made");
+    session::end_one(&session.id, ending, context).await.ok();
+    match made.map_err(|error| unavailable(&error, context))? {
+        Ok(text) => Ok(HttpResponse::Ok().json(json!({"token": text}))),
+        Err(why) => Ok(told(StatusCode::FORBIDDEN, why)),
+    }
+}
+
+async fn make(
+    registry: &Registry,
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<Result<String, &'static str>, StoreError> {
+    let owner = session::owner(session, context).await?;
+    let Ok((account, _)) = owner else {
+        return Ok(Err("This account is nobody's any more."));
+    };
+    let all = registry.profile.actions().values().cloned();
+    let making = Making {
+        account: &account,
+        evidence: &session.evidence,
+        name: format!("{} login", registry.profile.title),
+        client: registry.client.clone(),
+        scopes: all
+            .filter(|scope| context.policy().tier_of(scope).is_some())
+            .collect(),
+        packages: [].into(),
+        organization: None,
+        lifetime: Some(registry.profile.sign_in.key_lifetime),
+        made_by: MadeBy::Tool,
+    };
+    let made = match api_key::make(making.clone(), context).await? {
+        // Good enough for some of it: then for that.
+        Err(NotMade::Login(Decision::Permit(permit))) if !permit.scopes().is_empty() => {
+            let scopes = permit.scopes().clone();
+            api_key::make(Making { scopes, ..making }, context).await?
+        }
+        made => made,
+    };
+    Ok(match made {
+        Ok(made) => Ok(made.text.reveal().to_owned()),
+        Err(why) => Err(why.sentence()),
+    })
+}
+
+fn proof(registry: &Registry, session: Session, deed: Deed, context: &Context<'_>) -> HttpResponse {
+    match step_up::proof(registry, deed, &session, context) {
+        Some(text) => HttpResponse::Ok().json(json!({"token": text})),
+        None => told(
+            StatusCode::FORBIDDEN,
+            "It can't be confirmed at the moment: try again",
+        ),
+    }
+}
+
+/// GET `/-/whoami`.
+pub(super) async fn whoami(
+    registry: &Registry,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let held = match shown_by(registry, asked) {
+        Shown::Secret(text) => find(registry, &text, context).await?,
+        Shown::Nothing | Shown::Session | Shown::Unreadable => None,
+    };
+    Ok(match held {
+        Some(held) => {
+            let known = held.account.registry_account.as_ref();
+            let name = known.map_or_else(|| held.account.id.to_string(), ToString::to_string);
+            HttpResponse::Ok().json(json!({"username": name}))
+        }
+        None => told(
+            StatusCode::UNAUTHORIZED,
+            "You are not signed in: run `npm login`",
+        ),
+    })
+}
+
+/// DELETE `/-/user/token/{token}`: whoever has a key may end it.
+pub(super) async fn logout(
+    registry: &Registry,
+    names: &Captured,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let text = names.get("token").map_or("", String::as_str);
+    if let Some(held) = find(registry, text, context).await? {
+        let by = By::Account(held.account.id.clone());
+        let revoked = api_key::revoke(&held.key.id, by, "signed-out", context).await;
+        revoked.map_err(|error| unavailable(&error, context))?;
+    }
+    Ok(HttpResponse::Ok().json(json!({"ok": true})))
+}
+
+/// A key of this registry's that has not ended.
+async fn find(
+    registry: &Registry,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<Option<Held>, Failure> {
+    let found = api_key::find(text, context).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    Ok(found.filter(|held| {
+        held.key.client == registry.client
+            && held.account.locked.is_none()
+            && api_key::is_live(&held.key, context.policy(), context.now)
+    }))
+}
+
+fn told(status: StatusCode, words: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({"error": words}))
+}

@@ -1,0 +1,185 @@
+//! Fresher evidence for one thing that a tool does: the tool is sent to a page, its user signs in at their own provider, and
+//! what they showed there is weighed in the place of what their key was made under.
+//!
+//! The tool waits as a device does (RFC 8628): the page shows which tool it is, what it is about to do to which package, and a
+//! code to compare. What it gets is good for that and nothing else, for a few minutes, together with the very key.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::WWW_AUTHENTICATE;
+use countersign_core::registry::StepUpStyle;
+use countersign_core::{AccountId, ApiKeyId, Reason, SessionId};
+use countersign_store::{Session, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::gate::{Asked, Refused};
+use super::tool::{self, Purpose};
+use super::{Registry, refusal};
+use crate::api_key::Held;
+use crate::seal::{self, Place};
+use crate::web::Context;
+
+/// How long it is good: a tool that withdraws a package makes several requests, one after the other.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+
+/// The one thing that somebody signs in anew for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Deed {
+    pub(super) key: ApiKeyId,
+    pub(super) action: String,
+    pub(super) package: Option<String>,
+}
+
+/// What a tool shows once they have.
+#[derive(Serialize, Deserialize)]
+struct Proof {
+    deed: Deed,
+    account: AccountId,
+    session: SessionId,
+    until: Timestamp,
+}
+
+/// The header in which a tool shows it.
+fn header(style: StepUpStyle) -> &'static str {
+    match style {
+        StepUpStyle::NpmOtp => "npm-otp",
+        StepUpStyle::GemOtp => "otp",
+    }
+}
+
+/// Whether signing in anew may help.
+fn may_help(reason: Reason) -> bool {
+    match reason {
+        Reason::MfaAbsent
+        | Reason::MfaUnknown
+        | Reason::EvidenceMalformed
+        | Reason::EvidenceContradictory
+        | Reason::TenantContextUnnamed
+        | Reason::MethodNeverCounts
+        | Reason::PhishingResistantAbsent
+        | Reason::BasisNotAccepted
+        | Reason::AuthTimeAbsent
+        | Reason::AuthTooOld
+        | Reason::EvidenceTooOld
+        | Reason::ReauthenticationNotShown
+        | Reason::AcrNotMet
+        | Reason::EmailNotVerified
+        | Reason::OrganizationNotShown
+        | Reason::MembershipStale
+        | Reason::WeighedOtherwise
+        | Reason::ProviderWithdrew => true,
+        Reason::ProviderNotAdmitted
+        | Reason::AccountLocked
+        | Reason::NotAnOperator
+        | Reason::IdentityChanged
+        | Reason::NotInPolicy => false,
+    }
+}
+
+/// The answer that sends a tool to a page, where its refusal can be mended so and the tool knows how.
+pub(super) async fn offer(
+    registry: &Registry,
+    refused: &Refused,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Option<HttpResponse> {
+    let Refused::NotEnough {
+        reasons,
+        deed: Some(deed),
+    } = refused
+    else {
+        return None;
+    };
+    // Whoever has just signed in anew, and it was not enough, is told why.
+    let style = registry.profile.step_up?;
+    let has_tried = asked.headers.contains_key(header(style));
+    if has_tried || !reasons.iter().all(|reason| may_help(*reason)) {
+        return None;
+    }
+    match style {
+        StepUpStyle::NpmOtp => of_npm(registry, refused, deed, context).await,
+        StepUpStyle::GemOtp => None,
+    }
+}
+
+/// `WWW-Authenticate: OTP`, and where to go and where to ask (npm 9 and later).
+async fn of_npm(
+    registry: &Registry,
+    refused: &Refused,
+    deed: &Deed,
+    context: &Context<'_>,
+) -> Option<HttpResponse> {
+    let scope = registry.profile.scope(&deed.action)?;
+    let waiting = tool::begin(registry, [scope], Purpose::StepUp(deed.clone()), context).await;
+    let waiting = match waiting {
+        Ok(waiting) => waiting,
+        Err(_) => return None,
+    };
+    let mut answer = HttpResponse::build(StatusCode::UNAUTHORIZED);
+    Some(answer.insert_header((WWW_AUTHENTICATE, "OTP")).json(json!({
+        "error": refusal::words(refused, context),
+        "authUrl": waiting.page,
+        "doneUrl": waiting.done,
+    })))
+}
+
+/// What a tool shows from now on, once somebody has signed in for this.
+pub(super) fn proof(
+    registry: &Registry,
+    deed: Deed,
+    session: &Session,
+    context: &Context<'_>,
+) -> Option<String> {
+    let proof = Proof {
+        deed,
+        account: session.account.clone(),
+        session: session.id.clone(),
+        until: context.now.saturating_add(LIFETIME).ok()?,
+    };
+    let broker = context.broker;
+    broker
+        .sealer
+        .seal(&proof, place(registry), broker.entropy.as_ref())
+}
+
+/// The session by which the owner of this key has signed in anew for this, if the request shows one.
+pub(super) async fn shown(
+    registry: &Registry,
+    asked: Asked<'_>,
+    (held, action, package): (&Held, &str, Option<&str>),
+    context: &Context<'_>,
+) -> Result<Option<Session>, StoreError> {
+    let style = registry.profile.step_up;
+    let text = style.and_then(|style| asked.headers.get(header(style)));
+    let text = text.and_then(|text| text.to_str().ok());
+    let Some(proof) = text.and_then(|text| open(registry, text, context)) else {
+        return Ok(None);
+    };
+    let is_for_this = proof.deed.key == held.key.id
+        && proof.deed.action == action
+        && proof.deed.package.as_deref() == package
+        && proof.account == held.account.id;
+    if !is_for_this || context.now >= proof.until {
+        return Ok(None);
+    }
+    let session = context
+        .broker
+        .store
+        .session(&proof.session, context.now)
+        .await?;
+    Ok(session.filter(|session| session.account == held.account.id))
+}
+
+fn open(registry: &Registry, text: &str, context: &Context<'_>) -> Option<Proof> {
+    context.broker.sealer.open(text, place(registry))
+}
+
+fn place(registry: &Registry) -> Place<'_> {
+    Place {
+        name: "step-up",
+        party: registry.client.as_str(),
+        purpose: seal::Purpose::StepUp,
+    }
+}

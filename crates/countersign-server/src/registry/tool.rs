@@ -1,0 +1,142 @@
+//! A tool that waits until somebody has signed in for it in a browser: as a device does (RFC 8628), with addresses in the place
+//! of codes.
+//!
+//! The address that is shown to a person holds the device's user code, and the one that the tool asks at a secret: whoever sees
+//! the first can't take what the second brings.
+
+use countersign_core::Scope;
+use countersign_core::registry::Profile;
+use countersign_store::Session;
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use super::Registry;
+use super::step_up::Deed;
+use crate::device;
+use crate::error::Failure;
+use crate::seal::{self, Place};
+use crate::token;
+use crate::web::{Context, Parameters};
+
+/// What a tool waits for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Purpose {
+    /// A key of its own.
+    Key,
+    /// Leave for one thing.
+    StepUp(Deed),
+}
+
+/// A tool that waits.
+pub(super) struct Waiting {
+    /// Where a person signs in for it.
+    pub(super) page: String,
+    /// Where it asks whether they have.
+    pub(super) done: String,
+}
+
+/// What the address that it asks at holds.
+#[derive(Serialize, Deserialize)]
+struct Asking {
+    device_code: String,
+    purpose: Purpose,
+}
+
+/// Where tools ask, and the parameter that says which of them.
+const DONE: &str = "/-/v1/done";
+const PARAMETER: &str = "s";
+
+/// Lets a tool wait for somebody who is let do all of this.
+pub(super) async fn begin<'a>(
+    registry: &Registry,
+    scopes: impl IntoIterator<Item = &'a Scope>,
+    purpose: Purpose,
+    context: &Context<'_>,
+) -> Result<Waiting, Failure> {
+    let known = |scope: &&Scope| context.policy().tier_of(scope).is_some();
+    let scopes: Vec<&str> = scopes
+        .into_iter()
+        .filter(known)
+        .map(Scope::as_str)
+        .collect();
+    let mut parameters = Parameters::default();
+    parameters.put("scope", &scopes.join(" "));
+    let program = program(&registry.profile, &purpose, context);
+    let begun = device::begin(&parameters, &registry.client, Some(program), context).await?;
+    let asking = Asking {
+        device_code: begun.device_code,
+        purpose,
+    };
+    let broker = context.broker;
+    let sealed = broker
+        .sealer
+        .seal(&asking, place(registry), broker.entropy.as_ref());
+    let sealed = sealed.ok_or_else(crate::error::OAuthError::unavailable)?;
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair(PARAMETER, &sealed)
+        .finish();
+    let site = registry.public_url.as_str().trim_end_matches('/');
+    Ok(Waiting {
+        page: broker.settings.endpoint(&device::address(&begun.user_code)),
+        done: format!("{site}{DONE}?{query}"),
+    })
+}
+
+/// What a person is shown: the tool, as it calls itself, and what it wants to do.
+fn program(profile: &Profile, purpose: &Purpose, context: &Context<'_>) -> String {
+    let tool = device::program(context).unwrap_or_else(|| profile.title.clone());
+    // `npm/11.1.0 node/v22.0.0 linux x64 workspaces/false`: the rest is nobody's concern.
+    let tool = tool.split(' ').next().unwrap_or_default().to_owned();
+    match purpose {
+        Purpose::Key => tool,
+        Purpose::StepUp(Deed {
+            action,
+            package: Some(package),
+            ..
+        }) => format!("{tool}, to {action} {package}"),
+        Purpose::StepUp(Deed { action, .. }) => format!("{tool}, to {action}"),
+    }
+}
+
+/// What came of a tool's waiting.
+pub(super) enum Found {
+    /// Nobody has answered yet.
+    NotYet,
+    /// Somebody signed in.
+    SignedIn(Box<Session>, Purpose),
+    /// Nobody did, or said no, or it was taken before.
+    Over,
+}
+
+/// Looks whether somebody has signed in; whoever asks first after that takes it.
+pub(super) async fn look(
+    registry: &Registry,
+    query: Option<&str>,
+    context: &Context<'_>,
+) -> Result<Found, Failure> {
+    let parameters = Parameters::read(query.unwrap_or_default().as_bytes());
+    let sealed = parameters.one(PARAMETER).unwrap_or_default();
+    let asking: Option<Asking> = context.broker.sealer.open(sealed, place(registry));
+    let Some(asking) = asking else {
+        return Ok(Found::Over);
+    };
+    let mut parameters = Parameters::default();
+    parameters.put("device_code", &asking.device_code);
+    match token::take_of_device(&parameters, &registry.client, context).await {
+        Ok((_, session)) => Ok(Found::SignedIn(Box::new(session), asking.purpose)),
+        Err(Failure::Json(error)) => match error.error {
+            "authorization_pending" | "slow_down" => Ok(Found::NotYet),
+            "expired_token" | "access_denied" | "invalid_grant" => Ok(Found::Over),
+            _ => Err(Failure::Json(error)),
+        },
+        Err(other) => Err(other),
+    }
+}
+
+fn place(registry: &Registry) -> Place<'_> {
+    Place {
+        name: "tool",
+        party: registry.client.as_str(),
+        purpose: seal::Purpose::ToolSignIn,
+    }
+}
