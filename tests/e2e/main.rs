@@ -16,6 +16,7 @@ mod privacy;
 mod process;
 mod recheck;
 mod redis;
+mod registries;
 mod reminder;
 mod revocations;
 mod screen;

@@ -5,14 +5,15 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
+use countersign_core::registry::Profile;
 use countersign_core::{AccountId, ClientId, Identity, Policy, RegistryName};
 use countersign_providers::oidc::People;
 use countersign_providers::{Http, NameServers, PrivateHosts, Provider};
 use countersign_server::{
-    AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, KeyUpkeep,
-    LimitSettings, LogFileSettings, MasterSecrets, Parts, PolicyHandle, PolicyInForce, Registry,
-    Resource, Retention, Rotate, SecretDigest, ServingHandle, Settings, SigningAlgorithm,
-    SystemEntropy, Vault, Writer,
+    AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType,
+    KeyUpkeep, LimitSettings, Listeners, LogFileSettings, MasterSecrets, Parts, PolicyHandle,
+    PolicyInForce, Registry, Resource, Retention, Rotate, SecretDigest, ServingHandle, Settings,
+    SigningAlgorithm, SystemEntropy, Upstream, Vault, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -45,6 +46,8 @@ pub struct BrokerSetup {
     /// Who is asked for TXT records.
     pub name_servers: NameServers,
     listener: TcpListener,
+    registry_listeners: BTreeMap<RegistryName, TcpListener>,
+    forward_auth_listener: Option<TcpListener>,
 }
 
 impl BrokerSetup {
@@ -78,6 +81,58 @@ impl BrokerSetup {
             another_issuer: None,
             name_servers: NameServers::default(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            registry_listeners: BTreeMap::new(),
+            forward_auth_listener: None,
+        }
+    }
+
+    /// Stands in front of a registry, on a listener of its own; the address at which its tools reach it. The policy needs a
+    /// client `tools`, as whose users they are taken.
+    pub fn stand_before(&mut self, profile: &str, upstream: Option<&str>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let name = RegistryName::new(profile).expect("a name");
+        let registry = self.registry(profile, &url, upstream);
+        self.registries.insert(name.clone(), registry);
+        self.registry_listeners.insert(name, listener);
+        url
+    }
+
+    /// Is asked for a registry by a proxy, at an address where whoever asks is answered; that address.
+    pub fn be_asked_for(&mut self, profile: &str, public_url: &str) -> String {
+        let name = RegistryName::new(profile).expect("a name");
+        let registry = self.registry(profile, public_url, None);
+        self.registries.insert(name, registry);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        self.forward_auth_listener = Some(listener);
+        url
+    }
+
+    fn registry(&mut self, profile: &str, public_url: &str, upstream: Option<&str>) -> Registry {
+        let file = format!(
+            "{}/../config/registries/{profile}.toml",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(&file).expect("a profile");
+        let (profile, _) = Profile::load(&file, &text).unwrap_or_else(|all| panic!("{all}"));
+        let mut tools = Client::new(
+            "Package tools",
+            Vec::new(),
+            ClientAuthentication::Public,
+            Self::AUDIENCE,
+        );
+        tools.grants = [GrantType::DeviceCode].into();
+        self.clients.insert(client_id("tools"), tools);
+        Registry {
+            profile,
+            client: client_id("tools"),
+            public_url: Url::parse(public_url).expect("an address"),
+            proxy_secret: None,
+            upstream: upstream.map(|url| Upstream {
+                url: Url::parse(url).expect("an address"),
+                authorization: None,
+            }),
         }
     }
 
@@ -112,7 +167,12 @@ impl BrokerSetup {
             directory,
         };
         let store = shared.store.clone();
-        shared.serve(self.listener, store, providers)
+        let listeners = Listeners {
+            public: self.listener,
+            forward_auth: self.forward_auth_listener,
+            registries: self.registry_listeners,
+        };
+        shared.serve(listeners, store, providers)
     }
 
     fn settings(&self) -> Settings {
@@ -140,7 +200,7 @@ struct Shared {
 impl Shared {
     fn serve(
         self,
-        listener: TcpListener,
+        listeners: Listeners,
         store: Arc<dyn Store>,
         providers: impl FnOnce(&Http) -> Vec<Provider>,
     ) -> TestBroker {
@@ -155,7 +215,7 @@ impl Shared {
             clock: Arc::new(self.clock.clone()),
             ..Parts::new(self.settings.clone(), policy, providers, store)
         };
-        let address = listener.local_addr().expect("an address");
+        let address = listeners.public.local_addr().expect("an address");
         let audit = Audit::open(
             &self
                 .directory
@@ -173,7 +233,7 @@ impl Shared {
                 let broker = Broker::new(parts).await.expect("a broker");
                 let (policy, keys) = (broker.policy_handle(), broker.key_upkeep());
                 let retention = broker.retention();
-                let server = broker.serve(listener, 1).expect("a server");
+                let server = broker.serve(listeners, 1).expect("a server");
                 sender
                     .send((server.handle(), policy, keys, retention))
                     .expect("the test waits");
@@ -348,7 +408,7 @@ impl TestBroker {
         providers: impl FnOnce(&Http) -> Vec<Provider>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        self.shared.clone().serve(listener, store, providers)
+        self.shared.clone().serve(listener.into(), store, providers)
     }
 }
 

@@ -21,6 +21,7 @@ mod program;
 pub mod redis;
 mod signer;
 mod tokens;
+pub mod tools;
 pub mod wire;
 mod world;
 

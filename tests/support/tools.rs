@@ -1,0 +1,69 @@
+//! The registries' own tools, as people run them: unpatched, in a directory of their own, at a terminal. And the registries
+//! that they publish to, which know nothing of us.
+//!
+//! A program that is missing fails the test; `tests/run packages python npm tools` installs them all.
+
+mod npm;
+mod terminal;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub use npm::{Npm, Verdaccio};
+pub use terminal::{Ended, Terminal};
+
+/// How long a program may take to start, to say what is awaited, or to end: Java is slow.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How often it is looked whether it has.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// A server that a test started. It ends when this is dropped.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Running {
+    /// Starts it, and waits until it takes connections.
+    fn start(command: &mut Command, address: SocketAddr) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}; {INSTALL}"));
+        let mut running = Self(child);
+        for _ in 0..PATIENCE.as_millis() / GLANCE.as_millis() {
+            if TcpStream::connect(address).is_ok() {
+                return running;
+            }
+            if let Ok(Some(status)) = running.0.try_wait() {
+                panic!("{command:?} ended: {status}");
+            }
+            std::thread::sleep(GLANCE);
+        }
+        panic!("{command:?} does not listen at {address}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+const INSTALL: &str = "run `tests/run packages python npm tools`";
+
+/// A port of 127.0.0.1 that nobody has now.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+/// A file of `tests/peers`.
+fn peer(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(path)
+}
