@@ -1,6 +1,7 @@
 //! The end-to-end tests: the real server on loopback, with stand-ins and real peers.
 
 mod api;
+mod api_keys;
 mod attacks;
 mod cases;
 mod clients;

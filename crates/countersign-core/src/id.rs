@@ -157,6 +157,8 @@ impl Scope {
     pub const IDENTITIES_WRITE: &'static str = "identities:write";
     /// Which exceptions an organisation asks operators for.
     pub const EXCEPTIONS_REQUEST: &'static str = "exceptions:request";
+    /// Which API keys there are: making and revoking one's own.
+    pub const API_KEYS_WRITE: &'static str = "api-keys:write";
     /// What an operator sees: all accounts, all organisations, the audit log.
     pub const OPERATOR_READ: &'static str = "operator:read";
     /// What an operator does to them.

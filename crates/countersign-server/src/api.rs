@@ -1,6 +1,7 @@
 //! `/api/v1`: what a registry's own services, its organisations' admins and its operators change here. JSON, for authenticated clients.
 
 mod accounts;
+mod api_keys;
 mod audit_log;
 mod caller;
 mod organizations;
@@ -54,6 +55,23 @@ pub(crate) fn routes() -> Scope {
                 .route(web::put().to(accounts::vouch))
                 .route(web::delete().to(accounts::take_back))
                 .default_service(only("PUT, DELETE")),
+        )
+        .service(
+            web::resource("/api-keys")
+                .route(web::get().to(api_keys::list))
+                .route(web::post().to(api_keys::make_one))
+                .default_service(only("GET, POST")),
+        )
+        .service(
+            web::resource("/api-keys/imports")
+                .app_data(web::PayloadConfig::new(LONGEST_BODY_OF_MANY))
+                .route(web::post().to(api_keys::import_many))
+                .default_service(only("POST")),
+        )
+        .service(
+            web::resource("/api-keys/{key}")
+                .route(web::delete().to(api_keys::revoke_one))
+                .default_service(only("DELETE")),
         )
         .service(
             web::resource("/audit-log")

@@ -4,14 +4,17 @@
 //! at every use by what that login showed ([`Held::weigh`]). The key itself is shown once and never kept.
 
 mod change;
+pub mod import;
+mod leaked;
 mod making;
+pub(crate) mod page;
 mod text;
 
 use std::collections::BTreeSet;
 
 use countersign_core::api_keys::{ApiKeyRule, Notice, PackagePattern};
 use countersign_core::{
-    ClientId, Decision, Demands, Facts, Login, Occasion, Policy, ProviderId, Remedy, Scope,
+    ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Policy, ProviderId, Remedy, Scope,
     Verdict, decide,
 };
 use countersign_store::{
@@ -24,6 +27,7 @@ use crate::organization;
 use crate::web::{Context, Decided};
 
 pub(crate) use change::{deliver, revoke};
+pub(crate) use leaked::leaked;
 pub(crate) use making::{Made, Making, NotMade, is_for_keys, make, name_of};
 pub use text::{KeyText, id_of};
 
@@ -191,16 +195,46 @@ impl Held {
         wanted: Use<'_>,
         context: &Context<'_>,
     ) -> Result<Result<Facts, NoUse>, StoreError> {
-        if let Err(why) = self.is_for(&wanted, context) {
+        if let Err(why) = self.is_for(wanted.client, &wanted.scopes, context) {
             return Ok(Err(why));
         }
+        if !self.covers(wanted.package) {
+            return Ok(Err(NoUse::Package));
+        }
+        let facts = self.facts_for(wanted.client, wanted.scopes, context).await;
+        facts.map(Ok)
+    }
+
+    /// All that the policy permits now by this key, for who holds its packages to it themselves; nothing where it is no good.
+    /// Nothing is written down: nothing follows from looking.
+    pub(crate) async fn permits(
+        &self,
+        context: &Context<'_>,
+    ) -> Result<Option<Permit>, StoreError> {
+        let (client, scopes) = (&self.key.client, &self.key.scopes);
+        if self.is_for(client, scopes, context).is_err() {
+            return Ok(None);
+        }
+        let facts = self.facts_for(client, scopes.clone(), context).await?;
+        Ok(match decide(context.policy(), &facts, context.now) {
+            Decision::Permit(permit) => Some(permit),
+            Decision::StepUp(_) | Decision::Refuse(_) => None,
+        })
+    }
+
+    async fn facts_for(
+        &self,
+        client: &ClientId,
+        scopes: BTreeSet<Scope>,
+        context: &Context<'_>,
+    ) -> Result<Facts, StoreError> {
         let (key, broker) = (&self.key, context.broker);
         let login = self.login();
         let mappings = mappings_of(broker.store.as_ref(), login.sources()).await?;
         let waivers = organization::waivers_of(key.organization.as_ref(), context).await?;
-        Ok(Ok(Facts {
-            client: wanted.client.clone(),
-            scopes: wanted.scopes,
+        Ok(Facts {
+            client: client.clone(),
+            scopes,
             organization: key.organization.clone(),
             manages: None,
             login: login.mapped(&mappings),
@@ -214,11 +248,16 @@ impl Held {
             session_expires_at: None,
             stated: None,
             key_made_at: Some(key.made_at),
-        }))
+        })
     }
 
     /// The one place where a key's own limits are held to.
-    fn is_for(&self, wanted: &Use<'_>, context: &Context<'_>) -> Result<(), NoUse> {
+    fn is_for(
+        &self,
+        client: &ClientId,
+        scopes: &BTreeSet<Scope>,
+        context: &Context<'_>,
+    ) -> Result<(), NoUse> {
         let key = &self.key;
         if !is_live(key, context.policy(), context.now) {
             return Err(NoUse::Ended);
@@ -230,17 +269,19 @@ impl Held {
         if !key.under.as_ref().is_none_or(is_known) {
             return Err(NoUse::Orphaned);
         }
-        if key.client != *wanted.client {
+        if key.client != *client {
             return Err(NoUse::OtherClient);
         }
-        if wanted.scopes.is_empty() || !wanted.scopes.is_subset(&key.scopes) {
+        if scopes.is_empty() || !scopes.is_subset(&key.scopes) {
             return Err(NoUse::Scope);
         }
-        let covers = |package| key.packages.iter().any(|one| one.covers(package));
-        if !key.packages.is_empty() && !wanted.package.is_some_and(covers) {
-            return Err(NoUse::Package);
-        }
         Ok(())
+    }
+
+    fn covers(&self, package: Option<&str>) -> bool {
+        let packages = &self.key.packages;
+        let covers = |package| packages.iter().any(|one| one.covers(package));
+        packages.is_empty() || package.is_some_and(covers)
     }
 
     /// What the login showed that the key was made under. Of one that was imported nothing is known, and nothing shown.

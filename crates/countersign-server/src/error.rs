@@ -130,6 +130,8 @@ pub(crate) enum ApiError {
     UnknownException,
     /// No such account.
     UnknownAccount,
+    /// No such API key, or none that the caller may know of.
+    UnknownApiKey,
     /// The account is locked, and what is locked is not forgotten.
     AccountLocked,
     /// The body is not what it must be; says what was expected.
@@ -313,6 +315,7 @@ impl ApiError {
             | Self::NotConnected
             | Self::UnknownException
             | Self::UnknownAccount
+            | Self::UnknownApiKey
             | Self::NotFound
             | Self::AuditLogOff
             | Self::Method(_) => Problem::NotFound,
@@ -332,6 +335,7 @@ impl ApiError {
             Self::SignInNotEnough => "sign-in-not-enough",
             Self::UnknownException => "unknown-exception",
             Self::UnknownAccount => "unknown-account",
+            Self::UnknownApiKey => "unknown-api-key",
             Self::AccountLocked => "account-locked",
             Self::Body(_) => "invalid-request",
             Self::TooLarge => "request-too-large",
@@ -353,6 +357,7 @@ impl ApiError {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
             }
             Self::UnknownAccount
+            | Self::UnknownApiKey
             | Self::UnknownOrganization
             | Self::NotConnected
             | Self::UnknownException
@@ -386,12 +391,13 @@ impl ApiError {
             Self::NotConnected => "the organization is not connected to that",
             Self::LastAdmin => "after that none of its admins who are known would act for it",
             Self::SignInNotEnough => {
-                "managing this organization needs more than the sign-in shows: sign in again, with MFA"
+                "this needs more than the sign-in shows: sign in again, with MFA"
             }
             Self::UnknownException => {
                 "the organization has asked for no such exception, or it is answered already"
             }
             Self::UnknownAccount => "there is no such account",
+            Self::UnknownApiKey => "there is no such API key",
             Self::AccountLocked => {
                 "the account is locked: unlock it first, or its owner would begin anew"
             }
@@ -753,6 +759,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::SignInNotEnough
         | ApiError::UnknownException
         | ApiError::UnknownAccount
+        | ApiError::UnknownApiKey
         | ApiError::AccountLocked
         | ApiError::Body(_)
         | ApiError::TooLarge
@@ -826,6 +833,7 @@ mod tests {
             ApiError::UnknownOrganization,
             ApiError::NotConnected,
             ApiError::UnknownAccount,
+            ApiError::UnknownApiKey,
             ApiError::AccountLocked,
             ApiError::Body(""),
             ApiError::TooLarge,

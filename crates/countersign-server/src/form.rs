@@ -41,6 +41,8 @@ pub(crate) enum Form {
     Connections,
     /// A button of the account's page.
     Account,
+    /// A button of the page of API keys.
+    ApiKeys,
     /// The yes to what a ticket vouches for.
     Claim,
     /// A button of a page of operators'.
@@ -59,6 +61,7 @@ impl Form {
             Self::Connection => "connection",
             Self::Connections => "connections",
             Self::Account => "account",
+            Self::ApiKeys => "api-keys",
             Self::Claim => "claim",
             Self::Operator => "operator",
         }

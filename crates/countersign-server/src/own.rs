@@ -30,6 +30,8 @@ pub(crate) enum OwnPage {
     Organization(OrganizationId),
     /// The person's own account.
     Account,
+    /// The person's API keys.
+    ApiKeys,
     /// What a registry vouches for by a ticket.
     Claim,
     /// One of operators'.
@@ -90,6 +92,7 @@ impl OwnPage {
             Self::Organizations => "/organizations".to_owned(),
             Self::Organization(id) => format!("/organizations/{id}"),
             Self::Account => "/account".to_owned(),
+            Self::ApiKeys => "/account/keys".to_owned(),
             Self::Claim => "/account/claim".to_owned(),
             Self::Operator(desk) => desk.path(),
         }
@@ -100,6 +103,7 @@ impl OwnPage {
         match path {
             "/organizations" => return Some(Self::Organizations),
             "/account" => return Some(Self::Account),
+            "/account/keys" => return Some(Self::ApiKeys),
             "/account/claim" => return Some(Self::Claim),
             _ => {}
         }
@@ -114,7 +118,11 @@ impl OwnPage {
     fn organization(&self) -> Option<&OrganizationId> {
         match self {
             Self::Organization(id) => Some(id),
-            Self::Organizations | Self::Account | Self::Claim | Self::Operator(_) => None,
+            Self::Organizations
+            | Self::Account
+            | Self::ApiKeys
+            | Self::Claim
+            | Self::Operator(_) => None,
         }
     }
 
@@ -122,6 +130,7 @@ impl OwnPage {
     fn purpose(&self) -> Option<&'static str> {
         match self {
             Self::Organizations | Self::Organization(_) | Self::Account => None,
+            Self::ApiKeys => Some(MAKE_KEYS),
             Self::Claim => Some(LINK),
             Self::Operator(_) => Some(LOOK),
         }
@@ -142,12 +151,14 @@ pub(crate) const CONNECT: &str = Scope::TENANTS_WRITE;
 pub(crate) const LINK: &str = Scope::IDENTITIES_WRITE;
 /// What asks for exceptions.
 pub(crate) const ASK: &str = Scope::EXCEPTIONS_REQUEST;
+/// What makes and revokes API keys of one's own.
+pub(crate) const MAKE_KEYS: &str = Scope::API_KEYS_WRITE;
 /// What shows operators all there is.
 pub(crate) const LOOK: &str = Scope::OPERATOR_READ;
 /// What operators change it by.
 pub(crate) const OPERATE: &str = Scope::OPERATOR_WRITE;
 /// What a person can be let do on our pages.
-pub(crate) const SCOPES: [&str; 5] = [CONNECT, LINK, ASK, LOOK, OPERATE];
+pub(crate) const SCOPES: [&str; 6] = [CONNECT, LINK, ASK, MAKE_KEYS, LOOK, OPERATE];
 
 /// The client that our pages are.
 pub(crate) fn client() -> ClientId {
@@ -336,6 +347,7 @@ mod tests {
             "/organizations",
             "/organizations/contoso",
             "/account",
+            "/account/keys",
             "/account/claim",
             "/operator",
             "/operator/organizations",
@@ -358,6 +370,7 @@ mod tests {
             "/organizations?x",
             "/account/claim?ticket=x",
             "/account/press",
+            "/account/keys/revoke",
             "/operator/",
             "/operator/press",
             "/operator/accounts/1",

@@ -2,6 +2,7 @@
 
 mod account;
 mod advice;
+mod api_keys;
 mod day;
 mod device;
 mod operator;
@@ -20,6 +21,9 @@ use url::Url;
 
 pub(crate) use account::{AccountPage, ClaimPage, ErasePage, IdentityRow, LinkWay};
 use advice::{Advice, for_operator};
+pub(crate) use api_keys::{
+    ApiKeyMadePage, ApiKeyRow, ApiKeysPage, FilledKey, RevokeKeyPage, WrongKey,
+};
 use day::{Day, since};
 pub(crate) use device::{DeviceCodePage, DeviceDonePage, DevicePage};
 pub(crate) use operator::{

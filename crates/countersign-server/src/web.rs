@@ -32,8 +32,8 @@ use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
 use crate::registry::{self, Doors};
 use crate::{
-    Broker, PolicyInForce, account, api, device, metadata, operator, organization, own, pages,
-    session, sign_in, ticket, token, trace,
+    Broker, PolicyInForce, account, api, api_key, device, metadata, operator, organization, own,
+    pages, session, sign_in, ticket, token, trace,
 };
 
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
@@ -223,6 +223,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/account/erase", web::get().to(account::ask_to_erase))
         .route("/account/press", web::post().to(account::press))
         .route("/account/at", web::get().to(account::leave))
+        .route("/account/keys", web::get().to(api_key::page::show))
+        .route("/account/keys", web::post().to(api_key::page::press))
+        .route("/account/keys/revoke", web::get().to(api_key::page::ask))
+        .route("/api-keys/leaked", web::post().to(api_key::leaked))
         .route("/account/claim", web::get().to(ticket::show))
         .route("/account/claim", web::post().to(ticket::confirm))
         .route("/organizations", read().to(organization::list))

@@ -6,7 +6,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire}
 use serde_json::Value;
 
 /// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 60] = [
+const ROUTES: [(&str, &[&str]); 66] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -37,6 +37,9 @@ const ROUTES: [(&str, &[&str]); 60] = [
     ("/account/erase", &["GET"]),
     ("/account/press", &["POST"]),
     ("/account/at", &["GET"]),
+    ("/account/keys", &["GET", "POST"]),
+    ("/account/keys/revoke", &["GET"]),
+    ("/api-keys/leaked", &["POST"]),
     ("/account/claim", &["GET", "POST"]),
     ("/organizations", &["GET", "HEAD"]),
     ("/organizations/contoso", &["GET", "HEAD"]),
@@ -60,6 +63,9 @@ const ROUTES: [(&str, &[&str]); 60] = [
     ("/api/v1/accounts/acct_1/lock", &["PUT", "DELETE"]),
     ("/api/v1/accounts/acct_1/sessions", &["DELETE"]),
     ("/api/v1/audit-log", &["GET"]),
+    ("/api/v1/api-keys", &["GET", "POST"]),
+    ("/api/v1/api-keys/imports", &["POST"]),
+    ("/api/v1/api-keys/key_1", &["DELETE"]),
     ("/api/v1/accounts/acct_1/verified-email", &["PUT", "DELETE"]),
     ("/api/v1/openapi.json", &["GET", "HEAD"]),
     ("/api/v1/organizations", &["GET", "POST"]),
@@ -79,11 +85,13 @@ const ROUTES: [(&str, &[&str]); 60] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 21] = [
+const TAKING_FORMS: [&str; 23] = [
     "/operator/organizations/contoso/press",
     "/operator/accounts/acct_1/press",
     "/account/press",
     "/account/claim",
+    "/account/keys",
+    "/api-keys/leaked",
     "/organizations/contoso/press",
     "/organizations/contoso/connect",
     "/organizations/contoso/connect/start",

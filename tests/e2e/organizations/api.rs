@@ -68,7 +68,7 @@ struct Row {
 const TENANT: &str = "tenant:22222222-2222-4222-8222-222222222222";
 
 /// Every operation of the description, in an order in which each finds what it needs.
-const TABLE: [Row; 21] = [
+const TABLE: [Row; 25] = [
     Row {
         operation: "describe",
         method: "GET",
@@ -200,6 +200,34 @@ const TABLE: [Row; 21] = [
         operation: "endAccountSessions",
         method: "DELETE",
         path: "/accounts/acct_1/sessions",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
+    },
+    Row {
+        operation: "listApiKeys",
+        method: "GET",
+        path: "/api-keys",
+        body: "",
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 200, 401],
+    },
+    Row {
+        operation: "makeApiKey",
+        method: "POST",
+        path: "/api-keys",
+        body: r#"{"name": "n", "client": "gallery", "scopes": ["packages:read"]}"#,
+        expected: [401, 401, 401, 403, 403, 403, 403, 403, 403, 401, 403, 403],
+    },
+    Row {
+        operation: "importApiKeys",
+        method: "POST",
+        path: "/api-keys/imports",
+        body: r#"{"api_keys": []}"#,
+        expected: [401, 401, 401, 403, 403, 200, 403, 403, 403, 401, 200, 401],
+    },
+    Row {
+        operation: "revokeApiKey",
+        method: "DELETE",
+        path: "/api-keys/key_0123456789abcdef0123456789abcdef",
         body: "",
         expected: [401, 401, 401, 403, 403, 404, 403, 403, 403, 401, 404, 401],
     },

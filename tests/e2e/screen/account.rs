@@ -149,3 +149,48 @@ async fn a_person_makes_an_old_account_theirs_on_every_screen() {
     assert_eq!(stage.screen.text(".reference code").await, "ticket-used");
     check_looks(&stage.screen, "ticket-used").await;
 }
+
+/// Who has signed in makes a key, sees it once, and revokes it.
+#[actix_web::test]
+async fn a_person_makes_and_revokes_an_api_key_on_every_screen() {
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        setup.policy = setup.policy.replace(
+            "scopes = [\"tenants:write\"]",
+            "scopes = [\"tenants:write\", \"api-keys:write\"]",
+        );
+        setup.policy.push_str(
+            "\n[client.countersign]\ntier = \"browse\"\n[api_keys]\nmax_days = 365\naccepts = [\"session\"]\n",
+        );
+    })
+    .await;
+    let at = |path: &str| format!("{}{path}", stage.broker());
+    stage.screen.goto(&at("/account/keys")).await;
+    stage.screen.click("a[href*='provider=oidc']").await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    stage.screen.arrive_at(&[&at("/account/keys")]).await;
+    check_looks(&stage.screen, "api-keys-none").await;
+    stage.screen.type_into("#name", "build server").await;
+    stage.screen.type_into("#packages", "two words*x").await;
+    stage.screen.click("[name='scope-packages:publish']").await;
+    stage.screen.click("button.primary").await;
+    let wrong = stage.screen.text("[role='alert']").await;
+    assert!(wrong.contains("A package is a name"), "{wrong}");
+    check_looks(&stage.screen, "api-keys-mistake").await;
+    stage.screen.goto(&at("/account/keys")).await;
+    stage.screen.type_into("#name", "build server").await;
+    stage.screen.type_into("#packages", "@ann/*").await;
+    stage.screen.click("[name='scope-packages:publish']").await;
+    stage.screen.click("button.primary").await;
+    let shown = stage.screen.text("h1").await;
+    assert!(shown.contains("Your new API key"), "{shown}");
+    check_looks(&stage.screen, "api-key-made").await;
+    stage.screen.goto(&at("/account/keys")).await;
+    check_looks(&stage.screen, "api-keys").await;
+    stage.screen.click("a[href^='/account/keys/revoke']").await;
+    check_looks(&stage.screen, "api-key-revoke").await;
+    stage.screen.click("button.primary").await;
+    stage.screen.arrive_at(&[&at("/account/keys")]).await;
+    let shown = stage.screen.text(".tag").await;
+    assert_eq!(shown, "revoked");
+}

@@ -5,7 +5,7 @@
 //! [`crate::operator`]).
 
 use countersign_core::{
-    AccountId, ClientId, Decision, Demands, Facts, Login, OrganizationId, Remedy, decide,
+    ClientId, Decision, Demands, Evidence, Facts, Login, OrganizationId, Remedy, decide,
 };
 use countersign_store::{Account, Actor, Admin, Organization, Session, StoreError, admins};
 use countersign_verifier::{AccessToken, Error};
@@ -29,10 +29,11 @@ pub(crate) enum Caller {
 /// Somebody who signed in, and all that the policy decides by what they may do with an organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
-    account: AccountId,
     /// The names under which they administer organisations.
     names: Vec<Admin>,
     facts: Box<Facts>,
+    owner: Box<Account>,
+    session: Box<Session>,
 }
 
 impl Person {
@@ -62,10 +63,21 @@ impl Person {
             key_made_at: None,
         };
         Ok(Self {
-            account: account.id.clone(),
             names: admins(account).collect(),
             facts: Box::new(facts),
+            owner: Box::new(account.clone()),
+            session: Box::new(session.clone()),
         })
+    }
+
+    /// Their account, as it was when they came.
+    pub(crate) fn owner(&self) -> &Account {
+        &self.owner
+    }
+
+    /// What they showed at their sign-in.
+    pub(crate) fn evidence(&self) -> &Evidence {
+        &self.session.evidence
     }
 
     pub(crate) fn names(&self) -> &[Admin] {
@@ -116,7 +128,9 @@ impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         match self {
             Self::Service(client) => Actor::Client(client.clone()),
-            Self::Person(person) | Self::Operator(person) => Actor::Account(person.account.clone()),
+            Self::Person(person) | Self::Operator(person) => {
+                Actor::Account(person.owner.id.clone())
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct AccountPage {
     may_erase: bool,
     /// Whether the policy names it as an operator's.
     is_operator: bool,
+    /// Whether the policy has API keys.
+    has_keys: bool,
 }
 
 /// What it means to be forgotten, and the button that does it.
@@ -136,6 +138,7 @@ impl AccountPage {
             raise: visitor.way_to_may(LINK, &OwnPage::Account, context),
             may_erase: visitor.may(LINK),
             is_operator: context.policy().is_operator(&account.id),
+            has_keys: context.policy().api_keys().is_some(),
         }
     }
 }

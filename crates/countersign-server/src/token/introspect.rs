@@ -5,6 +5,8 @@
 //!
 //! Whoever asks for a signed answer (RFC 9701) has one, which they can show to others: it says to whom it was told.
 
+mod key;
+
 use actix_web::{HttpResponse, web};
 use countersign_core::{ClientId, Scope};
 use countersign_store::LiveGrant;
@@ -86,7 +88,7 @@ async fn told(
     }
     match verified(token, context).await {
         Ok(token) => of_access_token(&token.into_claims(), caller, context).await,
-        Err(_) => Ok(None),
+        Err(_) => key::told(parameters, caller, context).await,
     }
 }
 

@@ -1,17 +1,18 @@
 //! `/revoke` (RFC 7009): a client ends a token that it no longer needs, or that it has lost.
 //!
-//! With a refresh token all of its grant ends; an access token ends alone. Registries' services see it
+//! With a refresh token all of its grant ends; an access token ends alone, and so does an API key of the client's. Registries' services see it
 //! at `/introspect` at once, and those that verify tokens themselves within a second where they follow `/revocations`, else
 //! within the token's lifetime.
 
 use actix_web::{HttpResponse, web};
 use countersign_core::ClientId;
-use countersign_store::Ended;
+use countersign_store::{Ended, StoreError};
 use countersign_verifier::Claims;
 
 use super::issued::{self, verified};
 use super::refresh::{RefreshToken, grant_ended};
 use super::{authenticate, read, unavailable};
+use crate::api_key;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError};
 use crate::web::{Call, Context, Parameters};
@@ -53,8 +54,20 @@ async fn end(
     }
     match verified(text, context).await {
         Ok(token) => end_access_token(&token.into_claims(), client, context).await,
-        Err(_) => Ok(()),
+        Err(_) => end_api_key(text, client, context).await,
     }
+}
+
+async fn end_api_key(text: &str, client: &ClientId, context: &Context<'_>) -> Result<(), Failure> {
+    let store_failed = |error: StoreError| unavailable(&error, context);
+    let Some(held) = api_key::find(text, context).await.map_err(store_failed)? else {
+        return Ok(());
+    };
+    if held.key.client != *client {
+        return Err(OAuthError::invalid_request("the key is for another client"));
+    }
+    let revoked = api_key::revoke(&held.key.id, client, "revoked", context).await;
+    revoked.map(drop).map_err(store_failed)
 }
 
 async fn end_access_token(
