@@ -1,5 +1,6 @@
 //! The registries' own tools, as they are: what they send, and what they show their users.
 
+mod docker;
 mod npm;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};

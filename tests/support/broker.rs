@@ -129,6 +129,7 @@ impl BrokerSetup {
             client: client_id("tools"),
             public_url: Url::parse(public_url).expect("an address"),
             proxy_secret: None,
+            docker: None,
             upstream: upstream.map(|url| Upstream {
                 url: Url::parse(url).expect("an address"),
                 authorization: None,

@@ -5,6 +5,7 @@
 
 mod canaille;
 mod clients;
+mod docker;
 mod measured;
 mod name_server;
 mod oidc_provider;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 pub use canaille::{AuthenticatorApp, Canaille, Factors, Person};
 pub use clients::{Authentication, Library, Registration, RelyingParty};
+pub use docker::{CommandLine, DockerAddress, DockerRegistry, Said};
 pub use measured::{NodeVerifier, PlainProvider};
 pub use name_server::{NameServer, Named};
 pub use oidc_provider::{ALGORITHMS, OidcProvider, Unmet};

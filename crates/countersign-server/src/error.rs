@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Json(OAuthError),
     /// An error of the API, as JSON.
     Api(ApiError),
+    /// An error of a registry's token endpoint, as its clients read it.
+    Docker(DockerError),
     /// Nothing is wrong: the person signs in first, at this address of ours.
     Elsewhere(String),
 }
@@ -107,6 +109,16 @@ pub(crate) struct OAuthError {
     pub(crate) description: &'static str,
     /// In how many seconds to try again, if that is known.
     pub(crate) retry_after: Option<u32>,
+}
+
+/// An error of a registry's token endpoint (distribution's `docs/content/spec/api.md`, Errors): clients show the message.
+#[derive(Debug)]
+pub(crate) struct DockerError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// In how many seconds to try again, if that is known.
+    retry_after: Option<u32>,
 }
 
 /// An error of the API.
@@ -245,6 +257,14 @@ impl OAuthError {
         })
     }
 
+    /// What is wrong with a code or a token that was presented, if that is what is wrong.
+    pub(crate) fn of_grant(failure: &Failure) -> Option<&'static str> {
+        match failure {
+            Failure::Json(error) if error.error == "invalid_grant" => Some(error.description),
+            _ => None,
+        }
+    }
+
     /// Whether a client could not show who it is.
     pub(crate) fn is_of_client(failure: &Failure) -> bool {
         matches!(failure, Failure::Json(error) if error.status == StatusCode::UNAUTHORIZED)
@@ -265,6 +285,93 @@ impl OAuthError {
             status: StatusCode::BAD_REQUEST,
             error,
             description,
+            retry_after: None,
+        })
+    }
+}
+
+impl DockerError {
+    /// What was shown is not good, or not good enough.
+    pub(crate) fn unauthorized(message: String) -> Failure {
+        Self::bad(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+    }
+
+    /// The request is not as the specification has it.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Failure {
+        Self::bad(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)
+    }
+
+    pub(crate) fn unavailable() -> Failure {
+        Self::bad(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "UNAVAILABLE",
+            "try again in a moment",
+        )
+    }
+
+    /// The provider must be asked again first, and does not answer.
+    pub(crate) fn provider_silent(retry_after: u32) -> Failure {
+        Failure::Docker(Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "UNAVAILABLE",
+            message:
+                "the provider that your sign-in rests on does not answer: try again in a moment"
+                    .to_owned(),
+            retry_after: Some(retry_after),
+        })
+    }
+
+    pub(crate) fn too_many(TooMany { retry_after }: TooMany) -> Failure {
+        Failure::Docker(Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "TOOMANYREQUESTS",
+            message: format!("too many requests: try again in {retry_after} seconds"),
+            retry_after: Some(retry_after),
+        })
+    }
+
+    pub(crate) fn of_store(error: &StoreError, context: &Context<'_>) -> Failure {
+        of_store(error, Self::unavailable(), context)
+    }
+
+    /// What the token endpoint says, for a registry's client.
+    pub(crate) fn of(failure: Failure) -> Failure {
+        match failure {
+            Failure::Json(error) => Failure::Docker(Self {
+                status: error.status,
+                code: match error.status {
+                    StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
+                    StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+                    _ => "UNAUTHORIZED",
+                },
+                message: error.description.to_owned(),
+                retry_after: error.retry_after,
+            }),
+            other => other,
+        }
+    }
+
+    /// The same for a person, who sees a page.
+    pub(crate) fn for_person(failure: Failure) -> Failure {
+        match failure {
+            Failure::Docker(error) if error.status == StatusCode::UNAUTHORIZED => {
+                Failure::Page(Problem::SignedOut)
+            }
+            Failure::Docker(_) => Failure::Page(Problem::Unavailable),
+            other => other,
+        }
+    }
+
+    /// Whether what was shown was not good.
+    pub(crate) fn is_of_credential(failure: &Failure) -> bool {
+        matches!(failure, Failure::Docker(error) if error.status == StatusCode::UNAUTHORIZED)
+    }
+
+    fn bad(status: StatusCode, code: &'static str, message: impl Into<String>) -> Failure {
+        Failure::Docker(Self {
+            status,
+            code,
+            message: message.into(),
             retry_after: None,
         })
     }
@@ -294,6 +401,7 @@ impl ApiError {
             | Failure::SignIn(_)
             | Failure::Client(_)
             | Failure::Api(_)
+            | Failure::Docker(_)
             | Failure::Elsewhere(_) => Self::Client,
         }
     }
@@ -605,6 +713,7 @@ pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
         Failure::Client(error) => client_answer(&error, context),
         Failure::Json(error) => json_answer(error, context),
         Failure::Api(error) => api_answer(&error, context),
+        Failure::Docker(error) => docker_answer(&error, context),
         Failure::Elsewhere(path) => web::see_other(&context.broker.settings.endpoint(&path)),
     }
 }
@@ -773,6 +882,31 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         "code": error.code(),
         "message": error.message(),
         "request_id": context.request_id,
+    }))
+}
+
+fn docker_answer(error: &DockerError, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.token_refused(error.code);
+    tracing::info!(
+        code = error.code,
+        request = %context.request_id,
+        cause = error.message,
+        "registry token request refused",
+    );
+    let mut response = HttpResponse::build(error.status);
+    // RFC 9110 15.5.2: a 401 names a scheme.
+    if error.status == StatusCode::UNAUTHORIZED {
+        response.insert_header(("www-authenticate", BASIC));
+    }
+    if let Some(seconds) = error.retry_after {
+        response.insert_header(("retry-after", seconds));
+    }
+    response.json(serde_json::json!({
+        "errors": [{
+            "code": error.code,
+            "message": error.message,
+            "detail": { "request_id": context.request_id },
+        }],
     }))
 }
 

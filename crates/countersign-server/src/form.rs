@@ -47,6 +47,8 @@ pub(crate) enum Form {
     Claim,
     /// A button of a page of operators'.
     Operator,
+    /// The button that shows a code for a registry's own tool.
+    ToolCode,
 }
 
 impl Form {
@@ -64,6 +66,7 @@ impl Form {
             Self::ApiKeys => "api-keys",
             Self::Claim => "claim",
             Self::Operator => "operator",
+            Self::ToolCode => "tool-code",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The server reads the rings every few seconds ([`KeyUpkeep`]) and sees to it that the next key is known
 //! everywhere before it is used, and that the last stays until nothing needs it.
 
+mod certificate;
 mod commands;
 mod master;
 mod material;
@@ -24,8 +25,10 @@ pub use ring::KeyState;
 pub use upkeep::KeyUpkeep;
 pub use vault::Vault;
 
+pub(crate) use certificate::KEY_NAME as ROOT;
 pub(crate) use material::secret;
 pub(crate) use ring::Key;
+pub use signing::KeyHeader;
 pub(crate) use signing::{Keys, NotSigned};
 pub(crate) use vault::Kept;
 
@@ -106,6 +109,8 @@ pub(crate) enum Kind {
     Signing(SigningAlgorithm),
     /// It seals what comes back to us.
     Sealing,
+    /// It signs certificates over those that sign.
+    Root,
     /// It is what it is for ever.
     Fixed,
 }
@@ -138,6 +143,7 @@ impl Kind {
         match signs {
             Some(algorithm) => Self::Signing(algorithm),
             None if seal::NAMES.contains(&name) => Self::Sealing,
+            None if name == certificate::KEY_NAME => Self::Root,
             None => Self::Fixed,
         }
     }
@@ -147,7 +153,7 @@ impl Kind {
         match self {
             Self::Signing(_) => Some(&SIGNING),
             Self::Sealing => Some(&SEALING),
-            Self::Fixed => None,
+            Self::Root | Self::Fixed => None,
         }
     }
 
@@ -155,6 +161,7 @@ impl Kind {
         match self {
             Self::Signing(algorithm) => algorithm.as_str(),
             Self::Sealing => "A256GCM",
+            Self::Root => SigningAlgorithm::Es256.as_str(),
             Self::Fixed => "HS256",
         }
     }
@@ -162,10 +169,14 @@ impl Kind {
 
 /// Why a key is never replaced.
 fn is_fixed(name: &str) -> KeyError {
-    KeyError::Fixed(if name == calendar::KEY_NAME {
-        "`calendar` is never replaced: another key would give every account another day"
-    } else {
-        "this key is never replaced: what was made with it could not be found again"
+    KeyError::Fixed(match name {
+        calendar::KEY_NAME => {
+            "`calendar` is never replaced: another key would give every account another day"
+        }
+        certificate::KEY_NAME => {
+            "`root-es256` is never replaced: registries have its certificate; give them the key set instead"
+        }
+        _ => "this key is never replaced: what was made with it could not be found again",
     })
 }
 

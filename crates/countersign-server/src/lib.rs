@@ -63,13 +63,13 @@ pub use decision_log::{DecisionLog, DecisionLogError, DecisionLogSettings, Dropp
 pub use edge::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use in_force::{PolicyFailure, PolicyHandle, PolicyHash, PolicyInForce, PolicyStatus};
 pub use keys::{
-    Form, KeyError, KeySettings, KeyState, KeyTold, KeyUpkeep, MasterId, MasterSecret,
+    Form, KeyError, KeyHeader, KeySettings, KeyState, KeyTold, KeyUpkeep, MasterId, MasterSecret,
     MasterSecrets, Retired, Rotated, SHORTEST_ROTATION_DAYS, TooShort, Vault,
 };
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
 pub use log_file::{LogFileError, LogFileSettings, LogStatus, Rotate};
 pub use private::Private;
-pub use registry::{Registry, Upstream};
+pub use registry::{DockerSettings, Registry, Upstream};
 pub use retention::Retention;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,
@@ -196,6 +196,9 @@ impl Broker {
         vault.rings().await?;
         for name in Keys::names(&parts.settings).chain(seal::NAMES) {
             vault.find_or_make(name, entropy, now).await?;
+        }
+        if parts.settings.needs_root() {
+            vault.find_or_make(keys::ROOT, entropy, now).await?;
         }
         let nonces = Nonces::load_or_make(&vault, entropy, now).await?;
         let calendar = CalendarKey::load_or_make(&vault, entropy, now).await?;

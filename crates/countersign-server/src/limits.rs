@@ -118,9 +118,15 @@ impl Limit {
             {
                 Some(Self::BrowserRequests)
             }
+            _ if is_below("/registry/") && is_of_a_login(path) => Some(Self::BrowserRequests),
             _ => None,
         }
     }
+}
+
+/// Pages of a registry's, and not what its tools ask.
+fn is_of_a_login(path: &str) -> bool {
+    path.ends_with("/login") || path.ends_with("/login/sign-in")
 }
 
 /// Too many, for now.

@@ -7,6 +7,7 @@ mod day;
 mod device;
 mod operator;
 mod organizations;
+mod registry;
 mod sessions;
 
 use actix_web::http::StatusCode;
@@ -35,6 +36,7 @@ pub(crate) use organizations::{
     ClaimRow, ConnectPage, ConnectWay, DisconnectPage, ExceptionRow, ExceptionsPart, Filled,
     LeavePage, Offered, OrganizationPage, OrganizationsPage, RecordPart,
 };
+pub(crate) use registry::{RegistryCodePage, RegistryLoginPage};
 pub(crate) use sessions::{SessionRow, SessionsPage, SignOutPage, SignedOutPage};
 
 use crate::Broker;

@@ -5,6 +5,7 @@
 //! `decide` says, at every single one.
 
 mod credential;
+pub(crate) mod docker;
 mod door;
 mod forward_auth;
 mod gate;
@@ -29,6 +30,8 @@ use crate::web::Context;
 pub(crate) use door::{Doors, at_a_listener, below_a_path};
 pub(crate) use forward_auth::{for_a_proxy, for_anybody_there};
 
+pub use docker::DockerSettings;
+
 /// Where people make keys for their tools.
 const KEYS_PAGE: &str = "/account/keys";
 
@@ -46,6 +49,8 @@ pub struct Registry {
     pub proxy_secret: Option<SecretDigest>,
     /// Where requests go that are let through, where we pass them on ourselves.
     pub upstream: Option<Upstream>,
+    /// What it verifies our tokens by, where it has tokens of its own.
+    pub docker: Option<DockerSettings>,
 }
 
 /// A registry as we reach it.

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::keys::KeyHeader;
 use crate::registry::Registry;
 
 /// What this installation is.
@@ -249,6 +250,15 @@ impl Settings {
     /// The address of one of our endpoints.
     pub(crate) fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.issuer())
+    }
+
+    /// Whether anybody finds our keys by certificates.
+    pub(crate) fn needs_root(&self) -> bool {
+        let mut all = self
+            .registries
+            .values()
+            .filter_map(|one| one.docker.as_ref());
+        all.any(|docker| docker.key_header == KeyHeader::X5c)
     }
 
     /// Whether each part fits the others.

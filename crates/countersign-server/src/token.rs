@@ -29,10 +29,11 @@ pub(crate) use exchange::{organization as organization_of, stated as stated_by};
 pub(crate) use introspect::introspect;
 pub(crate) use issued::{is_live, is_of_a_service, presented, session_of, verified};
 pub(crate) use mint::{countersign_claim, scope as scope_of};
-pub(crate) use redeem::take_of_device;
+pub(crate) use redeem::{take, take_of_device};
 pub(crate) use revocations::{Feed, revocations, watch};
 pub(crate) use revoke::revoke;
 pub(crate) use user_info::{user_info, user_info_by_form};
+pub(crate) use weigh::{Weighed, Wish, weigh};
 
 /// POST `/token` (RFC 6749 3.2).
 pub(crate) async fn token(call: Call, form: web::Bytes) -> HttpResponse {

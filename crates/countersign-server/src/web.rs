@@ -30,7 +30,7 @@ use crate::audit::Happening;
 use crate::edge::RandomText;
 use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
-use crate::registry::{self, Doors};
+use crate::registry::{self, Doors, docker};
 use crate::{
     Broker, PolicyInForce, account, api, api_key, device, metadata, operator, organization, own,
     pages, session, sign_in, ticket, token, trace,
@@ -265,11 +265,24 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .route(FORWARD_AUTH, web::to(registry::for_a_proxy))
         .route(FORWARD_AUTH_BELOW, web::to(registry::for_a_proxy))
+        .route(REGISTRY_TOKEN, oci(web::get()).to(docker::token))
+        .route(REGISTRY_TOKEN, oci(web::post()).to(docker::token_by_form))
+        .route(REGISTRY_LOGIN, oci(read()).to(docker::show))
+        .route(REGISTRY_LOGIN, oci(web::post()).to(docker::make_code))
+        .route(REGISTRY_SIGN_IN, oci(web::get()).to(docker::sign_in))
         .route(REGISTRY, web::to(registry::below_a_path))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
 }
 
+/// What is served for registries that have tokens of their own.
+fn oci(route: Route) -> Route {
+    route.guard(guard::fn_guard(docker::is_at))
+}
+
+const REGISTRY_TOKEN: &str = "/registry/{registry}/token";
+const REGISTRY_LOGIN: &str = "/registry/{registry}/login";
+const REGISTRY_SIGN_IN: &str = "/registry/{registry}/login/sign-in";
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 const CALLBACK: &str = "/callback/{provider}";

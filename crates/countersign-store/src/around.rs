@@ -44,6 +44,7 @@ operations! {
     take_code(code: &CodeDigest, now: Timestamp) -> TakenCode;
     session(id: &SessionId, now: Timestamp) -> Option<Session>;
     hand_over(further: FurtherCode, now: Timestamp) -> bool;
+    keep_in_use(id: &SessionId, idle_until: Timestamp, now: Timestamp) -> bool;
     sessions_of(account: &AccountId, after: Option<&Session>, now: Timestamp) -> Vec<LiveSession>;
     sessions_resting_on(provider_session: &ProviderSession, after: Option<&Session>, now: Timestamp) -> Vec<Session>;
     end_session(id: &SessionId, now: Timestamp) -> Ended;

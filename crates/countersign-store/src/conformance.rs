@@ -55,6 +55,7 @@ pub async fn run(make: impl AsyncFn() -> Arc<dyn Store>) {
     of_many_openings_of_one_attempt_one_is_written(make().await).await;
     a_spent_attempt_outlives_its_session(make().await).await;
     a_session_is_handed_to_further_clients(make().await).await;
+    a_session_is_kept_in_use_and_never_beyond_its_end(make().await).await;
     a_replay_of_a_further_code_ends_the_session(make().await).await;
     a_session_that_has_ended_is_handed_to_nobody(make().await).await;
     sessions_are_found_by_whose_they_are(make().await).await;
@@ -407,6 +408,35 @@ async fn a_session_is_handed_to_further_clients(store: Arc<dyn Store>) {
     assert!(!lives(&store, 1, 1100).await);
     let last = further(4, "second", SESSION - 10);
     assert!(!store.hand_over(last, at(SESSION - 10)).await.unwrap());
+}
+
+async fn a_session_is_kept_in_use_and_never_beyond_its_end(store: Arc<dyn Store>) {
+    let opening = Opening {
+        idle_until: at(600),
+        ..opening(1)
+    };
+    store.open_session(opening, at(0)).await.unwrap();
+    let keep = async |until, second| {
+        let id = session_id(1);
+        let kept = store.keep_in_use(&id, at(until), at(second)).await;
+        kept.unwrap()
+    };
+    assert!(keep(1100, 599).await);
+    assert!(lives(&store, 1, 1099).await);
+    assert!(!lives(&store, 1, 1100).await);
+    assert!(keep(10 * SESSION, 1099).await);
+    assert!(lives(&store, 1, SESSION - 1).await);
+    assert!(!lives(&store, 1, SESSION).await);
+    assert!(!keep(10 * SESSION, SESSION).await, "it is over");
+    assert!(
+        !store
+            .keep_in_use(&session_id(2), at(9), at(1))
+            .await
+            .unwrap()
+    );
+    store.end_session(&session_id(1), at(2)).await.unwrap();
+    assert!(!keep(600, 3).await, "it was ended");
+    assert!(!lives(&store, 1, 4).await);
 }
 
 async fn a_replay_of_a_further_code_ends_the_session(store: Arc<dyn Store>) {

@@ -120,6 +120,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// if the session has ended.
     async fn hand_over(&self, further: FurtherCode, now: Timestamp) -> Result<bool, StoreError>;
 
+    /// Keeps a live session in use: it lives on until then, and never beyond its own end. `false`, and nothing is written,
+    /// if it has ended.
+    async fn keep_in_use(
+        &self,
+        id: &SessionId,
+        idle_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
     /// The live sessions of an account, the latest first: the first [`SESSIONS_AT_ONCE`], or those that follow `after`. Fewer
     /// than that are the last ones. Whoever ends some as they come misses none that was there when they began.
     async fn sessions_of(

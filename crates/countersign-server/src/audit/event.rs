@@ -96,6 +96,10 @@ pub enum Event {
     DeviceAllowed,
     /// Somebody said no to a device.
     DeviceDenied,
+    /// A person was shown a one-time code for a registry's own tool.
+    ToolCodeMade,
+    /// A registry's own tool was signed in by one.
+    ToolSignedIn,
     /// A key waits for its turn.
     KeyMade,
     /// The next key will be used.
@@ -114,7 +118,7 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 54] = [
         Self::ServerStarted,
         Self::ServerStopped,
         Self::ChainResumed,
@@ -160,6 +164,8 @@ impl Event {
         Self::ApiKeysImported,
         Self::DeviceAllowed,
         Self::DeviceDenied,
+        Self::ToolCodeMade,
+        Self::ToolSignedIn,
         Self::KeyMade,
         Self::KeyRotated,
         Self::KeyGone,
@@ -227,6 +233,8 @@ impl Event {
             Self::ApiKeysImported => "api-keys-imported",
             Self::DeviceAllowed => "device-allowed",
             Self::DeviceDenied => "device-denied",
+            Self::ToolCodeMade => "tool-code-made",
+            Self::ToolSignedIn => "tool-signed-in",
             Self::KeyMade => "key-made",
             Self::KeyRotated => "key-rotated",
             Self::KeyGone => "key-gone",

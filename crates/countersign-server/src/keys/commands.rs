@@ -4,11 +4,12 @@
 use countersign_store::StoreError;
 use jiff::Timestamp;
 
+use super::certificate::{self, Root};
 use super::record::Form;
 use super::ring::{Key, KeyState};
 use super::vault::{Kept, Vault};
-use super::{KeyError, Kind, is_fixed, material};
-use crate::Entropy;
+use super::{KeyError, KeyHeader, Kind, is_fixed, material, signing};
+use crate::{Entropy, SigningAlgorithm};
 
 /// How often a change is tried again where a server changes the same keys at the same moment.
 const TRIES: usize = 5;
@@ -168,6 +169,37 @@ impl Vault {
             state,
             current: ring.current(now).map(|key| key.id.clone()),
         })
+    }
+
+    /// The public keys of an algorithm, current and to come, as a key set (RFC 7517): for who can't fetch ours.
+    pub async fn key_set(
+        &self,
+        algorithm: SigningAlgorithm,
+        now: Timestamp,
+    ) -> Result<String, KeyError> {
+        let rings = self.rings().await?;
+        let signers = signing::live(&rings, algorithm, now)?;
+        Ok(String::from_utf8_lossy(&signing::key_set(signers.iter())).into_owned())
+    }
+
+    /// The certificates, PEM, that whoever finds keys by this header is to have: the root's where tokens carry the
+    /// rest, else those of the keys, current and to come. The root is made if there is none yet.
+    pub async fn certificates(
+        &self,
+        (key_header, algorithm): (KeyHeader, SigningAlgorithm),
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<String, KeyError> {
+        let root = self.find_or_make(certificate::KEY_NAME, entropy, now);
+        let root = Root::of(&root.await?, now)?;
+        match key_header {
+            KeyHeader::X5c => Ok(certificate::pem(&root.certificate()?)),
+            KeyHeader::Kid | KeyHeader::Libtrust => {
+                let signers = signing::live(&self.rings().await?, algorithm, now)?;
+                let certified = signers.iter().map(|signer| root.certify_for_a_file(signer));
+                certified.map(|der| Ok(certificate::pem(&der?))).collect()
+            }
+        }
     }
 
     /// Writes all keys as the settings say, sealed or not, and tells how many were otherwise and are so now, also where it

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::ring::Key;
 use super::signing::Signer;
-use super::{KeyError, Kind};
+use super::{KeyError, Kind, certificate};
 use crate::secret::SecretKey;
 use crate::{Entropy, SigningAlgorithm};
 
@@ -20,6 +20,7 @@ use crate::{Entropy, SigningAlgorithm};
 pub(super) fn make(kind: Kind, entropy: &dyn Entropy, now: Timestamp) -> Result<Key, KeyError> {
     let material = match kind {
         Kind::Signing(algorithm) => pair(algorithm).map_err(|Unspecified| KeyError::NotMade)?,
+        Kind::Root => pair(SigningAlgorithm::Es256).map_err(|Unspecified| KeyError::NotMade)?,
         Kind::Sealing | Kind::Fixed => {
             let mut fresh = SecretKey::default();
             entropy.fill(&mut fresh);
@@ -38,6 +39,7 @@ pub(super) fn id(kind: Kind, material: &KeyMaterial) -> Option<String> {
             let signer = Signer::parse(algorithm, material).ok()?;
             Some(signer.kid().to_owned())
         }
+        Kind::Root => certificate::id(material),
         Kind::Sealing | Kind::Fixed => secret(material).map(|key| name(&key)),
     }
 }

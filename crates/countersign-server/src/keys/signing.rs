@@ -10,13 +10,15 @@ use aws_lc_rs::signature::{
     RsaKeyPair,
 };
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign_store::KeyMaterial;
 use countersign_verifier::KeySet;
 use jiff::Timestamp;
+use rcgen::PublicKeyData;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::certificate::{self, Root};
 use super::vault::Kept;
 use super::{KeyError, Kind};
 use crate::{Settings, SigningAlgorithm};
@@ -43,6 +45,8 @@ struct Read {
     signers: Vec<Arc<Signer>>,
     /// Those that sign.
     current: BTreeMap<SigningAlgorithm, Arc<Signer>>,
+    /// The certificates of those, DER in base64, where there is a root that signs them.
+    certificates: BTreeMap<SigningAlgorithm, String>,
     /// The key set as it is served, serialised once.
     published: Vec<u8>,
     /// The key set as our own endpoints verify with it.
@@ -62,6 +66,17 @@ enum Pair {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+}
+
+/// By what of a token's header whoever verifies it finds the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// The key's thumbprint (RFC 7638), which is its name in our key set.
+    Kid,
+    /// A certificate that our root has signed (RFC 7515 4.1.6).
+    X5c,
+    /// Its name as libtrust has it.
+    Libtrust,
 }
 
 /// Why a token was not signed. Cannot happen with keys that were loaded; still never a panic.
@@ -130,9 +145,28 @@ impl Keys {
         typ: &str,
         claims: &impl Serialize,
     ) -> Result<String, NotSigned> {
+        self.sign_as(KeyHeader::Kid, algorithm, typ, claims)
+    }
+
+    /// The same for whoever finds the key by this member of the header.
+    pub(crate) fn sign_as(
+        &self,
+        key_header: KeyHeader,
+        algorithm: SigningAlgorithm,
+        typ: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, NotSigned> {
         let read = self.read.load();
         let signer = read.current.get(&algorithm).ok_or(NotSigned)?;
-        let header = json!({ "alg": algorithm.as_str(), "kid": signer.kid, "typ": typ });
+        let mut header = json!({ "alg": algorithm.as_str(), "typ": typ });
+        match key_header {
+            KeyHeader::Kid => header["kid"] = signer.kid.as_str().into(),
+            KeyHeader::Libtrust => header["kid"] = certificate::libtrust_id(&**signer).into(),
+            KeyHeader::X5c => {
+                let certificate = read.certificates.get(&algorithm).ok_or(NotSigned)?;
+                header["x5c"] = json!([certificate]);
+            }
+        }
         let payload = serde_json::to_vec(claims).map_err(|_| NotSigned)?;
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
@@ -169,24 +203,49 @@ impl Read {
         if let Some(missing) = needed.iter().find(|one| !current.contains_key(one)) {
             return Err(KeyError::Unusable(name(*missing).to_owned()));
         }
-        let jwks: Vec<Value> = signers.iter().map(|signer| signer.jwk()).collect();
-        let published = json!({ "keys": jwks }).to_string().into_bytes();
+        let published = key_set(signers.iter().map(AsRef::as_ref));
+        let mut certificates = BTreeMap::new();
+        if let Some(root) = Root::among(rings, now)? {
+            for (algorithm, signer) in &current {
+                let certificate = STANDARD.encode(root.certify(signer, now)?);
+                certificates.insert(*algorithm, certificate);
+            }
+        }
         let verifying = KeySet::from_jwks(&published)
             .map_err(|_| KeyError::Unusable("the published key set".to_owned()))?;
         Ok(Self {
             signers,
             current,
+            certificates,
             published,
             verifying: Arc::new(verifying),
         })
     }
 }
 
+/// The keys of an algorithm that are known, those to come among them.
+pub(super) fn live(
+    rings: &[Kept],
+    algorithm: SigningAlgorithm,
+    now: Timestamp,
+) -> Result<Vec<Signer>, KeyError> {
+    let of_it = rings.iter().filter(|kept| kept.name == name(algorithm));
+    let keys = of_it.flat_map(|kept| kept.ring.live(now));
+    keys.map(|key| Signer::parse(algorithm, &key.material))
+        .collect()
+}
+
+/// A key set (RFC 7517 5), as JSON.
+pub(super) fn key_set<'a>(signers: impl Iterator<Item = &'a Signer>) -> Vec<u8> {
+    let jwks: Vec<Value> = signers.map(Signer::jwk).collect();
+    json!({ "keys": jwks }).to_string().into_bytes()
+}
+
 /// A ring of signing keys, and what they compute with.
 fn signing(kept: &Kept) -> Option<(&Kept, SigningAlgorithm)> {
     match Kind::of(&kept.name) {
         Kind::Signing(algorithm) => Some((kept, algorithm)),
-        Kind::Sealing | Kind::Fixed => None,
+        Kind::Sealing | Kind::Root | Kind::Fixed => None,
     }
 }
 
@@ -245,6 +304,25 @@ impl Signer {
     }
 }
 
+/// What certificates over it are made from.
+impl PublicKeyData for Signer {
+    fn der_bytes(&self) -> &[u8] {
+        match &self.pair {
+            Pair::Rsa(pair) => pair.public_key().as_ref(),
+            Pair::P256(pair) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
+        }
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        match self.algorithm {
+            SigningAlgorithm::Rs256 => &rcgen::PKCS_RSA_SHA256,
+            SigningAlgorithm::Es256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            SigningAlgorithm::EdDsa => &rcgen::PKCS_ED25519,
+        }
+    }
+}
+
 /// The members that make a public key what it is (RFC 7638 3.2), in lexical order, and no others.
 fn public_members(pair: &Pair) -> Value {
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -288,8 +366,11 @@ fn needed(settings: &Settings) -> Vec<SigningAlgorithm> {
         .resources
         .values()
         .map(|resource| resource.algorithm);
+    let registries = settings.registries.values();
+    let of_registries = registries.filter_map(|one| Some(one.docker.as_ref()?.algorithm));
     let always = [SigningAlgorithm::Rs256, SigningAlgorithm::Es256];
-    let mut all: Vec<_> = of_clients.chain(of_resources).chain(always).collect();
+    let all = of_clients.chain(of_resources).chain(of_registries);
+    let mut all: Vec<_> = all.chain(always).collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -64,13 +64,19 @@ pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
             format!("{why} Make an API key at {{keys}}")
         }
         Refused::NotEnough { reasons, .. } => {
-            let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
-            format!("{} {}", reason.sentence(), remedy(reason))
+            return of_key(reasons, context);
         }
         Refused::Unavailable => {
             "Nobody can be let through at the moment. Try again in a few seconds".to_owned()
         }
     };
+    plain(&with_places(&text, context))
+}
+
+/// Why a key that is good is not good enough, and what can be done about it.
+pub(super) fn of_key(reasons: &[Reason], context: &Context<'_>) -> String {
+    let reason = reasons.first().copied().unwrap_or(Reason::MfaUnknown);
+    let text = format!("{} {}", reason.sentence(), remedy(reason));
     plain(&with_places(&text, context))
 }
 

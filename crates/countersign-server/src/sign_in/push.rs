@@ -197,6 +197,10 @@ fn for_the_client(failure: Failure) -> Failure {
             OAuthError::invalid_request("`redirect_uri` is not one that is registered")
         }
         Failure::Page(_) => OAuthError::invalid_request("the request can't be read"),
-        Failure::SignIn(_) | Failure::Json(_) | Failure::Api(_) | Failure::Elsewhere(_) => failure,
+        Failure::SignIn(_)
+        | Failure::Json(_)
+        | Failure::Api(_)
+        | Failure::Docker(_)
+        | Failure::Elsewhere(_) => failure,
     }
 }

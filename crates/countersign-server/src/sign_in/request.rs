@@ -131,23 +131,28 @@ pub(crate) fn again(request: &Request, more: &[(&str, &str)], context: &Context<
     let (path, mut query) = match (&request.destination, &request.pushed) {
         // Whom to sign in with is asked there.
         (Destination::Device(user_code), _) => return device::address(user_code),
-        (Destination::Page(path), _) => ("/sign-in", own_query(request, path)),
+        (Destination::Page(path), _) if request.client.as_str() == ClientId::OWN => {
+            ("/sign-in".to_owned(), own_query(request, path))
+        }
+        // A registry's, which has a way of its own to the provider.
+        (Destination::Page(path), _) => (format!("{path}/sign-in"), String::new()),
         (Destination::Connection(connecting), _) => {
             return own::OwnPage::Organization(connecting.organization.clone()).path();
         }
         (Destination::Link(_), _) => return own::OwnPage::Account.path(),
-        (Destination::RedirectUri(uri), None) => ("/authorize", query(request, uri)),
+        (Destination::RedirectUri(uri), None) => ("/authorize".to_owned(), query(request, uri)),
         (Destination::RedirectUri(uri), Some(pushed)) => {
             let query = query(request, uri);
             let carried = push::carried(&request.client, pushed, &query, context);
-            ("/authorize", carried)
+            ("/authorize".to_owned(), carried)
         }
     };
     if !more.is_empty() {
         let mut all = form_urlencoded::Serializer::new(query);
         query = all.extend_pairs(more).finish();
     }
-    format!("{path}?{query}")
+    let separator = if query.is_empty() { "" } else { "?" };
+    format!("{path}{separator}{query}")
 }
 
 fn own_query(request: &Request, path: &str) -> String {

@@ -116,7 +116,7 @@ fn unknown() -> Failure {
 
 /// Takes the code for this client. A code that was taken by mistake is spent all the same, and
 /// the session it stood for is ended.
-async fn take(
+pub(crate) async fn take(
     digest: &CodeDigest,
     client: &ClientId,
     fits: impl FnOnce(&Code) -> Result<(), Failure>,

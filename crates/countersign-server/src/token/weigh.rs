@@ -22,20 +22,20 @@ use crate::{organization, session};
 const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// What tokens are asked for.
-pub(super) struct Wish<'a> {
-    pub(super) client: &'a ClientId,
-    pub(super) scopes: BTreeSet<Scope>,
-    pub(super) organization: Option<&'a OrganizationId>,
-    pub(super) acr_values: &'a [Acr],
-    pub(super) occasion: Occasion,
+pub(crate) struct Wish<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) scopes: BTreeSet<Scope>,
+    pub(crate) organization: Option<&'a OrganizationId>,
+    pub(crate) acr_values: &'a [Acr],
+    pub(crate) occasion: Occasion,
     /// What earlier tokens stated of the login; the next ones state nothing else.
-    pub(super) stated: Option<&'a Stated>,
+    pub(crate) stated: Option<&'a Stated>,
 }
 
 /// What the policy permits, and to whom.
-pub(super) struct Weighed {
-    pub(super) account: Account,
-    pub(super) permit: Permit,
+pub(crate) struct Weighed {
+    pub(crate) account: Account,
+    pub(crate) permit: Permit,
     version: Version,
     decided: Decided,
 }
@@ -43,7 +43,7 @@ pub(super) struct Weighed {
 /// Asks the policy what it permits this session now.
 ///
 /// `max_age` and `prompt=login` were met when the code was issued.
-pub(super) async fn weigh(
+pub(crate) async fn weigh(
     wish: Wish<'_>,
     session: &Session,
     context: &Context<'_>,
@@ -120,7 +120,7 @@ fn decide_for_a_token(facts: &Facts, context: &Context<'_>) -> (Decision, Timest
 
 impl Weighed {
     /// Writes the decision down, now that tokens follow from it, and keeps the day that they tell.
-    pub(super) async fn keep(self, context: &Context<'_>) -> Result<(Account, Permit), Failure> {
+    pub(crate) async fn keep(self, context: &Context<'_>) -> Result<(Account, Permit), Failure> {
         context.log_decision(self.decided);
         let told = self.account.told_due;
         let day = self.permit.mfa_due();
@@ -134,7 +134,7 @@ impl Weighed {
 
 impl Weighed {
     /// Writes down that nothing follows from it: the provider was asked again, and no longer confirms the login.
-    pub(super) async fn withdraw(self, session: &Session, context: &Context<'_>) -> Failure {
+    pub(crate) async fn withdraw(self, session: &Session, context: &Context<'_>) -> Failure {
         let Decided { on, at, facts, .. } = self.decided;
         let facts = Facts {
             withdrawn: true,

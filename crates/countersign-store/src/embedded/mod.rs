@@ -182,6 +182,18 @@ impl Store for Embedded {
             .await
     }
 
+    async fn keep_in_use(
+        &self,
+        id: &SessionId,
+        idle_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.state
+            .run(move |connection| session::keep_in_use(connection, &id, idle_until, now))
+            .await
+    }
+
     async fn sessions_of(
         &self,
         account: &AccountId,

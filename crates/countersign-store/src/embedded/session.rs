@@ -75,6 +75,20 @@ pub(super) fn hand_over(
     Ok(true)
 }
 
+/// Keeps a live session in use.
+pub(super) fn keep_in_use(
+    connection: &Connection,
+    id: &SessionId,
+    idle_until: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(session) = sign_in::session(connection, id, now)? else {
+        return Ok(false);
+    };
+    sign_in::keep(connection, id, idle_until.min(session.expires_at))?;
+    Ok(true)
+}
+
 /// The live sessions of an account.
 pub(super) fn of_account(
     connection: &Connection,

@@ -160,6 +160,15 @@ impl Store for Redis {
         session::hand_over(&self.link, &self.names, &further, now).await
     }
 
+    async fn keep_in_use(
+        &self,
+        id: &SessionId,
+        idle_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        session::keep_in_use(&self.link, &self.names, (id, idle_until), now).await
+    }
+
     async fn sessions_of(
         &self,
         account: &AccountId,

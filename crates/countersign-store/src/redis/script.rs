@@ -20,6 +20,7 @@ pub(super) enum Script {
     OpenSession,
     TakeCode,
     HandOver,
+    KeepInUse,
     EndSession,
     TellEnd,
     Add,
@@ -47,11 +48,12 @@ pub(super) enum Script {
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::KeepToken,
         Self::OpenSession,
         Self::TakeCode,
         Self::HandOver,
+        Self::KeepInUse,
         Self::EndSession,
         Self::TellEnd,
         Self::Add,
@@ -85,6 +87,7 @@ impl Script {
             Self::OpenSession => OPEN_SESSION,
             Self::TakeCode => TAKE_CODE,
             Self::HandOver => HAND_OVER,
+            Self::KeepInUse => KEEP_IN_USE,
             Self::EndSession => END_SESSION,
             Self::TellEnd => TELL_END,
             Self::Add => ADD,
@@ -130,6 +133,7 @@ impl Script {
             | Self::RemoveRecord
             | Self::ReplaceKey => Again::Never,
             Self::KeepToken
+            | Self::KeepInUse
             | Self::EndSession
             | Self::TellEnd
             | Self::Add
@@ -197,6 +201,13 @@ if tonumber(ARGV[6]) < tonumber(alive) then alive = ARGV[6] end
 redis.call('HSET', KEYS[1], 'session_until', alive, 'code:' .. ARGV[1], ARGV[2], 'until:' .. ARGV[1], ARGV[3],
   'client:' .. ARGV[7], '')
 return {'handed'}";
+
+/// KEYS: session. ARGV: now, until when the session lives on.
+const KEEP_IN_USE: &str = "
+local session = redis.call('HMGET', KEYS[1], 'session', 'session_until')
+if not session[1] or session[1] == '' or tonumber(ARGV[1]) >= tonumber(session[2]) then return {'ended'} end
+redis.call('HSET', KEYS[1], 'session_until', ARGV[2])
+return {'kept'}";
 
 /// KEYS: session, token. Answers with the account, and the clients, where it lived; and where it did not, so that a call whose
 /// answer was lost can be made again: notices that are there already are not written anew.

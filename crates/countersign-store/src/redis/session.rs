@@ -89,6 +89,28 @@ pub(super) async fn hand_over(
     }
 }
 
+/// Keeps a live session in use.
+pub(super) async fn keep_in_use(
+    link: &Link,
+    names: &Names,
+    (id, idle_until): (&SessionId, Timestamp),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(session) = sign_in::session(link, names, id, now).await? else {
+        return Ok(false);
+    };
+    let call = Call {
+        script: Script::KeepInUse,
+        keys: vec![names.session(id)],
+        arguments: vec![micros(now), micros(idle_until.min(session.expires_at))],
+    };
+    match link.write(call).await?.word() {
+        "kept" => Ok(true),
+        "ended" => Ok(false),
+        _ => Err(unexpected()),
+    }
+}
+
 /// The live sessions of an account, the latest first.
 pub(super) async fn of_account(
     link: &Link,

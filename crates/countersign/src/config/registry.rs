@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use countersign_core::document::{Key, Table, Value};
 use countersign_core::registry::Profile;
 use countersign_core::{ClientId, RegistryName};
-use countersign_server::{Registry, SecretDigest, Upstream};
+use countersign_server::{
+    DockerSettings, KeyHeader, Registry, SecretDigest, SigningAlgorithm, Upstream,
+};
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -82,6 +84,7 @@ impl Reader<'_> {
             let public_url = table.required("public_url", |value| value.parsed(address::site));
             let proxy_secret = table.optional("proxy_secret", |value| self.secret(value));
             let upstream = self.upstream(table);
+            let docker = table.optional("docker", |value| value.table(docker));
             let listener = table.optional("listen", |value| value.parsed(listen));
             let (profile, base) = (profile?, base?);
             let (upstream, listener) = (upstream?, listener?);
@@ -91,10 +94,22 @@ impl Reader<'_> {
             }
             self.registry_listeners.extend(name.clone().zip(listener));
             let secret = proxy_secret?;
+            let (profile, public_url) = (profile.unwrap_or(base), public_url?);
+            let docker = match (&profile.docker, docker?) {
+                (Some(_), named) => Some(named.unwrap_or_default().settings(&public_url)),
+                (None, None) => None,
+                (None, Some(_)) => {
+                    table.report(
+                        "has a `docker`, and its profile has no tokens of the registry's own",
+                    );
+                    return None;
+                }
+            };
             Some(Registry {
-                profile: profile.unwrap_or(base),
+                profile,
                 client: client?,
-                public_url: public_url?,
+                public_url,
+                docker,
                 proxy_secret: secret.map(|secret| SecretDigest::of(secret.expose_secret())),
                 upstream,
             })
@@ -174,6 +189,65 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// What is said of a registry's own tokens.
+#[derive(Debug, Default)]
+struct NamedDocker {
+    service: Option<String>,
+    key_header: Option<KeyHeader>,
+    algorithm: Option<SigningAlgorithm>,
+}
+
+impl NamedDocker {
+    /// Unless it is said, a registry calls itself as its clients do, and finds keys by certificates: every version does,
+    /// and no rotation asks for another file.
+    fn settings(self, public_url: &Url) -> DockerSettings {
+        let host = public_url.host_str().unwrap_or_default();
+        let name = match public_url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        DockerSettings {
+            service: self.service.unwrap_or(name),
+            key_header: self.key_header.unwrap_or(KeyHeader::X5c),
+            algorithm: self.algorithm.unwrap_or(SigningAlgorithm::Es256),
+        }
+    }
+}
+
+fn docker(table: &mut Table<'_>) -> Option<NamedDocker> {
+    let service = table.optional("service", |value| value.parsed(service));
+    let key_header = table.optional("key_header", |value| value.one_of(&KEY_HEADERS));
+    let algorithm = table.optional("algorithm", |value| value.one_of(&ALGORITHMS));
+    Some(NamedDocker {
+        service: service?,
+        key_header: key_header?,
+        algorithm: algorithm?,
+    })
+}
+
+const KEY_HEADERS: [(&str, KeyHeader); 3] = [
+    ("x5c", KeyHeader::X5c),
+    ("kid", KeyHeader::Kid),
+    ("libtrust", KeyHeader::Libtrust),
+];
+
+/// Those that every registry knows.
+const ALGORITHMS: [(&str, SigningAlgorithm); 2] = [
+    ("ES256", SigningAlgorithm::Es256),
+    ("RS256", SigningAlgorithm::Rs256),
+];
+
+/// What a registry calls itself: the operator's words, which become the `aud`.
+fn service(text: &str) -> Result<String, &'static str> {
+    let is_good = (1..=255).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    is_good
+        .then(|| text.to_owned())
+        .ok_or("expected the registry's own `auth.token.service`: 1 to 255 ASCII characters")
 }
 
 fn is_file(name: &str) -> bool {

@@ -1,0 +1,90 @@
+//! The pages of a registry's own tools: what one may do there, and the code that a tool asks for.
+
+use askama::Template;
+use countersign_core::Reason;
+use countersign_store::Session;
+
+use super::host;
+use super::sessions::person;
+use crate::Registry;
+use crate::web::Context;
+
+/// What a person may do at a registry by its own tools, and the button that shows a code.
+#[derive(Template)]
+#[template(path = "registry_login.html")]
+pub(crate) struct RegistryLoginPage {
+    host: String,
+    registry: String,
+    person: String,
+    actions: String,
+    /// Where the button leads, and its sealed form.
+    form: Option<(String, String)>,
+    /// Why there is no button, and where to sign in again.
+    refused: Option<(&'static str, String)>,
+}
+
+impl RegistryLoginPage {
+    /// The page, of which nothing more is known than who looks at it.
+    pub(crate) fn of(session: &Session, registry: &Registry, context: &Context<'_>) -> Self {
+        Self {
+            host: host(context.broker),
+            registry: name_of(registry),
+            person: person(session),
+            actions: String::new(),
+            form: None,
+            refused: None,
+        }
+    }
+
+    /// They may do this.
+    pub(crate) fn with(self, actions: &[&str], form: (String, String)) -> Self {
+        Self {
+            actions: actions.join(", "),
+            form: Some(form),
+            ..self
+        }
+    }
+
+    /// They may do nothing, for this reason; here they sign in again.
+    pub(crate) fn refused(self, reason: Reason, again: String) -> Self {
+        Self {
+            refused: Some((reason.sentence(), again)),
+            ..self
+        }
+    }
+}
+
+/// The code.
+#[derive(Template)]
+#[template(path = "registry_code.html")]
+pub(crate) struct RegistryCodePage {
+    host: String,
+    registry: String,
+    user: String,
+    code: String,
+}
+
+impl RegistryCodePage {
+    pub(crate) fn new(
+        (user, code): (&str, String),
+        registry: &Registry,
+        context: &Context<'_>,
+    ) -> Self {
+        Self {
+            host: host(context.broker),
+            registry: name_of(registry),
+            user: user.to_owned(),
+            code,
+        }
+    }
+}
+
+/// As tools name it: its host, and its port where it has one of its own.
+fn name_of(registry: &Registry) -> String {
+    let url = &registry.public_url;
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

@@ -1,0 +1,325 @@
+//! What somebody shows at the token endpoint, and what the policy permits them by it, now.
+//!
+//! The user name beside it is no proof of anything. It must be that of the account where the registry has told us one,
+//! or ours: a wrong one is a mistake that the person wants to know of.
+
+use std::collections::BTreeSet;
+
+use countersign_core::api_keys::PackagePattern;
+use countersign_core::{
+    AccountId, Decision, Occasion, Permit, Reason, Refusal, Scope, Stated, StepUp,
+};
+use countersign_store::{Account, RegistryAccountName, Session};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::super::refusal;
+use super::access::{Access, intersection};
+use super::request::{Keeping, Shown, Wanted};
+use super::{Oci, code, identity_token};
+use crate::api_key::{self, Held, Use};
+use crate::audit::{Event, Happening, Subject};
+use crate::error::{DockerError, Failure, OAuthError};
+use crate::recheck::{self, Standing};
+use crate::token::{Weighed, Wish, weigh};
+use crate::web::Context;
+
+/// The user name of who does not want to say theirs.
+pub(super) const ANY_USER: &str = "countersign";
+
+/// Who asks, and what they may.
+#[derive(Debug)]
+pub(super) enum Asking {
+    /// Nobody: what is open is theirs.
+    Nobody,
+    /// Somebody whom the policy lets in.
+    Somebody(Box<Allowed>),
+    /// Somebody whom it does not; says why.
+    Refused(Failure),
+}
+
+/// What somebody gets.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    /// Who it is, where there is a permit.
+    pub(super) account: Option<AccountId>,
+    pub(super) given: Vec<Access>,
+    /// Why nothing is given of what is not open, where that is so.
+    pub(super) withheld: Option<Failure>,
+    /// What no token of theirs outlives.
+    pub(super) not_after: Option<Timestamp>,
+    /// What is theirs to keep, where they asked for it.
+    pub(super) identity_token: Option<String>,
+}
+
+/// Who asks.
+pub(super) async fn asking(
+    wanted: &Wanted,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Asking, Failure> {
+    if matches!(wanted.shown, Shown::Nothing) {
+        return Ok(Asking::Nobody);
+    }
+    let (limits, client) = (&context.broker.limits, &oci.registry.client);
+    let free = limits.may_authenticate(Some(client), context.request, context.now);
+    free.map_err(DockerError::too_many)?;
+    let found = find(wanted, oci, context).await;
+    if found.as_ref().is_err_and(DockerError::is_of_credential) {
+        limits
+            .failed(Some(client), context.request, context.now)
+            .await;
+    }
+    found
+}
+
+async fn find(wanted: &Wanted, oci: Oci<'_>, context: &Context<'_>) -> Result<Asking, Failure> {
+    match &wanted.shown {
+        Shown::Nothing => Ok(Asking::Nobody),
+        Shown::IdentityToken(token) => by_identity_token(token, wanted, oci, context).await,
+        Shown::Password { user, password } => {
+            let found = api_key::find(password.expose_secret(), context).await;
+            match found.map_err(|error| DockerError::of_store(&error, context))? {
+                Some(held) => {
+                    check_user(user, &held.account, oci, context)?;
+                    by_key(&held, wanted, oci, context).await
+                }
+                None => by_code((user, password), wanted, oci, context).await,
+            }
+        }
+    }
+}
+
+/// By a one-time code, which is given for what can be kept, and for nothing less: most tools show a password again and again.
+async fn by_code(
+    (user, password): (&str, &SecretString),
+    wanted: &Wanted,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Asking, Failure> {
+    let password = password.expose_secret();
+    if !code::could_be(password) {
+        return Err(oci.refuse(NOT_GOOD, context));
+    }
+    if wanted.keeping == Keeping::Nothing {
+        return Err(oci.refuse(NOT_KEPT, context));
+    }
+    let session = code::spend(password, oci, context).await?;
+    let scopes = oci.rights.scopes();
+    let weighed = match weighed(&session, (scopes, None, Occasion::Token), oci, context).await? {
+        Ok(weighed) => weighed,
+        Err(reason) => return Ok(Asking::Refused(oci.refuse(reason.sentence(), context))),
+    };
+    check_user(user, &weighed.account, oci, context)?;
+    let (account, permit) = weighed.keep(context).await.map_err(DockerError::of)?;
+    let given = identity_token::give(oci, (&session, &permit), context).await?;
+    context.audit(
+        Happening::new(Event::ToolSignedIn, &account.id)
+            .about(Subject::Account, &account.id)
+            .about(Subject::Session, &session.id)
+            .about(Subject::Client, &oci.registry.client)
+            .about(Subject::Grant, &given.grant),
+    );
+    let allowed = of_session(&account, &permit, wanted, oci, context);
+    Ok(Asking::Somebody(Box::new(Allowed {
+        identity_token: Some(given.text),
+        ..allowed
+    })))
+}
+
+/// By what was kept: the policy is asked again, and then the provider, as at a refresh.
+async fn by_identity_token(
+    token: &SecretString,
+    wanted: &Wanted,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Asking, Failure> {
+    let live = identity_token::open(token.expose_secret(), oci, context).await;
+    let live = live.map_err(|error| DockerError::of_store(&error, context))?;
+    let live = live.ok_or_else(|| oci.refuse(OVER, context))?;
+    let of_grant = |scope: &Scope| live.grant.scopes.contains(scope);
+    let scopes = oci.rights.wanted_of(&wanted.asked);
+    let wish = (
+        scopes.into_iter().filter(of_grant).collect(),
+        Some(&live.grant.stated),
+        Occasion::Refresh,
+    );
+    let weighed = match weighed(&live.session, wish, oci, context).await? {
+        Ok(weighed) => weighed,
+        Err(reason) => return Ok(Asking::Refused(oci.refuse(reason.sentence(), context))),
+    };
+    let standing = recheck::standing(&live.session, context).await;
+    match standing.map_err(|error| DockerError::of_store(&error, context))? {
+        Standing::Stands => {}
+        Standing::Withdrawn => {
+            weighed.withdraw(&live.session, context).await;
+            let why = Reason::ProviderWithdrew.sentence();
+            return Ok(Asking::Refused(oci.refuse(why, context)));
+        }
+        Standing::Ended => return Err(oci.refuse(OVER, context)),
+        Standing::Unknown { retry_after } => return Err(DockerError::provider_silent(retry_after)),
+    }
+    let used = identity_token::use_it(&live, context).await;
+    used.map_err(|error| DockerError::of_store(&error, context))?;
+    let (account, permit) = weighed.keep(context).await.map_err(DockerError::of)?;
+    let allowed = of_session(&account, &permit, wanted, oci, context);
+    Ok(Asking::Somebody(Box::new(allowed)))
+}
+
+/// What a session gets by a permit: one for all that it asks for.
+fn of_session(
+    account: &Account,
+    permit: &Permit,
+    wanted: &Wanted,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Allowed {
+    let (rights, held) = (oci.rights, permit.scopes());
+    let gets_nothing = wanted.asked.is_empty() && rights.scopes().is_disjoint(held);
+    let is_withheld = gets_nothing || rights.is_withheld(&wanted.asked, held);
+    Allowed {
+        account: Some(account.id.clone()),
+        given: intersection(&wanted.asked, rights, held),
+        withheld: is_withheld.then(|| oci.refuse(unmet(permit).sentence(), context)),
+        not_after: permit.not_after(),
+        identity_token: None,
+    }
+}
+
+/// Why the first scope was left out.
+pub(super) fn unmet(permit: &Permit) -> Reason {
+    let reasons = permit.unmet().iter().flat_map(|unmet| &unmet.reasons);
+    reasons.copied().next().unwrap_or(Reason::NotInPolicy)
+}
+
+/// By an API key, which may be for some repositories only: each is weighed by itself.
+///
+/// Nothing is given for it that could be kept: whoever keeps it has a key that can be ended, and ends when it says.
+async fn by_key(
+    held: &Held,
+    wanted: &Wanted,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Asking, Failure> {
+    if wanted.asked.is_empty() {
+        let any = held.key.packages.first().map(PackagePattern::as_str);
+        return Ok(
+            match weigh_key(held, oci.rights.scopes(), any, oci, context).await? {
+                Err(why) => Asking::Refused(why),
+                Ok(permit) => {
+                    let allowed = of_session(&held.account, &permit, wanted, oci, context);
+                    Asking::Somebody(Box::new(allowed))
+                }
+            },
+        );
+    }
+    let mut allowed = Allowed {
+        account: None,
+        given: Vec::new(),
+        withheld: None,
+        not_after: None,
+        identity_token: None,
+    };
+    for (resource, actions) in wanted.asked.iter() {
+        let (mut scopes, mut why) = (BTreeSet::new(), None);
+        let needed = oci.rights.wanted(resource, actions);
+        if !needed.is_empty() {
+            match weigh_key(held, needed, Some(resource.name()), oci, context).await? {
+                Err(refusal) => why = Some(refusal),
+                Ok(permit) => {
+                    why = Some(key_refused(&[unmet(&permit)], context));
+                    allowed.account = Some(held.account.id.clone());
+                    let ends = allowed.not_after.into_iter().chain(permit.not_after());
+                    allowed.not_after = ends.min();
+                    scopes.clone_from(permit.scopes());
+                }
+            }
+        }
+        if oci.rights.withholds(resource, actions, &scopes) {
+            allowed.withheld = allowed.withheld.or(why);
+        }
+        let given = oci.rights.given(resource, actions, &scopes);
+        allowed.given.extend(given);
+    }
+    Ok(Asking::Somebody(Box::new(allowed)))
+}
+
+/// What the policy permits by a key now, of what it is for.
+async fn weigh_key(
+    held: &Held,
+    scopes: BTreeSet<Scope>,
+    package: Option<&str>,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Result<Permit, Failure>, Failure> {
+    let is_its = |scope: &Scope| held.key.scopes.contains(scope);
+    let wanted = Use {
+        client: &oci.registry.client,
+        scopes: scopes.into_iter().filter(is_its).collect(),
+        package,
+    };
+    let weighed = held.weigh(wanted, context).await;
+    let weighed = weighed.map_err(|error| DockerError::of_store(&error, context))?;
+    Ok(match weighed.map(|weighed| weighed.decision) {
+        Err(why) => Err(DockerError::unauthorized(why.sentence().to_owned())),
+        Ok(Decision::Permit(permit)) => Ok(permit),
+        Ok(
+            Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }),
+        ) => Err(key_refused(&reasons, context)),
+    })
+}
+
+fn key_refused(reasons: &[Reason], context: &Context<'_>) -> Failure {
+    DockerError::unauthorized(refusal::of_key(reasons, context))
+}
+
+/// What the policy permits a session now, or why not.
+pub(super) async fn weighed(
+    session: &Session,
+    (scopes, stated, occasion): (BTreeSet<Scope>, Option<&Stated>, Occasion),
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<Result<Weighed, Reason>, Failure> {
+    let wish = Wish {
+        client: &oci.registry.client,
+        scopes,
+        organization: None,
+        acr_values: &[],
+        occasion,
+        stated,
+    };
+    match weigh(wish, session, context).await {
+        Ok(weighed) => Ok(Ok(weighed)),
+        Err(failure) => match OAuthError::of_grant(&failure) {
+            None => Err(DockerError::of(failure)),
+            Some(told) => {
+                let reason = Reason::ALL.into_iter().find(|reason| reason.code() == told);
+                // Otherwise the session is nobody's any more.
+                reason.map(Err).ok_or_else(|| oci.refuse(OVER, context))
+            }
+        },
+    }
+}
+
+/// Whether the user name is one that this account may be called by here.
+fn check_user(
+    user: &str,
+    account: &Account,
+    oci: Oci<'_>,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    let known = account.registry_account.as_ref();
+    let known = known.map(RegistryAccountName::as_str);
+    match known {
+        Some(name) if !name.eq_ignore_ascii_case(user) && user != ANY_USER => {
+            Err(oci.refuse(ANOTHER_USER, context))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+const NOT_GOOD: &str = "The password is no API key and no one-time code of this registry's.";
+const NOT_KEPT: &str = "A one-time code is for docker login, and this tool would show it again and again: use an API key.";
+const OVER: &str = "Your sign-in is over.";
+const ANOTHER_USER: &str =
+    "The password is not that user's: take the user name that the page shows, or countersign.";
