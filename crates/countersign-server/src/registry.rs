@@ -10,6 +10,7 @@ mod door;
 mod forward_auth;
 mod gate;
 mod identity;
+mod notice;
 mod npm;
 mod ours;
 mod proxy;

@@ -13,6 +13,7 @@ use countersign_core::RegistryName;
 
 use super::forward_auth::refuse;
 use super::gate::{Asked, Judged, Refused, judge};
+use super::notice::Notice;
 use super::{Registry, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
@@ -102,17 +103,17 @@ async fn pass_on(
     let Some(told) = identity::headers(registry, asked, &judged, context) else {
         return refusal::answer(registry, &Refused::Unavailable, context);
     };
+    let mut notice = None;
     if let Judged::Let { leave, .. } = judged {
-        leave
-            .decided
-            .into_iter()
-            .for_each(|one| context.log_decision(one));
+        notice = Notice::of(&leave, context);
+        leave.log(context);
     }
     let passed = proxy::Passed {
         registry,
         upstream,
         asked,
         told,
+        notice,
     };
     proxy::pass(passed, body, context).await
 }

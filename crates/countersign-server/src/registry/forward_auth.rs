@@ -10,6 +10,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use countersign_core::registry::Ambiguous;
 
 use super::gate::{Asked, Judged, Refused, judge};
+use super::notice::Notice;
 use super::{Registry, identity, named, refusal, step_up};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
@@ -36,6 +37,8 @@ enum Refusals {
     AreDropped,
     ReachTheTool,
 }
+/// What the tool's user is to be told, for a proxy that can add it to the answer.
+const NOTICE: HeaderName = HeaderName::from_static("x-countersign-notice");
 /// Envoy takes headers away that we name here.
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
@@ -124,10 +127,11 @@ fn admit(
         answer.insert_header((UPSTREAM, authorization));
     }
     if let Judged::Let { leave, .. } = judged {
-        leave
-            .decided
-            .into_iter()
-            .for_each(|one| context.log_decision(one));
+        if let Some(notice) = Notice::of(&leave, context) {
+            // Whether the proxy shows it nobody knows: it does not count as told.
+            answer.insert_header((NOTICE, notice.words()));
+        }
+        leave.log(context);
     }
     answer.finish()
 }

@@ -6,8 +6,8 @@
 use actix_web::body::SizedStream;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::{HttpResponse, web};
-use countersign_core::registry::Source;
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
+use countersign_core::registry::{NoticePlace, Source};
 use countersign_providers::relay::{Answered, NoAnswer, PiecesIn, Relayed, pieces};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::gate::{Asked, Refused};
+use super::notice::Notice;
 use super::{Registry, Upstream, identity, refusal};
 use crate::web::Context;
 
@@ -24,6 +25,9 @@ const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 /// How much of a body that nobody wants is read, in bytes, so that the client, which sends before it listens, hears why.
 /// Whoever sends more is cut off.
 const MOST_DISCARDED: usize = 512 * 1024 * 1024;
+
+/// The longest answer that something is added to, in bytes; a longer one goes back as it is.
+const LONGEST_ANSWER: u64 = 64 * 1024;
 
 /// What is about one connection and goes no further (RFC 9110 7.6.1), and what was for us.
 const HOP_BY_HOP: [&str; 11] = [
@@ -55,6 +59,8 @@ pub(super) struct Passed<'a> {
     pub(super) asked: Asked<'a>,
     /// Our word on who asks.
     pub(super) told: Vec<(HeaderName, HeaderValue)>,
+    /// What the tool's user is told beside the answer.
+    pub(super) notice: Option<Notice>,
 }
 
 /// Passes it on, and its answer back.
@@ -81,7 +87,7 @@ pub(super) async fn pass(
     let sending = send_all(body, within);
     let answered = futures_util::future::join(sent, sending).await.0;
     match answered {
-        Ok(answered) => answer(answered, &passed),
+        Ok(answered) => answer(answered, &passed, context).await,
         Err(error) => unanswered(&error, &passed, context),
     }
 }
@@ -200,10 +206,42 @@ fn add(headers: &mut http::HeaderMap, name: &str, value: &HeaderValue) {
     }
 }
 
-/// The registry's answer, as it came.
-fn answer(answered: Answered, passed: &Passed<'_>) -> HttpResponse {
+/// The registry's answer, as it came, and what its user is to be told besides.
+async fn answer(
+    mut answered: Answered,
+    passed: &Passed<'_>,
+    context: &Context<'_>,
+) -> HttpResponse {
     let status = StatusCode::from_u16(answered.status().as_u16());
-    let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::BAD_GATEWAY));
+    let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut answer = HttpResponse::build(status);
+    let length = headers_back(&answered, &mut answer);
+    let notice = passed.notice.as_ref().filter(|_| status.is_success());
+    if let Some(notice) = notice {
+        notice.add_to(passed.registry, &mut answer);
+        notice.delivered(context).await;
+        let in_body = passed.registry.profile.notice == Some(NoticePlace::CargoWarnings);
+        if in_body && length.is_some_and(|length| length <= LONGEST_ANSWER) {
+            return match whole(&mut answered).await {
+                Ok(body) => answer.body(notice.added_to(&body).unwrap_or(body)),
+                Err(error) => unanswered(&error, passed, context),
+            };
+        }
+    }
+    let stream = Box::pin(unfold(answered, async |mut answered| {
+        let piece = answered.piece().await.transpose()?;
+        let piece = piece.map(web::Bytes::from);
+        Some((piece.map_err(std::io::Error::other), answered))
+    }));
+    match length {
+        Some(length) => answer.body(SizedStream::new(length, stream)),
+        None if passed.asked.method == "HEAD" => answer.finish(),
+        None => answer.streaming(stream),
+    }
+}
+
+/// Hands the headers of an answer on; its length, if it has said that.
+fn headers_back(answered: &Answered, answer: &mut HttpResponseBuilder) -> Option<u64> {
     let mut length = None;
     for (name, value) in answered.headers() {
         if name == http::header::CONTENT_LENGTH {
@@ -219,16 +257,16 @@ fn answer(answered: Answered, passed: &Passed<'_>) -> HttpResponse {
             }
         }
     }
-    let stream = Box::pin(unfold(answered, async |mut answered| {
-        let piece = answered.piece().await.transpose()?;
-        let piece = piece.map(web::Bytes::from);
-        Some((piece.map_err(std::io::Error::other), answered))
-    }));
-    match length {
-        Some(length) => answer.body(SizedStream::new(length, stream)),
-        None if passed.asked.method == "HEAD" => answer.finish(),
-        None => answer.streaming(stream),
+    length
+}
+
+/// A short answer, whole.
+async fn whole(answered: &mut Answered) -> Result<Vec<u8>, NoAnswer> {
+    let mut body = Vec::new();
+    while let Some(piece) = answered.piece().await? {
+        body.extend(piece);
     }
+    Ok(body)
 }
 
 fn unanswered(error: &NoAnswer, passed: &Passed<'_>, context: &Context<'_>) -> HttpResponse {

@@ -119,7 +119,7 @@ pub(super) fn with_places(text: &str, context: &Context<'_>) -> String {
 }
 
 /// Printable ASCII, as a header and a status line take it.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.trim()
         .replace(['\u{2018}', '\u{2019}'], "'")
         .chars()

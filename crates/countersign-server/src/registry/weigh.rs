@@ -68,6 +68,15 @@ pub(super) struct Leave {
     pub(super) email: Option<String>,
 }
 
+impl Leave {
+    /// Writes the decision down, now that something follows from it.
+    pub(super) fn log(self, context: &Context<'_>) {
+        if let Some(decided) = self.decided {
+            context.log_decision(decided);
+        }
+    }
+}
+
 /// Weighs what a request shows.
 pub(super) async fn weigh(
     shown: Shown,
