@@ -1,9 +1,11 @@
 //! The registries' own tools, as they are: what they send, and what they show their users.
 
+mod cargo;
 mod docker;
 mod npm;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};
+use serde_json::Value;
 use url::Url;
 
 /// What the policy has besides: whoever publishes signs in with a second factor, and anew where the last time is long ago.
@@ -45,4 +47,20 @@ pub(crate) async fn allow(world: &World, browser: &mut Browser, page: &str, logi
         .unwrap_or_else(|| panic!("no way on: {}", page.body));
     let page = browser.get(&way).await;
     world.go_on(browser, page, login).await.into_page()
+}
+
+/// A key that a tool gets for whoever signs in, at a registry whose tools sign in as npm does.
+pub(crate) async fn key_of(world: &World, npm: &str, login: &Login) -> String {
+    let at = |url: &str| Url::parse(url).expect("an address");
+    let mut tool = Browser::new();
+    let begun = tool.post(&at(&format!("{npm}/-/v1/login")), &[]).await;
+    let begun: Value = serde_json::from_str(&begun.body).expect("JSON");
+    let page = begun["loginUrl"].as_str().expect("an address");
+    allow(world, &mut Browser::new(), page, login).await;
+    let done = tool
+        .get(&at(begun["doneUrl"].as_str().expect("an address")))
+        .await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    let done: Value = serde_json::from_str(&done.body).expect("JSON");
+    done["token"].as_str().expect("a key").to_owned()
 }

@@ -3,6 +3,7 @@
 //!
 //! A program that is missing fails the test; `tests/run packages python npm tools` installs them all.
 
+mod cargo;
 mod npm;
 mod terminal;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+pub use cargo::{Cargo, CargoHttpRegistry};
 pub use npm::{Npm, Verdaccio};
 pub use terminal::{Ended, Terminal};
 

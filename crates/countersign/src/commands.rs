@@ -12,6 +12,7 @@ mod orgs;
 mod policy;
 mod privacy;
 mod progress;
+mod registry;
 mod serve;
 mod store;
 mod trail;
@@ -38,6 +39,7 @@ pub(crate) use keys::{
 pub(crate) use orgs::{OrgsCommand, run as orgs};
 pub(crate) use policy::{PolicyCommand, run as policy};
 pub(crate) use privacy::{PrivacyCommand, run as privacy};
+pub(crate) use registry::{RegistryCommand, run as registry};
 pub(crate) use serve::run as serve;
 
 /// Reads the configuration; what is wrong with it is told on stderr, one problem to a line.

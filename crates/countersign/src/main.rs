@@ -58,6 +58,9 @@ enum Command {
     /// What is kept of people, and for how long
     #[command(subcommand)]
     Privacy(commands::PrivacyCommand),
+    /// What stands before a registry's own tools: list profiles, check one, try a request
+    #[command(subcommand)]
+    Registry(commands::RegistryCommand),
     /// Look at the keys, replace or withdraw one, seal them under another secret
     ///
     /// It may run beside servers, which read the keys again within ten seconds.
@@ -225,6 +228,7 @@ fn main() -> ExitCode {
         Command::Orgs { orgs, with } => commands::orgs(&orgs, &with.config),
         Command::Audit(command) => commands::audit(&command),
         Command::Privacy(command) => commands::privacy(&command),
+        Command::Registry(command) => commands::registry(&command),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {
             commands::rotate_keys(&rotate, &with.config)

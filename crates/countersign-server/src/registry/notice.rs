@@ -50,8 +50,10 @@ impl Notice {
         }
     }
 
-    /// Adds it to a JSON answer as cargo reads it (`warnings.other`); what is no such answer stays as it is.
+    /// Adds it to a JSON answer as cargo reads it (`warnings.other`); what is no such answer stays as it is. cargo takes an
+    /// empty one for one without warnings.
     pub(super) fn added_to(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let body = if body.is_empty() { b"{}" } else { body };
         let mut answer: Value = serde_json::from_slice(body).ok()?;
         let warnings = answer
             .as_object_mut()?
@@ -98,8 +100,8 @@ mod tests {
             added(r#"{"ok":true,"warnings":{"other":["one"]}}"#),
             some(r#"{"ok":true,"warnings":{"other":["one","It ends."]}}"#)
         );
+        assert_eq!(added(""), added("{}"));
         for other in [
-            "",
             "[]",
             "no",
             r#"{"warnings":[]}"#,

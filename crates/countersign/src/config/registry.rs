@@ -268,3 +268,220 @@ fn upstream_url(text: &str) -> Result<Url, &'static str> {
         && url.password().is_none();
     is_site.then_some(url).ok_or(EXPECTED)
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::registry::Access;
+
+    use super::*;
+
+    /// What each profile says of what its tools send.
+    const SENT: [(&str, &str, &str, &str); 60] = [
+        ("npm", "GET", "/left-pad", "open"),
+        ("npm", "GET", "/@alice%2fhello", "open"),
+        ("npm", "GET", "/@alice/hello/-/hello-1.0.0.tgz", "open"),
+        ("npm", "POST", "/-/npm/v1/security/advisories/bulk", "open"),
+        ("npm", "POST", "/-/npm/v1/security/audits/quick", "open"),
+        ("npm", "POST", "/-/v1/login", "npm-login"),
+        ("npm", "GET", "/-/v1/done?s=1", "npm-done"),
+        ("npm", "GET", "/-/whoami", "npm-whoami"),
+        ("npm", "DELETE", "/-/user/token/csk_1", "npm-logout"),
+        ("npm", "PUT", "/-/user/org.couchdb.user:ann", "refused"),
+        ("npm", "GET", "/-/npm/v1/tokens", "refused"),
+        ("npm", "PUT", "/@alice%2fhello", "publish @alice/hello"),
+        (
+            "npm",
+            "PUT",
+            "/@alice%2fhello/-rev/3-1",
+            "unpublish @alice/hello",
+        ),
+        (
+            "npm",
+            "DELETE",
+            "/@alice/hello/-/hello-1.0.0.tgz/-rev/3-1",
+            "unpublish @alice/hello",
+        ),
+        (
+            "npm",
+            "PUT",
+            "/-/package/@alice%2fhello/dist-tags/beta",
+            "publish @alice/hello",
+        ),
+        ("npm", "GET", "/-/package/@alice%2fhello/dist-tags", "open"),
+        (
+            "npm",
+            "GET",
+            "/-/package/@alice%2fhello/access",
+            "manage @alice/hello",
+        ),
+        ("npm", "PUT", "/-/org/alice/user", "manage"),
+        (
+            "npm",
+            "POST",
+            "/-/npm/v1/oidc/token/exchange/package/@alice%2fhello",
+            "refused",
+        ),
+        ("pypi", "GET", "/simple/hello/", "open"),
+        ("pypi", "POST", "/legacy/", "publish"),
+        ("pypi", "POST", "/", "publish"),
+        ("pypi", "GET", "/_/oidc/audience", "refused"),
+        ("crates-io", "GET", "/config.json", "open"),
+        ("crates-io", "GET", "/he/ll/hello", "open"),
+        (
+            "crates-io",
+            "GET",
+            "/api/v1/crates/hello/1.0.0/download",
+            "open",
+        ),
+        ("crates-io", "GET", "/api/v1/crates/hello/owners", "open"),
+        ("crates-io", "PUT", "/api/v1/crates/new", "publish"),
+        (
+            "crates-io",
+            "DELETE",
+            "/api/v1/crates/hello/1.0.0/yank",
+            "yank hello",
+        ),
+        (
+            "crates-io",
+            "PUT",
+            "/api/v1/crates/hello/1.0.0/unyank",
+            "yank hello",
+        ),
+        (
+            "crates-io",
+            "PUT",
+            "/api/v1/crates/hello/owners",
+            "owners hello",
+        ),
+        ("crates-io", "GET", "/me", "keys-page"),
+        ("crates-io", "GET", "/api/v1/me/updates", "manage"),
+        (
+            "crates-io",
+            "POST",
+            "/api/v1/trusted_publishing/tokens",
+            "refused",
+        ),
+        ("nuget", "GET", "/v3/index.json", "open"),
+        ("nuget", "PUT", "/api/v2/package", "publish"),
+        ("nuget", "PUT", "/api/v2/package/", "publish"),
+        (
+            "nuget",
+            "DELETE",
+            "/api/v2/package/Hello/1.0.0",
+            "unlist Hello",
+        ),
+        (
+            "nuget",
+            "DELETE",
+            "/API/V2/Package/Hello/1.0.0",
+            "unlist Hello",
+        ),
+        ("nuget", "POST", "/api/v2/token", "refused"),
+        (
+            "maven-central",
+            "GET",
+            "/maven2/com/example/app/maven-metadata.xml",
+            "open",
+        ),
+        (
+            "maven-central",
+            "PUT",
+            "/maven2/com/example/app/1.0/app-1.0.jar",
+            "publish com/example/app",
+        ),
+        (
+            "maven-central",
+            "PUT",
+            "/com/example/app/1.0/app-1.0.jar",
+            "publish com/example/app",
+        ),
+        (
+            "maven-central",
+            "DELETE",
+            "/com/example/app/1.0/app-1.0.jar",
+            "unpublish",
+        ),
+        (
+            "maven-central",
+            "POST",
+            "/api/v1/publisher/upload?name=x",
+            "publish",
+        ),
+        (
+            "clojars",
+            "PUT",
+            "/repo/org/example/app/1.0/app-1.0.pom",
+            "publish org/example/app",
+        ),
+        (
+            "clojars",
+            "GET",
+            "/repo/org/example/app/1.0/app-1.0.pom",
+            "open",
+        ),
+        ("rubygems", "GET", "/specs.4.8.gz", "open"),
+        ("rubygems", "POST", "/api/v1/api_key", "gem-sign-in"),
+        ("rubygems", "POST", "/api/v1/gems", "publish"),
+        ("rubygems", "DELETE", "/api/v1/gems/yank", "yank"),
+        (
+            "rubygems",
+            "POST",
+            "/api/v1/gems/hello/owners",
+            "owners hello",
+        ),
+        (
+            "rubygems",
+            "POST",
+            "/api/v1/webauthn_verification",
+            "gem-confirmation",
+        ),
+        (
+            "rubygems",
+            "GET",
+            "/api/v1/webauthn_verification/x/status.json",
+            "gem-confirmed",
+        ),
+        (
+            "go-proxy",
+            "GET",
+            "/github.com/!alice/hello/@v/v1.0.0.zip",
+            "open",
+        ),
+        (
+            "go-proxy",
+            "POST",
+            "/github.com/!alice/hello/@v/v1.0.0.zip",
+            "refused",
+        ),
+        ("swift-package-index", "GET", "/packages.json", "open"),
+        (
+            "swift-package-index",
+            "PUT",
+            "/alice/hello/1.0.0",
+            "refused",
+        ),
+        ("docker", "GET", "/v2/", "refused"),
+        ("docker", "PUT", "/v2/alice/hello/manifests/1", "refused"),
+    ];
+
+    #[test]
+    fn each_profile_knows_what_its_tools_send() {
+        for (name, method, target, expected) in SENT {
+            let text = built_in(name).unwrap();
+            let (profile, warnings) = Profile::load(name, text).unwrap();
+            assert_eq!(warnings.len(), 0, "{name}: {warnings:?}");
+            let sorted = profile.sort(method, target).unwrap();
+            let access = match sorted.access {
+                Access::Open => "open",
+                Access::Gated(action) => action,
+                Access::Ours(answer) => answer.as_str(),
+                Access::Refused(_) => "refused",
+            };
+            let is_gated = matches!(sorted.access, Access::Gated(_));
+            let package = sorted.package().filter(|_| is_gated);
+            let package = package.map(|package| format!(" {package}"));
+            let found = format!("{access}{}", package.unwrap_or_default());
+            assert_eq!(found, expected, "{name}: {method} {target}");
+        }
+    }
+}
