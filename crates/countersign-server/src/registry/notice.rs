@@ -80,7 +80,7 @@ mod tests {
 
     fn added(body: &str) -> Option<String> {
         let notice = Notice {
-            key: ApiKeyId::new("key_1").unwrap(),
+            key: ApiKeyId::new(format!("key_{}", "0".repeat(32))).unwrap(),
             words: "It ends.".to_owned(),
         };
         let added = notice.added_to(body.as_bytes())?;
