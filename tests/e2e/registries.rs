@@ -1,7 +1,7 @@
 //! The registries' own tools, as they are: what they send, and what they show their users.
 
 mod cargo;
-mod docker;
+pub(crate) mod docker;
 mod npm;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};

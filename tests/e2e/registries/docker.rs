@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use countersign_core::api_keys::PackagePattern;
 use countersign_core::registry::Profile;
-use countersign_core::{ClientId, RegistryName};
+use countersign_core::{
+    AccountId, Basis, ClientId, Level, Login as CoreLogin, RegistryName, Scope,
+};
+use countersign_server::api_key::{KeyText, id_of};
 use countersign_server::{
     Client, ClientAuthentication, Clock, DockerSettings, GrantType, KeyHeader, Registry,
     SecretDigest, SigningAlgorithm, SystemEntropy,
 };
+use countersign_store::{Admin, ApiKey, MadeBy, MadeUnder};
 use countersign_tests::peers::{CommandLine, DockerAddress, DockerRegistry};
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World, payload, wire};
 use serde_json::Value;
@@ -17,6 +22,9 @@ use url::{Url, form_urlencoded};
 
 const PROFILE: &str = include_str!("../../../config/registries/docker.toml");
 const POLICY: &str = r#"
+[api_keys]
+max_days = 90
+accepts = ["session", "enrolment", "tenant"]
 [tier.retire]
 scopes = ["packages:unpublish"]
 needs = "mfa"
@@ -36,6 +44,36 @@ struct Harbour {
     registry: DockerRegistry,
 }
 
+/// A registry `images` at this address, and another, `other`, that nobody runs.
+pub(crate) fn with_images(setup: &mut BrokerSetup, address: &str, key_header: KeyHeader) {
+    setup.policy.push_str(POLICY);
+    for (name, service) in [("images", address), ("other", "other")] {
+        let client = Client::new(
+            "Images",
+            vec![BrokerSetup::REDIRECT_URI.into()],
+            ClientAuthentication::Secret(SecretDigest::of(BrokerSetup::SECRET)),
+            BrokerSetup::AUDIENCE,
+        );
+        let id = ClientId::new(name).expect("a client id");
+        setup.clients.insert(id.clone(), client);
+        let (profile, _) = Profile::load("docker.toml", PROFILE).expect("a profile");
+        let registry = Registry {
+            profile,
+            client: id,
+            public_url: Url::parse(&format!("http://{address}")).expect("a site"),
+            proxy_secret: None,
+            upstream: None,
+            docker: Some(DockerSettings {
+                service: service.to_owned(),
+                key_header,
+                algorithm: SigningAlgorithm::Es256,
+            }),
+        };
+        let name = RegistryName::new(name).expect("a name");
+        setup.registries.insert(name, registry);
+    }
+}
+
 impl Harbour {
     async fn new(key_header: KeyHeader) -> Self {
         Self::with(key_header, |_| {}).await
@@ -43,34 +81,8 @@ impl Harbour {
 
     async fn with(key_header: KeyHeader, change: impl FnOnce(&mut BrokerSetup)) -> Self {
         let address = DockerAddress::free();
-        let settings = |service: String| DockerSettings {
-            service,
-            key_header,
-            algorithm: SigningAlgorithm::Es256,
-        };
         let world = World::with(|setup| {
-            setup.policy.push_str(POLICY);
-            for (name, service) in [("images", address.name()), ("other", "other".into())] {
-                let client = Client::new(
-                    "Images",
-                    vec![BrokerSetup::REDIRECT_URI.into()],
-                    ClientAuthentication::Secret(SecretDigest::of(BrokerSetup::SECRET)),
-                    BrokerSetup::AUDIENCE,
-                );
-                let id = ClientId::new(name).expect("a client id");
-                setup.clients.insert(id.clone(), client);
-                let (profile, _) = Profile::load("docker.toml", PROFILE).expect("a profile");
-                let registry = Registry {
-                    profile,
-                    client: id,
-                    public_url: Url::parse(&format!("http://{}", address.name())).expect("a site"),
-                    proxy_secret: None,
-                    upstream: None,
-                    docker: Some(settings(service)),
-                };
-                let name = RegistryName::new(name).expect("a name");
-                setup.registries.insert(name, registry);
-            }
+            with_images(setup, &address.name(), key_header);
             change(setup);
         })
         .await;
@@ -135,6 +147,58 @@ impl Harbour {
         let said = line.docker_login(&self.address.name(), "countersign", &code);
         assert!(said.must_go_well().contains("Login Succeeded"));
         line
+    }
+
+    /// A key of this person's, for these scopes and packages: put into the store, as whatever makes one does.
+    async fn key(&self, login: &Login, scopes: &[&str], packages: &[&str]) -> String {
+        let line = self.signed_in(login).await;
+        let claims = self
+            .refresh(&self.kept(&line), "repository:a:push")
+            .await
+            .claims();
+        let account = claims["sub"].as_str().expect("an account");
+        let account = AccountId::new(account).expect("an account id");
+        let (store, now) = (self.world.broker.store(), self.world.broker.clock.now());
+        let sessions = store
+            .sessions_of(&account, None, now)
+            .await
+            .expect("sessions");
+        let evidence = &sessions[0].session.evidence;
+        let text = format!("key-for-{}-{}", scopes.join("-"), packages.join("-"));
+        let digest = KeyText::parse(&text).expect("a key").digest();
+        let key = ApiKey {
+            id: id_of(&digest),
+            digest,
+            owner: Admin::Account(account),
+            name: "ci".into(),
+            client: ClientId::new("images").expect("a client id"),
+            scopes: scopes
+                .iter()
+                .map(|one| Scope::new(*one).expect("a scope"))
+                .collect(),
+            packages: packages
+                .iter()
+                .map(|one| PackagePattern::new(*one).expect("a pattern"))
+                .collect(),
+            organization: None,
+            made_by: MadeBy::Page,
+            made_at: now,
+            imported_at: None,
+            expires_at: None,
+            under: Some(MadeUnder {
+                identity: evidence.identity.clone(),
+                login: CoreLogin::from(evidence),
+                level: Level::Mfa,
+                basis: Some(Basis::Session),
+            }),
+            first_notice_at: None,
+            told_end: None,
+            set_end: None,
+            last_used_on: None,
+            revoked_at: None,
+        };
+        store.put_api_key_if_absent(key).await.expect("a key");
+        text
     }
 
     /// What the token endpoint answers by GET.
@@ -502,7 +566,7 @@ async fn a_locked_account_keeps_nothing() {
     let kept = harbour.kept(&line);
     let claims = harbour.refresh(&kept, "repository:a:push").await.claims();
     let account = claims["sub"].as_str().expect("an account").to_owned();
-    let account = countersign_core::AccountId::new(account).expect("an account id");
+    let account = AccountId::new(account).expect("an account id");
     harbour.world.broker.lock(&account).await;
     let answer = harbour.refresh(&kept, "repository:a:push").await;
     assert!(
@@ -691,13 +755,24 @@ async fn bent_requests_are_refused() {
         let answer = harbour.post("images", &form).await;
         assert_eq!(answer.status, 400, "{answer:?}");
     }
-    for path in [
-        "/registry/nowhere/token",
-        "/registry/nowhere/login",
-        "/registry/images/elsewhere",
+    for (path, status) in [
+        ("/registry/nowhere/token", 404),
+        ("/registry/nowhere/login", 404),
+        // Its profile has it that nothing is gated before it.
+        ("/registry/images/elsewhere", 403),
     ] {
         let page = wire::get(&harbour.world.broker.issuer, path, &[]).await;
-        assert_eq!(page.status, 404, "{path}");
+        assert_eq!(page.status, status, "{path}");
+    }
+    for path in ["token", "login", "login/sign-in"] {
+        for method in ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            let path = format!("/registry/images/{path}");
+            let page = wire::send(method, &harbour.world.broker.issuer, &path, &[], "").await;
+            assert!(page.status < 500, "{method} {path}: {}", page.status);
+            let policy = page.header("content-security-policy");
+            assert!(policy.is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
+            assert_eq!(page.header("cache-control"), Some("no-store"));
+        }
     }
 }
 
@@ -741,6 +816,99 @@ async fn who_guesses_is_held_up_and_nobody_else_is() {
 }
 
 #[tokio::test]
+async fn an_api_key_is_for_the_repositories_and_the_actions_that_it_was_made_for() {
+    let harbour = Harbour::new(KeyHeader::X5c).await;
+    let key = harbour
+        .key(&ann(), &["packages:publish"], &["alice/*"])
+        .await;
+    let (line, name) = (CommandLine::new(), harbour.address.name());
+    let login = [
+        "login",
+        "--tls-verify=false",
+        "-u",
+        "anybody",
+        "-p",
+        &key,
+        &name,
+    ];
+    line.skopeo(&login).must_go_well();
+    line.push(&harbour.image("alice/hello")).must_go_well();
+    let docker = CommandLine::new();
+    docker.docker_login(&name, "anybody", &key).must_go_well();
+    docker.push(&harbour.image("alice/too")).must_go_well();
+    assert_eq!(docker.kept(&name).get("identitytoken"), None);
+    line.push(&harbour.image("bob/hello"))
+        .must_fail_with("This API key is not for this package.");
+    line.inspect(&harbour.image("alice/hello")).must_go_well();
+    let summary = async |scope| {
+        let asked = [("scope", scope)];
+        harbour.ask_with(&key, &asked).await.summary()
+    };
+    assert_eq!(
+        summary("repository:alice/hello:delete").await,
+        "401 UNAUTHORIZED: This API key is not for this."
+    );
+    assert_eq!(
+        summary("repository:alice/a:pull,push repository:bob/b:pull").await,
+        "200 repository:alice/a:pull,push repository:bob/b:pull"
+    );
+    assert_eq!(
+        summary("repository:alice/a:*").await,
+        "200 repository:alice/a:pull,push"
+    );
+    let pull = harbour
+        .ask_with(&key, &[("scope", "repository:bob/b:pull")])
+        .await;
+    assert_eq!(pull.claims()["sub"], "", "there was no permit");
+}
+
+#[tokio::test]
+async fn an_api_key_is_weighed_at_every_use() {
+    let harbour = Harbour::new(KeyHeader::X5c).await;
+    let key = harbour.key(&ann(), &["packages:publish"], &[]).await;
+    let (line, name) = (CommandLine::new(), harbour.address.name());
+    line.docker_login(&name, "anybody", &key).must_go_well();
+    line.push(&harbour.image("hello")).must_go_well();
+    let stricter = harbour.world.broker.policy_text.replace(
+        "[api_keys]",
+        "[client.images.stricter.publish]\nneeds = \"phishing-resistant\"\n[api_keys]",
+    );
+    harbour.world.broker.enforce(&stricter);
+    let words = format!(
+        "This needs a phishing-resistant sign-in, such as a passkey or a security key. Sign in with multi-factor \
+         authentication and make a new API key at {}/account/keys",
+        harbour.world.broker.issuer
+    );
+    line.push(&harbour.image("hello")).must_fail_with(&words);
+    line.inspect(&harbour.image("hello")).must_go_well();
+    harbour
+        .world
+        .broker
+        .enforce(&harbour.world.broker.policy_text);
+    line.push(&harbour.image("hello")).must_go_well();
+    // It can't be used at another registry, and not after its end.
+    let form = [
+        ("grant_type", "password"),
+        ("username", "x"),
+        ("password", &key),
+    ];
+    let push = ("scope", "repository:a:push");
+    let elsewhere = harbour.post("other", &[&form[..], &[push]].concat()).await;
+    assert_eq!(
+        elsewhere.summary(),
+        "401 UNAUTHORIZED: This API key is for another registry."
+    );
+    let here = harbour.post("images", &[&form[..], &[push]].concat()).await;
+    assert_eq!(here.summary(), "200 repository:a:push");
+    harbour.world.broker.clock.advance(91 * 24 * HOUR);
+    let ended = harbour.ask_with(&key, &[push]).await;
+    assert_eq!(
+        ended.summary(),
+        "401 UNAUTHORIZED: This API key has ended. Make a new one."
+    );
+}
+
+#[tokio::test]
 async fn a_rotation_of_keys_asks_for_no_other_file_at_the_registry() {
     let harbour = Harbour::new(KeyHeader::X5c).await;
     let line = harbour.signed_in(&ann()).await;
@@ -774,7 +942,9 @@ async fn a_key_set_in_a_file_verifies_a_token_by_its_kid() {
     let token = answer.body["token"].as_str().expect("a token");
     let vault = harbour.world.broker.vault();
     let now = harbour.world.broker.clock.now();
-    let keys = vault.key_set(SigningAlgorithm::Es256, now).await;
+    let keys = vault
+        .key_set(SigningAlgorithm::Es256, &SystemEntropy, now)
+        .await;
     let keys: jsonwebtoken::jwk::JwkSet =
         serde_json::from_str(&keys.expect("a key set")).expect("a key set");
     let header = jsonwebtoken::decode_header(token).expect("a header");

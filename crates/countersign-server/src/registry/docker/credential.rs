@@ -77,15 +77,15 @@ async fn find(wanted: &Wanted, oci: Oci<'_>, context: &Context<'_>) -> Result<As
     match &wanted.shown {
         Shown::Nothing => Ok(Asking::Nobody),
         Shown::IdentityToken(token) => by_identity_token(token, wanted, oci, context).await,
+        Shown::Password { user, password } if code::could_be(password.expose_secret()) => {
+            by_code((user, password), wanted, oci, context).await
+        }
         Shown::Password { user, password } => {
             let found = api_key::find(password.expose_secret(), context).await;
-            match found.map_err(|error| DockerError::of_store(&error, context))? {
-                Some(held) => {
-                    check_user(user, &held.account, oci, context)?;
-                    by_key(&held, wanted, oci, context).await
-                }
-                None => by_code((user, password), wanted, oci, context).await,
-            }
+            let found = found.map_err(|error| DockerError::of_store(&error, context))?;
+            let held = found.ok_or_else(|| oci.refuse(NOT_GOOD, context))?;
+            check_user(user, &held.account, oci, context)?;
+            by_key(&held, wanted, oci, context).await
         }
     }
 }
@@ -97,14 +97,10 @@ async fn by_code(
     oci: Oci<'_>,
     context: &Context<'_>,
 ) -> Result<Asking, Failure> {
-    let password = password.expose_secret();
-    if !code::could_be(password) {
-        return Err(oci.refuse(NOT_GOOD, context));
-    }
     if wanted.keeping == Keeping::Nothing {
         return Err(oci.refuse(NOT_KEPT, context));
     }
-    let session = code::spend(password, oci, context).await?;
+    let session = code::spend(password.expose_secret(), oci, context).await?;
     let scopes = oci.rights.scopes();
     let weighed = match weighed(&session, (scopes, None, Occasion::Token), oci, context).await? {
         Ok(weighed) => weighed,
