@@ -13,6 +13,7 @@ mod orgs;
 mod policy;
 mod private;
 mod redis_tls;
+mod registry_keys;
 mod reload;
 pub(crate) mod revocations;
 mod rotation;

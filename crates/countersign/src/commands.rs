@@ -13,6 +13,7 @@ mod policy;
 mod privacy;
 mod progress;
 mod registry;
+mod registry_keys;
 mod serve;
 mod store;
 mod trail;
@@ -40,6 +41,7 @@ pub(crate) use orgs::{OrgsCommand, run as orgs};
 pub(crate) use policy::{PolicyCommand, run as policy};
 pub(crate) use privacy::{PrivacyCommand, run as privacy};
 pub(crate) use registry::{RegistryCommand, run as registry};
+pub(crate) use registry_keys::{RegistryArguments, jwks, root_certificate};
 pub(crate) use serve::run as serve;
 
 /// Reads the configuration; what is wrong with it is told on stderr, one problem to a line.

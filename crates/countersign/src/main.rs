@@ -66,6 +66,28 @@ enum Command {
     /// It may run beside servers, which read the keys again within ten seconds.
     #[command(subcommand)]
     Keys(Keys),
+    /// Write the public keys of a registry's tokens to standard output, as a key set
+    ///
+    /// For a registry that reads one from a file (`auth.token.jwks` of distribution 3). It holds the next key too: write it
+    /// anew before the one after that is used.
+    #[command(verbatim_doc_comment)]
+    Jwks {
+        #[command(flatten)]
+        of: commands::RegistryArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
+    /// Write the certificates that a registry is to trust to standard output, as PEM
+    ///
+    /// For a registry's `auth.token.rootcertbundle`. Where its tokens carry the certificates of their keys (`key_header =
+    /// "x5c"`) it is one root, once and for all; else those of the keys, the next one too.
+    #[command(verbatim_doc_comment)]
+    RootCertificate {
+        #[command(flatten)]
+        of: commands::RegistryArguments,
+        #[command(flatten)]
+        with: Configuration,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -229,6 +251,8 @@ fn main() -> ExitCode {
         Command::Audit(command) => commands::audit(&command),
         Command::Privacy(command) => commands::privacy(&command),
         Command::Registry(command) => commands::registry(&command),
+        Command::Jwks { of, with } => commands::jwks(&of, &with.config),
+        Command::RootCertificate { of, with } => commands::root_certificate(&of, &with.config),
         Command::Keys(Keys::List { list, with }) => commands::list_keys(&list, &with.config),
         Command::Keys(Keys::Rotate { rotate, with }) => {
             commands::rotate_keys(&rotate, &with.config)

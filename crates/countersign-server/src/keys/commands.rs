@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::certificate::{self, Root};
 use super::record::Form;
 use super::ring::{Key, KeyState};
+use super::signing::Signer;
 use super::vault::{Kept, Vault};
 use super::{KeyError, KeyHeader, Kind, is_fixed, material, signing};
 use crate::{Entropy, SigningAlgorithm};
@@ -175,11 +176,22 @@ impl Vault {
     pub async fn key_set(
         &self,
         algorithm: SigningAlgorithm,
+        entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<String, KeyError> {
-        let rings = self.rings().await?;
-        let signers = signing::live(&rings, algorithm, now)?;
+        let signers = self.signers(algorithm, entropy, now).await?;
         Ok(String::from_utf8_lossy(&signing::key_set(signers.iter())).into_owned())
+    }
+
+    /// The keys of an algorithm, current and to come. One is made if there is none yet.
+    async fn signers(
+        &self,
+        algorithm: SigningAlgorithm,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<Vec<Signer>, KeyError> {
+        let kept = self.find_or_make(signing::name(algorithm), entropy, now);
+        signing::live(&kept.await?, algorithm, now)
     }
 
     /// The certificates, PEM, that whoever finds keys by this header is to have: the root's where tokens carry the
@@ -195,7 +207,7 @@ impl Vault {
         match key_header {
             KeyHeader::X5c => Ok(certificate::pem(&root.certificate()?)),
             KeyHeader::Kid | KeyHeader::Libtrust => {
-                let signers = signing::live(&self.rings().await?, algorithm, now)?;
+                let signers = self.signers(algorithm, entropy, now).await?;
                 let certified = signers.iter().map(|signer| root.certify_for_a_file(signer));
                 certified.map(|der| Ok(certificate::pem(&der?))).collect()
             }

@@ -223,14 +223,13 @@ impl Read {
     }
 }
 
-/// The keys of an algorithm that are known, those to come among them.
+/// The keys of a ring that are needed, those to come among them.
 pub(super) fn live(
-    rings: &[Kept],
+    kept: &Kept,
     algorithm: SigningAlgorithm,
     now: Timestamp,
 ) -> Result<Vec<Signer>, KeyError> {
-    let of_it = rings.iter().filter(|kept| kept.name == name(algorithm));
-    let keys = of_it.flat_map(|kept| kept.ring.live(now));
+    let keys = kept.ring.live(now);
     keys.map(|key| Signer::parse(algorithm, &key.material))
         .collect()
 }
