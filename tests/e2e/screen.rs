@@ -7,6 +7,7 @@ mod organizations;
 mod pages;
 mod passkey;
 mod playground;
+mod registries;
 mod stage;
 mod tabs;
 mod walks;
