@@ -349,6 +349,9 @@ async fn docker_keeps_an_identity_token_and_not_what_was_typed() {
     assert_eq!(kept["auth"], STANDARD.encode("countersign:"));
     assert!(!kept.to_string().contains(&code));
     assert!(harbour.kept(&line).starts_with("csdi_"));
+    // Once more, with what it has kept.
+    let again = line.docker(&["login", &harbour.address.name()], "");
+    assert!(again.must_go_well().contains("Login Succeeded"));
     let audited = harbour
         .world
         .broker

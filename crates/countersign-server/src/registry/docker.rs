@@ -9,6 +9,7 @@ mod access;
 mod code;
 mod credential;
 mod identity_token;
+mod key;
 mod page;
 mod request;
 mod scope;

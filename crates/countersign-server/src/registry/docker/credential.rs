@@ -5,19 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use countersign_core::api_keys::PackagePattern;
-use countersign_core::{
-    AccountId, Decision, Occasion, Permit, Reason, Refusal, Scope, Stated, StepUp,
-};
+use countersign_core::{AccountId, Occasion, Permit, Reason, Scope, Stated};
 use countersign_store::{Account, RegistryAccountName, Session};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::refusal;
 use super::access::{Access, intersection};
 use super::request::{Keeping, Shown, Wanted};
-use super::{Oci, code, identity_token};
-use crate::api_key::{self, Held, Use};
+use super::{Oci, code, identity_token, key};
+use crate::api_key;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{DockerError, Failure, OAuthError};
 use crate::recheck::{self, Standing};
@@ -85,7 +81,7 @@ async fn find(wanted: &Wanted, oci: Oci<'_>, context: &Context<'_>) -> Result<As
             let found = found.map_err(|error| DockerError::of_store(&error, context))?;
             let held = found.ok_or_else(|| oci.refuse(NOT_GOOD, context))?;
             check_user(user, &held.account, oci, context)?;
-            by_key(&held, wanted, oci, context).await
+            key::asking(&held, wanted, oci, context).await
         }
     }
 }
@@ -108,6 +104,10 @@ async fn by_code(
     };
     check_user(user, &weighed.account, oci, context)?;
     let (account, permit) = weighed.keep(context).await.map_err(DockerError::of)?;
+    let allowed = of_session(&account, &permit, wanted, oci, context);
+    if allowed.withheld.is_some() {
+        return Ok(Asking::Somebody(Box::new(allowed)));
+    }
     let given = identity_token::give(oci, (&session, &permit), context).await?;
     context.audit(
         Happening::new(Event::ToolSignedIn, &account.id)
@@ -116,7 +116,6 @@ async fn by_code(
             .about(Subject::Client, &oci.registry.client)
             .about(Subject::Grant, &given.grant),
     );
-    let allowed = of_session(&account, &permit, wanted, oci, context);
     Ok(Asking::Somebody(Box::new(Allowed {
         identity_token: Some(given.text),
         ..allowed
@@ -134,7 +133,12 @@ async fn by_identity_token(
     let live = live.map_err(|error| DockerError::of_store(&error, context))?;
     let live = live.ok_or_else(|| oci.refuse(OVER, context))?;
     let of_grant = |scope: &Scope| live.grant.scopes.contains(scope);
-    let scopes = oci.rights.wanted_of(&wanted.asked);
+    let scopes = if wanted.asked.is_empty() {
+        // `docker login` once more, with what it has kept.
+        oci.rights.scopes()
+    } else {
+        oci.rights.wanted_of(&wanted.asked)
+    };
     let wish = (
         scopes.into_iter().filter(of_grant).collect(),
         Some(&live.grant.stated),
@@ -163,7 +167,7 @@ async fn by_identity_token(
 }
 
 /// What a session gets by a permit: one for all that it asks for.
-fn of_session(
+pub(super) fn of_session(
     account: &Account,
     permit: &Permit,
     wanted: &Wanted,
@@ -176,97 +180,20 @@ fn of_session(
     Allowed {
         account: Some(account.id.clone()),
         given: intersection(&wanted.asked, rights, held),
-        withheld: is_withheld.then(|| oci.refuse(unmet(permit).sentence(), context)),
+        withheld: is_withheld.then(|| {
+            // What was not theirs at `docker login` is not asked for again.
+            let why = unmet(permit).map_or(NOT_FOR_THIS, Reason::sentence);
+            oci.refuse(why, context)
+        }),
         not_after: permit.not_after(),
         identity_token: None,
     }
 }
 
 /// Why the first scope was left out.
-pub(super) fn unmet(permit: &Permit) -> Reason {
-    let reasons = permit.unmet().iter().flat_map(|unmet| &unmet.reasons);
-    reasons.copied().next().unwrap_or(Reason::NotInPolicy)
-}
-
-/// By an API key, which may be for some repositories only: each is weighed by itself.
-///
-/// Nothing is given for it that could be kept: whoever keeps it has a key that can be ended, and ends when it says.
-async fn by_key(
-    held: &Held,
-    wanted: &Wanted,
-    oci: Oci<'_>,
-    context: &Context<'_>,
-) -> Result<Asking, Failure> {
-    if wanted.asked.is_empty() {
-        let any = held.key.packages.first().map(PackagePattern::as_str);
-        return Ok(
-            match weigh_key(held, oci.rights.scopes(), any, oci, context).await? {
-                Err(why) => Asking::Refused(why),
-                Ok(permit) => {
-                    let allowed = of_session(&held.account, &permit, wanted, oci, context);
-                    Asking::Somebody(Box::new(allowed))
-                }
-            },
-        );
-    }
-    let mut allowed = Allowed {
-        account: None,
-        given: Vec::new(),
-        withheld: None,
-        not_after: None,
-        identity_token: None,
-    };
-    for (resource, actions) in wanted.asked.iter() {
-        let (mut scopes, mut why) = (BTreeSet::new(), None);
-        let needed = oci.rights.wanted(resource, actions);
-        if !needed.is_empty() {
-            match weigh_key(held, needed, Some(resource.name()), oci, context).await? {
-                Err(refusal) => why = Some(refusal),
-                Ok(permit) => {
-                    why = Some(key_refused(&[unmet(&permit)], context));
-                    allowed.account = Some(held.account.id.clone());
-                    let ends = allowed.not_after.into_iter().chain(permit.not_after());
-                    allowed.not_after = ends.min();
-                    scopes.clone_from(permit.scopes());
-                }
-            }
-        }
-        if oci.rights.withholds(resource, actions, &scopes) {
-            allowed.withheld = allowed.withheld.or(why);
-        }
-        let given = oci.rights.given(resource, actions, &scopes);
-        allowed.given.extend(given);
-    }
-    Ok(Asking::Somebody(Box::new(allowed)))
-}
-
-/// What the policy permits by a key now, of what it is for.
-async fn weigh_key(
-    held: &Held,
-    scopes: BTreeSet<Scope>,
-    package: Option<&str>,
-    oci: Oci<'_>,
-    context: &Context<'_>,
-) -> Result<Result<Permit, Failure>, Failure> {
-    let is_its = |scope: &Scope| held.key.scopes.contains(scope);
-    let wanted = Use {
-        client: &oci.registry.client,
-        scopes: scopes.into_iter().filter(is_its).collect(),
-        package,
-    };
-    let weighed = held.weigh(wanted, context).await;
-    let weighed = weighed.map_err(|error| DockerError::of_store(&error, context))?;
-    Ok(match weighed.map(|weighed| weighed.decision) {
-        Err(why) => Err(DockerError::unauthorized(why.sentence().to_owned())),
-        Ok(Decision::Permit(permit)) => Ok(permit),
-        Ok(
-            Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }),
-        ) => Err(key_refused(&reasons, context)),
-    })
-}
-
-fn key_refused(reasons: &[Reason], context: &Context<'_>) -> Failure {
-    DockerError::unauthorized(refusal::of_key(reasons, context))
+pub(super) fn unmet(permit: &Permit) -> Option<Reason> {
+    let mut reasons = permit.unmet().iter().flat_map(|unmet| &unmet.reasons);
+    reasons.next().copied()
 }
 
 /// What the policy permits a session now, or why not.
@@ -316,6 +243,7 @@ fn check_user(
 
 const NOT_GOOD: &str = "The password is no API key and no one-time code of this registry's.";
 const NOT_KEPT: &str = "A one-time code is for docker login, and this tool would show it again and again: use an API key.";
+const NOT_FOR_THIS: &str = "What you signed in for does not allow this.";
 const OVER: &str = "Your sign-in is over.";
 const ANOTHER_USER: &str =
     "The password is not that user's: take the user name that the page shows, or countersign.";

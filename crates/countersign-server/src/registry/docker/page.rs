@@ -124,7 +124,7 @@ async fn let_in(
         if is_let {
             Ok(weighed)
         } else {
-            Err(unmet(&weighed.permit))
+            Err(unmet(&weighed.permit).unwrap_or(Reason::NotInPolicy))
         }
     }))
 }
