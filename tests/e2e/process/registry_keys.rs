@@ -33,22 +33,27 @@ fn there_is_one_root_and_it_stays() {
     assert!(well, "{told}");
     assert!(first.starts_with("-----BEGIN CERTIFICATE-----\n"));
     assert_eq!(first.matches("BEGIN CERTIFICATE").count(), 1);
-    here.write("root.pem", &first);
-    let said = std::process::Command::new("openssl")
-        .args(["x509", "-noout", "-subject", "-pubkey", "-in"])
-        .arg(here.path("root.pem"))
-        .output()
-        .expect("openssl");
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains("Countersign root "), "{said}");
+    let of = |certificate: &str| {
+        here.write("root.pem", certificate);
+        let said = std::process::Command::new("openssl")
+            .args(["x509", "-noout", "-subject", "-serial", "-dates", "-pubkey"])
+            .args(["-ext", "basicConstraints,keyUsage", "-in"])
+            .arg(here.path("root.pem"))
+            .output()
+            .expect("openssl");
+        String::from_utf8(said.stdout).expect("UTF-8")
+    };
+    let said = of(&first);
+    for expected in [
+        "Countersign root ",
+        "CA:TRUE, pathlen:0",
+        "Certificate Sign",
+        "notAfter=Dec 31",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
     let (_, again, _) = run(&here, "root-certificate", "images");
-    here.write("again.pem", &again);
-    let verified = std::process::Command::new("openssl")
-        .args(["verify", "-CAfile"])
-        .args([here.path("root.pem"), here.path("again.pem")])
-        .output()
-        .expect("openssl");
-    assert!(verified.status.success(), "another root: {verified:?}");
+    assert_eq!(of(&again), said);
 }
 
 #[test]

@@ -50,24 +50,22 @@ fn run(what: What, of: &RegistryArguments, configuration: &Path) -> ExitCode {
 
 fn print(what: What, registry: &str, installation: Installation) -> Result<()> {
     let docker = named(registry, &installation)?;
+    match (what, docker.key_header) {
+        (What::KeySet, KeyHeader::X5c | KeyHeader::Libtrust) => bail!(
+            "`registry.{registry}.docker.key_header` says that this registry finds keys by certificates: \
+             `countersign root-certificate` writes them; or set it to `kid`"
+        ),
+        (What::KeySet, KeyHeader::Kid) | (What::Certificates, _) => {}
+    }
     let store = store::to_change(&installation)?;
     let vault = Vault::new(store, installation.keys.secrets);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let now = SystemClock.now();
-    let text = match (what, docker.key_header) {
-        (What::KeySet, KeyHeader::X5c | KeyHeader::Libtrust) => bail!(
-            "`registry.{registry}.docker.key_header` says that this registry finds keys by certificates: \
-             `countersign root-certificate` writes them; or set it to `kid`"
-        ),
-        (What::KeySet, KeyHeader::Kid) => {
-            runtime.block_on(vault.key_set(docker.algorithm, &SystemEntropy, now))?
-        }
-        (What::Certificates, header) => {
-            let how = (header, docker.algorithm);
-            runtime.block_on(vault.certificates(how, &SystemEntropy, now))?
-        }
+    let (now, how) = (SystemClock.now(), (docker.key_header, docker.algorithm));
+    let text = match what {
+        What::KeySet => runtime.block_on(vault.key_set(how.1, &SystemEntropy, now))?,
+        What::Certificates => runtime.block_on(vault.certificates(how, &SystemEntropy, now))?,
     };
     say(format_args!("{}", text.trim_end()))
 }
