@@ -21,6 +21,7 @@ pub use template::{Captured, Template, TemplateError};
 
 use crate::Scope;
 use target::Writing;
+use template::Fit;
 
 /// How one kind of registry is stood in front of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,7 +293,7 @@ impl Profile {
         }
         let target = Target::parse(target, self.writing)?;
         for rule in &self.rules {
-            if let Some(names) = rule.fit(method, &target, self.writing) {
+            if let Some(names) = rule.fit(method, &target) {
                 return Ok(Sorted {
                     access: &rule.access,
                     by: RuleName::Rule(&rule.place),
@@ -335,12 +336,18 @@ impl Profile {
 }
 
 impl Rule {
-    fn fit(&self, method: &str, target: &Target<'_>, writing: Writing) -> Option<Captured> {
+    /// What lets anybody in fits to the letter. What stops somebody also fits what a server behind may take for the same:
+    /// many tell no capital letters from small ones, and pass over a slash at the end.
+    fn fit(&self, method: &str, target: &Target<'_>) -> Option<Captured> {
         if !self.is_of(method) {
             return None;
         }
+        let how = match self.access {
+            Access::Open => Fit::ToTheLetter,
+            Access::Gated(_) | Access::Ours(_) | Access::Refused(_) => Fit::Roughly,
+        };
         let mut paths = self.paths.iter();
-        paths.find_map(|path| path.fit(target.segments(), writing.ignore_case))
+        paths.find_map(|path| path.fit(target.segments(), how))
     }
 
     /// A HEAD is a GET without its body (RFC 9110 9.3.2).

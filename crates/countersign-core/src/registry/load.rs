@@ -225,10 +225,8 @@ fn words(value: &Value<'_>, longest: usize) -> Option<String> {
 
 fn writing(table: &mut Table<'_>) -> Option<Writing> {
     let encoded_slash = table.optional_or("encoded_slash", false, Value::boolean);
-    let ignore_case = table.optional_or("ignore_case", false, Value::boolean);
     Some(Writing {
         encoded_slash: encoded_slash?,
-        ignore_case: ignore_case?,
     })
 }
 

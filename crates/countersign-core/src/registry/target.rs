@@ -13,8 +13,6 @@ const LONGEST: usize = 8 * 1024;
 pub(super) struct Writing {
     /// `%2F` stands within a name, as in npm's scopes.
     pub(super) encoded_slash: bool,
-    /// The registry behind tells no capital letters from small ones.
-    pub(super) ignore_case: bool,
 }
 
 /// The target of a request, in origin form (RFC 9112 3.2.1), that can be read in one way only.

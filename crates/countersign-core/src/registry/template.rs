@@ -35,6 +35,15 @@ enum Part {
     Name(String),
 }
 
+/// How much like a template a path must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Its literals and its slash at the end are to the letter.
+    ToTheLetter,
+    /// Neither capital letters nor a slash at the end matter.
+    Roughly,
+}
+
 /// What is wrong with a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TemplateError {
@@ -138,23 +147,24 @@ impl Template {
     }
 
     /// What the segments of a path are in it, if they fit.
-    pub(super) fn fit(&self, segments: &[String], ignore_case: bool) -> Option<Captured> {
+    pub(super) fn fit(&self, segments: &[String], how: Fit) -> Option<Captured> {
         let mut names = Captured::new();
         let Some(several) = &self.several else {
-            let fits = segments.len() == self.before.len()
-                && fit_parts(&self.before, segments, ignore_case, &mut names);
+            let (parts, segments) = trimmed(&self.before, segments, how);
+            let fits = segments.len() == parts.len() && fit_parts(parts, segments, how, &mut names);
             return fits.then_some(names);
         };
+        let (after, segments) = trimmed(&several.after, segments, how);
         let middle = segments
             .len()
-            .checked_sub(self.before.len() + several.after.len())?;
+            .checked_sub(self.before.len() + after.len())?;
         let (before, rest) = segments.split_at(self.before.len());
-        let (middle, after) = rest.split_at(middle);
+        let (middle, rest) = rest.split_at(middle);
         let is_several = middle.first().is_some_and(|first| !first.is_empty())
             && middle.last().is_some_and(|last| !last.is_empty());
         let fits = is_several
-            && fit_parts(&self.before, before, ignore_case, &mut names)
-            && fit_parts(&several.after, after, ignore_case, &mut names);
+            && fit_parts(&self.before, before, how, &mut names)
+            && fit_parts(after, rest, how, &mut names);
         names.insert(several.name.clone(), middle.join("/"));
         fits.then_some(names)
     }
@@ -187,11 +197,31 @@ fn ends_with_slash(parts: &[Part]) -> bool {
     matches!(parts.last(), Some(Part::Literal(last)) if last.is_empty())
 }
 
-fn fit_parts(parts: &[Part], segments: &[String], ignore_case: bool, names: &mut Captured) -> bool {
-    let fits = |part: &Part, segment: &String| match part {
-        Part::Literal(text) if ignore_case => text.eq_ignore_ascii_case(segment),
-        Part::Literal(text) => text == segment,
-        Part::Name(_) => !segment.is_empty(),
+/// Both without the slash at their end, where that does not matter.
+fn trimmed<'p, 's>(
+    parts: &'p [Part],
+    segments: &'s [String],
+    how: Fit,
+) -> (&'p [Part], &'s [String]) {
+    if how == Fit::ToTheLetter {
+        return (parts, segments);
+    }
+    let parts = match parts {
+        [before @ .., _] if ends_with_slash(parts) && !before.is_empty() => before,
+        all => all,
+    };
+    let segments = match segments {
+        [before @ .., last] if last.is_empty() && !before.is_empty() => before,
+        all => all,
+    };
+    (parts, segments)
+}
+
+fn fit_parts(parts: &[Part], segments: &[String], how: Fit, names: &mut Captured) -> bool {
+    let fits = |part: &Part, segment: &String| match (part, how) {
+        (Part::Literal(text), Fit::Roughly) => text.eq_ignore_ascii_case(segment),
+        (Part::Literal(text), Fit::ToTheLetter) => text == segment,
+        (Part::Name(_), _) => !segment.is_empty(),
     };
     let pairs = || parts.iter().zip(segments);
     if !pairs().all(|(part, segment)| fits(part, segment)) {
