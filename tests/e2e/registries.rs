@@ -2,6 +2,7 @@
 
 mod cargo;
 pub(crate) mod docker;
+mod gate;
 mod npm;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};

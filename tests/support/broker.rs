@@ -98,9 +98,9 @@ impl BrokerSetup {
         url
     }
 
-    /// Is asked for a registry by a proxy, at an address where whoever asks is answered; that address.
-    pub fn be_asked_for(&mut self, profile: &str, public_url: &str) -> String {
-        let name = RegistryName::new(profile).expect("a name");
+    /// Is asked for a registry of this name by a proxy, at an address where whoever asks is answered; that address.
+    pub fn be_asked_for(&mut self, name: &str, profile: &str, public_url: &str) -> String {
+        let name = RegistryName::new(name).expect("a name");
         let registry = self.registry(profile, public_url, None);
         self.registries.insert(name, registry);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

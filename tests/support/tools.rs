@@ -4,6 +4,7 @@
 //! A program that is missing fails the test; `tests/run packages python npm tools` installs them all.
 
 mod cargo;
+mod nginx;
 mod npm;
 mod terminal;
 
@@ -13,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
+pub use nginx::{Between, GateNginx, Recorder, Seen};
 pub use npm::{Npm, Verdaccio};
 pub use terminal::{Ended, Terminal};
 

@@ -1,0 +1,253 @@
+//! Requests that no tool sends, and what of them reaches the registry: through Debian's nginx, which asks us, and through our
+//! own door. Both are tried with the same tables.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use countersign_tests::tools::{Between, GateNginx, Recorder, Seen};
+use countersign_tests::{Login, World, payload};
+
+use super::{key_of, let_tools_in};
+
+/// A registry of npm's kind that two ways lead to.
+struct Bed {
+    world: World,
+    recorder: Recorder,
+    door: String,
+    nginx: String,
+    _running: GateNginx,
+}
+
+impl Bed {
+    async fn new() -> Self {
+        let (recorder, nginx) = (Recorder::start(), GateNginx::address());
+        let (mut door, mut forward_auth) = (String::new(), String::new());
+        let world = World::with(|setup| {
+            let_tools_in(setup);
+            door = setup.stand_before("npm", Some(&recorder.url));
+            forward_auth = setup.be_asked_for("npm-behind-nginx", "npm", &nginx);
+        })
+        .await;
+        let running = GateNginx::start(&Between {
+            url: &nginx,
+            registry: &recorder.url,
+            forward_auth: &forward_auth,
+            broker: &world.broker.issuer,
+            name: "npm-behind-nginx",
+        });
+        Self {
+            world,
+            recorder,
+            door,
+            nginx,
+            _running: running,
+        }
+    }
+
+    /// Sends these very bytes to each way; the status of each, and what reached the registry.
+    fn send(&self, head: &str, body: &str) -> Vec<(&'static str, u16, Vec<Seen>)> {
+        [("door", &self.door), ("nginx", &self.nginx)]
+            .into_iter()
+            .map(|(way, url)| {
+                let host = url.trim_start_matches("http://");
+                let text = format!("{head}\r\nHost: {host}\r\nConnection: close\r\n\r\n{body}");
+                let answer = exchange(host, &text);
+                let status = answer.get(9..12).and_then(|status| status.parse().ok());
+                (way, status.unwrap_or(0), self.recorder.take())
+            })
+            .collect()
+    }
+}
+
+fn exchange(host: &str, text: &str) -> String {
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    let patience = Some(Duration::from_secs(20));
+    stream.set_read_timeout(patience).expect("a time-out");
+    stream.write_all(text.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Targets that reach the registry with nobody's credential, as they came.
+const OPEN: [&str; 9] = [
+    "GET /left-pad",
+    "HEAD /left-pad",
+    "GET /@alice%2fhello",
+    "GET /@alice%2Fhello?write=true",
+    "GET /@alice/hello/-/hello-1.0.0.tgz",
+    "GET /left-pad/-/left-pad-1.0.0+build.tgz",
+    "GET /a%20b",
+    "GET /left-pad/?x=%2e%2e%2f&y=//",
+    "OPTIONS /left-pad",
+];
+
+/// What reaches nothing: a gated request however it is disguised, and whatever could be read in two ways.
+const STOPPED: [&str; 43] = [
+    "PUT /left-pad",
+    "DELETE /left-pad/-rev/1",
+    "POST /left-pad",
+    "PATCH /left-pad",
+    "PROPFIND /left-pad",
+    "put /left-pad",
+    "TRACE /left-pad",
+    "GET /-/package/left-pad/access",
+    "HEAD /-/package/left-pad/access",
+    "GET /-/package/@alice/hello/access",
+    "GET /-/package/left-pad/access/",
+    "GET /-/package/left-pad/Access",
+    "GET /-/PACKAGE/left-pad/access",
+    "GET /-/package/left-pad/acces%73",
+    "GET /-/package/left-pad/%61ccess",
+    "GET /%2d/package/left-pad/access",
+    "GET /-%2fpackage%2fleft-pad%2faccess%2f",
+    "GET //-/package/left-pad/access",
+    "GET /-//package/left-pad/access",
+    "GET /x/../-/package/left-pad/access",
+    "GET /x/%2e%2e/-/package/left-pad/access",
+    "GET /x/..%2f-/package/left-pad/access",
+    "GET /./-/package/left-pad/access",
+    "GET /-/package/left-pad/access;x",
+    "GET /-/package/left-pad;x/access",
+    "GET /-/package/left-pad/access%3fx",
+    "GET /-/package/left-pad/access%23x",
+    "GET /-/package/left-pad/access%00",
+    "GET /-/package/left-pad/access%0a",
+    "GET /-/package/left-pad\\access",
+    "GET /-/package/left-pad%5caccess",
+    "GET /a%252f..%252f-",
+    "GET /a%2",
+    "GET /a%zz",
+    "GET /a%ff",
+    "GET /%c0%af",
+    "GET /a%2f%2fb",
+    "GET http://registry.example/left-pad",
+    "GET *",
+    "GET left-pad",
+    "CONNECT registry.example:443",
+    "GET /-/user/org.couchdb.user:ann",
+    "PUT /-/user/org.couchdb.user:ann",
+];
+
+#[actix_web::test]
+async fn what_anybody_may_reaches_the_registry_to_the_byte() {
+    let bed = Bed::new().await;
+    for line in OPEN {
+        for (way, status, seen) in bed.send(&format!("{line} HTTP/1.1"), "") {
+            assert_eq!(status, 200, "{way}: {line}");
+            assert_eq!(seen.len(), 1, "{way}: {line}: {seen:?}");
+            assert_eq!(seen[0].line, line, "{way}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn nothing_that_is_gated_or_ambiguous_reaches_the_registry() {
+    let bed = Bed::new().await;
+    for line in STOPPED {
+        for (way, status, seen) in bed.send(&format!("{line} HTTP/1.1"), "") {
+            assert!((400..500).contains(&status), "{way}: {line}: {status}");
+            assert_eq!(seen, [], "{way}: {line}");
+        }
+    }
+}
+
+/// Headers that make something else of a request that anybody may make.
+const BENT: [&str; 8] = [
+    "X-HTTP-Method-Override: PUT",
+    "X-HTTP-Method: DELETE",
+    "X-Method-Override: PUT",
+    "X-Original-URL: /-/package/left-pad/access",
+    "X-Rewrite-URL: /-/package/left-pad/access",
+    "Content-Length: 3\r\nTransfer-Encoding: chunked",
+    "Content-Length: 3\r\nContent-Length: 4",
+    "Transfer-Encoding: xchunked",
+];
+
+#[actix_web::test]
+async fn no_header_makes_another_request_of_one() {
+    let bed = Bed::new().await;
+    for header in BENT {
+        for (way, status, seen) in bed.send(&format!("GET /left-pad HTTP/1.1\r\n{header}"), "") {
+            assert!(
+                status == 0 || (400..=501).contains(&status),
+                "{way}: {header}: {status}"
+            );
+            assert_eq!(seen, [], "{way}: {header}");
+        }
+    }
+    // A proxy's own words about the request are no client's to say.
+    let claims = "X-Original-Method: GET\r\nX-Original-URI: /left-pad";
+    for (way, status, seen) in bed.send(&format!("PUT /left-pad HTTP/1.1\r\n{claims}"), "") {
+        assert!((400..500).contains(&status), "{way}: {status}");
+        assert_eq!(seen, [], "{way}");
+    }
+}
+
+#[actix_web::test]
+async fn the_registry_is_told_who_asks_by_us_alone() {
+    let bed = Bed::new().await;
+    let forged = "X-Countersign-Account: acct_evil\r\nx-countersign-user: evil\r\nX-Countersign-Assertion: evil\r\n\
+                  X-Countersign-Action: publish\r\nAuthorization: Bearer evil";
+    let open = forged.rsplit_once("\r\n").expect("lines").0;
+    for (way, status, seen) in bed.send(&format!("GET /left-pad HTTP/1.1\r\n{open}"), "") {
+        assert_eq!(status, 200, "{way}");
+        let told = seen[0]
+            .headers
+            .iter()
+            .filter(|(name, value)| name.starts_with("x-countersign") && !value.is_empty());
+        assert_eq!(told.count(), 0, "{way}: {seen:?}");
+    }
+    for (way, status, seen) in bed.send(&format!("PUT /left-pad HTTP/1.1\r\n{forged}"), "") {
+        assert_eq!(status, 401, "{way}");
+        assert_eq!(seen, [], "{way}");
+    }
+    let key = key_of(&bed.world, &bed.door, &Login::new("oidc", "ann-mfa")).await;
+    let forged = forged.replace("Bearer evil", &format!("Bearer {key}"));
+    for (way, status, seen) in bed.send(
+        &format!("PUT /left-pad HTTP/1.1\r\n{forged}\r\nContent-Length: 5"),
+        "hello",
+    ) {
+        assert_eq!(status, 200, "{way}");
+        let seen = &seen[0];
+        assert_eq!(seen.body, 5, "{way}");
+        assert_eq!(
+            seen.values("authorization"),
+            Vec::<&str>::new(),
+            "{way}: the key reached the registry"
+        );
+        let account = seen.values("x-countersign-account");
+        assert!(
+            matches!(account[..], [one] if one.starts_with("acct_") && one != "acct_evil"),
+            "{way}: {account:?}"
+        );
+        assert_eq!(seen.values("x-countersign-action"), ["publish"], "{way}");
+        let assertion = seen.values("x-countersign-assertion");
+        let claims = payload(assertion.first().expect("an assertion"));
+        assert_eq!(claims["sub"], account[0], "{way}");
+        assert_eq!(claims["request"]["target"], "/left-pad", "{way}");
+        assert_eq!(claims["acr"], "urn:countersign:mfa", "{way}");
+    }
+}
+
+#[actix_web::test]
+async fn a_large_upload_is_passed_on_while_it_comes_and_a_refused_one_hears_why() {
+    let bed = Bed::new().await;
+    let key = key_of(&bed.world, &bed.door, &Login::new("oidc", "ann-mfa")).await;
+    let body = "x".repeat(8 * 1024 * 1024);
+    let length = body.len();
+    for expect in ["", "\r\nExpect: 100-continue"] {
+        let head = format!("PUT /left-pad HTTP/1.1\r\nContent-Length: {length}{expect}");
+        for (way, status, seen) in
+            bed.send(&format!("{head}\r\nAuthorization: Bearer {key}"), &body)
+        {
+            assert!(matches!(status, 100 | 200), "{way}{expect}: {status}");
+            assert_eq!(seen[0].body, length as u64, "{way}{expect}");
+        }
+        for (way, status, seen) in bed.send(&head, &body) {
+            assert!(matches!(status, 100 | 401), "{way}{expect}: {status}");
+            assert_eq!(seen, [], "{way}{expect}");
+        }
+    }
+}
