@@ -24,7 +24,7 @@ struct CommandLine {
 enum Command {
     /// Serve until SIGTERM or SIGINT; a second signal stops at once
     Serve(Configuration),
-    /// Tell all that is wrong with the configuration and the policy, and what to register where
+    /// Tell all that is wrong with configuration and policy, and what to register where
     Check(Configuration),
     /// Look at all that the server stands on, and say what to mend
     ///
@@ -66,10 +66,10 @@ enum Command {
     /// It may run beside servers, which read the keys again within ten seconds.
     #[command(subcommand)]
     Keys(Keys),
-    /// Write the public keys of a registry's tokens to standard output, as a key set
+    /// Write the key set that a registry verifies our tokens by
     ///
-    /// For a registry that reads one from a file (`auth.token.jwks` of distribution 3). It holds the next key too: write it
-    /// anew before the one after that is used.
+    /// For a registry that reads one from a file (`auth.token.jwks` of distribution 3). It holds the
+    /// next key too: write it anew before the one after that is used.
     #[command(verbatim_doc_comment)]
     Jwks {
         #[command(flatten)]
@@ -77,10 +77,11 @@ enum Command {
         #[command(flatten)]
         with: Configuration,
     },
-    /// Write the certificates that a registry is to trust to standard output, as PEM
+    /// Write the certificates that a registry verifies our tokens by
     ///
-    /// For a registry's `auth.token.rootcertbundle`. Where its tokens carry the certificates of their keys (`key_header =
-    /// "x5c"`) it is one root, once and for all; else those of the keys, the next one too.
+    /// For a registry's `auth.token.rootcertbundle`, as PEM. Where its tokens carry the certificates
+    /// of their keys (`key_header = "x5c"`) it is one root, once and for all; else those of the keys,
+    /// the next one too.
     #[command(verbatim_doc_comment)]
     RootCertificate {
         #[command(flatten)]
