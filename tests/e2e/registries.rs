@@ -2,8 +2,14 @@
 
 mod cargo;
 pub(crate) mod docker;
+mod door;
 mod gate;
+mod go_proxy;
+mod maven;
 mod npm;
+mod nuget;
+mod pypi;
+mod swift;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};
 use serde_json::Value;

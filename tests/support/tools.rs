@@ -4,8 +4,13 @@
 //! A program that is missing fails the test; `tests/run packages python npm tools` installs them all.
 
 mod cargo;
+mod gate;
+mod go;
+mod maven;
 mod nginx;
 mod npm;
+mod nuget;
+mod pypi;
 mod terminal;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,8 +19,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
-pub use nginx::{Between, GateNginx, Recorder, Seen};
+pub use gate::{Between, GateNginx, Recorder, Seen};
+pub use go::Go;
+pub use maven::{Artifact, Maven};
+pub use nginx::{FileStore, Tls};
 pub use npm::{Npm, Verdaccio};
+pub use nuget::NuGet;
+pub use pypi::{PypiServer, Python};
 pub use terminal::{Ended, Terminal};
 
 /// How long a program may take to start, to say what is awaited, or to end: Java is slow.
@@ -30,7 +40,7 @@ struct Running(Child);
 impl Running {
     /// Starts it, and waits until it takes connections.
     fn start(command: &mut Command, address: SocketAddr) -> Self {
-        let child = command
+        let child = with_sbin(command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -70,4 +80,37 @@ fn peer(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("peers")
         .join(path)
+}
+
+/// A file of the Python peers' virtual environment.
+fn python(path: &str) -> PathBuf {
+    peer("../../target/python").join(path)
+}
+
+/// Debian keeps some servers where only root looks.
+fn with_sbin(command: &mut Command) -> &mut Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin"))
+}
+
+/// Packs files, as many kinds of package are: in a zip, which has their names to the letter and no directories.
+fn zip(directory: &Path, archive: &str, files: &[(&str, &str)]) -> PathBuf {
+    const PACK: &str = "import sys, zipfile\n\
+        archive = zipfile.ZipFile(sys.argv[1], 'w')\n\
+        for name in sys.argv[2:]: archive.write(name)\n\
+        archive.close()";
+    for (name, text) in files {
+        let path = directory.join(name);
+        let parent = path.parent().expect("a directory");
+        std::fs::create_dir_all(parent).expect("a directory");
+        std::fs::write(&path, text).expect("a file");
+    }
+    let packed = Command::new(python("bin/python"))
+        .args(["-c", PACK, archive])
+        .args(files.iter().map(|(name, _)| name))
+        .current_dir(directory)
+        .status();
+    let packed = packed.unwrap_or_else(|error| panic!("python: {error}; {INSTALL}"));
+    assert!(packed.success(), "{archive} is not packed");
+    directory.join(archive)
 }

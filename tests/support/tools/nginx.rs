@@ -1,192 +1,167 @@
-//! Debian's nginx in front of a registry, with the very file of `deploy/`; and a registry that writes down what reaches it.
+//! nginx: a registry that is nothing but files, written by WebDAV; and what speaks TLS in front of us.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 
-use super::{Running, free_address};
+use super::{INSTALL, Running, free_address};
 
-/// nginx that asks Countersign about every request.
+/// A registry that is a directory: everybody reads it and puts files into it. What stands in front of it decides.
 #[derive(Debug)]
-pub struct GateNginx {
+pub struct FileStore {
+    /// Where it listens.
+    pub url: String,
+    directory: TempDir,
     _running: Running,
-    _directory: TempDir,
 }
 
-/// Where things are that nginx stands between.
-#[derive(Debug)]
-pub struct Between<'a> {
-    /// The address at which tools reach it: `http://127.0.0.1:1`.
-    pub url: &'a str,
-    /// The registry behind.
-    pub registry: &'a str,
-    /// Countersign's `forward_auth_listen`.
-    pub forward_auth: &'a str,
-    /// Countersign's `listen`.
-    pub broker: &'a str,
-    /// The registry's name in the configuration.
-    pub name: &'a str,
-}
-
-impl GateNginx {
-    /// An address for one that is started later.
-    pub fn address() -> String {
-        format!("http://{}", free_address())
+impl FileStore {
+    /// Starts one without files.
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = free_address();
+        let root = directory.path().join("files");
+        std::fs::create_dir(&root).expect("a directory");
+        // A push of NuGet's goes to a collection, which WebDAV can't put a file in the place of.
+        let server = format!(
+            "listen {address};\nroot {};\nclient_max_body_size 0;\n\
+             dav_methods PUT;\ncreate_full_put_path on;\n\
+             location = /api/v2/package/ {{ dav_methods PUT; rewrite ^ /pushed break; }}\n",
+            root.display()
+        );
+        Self {
+            url: format!("http://{address}"),
+            _running: nginx(directory.path(), &server, address),
+            directory,
+        }
     }
 
-    /// Starts it.
-    pub fn start(between: &Between<'_>) -> Self {
+    /// The names of all its files, in order: `/maven2/org/example/…`.
+    pub fn files(&self) -> Vec<String> {
+        let root = self.directory.path().join("files");
+        let mut found = Vec::new();
+        collect(&root, &mut found);
+        let names = found
+            .iter()
+            .filter_map(|path| path.strip_prefix(&root).ok());
+        let mut names: Vec<String> = names.map(|name| format!("/{}", name.display())).collect();
+        names.sort();
+        names
+    }
+
+    /// What it has under this name.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Puts a file where a registry has it.
+    pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    /// A file under this name.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let root = self.directory.path().join("files");
+        root.join(name.trim_start_matches('/'))
+    }
+}
+
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+/// What takes TLS off in front of us: some tools show their credential nowhere else.
+#[derive(Debug)]
+pub struct Tls {
+    /// Where it listens.
+    pub url: String,
+    /// The file of the authority that its certificate is of.
+    pub authority: PathBuf,
+    _directory: TempDir,
+    _running: Running,
+}
+
+impl Tls {
+    /// A free address for one, known before it runs.
+    pub fn address() -> std::net::SocketAddr {
+        free_address()
+    }
+
+    /// Starts one at this address, in front of that one.
+    pub fn start(address: std::net::SocketAddr, behind: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/registry-nginx.conf");
-        let host = |url: &str| url.trim_start_matches("http://").to_owned();
-        let rules = std::fs::read_to_string(file)
-            .expect("the file of deploy/")
-            .replace("http://REGISTRY", between.registry)
-            .replace("http://COUNTERSIGN", between.forward_auth)
-            .replace("http://DOOR", between.broker)
-            .replace("NAME", between.name);
-        let here = directory.path().display();
-        let text = format!(
-            "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;\n\
-             events {{ worker_connections 256; }}\n\
-             http {{ access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
-             fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
-             server {{ listen {}; {rules} }} }}\n",
-            host(between.url)
+        let path = |name: &str| directory.path().join(name);
+        certificate(directory.path());
+        let server = format!(
+            "listen {address} ssl;\nssl_certificate {};\nssl_certificate_key {};\n\
+             location / {{ proxy_pass {behind}; proxy_http_version 1.1; proxy_set_header Host $http_host; }}\n",
+            path("certificate.pem").display(),
+            path("key.pem").display(),
         );
-        let config = directory.path().join("nginx.conf");
-        std::fs::write(&config, text).expect("a file");
-        let mut command = Command::new("nginx");
-        command
-            .env(
-                "PATH",
-                format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()),
-            )
-            .arg("-c")
-            .arg(&config)
-            .arg("-p")
-            .arg(directory.path());
-        let address = host(between.url).parse().expect("an address");
         Self {
-            _running: Running::start(&mut command, address),
+            url: format!("https://{address}"),
+            authority: path("certificate.pem"),
+            _running: nginx(directory.path(), &server, address),
             _directory: directory,
         }
     }
 }
 
-/// A registry that takes everything, and writes down what reaches it.
-#[derive(Debug)]
-pub struct Recorder {
-    /// Where it listens.
-    pub url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+/// A certificate for 127.0.0.1 that is its own authority.
+fn certificate(directory: &Path) {
+    let mut command = Command::new("openssl");
+    command
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-days",
+            "1",
+            "-subj",
+            "/CN=a test",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(directory);
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("openssl: {error}; {INSTALL}"));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
-/// A request that reached a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its first line, without the version.
-    pub line: String,
-    /// Its headers, names in small letters.
-    pub headers: Vec<(String, String)>,
-    /// How many bytes its body had.
-    pub body: u64,
-}
-
-impl Seen {
-    /// The values of a header.
-    pub fn values(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(found, _)| found == name);
-        named.map(|(_, value)| value.as_str()).collect()
-    }
-}
-
-impl Recorder {
-    /// Starts one.
-    pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let all = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let all = Arc::clone(&all);
-                std::thread::spawn(move || answer_all(stream, &all));
-            }
-        });
-        Self { url, seen }
-    }
-
-    /// What has reached it since this was asked last.
-    pub fn take(&self) -> Vec<Seen> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut seen)
-    }
-}
-
-fn answer_all(stream: TcpStream, all: &Mutex<Vec<Seen>>) {
-    let mut reader = BufReader::new(stream);
-    while let Some(seen) = read(&mut reader) {
-        let is_head = seen.line.starts_with("HEAD ");
-        all.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(seen);
-        let body = if is_head { "" } else { "taken" };
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{body}");
-        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let line = line.rsplit_once(' ')?.0.to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut header = String::new();
-        reader
-            .read_line(&mut header)
-            .ok()
-            .filter(|read| *read > 0)?;
-        let Some((name, value)) = header.trim_end().split_once(':') else {
-            break;
-        };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
-    let seen = Seen {
-        line,
-        headers,
-        body: 0,
-    };
-    let body = match seen.values("content-length").first() {
-        Some(length) => skip(reader, length.parse().ok()?)?,
-        None if seen.values("transfer-encoding").contains(&"chunked") => skip_chunks(reader)?,
-        None => 0,
-    };
-    Some(Seen { body, ..seen })
-}
-
-fn skip(reader: &mut BufReader<TcpStream>, length: u64) -> Option<u64> {
-    let copied = std::io::copy(&mut reader.take(length), &mut std::io::sink());
-    copied.ok().filter(|copied| *copied == length)
-}
-
-fn skip_chunks(reader: &mut BufReader<TcpStream>) -> Option<u64> {
-    let mut all = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let length = u64::from_str_radix(line.trim(), 16).ok()?;
-        all += skip(reader, length)?;
-        reader.read_line(&mut line).ok()?;
-        if length == 0 {
-            return Some(all);
-        }
-    }
+/// nginx with this one server, in one process.
+fn nginx(directory: &Path, server: &str, address: std::net::SocketAddr) -> Running {
+    let place = directory.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary = temporary.map(|one| format!("{one}_temp_path {place}/{one};\n"));
+    let text = format!(
+        "daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log {place}/error.log;\nevents {{}}\n\
+         http {{\naccess_log off;\n{}server {{\n{server}}}\n}}\n",
+        temporary.concat()
+    );
+    let file = directory.join("nginx.conf");
+    std::fs::write(&file, text).expect("a file");
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(directory).arg("-c").arg(&file);
+    Running::start(&mut command, address)
 }

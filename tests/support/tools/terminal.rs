@@ -23,6 +23,14 @@ pub struct Ended {
     pub shown: String,
 }
 
+impl Ended {
+    /// Whether it showed these words; a terminal breaks lines where they are full.
+    pub fn says(&self, words: &str) -> bool {
+        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        plain(&self.shown).contains(&plain(words))
+    }
+}
+
 impl Terminal {
     /// Runs a command at a terminal (`script`, of every Debian).
     pub fn run(command: &Command) -> Self {

@@ -61,6 +61,8 @@ pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
             format!("Sign in to {action}: make an API key at {{keys}}")
         }
         Refused::BadCredential(why) => {
+            // Where, is said here.
+            let why = why.strip_suffix(" Make a new one.").unwrap_or(why);
             format!("{why} Make an API key at {{keys}}")
         }
         Refused::NotEnough { reasons, .. } => {

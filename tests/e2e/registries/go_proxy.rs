@@ -1,0 +1,140 @@
+//! Go 1.27 gets modules through us: by everybody from a public proxy, and with a key from one of an organisation's own.
+
+use countersign_core::document;
+use countersign_core::registry::Profile;
+use countersign_tests::tools::{FileStore, Go, Tls};
+use countersign_tests::{BrokerSetup, wire};
+use serde_json::json;
+use url::Url;
+
+use super::door::{Door, ann};
+
+const MODULE: &str = "example.test/hello";
+
+/// What an installation says otherwise where modules are for its own people alone.
+const PRIVATE: &str = r#"
+actions.read = "packages:read"
+[default]
+read = { gated = "read" }
+write = { refused = "This module proxy is read-only" }
+"#;
+
+#[actix_web::test]
+async fn anybody_gets_modules_of_a_public_proxy_and_nobody_writes() {
+    let store = FileStore::start();
+    store.put_go_module(MODULE, "v1.0.0");
+    let files = store.files();
+    let door = Door::before("go-proxy", &store.url).await;
+    let go = Go::new(&door.url);
+    let ended = go.get(&format!("{MODULE}@v1.0.0")).await;
+    assert!(ended.success, "{}", ended.shown);
+    let requirements = go.requirements();
+    assert!(
+        requirements.contains(&format!("{MODULE} v1.0.0")),
+        "{requirements}"
+    );
+
+    let key = format!("Bearer {}", door.good_key().await);
+    for method in ["PUT", "POST", "PATCH", "DELETE"] {
+        let target = format!("/{MODULE}/@v/v1.0.1.zip");
+        let refused = wire::send(
+            method,
+            &door.url,
+            &target,
+            &[("authorization", &key)],
+            "zip",
+        )
+        .await;
+        assert_eq!(refused.status, 403, "{method}: {}", refused.body);
+        assert_eq!(
+            refused.body,
+            "This module proxy is read-only: a module is published by a tag in its own repository\n"
+        );
+    }
+    assert_eq!(store.files(), files);
+}
+
+/// A proxy whose modules are for who shows a second factor, behind TLS: Go shows no credential without it.
+struct Private {
+    door: Door,
+    front: Tls,
+    _store: FileStore,
+}
+
+impl Private {
+    async fn new() -> Self {
+        let store = FileStore::start();
+        store.put_go_module(MODULE, "v1.0.0");
+        let address = Tls::address();
+        let door = Door::changed("go-proxy", &store.url, |setup| {
+            let mine = |setup: &mut BrokerSetup| {
+                let registry = setup.registries.get_mut("go-proxy").expect("the registry");
+                let base = registry.profile.clone();
+                let read = |table: &mut document::Table<'_>| Profile::read(table, Some(&base));
+                registry.profile = document::read("countersign.toml", PRIVATE, read).expect("a profile");
+                registry.public_url = Url::parse(&format!("https://{address}")).expect("an address");
+            };
+            mine(setup);
+            let browse = "scopes = [\"packages:read\", ";
+            assert!(setup.policy.contains(browse));
+            setup.policy = setup.policy.replace(browse, "scopes = [");
+            setup.policy.push_str(
+                "\n[tier.private]\nscopes = [\"packages:read\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"enrolment\", \"tenant\"]\n",
+            );
+        })
+        .await;
+        let front = Tls::start(address, &door.url);
+        Self {
+            door,
+            front,
+            _store: store,
+        }
+    }
+
+    fn go(&self) -> Go {
+        Go::new(&self.front.url).trusting(&self.front.authority)
+    }
+}
+
+#[actix_web::test]
+async fn a_private_module_is_got_with_a_key_that_goauth_shows_and_else_go_says_why_not() {
+    let bed = Private::new().await;
+    let module = format!("{MODULE}@v1.0.0");
+    let ended = bed.go().get(&module).await;
+    let words = bed.door.words("Sign in to read: make an API key at KEYS");
+    assert!(!ended.success && ended.says(&words), "{}", ended.shown);
+
+    let reads = json!({"scopes": ["packages:read"], "days": 1});
+    let key = bed.door.key(&ann(), "tools", reads.clone()).await;
+    let go = bed.go().with_key(&key);
+    let ended = go.get(&module).await;
+    assert!(ended.success, "{}", ended.shown);
+    let requirements = go.requirements();
+    assert!(
+        requirements.contains(&format!("{MODULE} v1.0.0")),
+        "{requirements}"
+    );
+
+    let of_another = bed.door.key(&ann(), "gallery", reads).await;
+    let publishes = bed.door.good_key().await;
+    bed.door.world.broker.clock.advance(2 * 24 * 60 * 60);
+    for (key, words) in [
+        (&key, "This API key has ended. Make an API key at KEYS"),
+        (
+            &of_another,
+            "This API key has ended. Make an API key at KEYS",
+        ),
+        (
+            &publishes,
+            "This API key is not for this. Make an API key at KEYS",
+        ),
+    ] {
+        let ended = bed.go().with_key(key).get(&module).await;
+        let words = bed.door.words(words);
+        assert!(
+            !ended.success && ended.says(&words),
+            "{words}: {}",
+            ended.shown
+        );
+    }
+}
