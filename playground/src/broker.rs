@@ -126,6 +126,7 @@ pub(crate) fn settings(
         clients,
         resources: BTreeMap::from([(AUDIENCE.to_owned(), resource()), (api, resource())]),
         registries: BTreeMap::new(),
+        webhook: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The program itself: its command line, its files, its start and its end.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod command_line;
 mod decisions;

@@ -11,9 +11,9 @@ use countersign_providers::oidc::People;
 use countersign_providers::{Http, NameServers, PrivateHosts, Provider};
 use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType,
-    KeyUpkeep, LimitSettings, Listeners, LogFileSettings, MasterSecrets, Parts, PolicyHandle,
-    PolicyInForce, Registry, Resource, Retention, Rotate, SecretDigest, ServingHandle, Settings,
-    SigningAlgorithm, SystemEntropy, Upstream, Vault, Writer,
+    KeyNotices, KeyUpkeep, LimitSettings, Listeners, LogFileSettings, MasterSecrets, Parts,
+    PolicyHandle, PolicyInForce, Registry, Resource, Retention, Rotate, SecretDigest,
+    ServingHandle, Settings, SigningAlgorithm, SystemEntropy, Upstream, Vault, Webhook, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -33,6 +33,8 @@ pub struct BrokerSetup {
     pub resources: BTreeMap<String, Resource>,
     /// The registries that it stands in front of.
     pub registries: BTreeMap<RegistryName, Registry>,
+    /// Where the registry is told what its people must hear.
+    pub webhook: Option<Webhook>,
     /// How much anybody may ask for.
     pub limits: LimitSettings,
     /// How long until providers are asked again; never, unless a test says so.
@@ -74,6 +76,7 @@ impl BrokerSetup {
             clients: BTreeMap::from([(client_id("gallery"), gallery)]),
             resources: BTreeMap::from([(Self::AUDIENCE.to_owned(), resource)]),
             registries: BTreeMap::new(),
+            webhook: None,
             limits: LimitSettings::default(),
             recheck: None,
             github_scopes: "read:user user:email",
@@ -182,6 +185,7 @@ impl BrokerSetup {
             clients: self.clients.clone(),
             resources: self.resources.clone(),
             registries: self.registries.clone(),
+            webhook: self.webhook.clone(),
         }
     }
 }
@@ -234,14 +238,16 @@ impl Shared {
                 let broker = Broker::new(parts).await.expect("a broker");
                 let (policy, keys) = (broker.policy_handle(), broker.key_upkeep());
                 let retention = broker.retention();
+                let notices = broker.key_notices();
                 let server = broker.serve(listeners, 1).expect("a server");
                 sender
-                    .send((server.handle(), policy, keys, retention))
+                    .send((server.handle(), policy, keys, retention, notices))
                     .expect("the test waits");
                 server.run().await.expect("the server ends");
             });
         });
-        let (handle, policy, keys, retention) = receiver.recv().expect("the broker starts");
+        let (handle, policy, keys, retention, key_notices) =
+            receiver.recv().expect("the broker starts");
         TestBroker {
             issuer: self.settings.issuer().to_owned(),
             address: format!("http://{address}"),
@@ -250,6 +256,7 @@ impl Shared {
             policy,
             keys,
             retention,
+            key_notices,
             handle,
             audit,
             shared: self,
@@ -304,6 +311,8 @@ pub struct TestBroker {
     pub keys: KeyUpkeep,
     /// What forgets who has not signed in for long, whenever a test says so.
     pub retention: Retention,
+    /// What tells of API keys that are to end.
+    pub key_notices: KeyNotices,
     handle: ServingHandle,
     audit: Audit,
     shared: Shared,

@@ -151,6 +151,25 @@ impl Http {
         Ok(answer.status().as_u16())
     }
 
+    /// Posts JSON to an address of the configuration and tells the status; the body is not of interest.
+    pub async fn post_json(
+        &self,
+        url: &Url,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<u16, ProviderError> {
+        let mut request =
+            http::Request::post(url.as_str()).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(body)
+            .map_err(|_| ProviderError::Answer("an address that can't be asked"))?;
+        let answer = self.send(request, Reach::of(url)).await?;
+        Ok(answer.status().as_u16())
+    }
+
     /// Sends a request and reads the whole answer, within the caps.
     pub(crate) async fn send(
         &self,

@@ -56,23 +56,7 @@ pub(crate) fn routes() -> Scope {
                 .route(web::delete().to(accounts::take_back))
                 .default_service(only("PUT, DELETE")),
         )
-        .service(
-            web::resource("/api-keys")
-                .route(web::get().to(api_keys::list))
-                .route(web::post().to(api_keys::make_one))
-                .default_service(only("GET, POST")),
-        )
-        .service(
-            web::resource("/api-keys/imports")
-                .app_data(web::PayloadConfig::new(LONGEST_BODY_OF_MANY))
-                .route(web::post().to(api_keys::import_many))
-                .default_service(only("POST")),
-        )
-        .service(
-            web::resource("/api-keys/{key}")
-                .route(web::delete().to(api_keys::revoke_one))
-                .default_service(only("DELETE")),
-        )
+        .configure(api_key_routes)
         .service(
             web::resource("/audit-log")
                 .route(web::get().to(audit_log::list))
@@ -125,6 +109,28 @@ pub(crate) fn routes() -> Scope {
                 .default_service(only("POST")),
         )
         .default_service(web::to(async |call: Call| call.refuse(ApiError::NotFound)))
+}
+
+/// What people, services and operators do with API keys.
+fn api_key_routes(config: &mut web::ServiceConfig) {
+    config
+        .service(
+            web::resource("/api-keys")
+                .route(web::get().to(api_keys::list))
+                .route(web::post().to(api_keys::make_one))
+                .default_service(only("GET, POST")),
+        )
+        .service(
+            web::resource("/api-keys/imports")
+                .app_data(web::PayloadConfig::new(LONGEST_BODY_OF_MANY))
+                .route(web::post().to(api_keys::import_many))
+                .default_service(only("POST")),
+        )
+        .service(
+            web::resource("/api-keys/{key}")
+                .route(web::delete().to(api_keys::revoke_one))
+                .default_service(only("DELETE")),
+        );
 }
 
 /// What a resource says to other methods than its own.

@@ -9,6 +9,7 @@ mod leaked;
 mod making;
 pub(crate) mod page;
 mod text;
+pub(crate) mod upkeep;
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ use jiff::civil::Date;
 use crate::organization;
 use crate::web::{Context, Decided};
 
+pub use change::revoke_at;
 pub(crate) use change::{deliver, revoke};
 pub(crate) use leaked::leaked;
 pub(crate) use making::{Made, Making, NotMade, is_for_keys, make, name_of};
@@ -88,11 +90,10 @@ impl NoUse {
     }
 }
 
-/// What the policy says of a use of a key, and what it said so by.
+/// What the policy says of a use of a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Weighed {
     pub(crate) decision: Decision,
-    pub(crate) facts: Facts,
 }
 
 /// Whose key this text is. `None` where it is nobody's: a text that can be none costs no look-up.
@@ -181,12 +182,12 @@ impl Held {
             on: Occasion::ApiKey,
             at: context.now,
             verdict: Verdict::from(&decision),
-            facts: facts.clone(),
+            facts,
         });
         if let Decision::Permit(_) = decision {
             self.note_use(context).await?;
         }
-        Ok(Weighed { decision, facts })
+        Ok(Weighed { decision })
     }
 
     /// All that the policy decides a use of this key by; nothing where the key itself is not for it.

@@ -42,6 +42,7 @@ mod ticket;
 mod token;
 mod trace;
 mod web;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use countersign_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::Notify;
 
+pub use api_key::upkeep::KeyNotices;
 pub use audit::{
     AuditFile, AuditFound, AuditLine, AuditLog, AuditLogError, AuditLogSettings, AuditPlace,
     AuditQuery, Begin, By, Event, Finding, Happening, NoPlace, NotAudited, Place, Subject,
@@ -76,6 +78,7 @@ pub use settings::{
     SettingsError, SigningAlgorithm,
 };
 pub use web::{Listeners, Serving, ServingHandle};
+pub use webhook::{NotASecret, Webhook, WebhookSecret};
 
 use draining::Draining;
 use keys::Keys;
@@ -271,6 +274,18 @@ impl Broker {
             store: Arc::clone(&self.store),
             audit_log: Arc::clone(&self.audit_log),
             ended: Arc::clone(&self.ended),
+        }
+    }
+
+    /// What tells the registry whose API keys are to end, and forgets those that ended long ago, if it is called now and then.
+    pub fn key_notices(&self) -> KeyNotices {
+        KeyNotices {
+            policy: self.policy.clone(),
+            store: Arc::clone(&self.store),
+            audit_log: Arc::clone(&self.audit_log),
+            http: self.http.clone(),
+            webhook: self.settings.webhook.clone(),
+            page: self.settings.endpoint(&own::OwnPage::ApiKeys.path()),
         }
     }
 

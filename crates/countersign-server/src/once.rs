@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     TokenRefused,
     /// That whoever is due is forgotten, on this day.
     Retention,
+    /// That owners of API keys are told of their end, in this hour.
+    KeyNotices,
     /// A registry's ticket, brought.
     Ticket,
     /// That one was brought once more, written down.
@@ -44,6 +46,7 @@ impl Kind {
             Self::Link => "link",
             Self::TokenRefused => "token-refused",
             Self::Retention => "retention",
+            Self::KeyNotices => "key-notices",
             Self::Ticket => "ticket",
             Self::TicketAgain => "ticket-again",
             Self::TicketUse => "ticket-use",

@@ -13,6 +13,7 @@ use url::{Host, Url};
 
 use crate::keys::KeyHeader;
 use crate::registry::Registry;
+use crate::webhook::Webhook;
 
 /// What this installation is.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub resources: BTreeMap<String, Resource>,
     /// The registries that we stand in front of, for their own tools.
     pub registries: BTreeMap<RegistryName, Registry>,
+    /// Where the registry is told what its people must hear; nothing set: nowhere.
+    pub webhook: Option<Webhook>,
 }
 
 /// A registry frontend.

@@ -1,6 +1,7 @@
 //! What the program does: one module for each command.
 
 mod accounts;
+mod api_keys;
 mod audit;
 mod check;
 mod doctor;
@@ -30,6 +31,7 @@ pub(crate) use accounts::{
     UnlockArguments, erase as erase_account, export as export_account, import,
     lock as lock_account, show, unlock as unlock_account,
 };
+pub(crate) use api_keys::{ApiKeysCommand, run as api_keys};
 pub(crate) use audit::{AuditCommand, run as audit};
 pub(crate) use check::run as check;
 pub(crate) use doctor::{DoctorArguments, run as doctor};

@@ -19,6 +19,7 @@ mod store;
 mod tests;
 mod traces;
 mod warning;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::io;

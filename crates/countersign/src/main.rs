@@ -52,6 +52,15 @@ enum Command {
         #[command(flatten)]
         with: GlobalConfiguration,
     },
+    /// API keys: who has which, when they end, and those that the registry made before
+    ///
+    /// It may run beside servers, and holds at once.
+    ApiKeys {
+        #[command(subcommand)]
+        api_keys: commands::ApiKeysCommand,
+        #[command(flatten)]
+        with: GlobalConfiguration,
+    },
     /// Verify the audit log, search it, export it
     #[command(subcommand)]
     Audit(commands::AuditCommand),
@@ -249,6 +258,7 @@ fn main() -> ExitCode {
         Command::Doctor { doctor, with } => commands::doctor(&doctor, &with.config),
         Command::Policy(command) => commands::policy(&command),
         Command::Orgs { orgs, with } => commands::orgs(&orgs, &with.config),
+        Command::ApiKeys { api_keys, with } => commands::api_keys(&api_keys, &with.config),
         Command::Audit(command) => commands::audit(&command),
         Command::Privacy(command) => commands::privacy(&command),
         Command::Registry(command) => commands::registry(&command),

@@ -1213,6 +1213,7 @@ fn what_contradicts_the_profile_is_no_configuration() {
             clients: [(ClientId::new("first").expect("an id"), client)].into(),
             resources: [(BrokerSetup::AUDIENCE.to_owned(), resource)].into(),
             registries: [].into(),
+            webhook: None,
         };
         settings.check().is_ok()
     };

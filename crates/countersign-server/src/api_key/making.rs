@@ -56,6 +56,10 @@ pub(crate) struct Made {
 
 /// Why none is made.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it for a moment, and no list of them"
+)]
 pub(crate) enum NotMade {
     /// The policy has no API keys.
     Off,
@@ -110,7 +114,7 @@ pub(crate) async fn make(
     making: Making<'_>,
     context: &Context<'_>,
 ) -> Result<Result<Made, NotMade>, StoreError> {
-    if let Err(why) = check(&making, context) {
+    if let Some(why) = hindrance(&making, context) {
         return Ok(Err(why));
     }
     let store = context.broker.store.as_ref();
@@ -149,23 +153,20 @@ pub(crate) async fn make(
     Ok(Ok(Made { text, key, ends_at }))
 }
 
-/// What must be so before the policy is asked.
-fn check(making: &Making<'_>, context: &Context<'_>) -> Result<(), NotMade> {
+/// What keeps it from being made, before the policy is asked.
+fn hindrance(making: &Making<'_>, context: &Context<'_>) -> Option<NotMade> {
     let policy = context.policy();
     if policy.api_keys().is_none() {
-        return Err(NotMade::Off);
+        return Some(NotMade::Off);
     }
     if !context.broker.settings.clients.contains_key(&making.client) {
-        return Err(NotMade::Client);
+        return Some(NotMade::Client);
     }
     let scopes = &making.scopes;
     if scopes.is_empty() || !scopes.iter().all(|scope| is_for_keys(scope, policy)) {
-        return Err(NotMade::Scopes);
+        return Some(NotMade::Scopes);
     }
-    if making.packages.len() > MOST_PATTERNS {
-        return Err(NotMade::Packages);
-    }
-    Ok(())
+    (making.packages.len() > MOST_PATTERNS).then_some(NotMade::Packages)
 }
 
 /// Whether a key can be for a scope: one of a tier, and neither an operator's nor one of our own pages and API.

@@ -3,6 +3,8 @@
 //! `csk_`, 36 random characters of base62, and six more: the CRC-32 of all before. So a secret scanner can tell a key from
 //! what only looks like one, without asking anybody, and so can we.
 
+use std::fmt::Write;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::ApiKeyId;
 use countersign_store::KeyDigest;
@@ -65,10 +67,18 @@ pub fn id_of(key: &KeyDigest) -> ApiKeyId {
         &SHA256,
         &[b"countersign api key id ".as_slice(), &key.0].concat(),
     );
-    let hex = named.as_ref().iter().take(16);
-    let hex: String = hex.map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&named.as_ref()[..16]);
     // 32 hexadecimal digits are what an id has.
     ApiKeyId::new(format!("key_{hex}")).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn is_ours(text: &str) -> bool {

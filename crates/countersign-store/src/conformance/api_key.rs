@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use countersign_core::api_keys::PackagePattern;
-use countersign_core::{ApiKeyId, Basis, Level, Login, ProviderId, Scope};
+use countersign_core::{
+    ApiKeyId, Basis, Claim, Identity, Level, Login, Membership, ProviderId, Scope, Source, TenantId,
+};
 
 use super::doubles::race;
 use super::{RACERS, account, account_id, at, client_id, digest, identity, registry_account};
@@ -76,8 +78,46 @@ async fn all_that_is_known_of_a_key_is_kept(store: Arc<dyn Store>) {
         revoked_at: Some(at(5)),
         ..key(1, of(1))
     };
-    store.put_api_key_if_absent(known.clone()).await.unwrap();
-    assert_eq!(found(&store, 1).await.map(|(key, _)| key), Some(known));
+    let of_tenant = ApiKey {
+        under: Some(MadeUnder {
+            identity: Identity::Microsoft {
+                tid: tenant(),
+                oid: "0b7e1a52-7f0f-4b3a-9f2c-4d0f2f0e9a11".to_owned(),
+            },
+            login: Login {
+                tenant: Some(tenant()),
+                membership: Claim::Value(Membership::Member),
+                groups: Claim::Value(BTreeSet::from(["release".to_owned()])),
+                email_verified: true,
+                ..key(2, of(1)).under.expect("a login").login
+            },
+            level: Level::None,
+            basis: None,
+        }),
+        ..key(2, of(1))
+    };
+    let by_issuer = ApiKey {
+        under: key(3, of(1)).under.map(|under| MadeUnder {
+            identity: Identity::Oidc {
+                issuer: "https://id.example".to_owned(),
+                subject: "ann".to_owned(),
+            },
+            login: Login {
+                belongs: BTreeSet::from([Source::Issuer("https://id.example".to_owned())]),
+                ..under.login
+            },
+            ..under
+        }),
+        ..key(3, of(1))
+    };
+    for (n, known) in (1..).zip([known, of_tenant, by_issuer]) {
+        store.put_api_key_if_absent(known.clone()).await.unwrap();
+        assert_eq!(found(&store, n).await.map(|(key, _)| key), Some(known));
+    }
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("11111111-1111-4111-8111-111111111111").expect("a tenant")
 }
 
 async fn the_first_record_of_a_key_stays(store: Arc<dyn Store>) {

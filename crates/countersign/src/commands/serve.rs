@@ -3,6 +3,7 @@
 mod audit_log;
 mod decision_log;
 mod exceptions;
+mod key_notices;
 mod keys;
 mod reload;
 mod retention;
@@ -195,6 +196,7 @@ async fn serve_from(
     let warning = exceptions::warn_daily(broker.policy_handle(), warning);
     let upkeep = keys::keep(broker.key_upkeep());
     let forgetting = retention::keep(broker.retention());
+    let telling = key_notices::keep(broker.key_notices());
     let private = Beside::start(broker.private(), bound.private)?;
     let address = bound.listeners.public.local_addr()?;
     let workers = installation.workers.unwrap_or_else(cores);
@@ -209,6 +211,7 @@ async fn serve_from(
         rt::spawn(warning),
         rt::spawn(upkeep),
         rt::spawn(forgetting),
+        rt::spawn(telling),
     ];
     audit_log::started(&audit_log, hash);
     tracing::info!(%address, issuer, workers, policy = %hash, "ready");

@@ -10,7 +10,7 @@ use countersign_core::{ClientId, ProviderId, ProviderKind, RegistryName, Scope};
 use countersign_providers::{NameServers, PrivateHosts};
 use countersign_server::{
     Client, GrantType, KeySettings, LimitSettings, PolicyInForce, Proxies, Registry, Resource,
-    Settings,
+    Settings, Webhook,
 };
 use jiff::SignedDuration;
 use url::Url;
@@ -73,6 +73,7 @@ pub(super) struct Written {
     store: StoreSettings,
     log: Log,
     traces: Option<TraceSettings>,
+    webhook: Option<Webhook>,
     decision_log: DecisionLog,
     audit_log: AuditLog,
     keys: KeySettings,
@@ -125,6 +126,7 @@ impl<'o> Reader<'o> {
         });
         let log = file.optional_or("log", Log::DEFAULT, |value| value.table(log));
         let traces = file.optional("traces", |value| value.table(|table| self.traces(table)));
+        let webhook = file.optional("webhook", |value| value.table(|table| self.webhook(table)));
         let audit_log = file.optional_or("audit_log", AuditLog::default(), |value| {
             value.table(|table| self.audit_log(table))
         });
@@ -151,6 +153,7 @@ impl<'o> Reader<'o> {
             store: store?,
             log: log?,
             traces: traces?,
+            webhook: webhook?,
             decision_log: decision_log?,
             keys: keys?.unwrap_or_default(),
             audit_log: audit_log?,
@@ -271,6 +274,7 @@ impl Written {
             clients: self.clients,
             resources,
             registries: self.registries,
+            webhook: self.webhook,
         };
         // Each rule has been checked at its place; the server's own check has the last word.
         let refusal = |error: &dyn std::fmt::Display| {

@@ -270,6 +270,10 @@ fn shipped_around(text: &str) -> Fake {
         )
         .with_file("/etc/c/secrets/redis", "6\n")
         .with_file("/etc/c/secrets/collector", "Bearer 7\n")
+        .with_file(
+            "/etc/c/secrets/webhook",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
+        )
         .with_variable("KEYCLOAK_CLIENT_SECRET", "5")
 }
 
@@ -342,6 +346,8 @@ fn what_the_shipped_file_calls_a_default_is_one() {
         .replace("must_bind: false", "must_bind: true")
         .replace("may_vouch: false", "may_vouch: true");
     let mut written = written.settings;
+    // Nor is anybody told of anything.
+    assert!(written.webhook.take().is_some());
     for client in written.clients.values_mut() {
         client.post_logout_redirect_uris.clear();
         client.backchannel_logout_uri = None;
@@ -1404,6 +1410,53 @@ fn traces_that_can_go_nowhere_or_with_a_secret_in_plain_text_are_told_of() {
             "c.toml:10:13: `traces.headers.\"a b\"`: expected the name of a header, such as `authorization`",
             "c.toml:10:43: `traces.headers.x`: a secret does not stand in this file: put it into a file of its own and write `{ file = \"PATH\" }`, or into the environment and write `{ env = \"NAME\" }`",
             "c.toml:11:1: `traces.protocol` is unknown (known here: `endpoint`, `sample`, `headers`)",
+        ],
+    );
+}
+
+/// `GOOD` with these lines of `[webhook]`.
+fn with_webhook(lines: &str) -> Fake {
+    let text = GOOD.replace(
+        "[client.gallery]",
+        &format!("[webhook]\n{lines}\n[client.gallery]"),
+    );
+    around(&text)
+        .with_file("/etc/c/hook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+        .with_file("/etc/c/short", "whsec_c2hvcnQ=")
+}
+
+#[test]
+fn a_webhook_goes_by_tls_or_stays_on_this_machine_and_is_signed() {
+    assert!(good(GOOD).settings.webhook.is_none());
+    for url in [
+        "https://registry.example/hook",
+        "http://127.0.0.1:9000/hook",
+    ] {
+        let lines = format!("url = \"{url}\"\nsecret = {{ file = \"hook\" }}");
+        let webhook = load_from(&with_webhook(&lines)).unwrap().settings.webhook;
+        let webhook = webhook.expect("a webhook");
+        assert_eq!(webhook.url.as_str(), url);
+        assert!(!format!("{webhook:?}").contains("MfKQ"));
+    }
+    let expected = "expected an `https://` address, or a loopback one, without user and password";
+    for url in [
+        "http://registry.example/hook",
+        "https://u:p@registry.example/",
+        "hook",
+        "ftp://127.0.0.1/",
+    ] {
+        check_around(
+            &with_webhook(&format!("url = \"{url}\"\nsecret = {{ file = \"hook\" }}")),
+            &[&format!("c.toml:8:7: `webhook.url`: {expected}")],
+        );
+    }
+    check_around(
+        &with_webhook(
+            "url = \"https://registry.example/\"\nsecret = { file = \"short\" }\nevents = 1",
+        ),
+        &[
+            "c.toml:9:1: `webhook.secret`: expected `whsec_` and 24 to 64 random bytes in base64: `echo whsec_$(openssl rand -base64 32)`",
+            "c.toml:10:1: `webhook.events` is unknown (known here: `url`, `secret`)",
         ],
     );
 }
