@@ -1,10 +1,11 @@
 //! Debian's `docker-registry`, and the tools that push to it: `skopeo`, and Docker's own command line without its daemon.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 
 /// How long a registry may take to start.
 const START: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A place for a registry, known before it runs.
 #[derive(Debug)]
@@ -72,11 +75,15 @@ impl DockerRegistry {
             .spawn()
             .unwrap_or_else(|error| panic!("docker-registry: {error}; {INSTALL}"));
         let registry = Self { child, directory };
-        let began = Instant::now();
-        while TcpStream::connect(address.0).is_err() {
-            assert!(began.elapsed() < START, "docker-registry does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let looks = START.as_millis() / GLANCE.as_millis();
+        let listens = (0..looks).any(|_| {
+            let listens = TcpStream::connect(address.0).is_ok();
+            if !listens {
+                std::thread::sleep(GLANCE);
+            }
+            listens
+        });
+        assert!(listens, "docker-registry does not start");
         registry
     }
 
@@ -231,7 +238,10 @@ fn write_image(directory: &Path) {
     fs::create_dir_all(&blobs).expect("a directory");
     let write = |bytes: &[u8]| {
         let digest = digest(&SHA256, bytes);
-        let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let mut hex = String::new();
+        for byte in digest.as_ref() {
+            write!(hex, "{byte:02x}").expect("a text");
+        }
         fs::write(blobs.join(&hex), bytes).expect("a blob");
         (format!("sha256:{hex}"), bytes.len())
     };

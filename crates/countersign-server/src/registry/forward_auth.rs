@@ -46,10 +46,10 @@ const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-r
 pub(crate) async fn for_a_proxy(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let registry = named(context)?;
-        match knows_secret(registry, context) {
-            true => Ok(check(registry, context).await),
-            false => Err(Failure::Page(Problem::NotFound)),
+        if !knows_secret(registry, context) {
+            return Err(Failure::Page(Problem::NotFound));
         }
+        Ok(check(registry, context).await)
     })
     .await
 }

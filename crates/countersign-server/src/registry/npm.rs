@@ -56,7 +56,7 @@ pub(super) async fn done(
         )),
         Found::SignedIn(session, Purpose::Key) => key(registry, *session, context).await,
         Found::SignedIn(session, Purpose::StepUp(deed)) => {
-            Ok(proof(registry, *session, deed, context))
+            Ok(proof(registry, &session, deed, context))
         }
     }
 }
@@ -114,8 +114,13 @@ async fn make(
     })
 }
 
-fn proof(registry: &Registry, session: Session, deed: Deed, context: &Context<'_>) -> HttpResponse {
-    match step_up::proof(registry, deed, &session, context) {
+fn proof(
+    registry: &Registry,
+    session: &Session,
+    deed: Deed,
+    context: &Context<'_>,
+) -> HttpResponse {
+    match step_up::proof(registry, deed, session, context) {
         Some(text) => HttpResponse::Ok().json(json!({"token": text})),
         None => told(
             StatusCode::FORBIDDEN,

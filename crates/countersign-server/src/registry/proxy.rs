@@ -168,9 +168,8 @@ fn is_dropped(passed: &Passed<'_>, name: &HeaderName) -> bool {
         .sources
         .iter()
         .any(|source| match source {
-            Source::Authorization { .. } => false,
+            Source::Authorization { .. } | Source::Query(_) => false,
             Source::Header(header) => header == text,
-            Source::Query(_) => false,
             Source::Session => text == "cookie",
         });
     // A credential is never the registry's own: nobody signs in past us.

@@ -113,10 +113,7 @@ async fn of_npm(
 ) -> Option<HttpResponse> {
     let scope = registry.profile.scope(&deed.action)?;
     let waiting = tool::begin(registry, [scope], Purpose::StepUp(deed.clone()), context).await;
-    let waiting = match waiting {
-        Ok(waiting) => waiting,
-        Err(_) => return None,
-    };
+    let Ok(waiting) = waiting else { return None };
     let mut answer = HttpResponse::build(StatusCode::UNAUTHORIZED);
     Some(answer.insert_header((WWW_AUTHENTICATE, "OTP")).json(json!({
         "error": refusal::words(refused, context),

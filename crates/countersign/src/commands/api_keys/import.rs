@@ -237,7 +237,7 @@ fn in_words(error: impl Display) -> String {
 
 fn each_row(file: impl Read, visit: Visit<'_>) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(file);
-    let header = reader.headers().map(Clone::clone);
+    let header = reader.headers().cloned();
     let header = header.map_err(|_| anyhow!("the header row can't be read"))?;
     for row in reader.records() {
         let row = match row {

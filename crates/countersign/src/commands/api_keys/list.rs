@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use countersign::config::Installation;
-use countersign_core::Policy;
+use countersign_core::{Policy, Scope};
 use countersign_server::{Clock, SystemClock, api_key};
 use countersign_store::{ApiKey, WithoutDigest};
 use jiff::Timestamp;
@@ -45,7 +45,7 @@ pub(super) async fn run(list: &Arguments, installation: &Installation) -> Result
 
 /// What is worth knowing of a key, on one line.
 fn line(key: &ApiKey, policy: &Policy, now: Timestamp) -> String {
-    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
     let under = match &key.under {
         Some(under) => match under.basis {
             Some(basis) => format!("{} ({basis})", under.level),
