@@ -346,8 +346,9 @@ fn what_the_shipped_file_calls_a_default_is_one() {
         .replace("must_bind: false", "must_bind: true")
         .replace("may_vouch: false", "may_vouch: true");
     let mut written = written.settings;
-    // Nor is anybody told of anything.
+    // Nor is anybody told of anything, nor any registry stood in front of.
     assert!(written.webhook.take().is_some());
+    assert_eq!(std::mem::take(&mut written.registries).len(), 1);
     for client in written.clients.values_mut() {
         client.post_logout_redirect_uris.clear();
         client.backchannel_logout_uri = None;
