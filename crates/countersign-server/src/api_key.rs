@@ -31,6 +31,7 @@ pub use change::revoke_at;
 pub(crate) use change::{deliver, revoke};
 pub(crate) use leaked::leaked;
 pub(crate) use making::{Made, Making, NotMade, is_for_keys, make, name_of};
+pub(crate) use text::PREFIX;
 pub use text::{KeyText, id_of};
 
 /// A key that somebody came with, and whose it is.

@@ -12,9 +12,9 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use tracing::Span;
 
-use crate::Broker;
 use crate::edge::RandomText;
 use crate::trace::Trace;
+use crate::{Broker, api_key};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much of a path is written down, in bytes. None of ours is this long.
@@ -91,8 +91,26 @@ impl Arrival {
 
 /// Text that anybody may have sent, as far as it is of use. It is ASCII, by the grammar of HTTP.
 fn short(text: &str) -> String {
-    text.chars()
+    // A tool names the key in the path that it signs out by.
+    let shown = text
+        .find(api_key::PREFIX)
+        .map_or(text, |start| &text[..start]);
+    shown
+        .chars()
         .filter(char::is_ascii_graphic)
         .take(LONGEST_PATH)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_a_path_is_not_written_down() {
+        assert_eq!(short("/account"), "/account");
+        let key = "csk_000000000000000000000000000000000000000000";
+        assert_eq!(short(&format!("/-/user/token/{key}")), "/-/user/token/");
+        assert_eq!(short(&"a".repeat(200)).len(), LONGEST_PATH);
+    }
 }

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::edge::Entropy;
 
-const PREFIX: &str = "csk_";
+pub(crate) const PREFIX: &str = "csk_";
 /// 214 bits.
 const RANDOM: usize = 36;
 const CHECKSUM: usize = 6;

@@ -107,8 +107,10 @@ fn has_body(headers: &HeaderMap) -> bool {
 async fn send_all(mut body: web::Payload, to: PiecesIn) {
     loop {
         match timeout(SILENCE.unsigned_abs(), body.next()).await {
+            // A registry that has answered may take no more, and not say so.
             Ok(Some(Ok(piece))) => {
-                if !to.send(piece.to_vec()).await {
+                let taken = timeout(SILENCE.unsigned_abs(), to.send(piece.to_vec())).await;
+                if taken != Ok(true) {
                     break;
                 }
             }
@@ -137,7 +139,15 @@ fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
     let own: Vec<HeaderName> = identity::own_headers(passed.registry).collect();
     for (name, value) in passed.asked.headers {
         let is_ours = name.as_str().starts_with(identity::PREFIX) || own.contains(name);
-        if !is_ours && !is_dropped(passed, name) {
+        if is_ours || is_dropped(passed, name) {
+            continue;
+        }
+        if name == header::COOKIE {
+            let others = without_our_cookies(value);
+            others
+                .iter()
+                .for_each(|value| add(&mut headers, "cookie", value));
+        } else {
             add(&mut headers, name.as_str(), value);
         }
     }
@@ -153,6 +163,18 @@ fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
         }
     }
     headers
+}
+
+/// Cookies without those by which a browser is known here, where the registry is at our very host.
+fn without_our_cookies(value: &HeaderValue) -> Option<HeaderValue> {
+    let pairs = value.to_str().ok()?.split(';').map(str::trim);
+    let others: Vec<&str> = pairs
+        .filter(|pair| !pair.starts_with("__Host-countersign"))
+        .collect();
+    let others = others.join("; ");
+    HeaderValue::from_str(&others)
+        .ok()
+        .filter(|_| !others.is_empty())
 }
 
 /// What of a client's request goes no further.
@@ -284,6 +306,18 @@ fn gone(passed: &Passed<'_>, context: &Context<'_>) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_registry_sees_no_session_of_ours() {
+        let check = |sent: &'static str, expected: Option<&str>| {
+            let others = without_our_cookies(&HeaderValue::from_static(sent));
+            let others = others.as_ref().map(|value| value.to_str().unwrap());
+            assert_eq!(others, expected, "{sent}");
+        };
+        check("a=1; __Host-countersign-session=x; b=2", Some("a=1; b=2"));
+        check("__Host-countersign-session=x", None);
+        check("a=1", Some("a=1"));
+    }
 
     #[test]
     fn what_is_passed_on_is_the_target_that_was_judged() {
