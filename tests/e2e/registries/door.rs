@@ -1,7 +1,9 @@
 //! A registry at our door, and what people come there with: a key that is good, and those that are not.
 
-use countersign_server::{Resource, SigningAlgorithm};
+use countersign_core::calendar::day_of;
+use countersign_server::{Clock, Resource, SigningAlgorithm};
 use countersign_tests::{BrokerSetup, Login, World, wire};
+use jiff::Span;
 use serde_json::{Value, json};
 
 use super::let_tools_in;
@@ -73,6 +75,23 @@ impl Door {
         );
         assert_ne!(policy, self.world.broker.policy_text);
         self.world.broker.enforce(&policy);
+    }
+
+    /// It is announced today that keys end which were made as all of these were.
+    pub(super) fn end_keys_in_40_days(&self) {
+        let broker = &self.world.broker;
+        let today = day_of(broker.clock.now());
+        let last = today.saturating_add(Span::new().days(40));
+        let sunset =
+            format!("sunset = {{ announced = {today}, without_mfa_context_expire = {last} }}");
+        let (head, keys) = broker
+            .policy_text
+            .split_once("[api_keys]")
+            .expect("a table");
+        let all = "accepts = [\"session\", \"enrolment\", \"tenant\"]";
+        assert!(keys.contains(all), "{keys}");
+        let keys = keys.replacen(all, &format!("accepts = [\"tenant\"]\n{sunset}"), 1);
+        broker.enforce(&format!("{head}[api_keys]{keys}"));
     }
 
     /// A key of somebody's who signs in now with a second factor.

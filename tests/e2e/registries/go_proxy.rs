@@ -19,6 +19,13 @@ read = { gated = "read" }
 write = { refused = "This module proxy is read-only" }
 "#;
 
+const TIER: &str = r#"
+[tier.private]
+scopes = ["packages:read"]
+needs = "mfa"
+accepts = ["session", "enrolment", "tenant"]
+"#;
+
 #[actix_web::test]
 async fn anybody_gets_modules_of_a_public_proxy_and_nobody_writes() {
     let store = FileStore::start();
@@ -67,20 +74,7 @@ impl Private {
         store.put_go_module(MODULE, "v1.0.0");
         let address = Tls::address();
         let door = Door::changed("go-proxy", &store.url, |setup| {
-            let mine = |setup: &mut BrokerSetup| {
-                let registry = setup.registries.get_mut("go-proxy").expect("the registry");
-                let base = registry.profile.clone();
-                let read = |table: &mut document::Table<'_>| Profile::read(table, Some(&base));
-                registry.profile = document::read("countersign.toml", PRIVATE, read).expect("a profile");
-                registry.public_url = Url::parse(&format!("https://{address}")).expect("an address");
-            };
-            mine(setup);
-            let browse = "scopes = [\"packages:read\", ";
-            assert!(setup.policy.contains(browse));
-            setup.policy = setup.policy.replace(browse, "scopes = [");
-            setup.policy.push_str(
-                "\n[tier.private]\nscopes = [\"packages:read\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"enrolment\", \"tenant\"]\n",
-            );
+            make_private(setup, &format!("https://{address}"));
         })
         .await;
         let front = Tls::start(address, &door.url);
@@ -96,16 +90,30 @@ impl Private {
     }
 }
 
+fn make_private(setup: &mut BrokerSetup, public_url: &str) {
+    let registry = setup.registries.get_mut("go-proxy");
+    let registry = registry.expect("the registry");
+    let base = registry.profile.clone();
+    let read = |table: &mut document::Table<'_>| Profile::read(table, Some(&base));
+    registry.profile = document::read("countersign.toml", PRIVATE, read).expect("a profile");
+    registry.public_url = Url::parse(public_url).expect("an address");
+    let browse = "scopes = [\"packages:read\", ";
+    assert!(setup.policy.contains(browse));
+    setup.policy = setup.policy.replace(browse, "scopes = [");
+    setup.policy.push_str(TIER);
+}
+
 #[actix_web::test]
 async fn a_private_module_is_got_with_a_key_that_goauth_shows_and_else_go_says_why_not() {
     let bed = Private::new().await;
     let module = format!("{MODULE}@v1.0.0");
     let ended = bed.go().get(&module).await;
-    let words = bed.door.words("Sign in to read: make an API key at KEYS");
+    let words = "401 Unauthorized server response: Sign in to read: make an API key at KEYS";
+    let words = bed.door.words(words);
     assert!(!ended.success && ended.says(&words), "{}", ended.shown);
 
-    let reads = json!({"scopes": ["packages:read"], "days": 1});
-    let key = bed.door.key(&ann(), "tools", reads.clone()).await;
+    let for_a_day = json!({"scopes": ["packages:read"], "days": 1});
+    let key = bed.door.key(&ann(), "tools", for_a_day).await;
     let go = bed.go().with_key(&key);
     let ended = go.get(&module).await;
     assert!(ended.success, "{}", ended.shown);
@@ -115,14 +123,17 @@ async fn a_private_module_is_got_with_a_key_that_goauth_shows_and_else_go_says_w
         "{requirements}"
     );
 
-    let of_another = bed.door.key(&ann(), "gallery", reads).await;
+    let of_another = bed
+        .door
+        .key(&ann(), "gallery", json!({"scopes": ["packages:read"]}))
+        .await;
     let publishes = bed.door.good_key().await;
     bed.door.world.broker.clock.advance(2 * 24 * 60 * 60);
     for (key, words) in [
         (&key, "This API key has ended. Make an API key at KEYS"),
         (
             &of_another,
-            "This API key has ended. Make an API key at KEYS",
+            "This API key is for another registry. Make an API key at KEYS",
         ),
         (
             &publishes,

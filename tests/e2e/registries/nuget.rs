@@ -17,7 +17,7 @@ async fn nuget_pushes_with_a_key_and_installs_with_none() {
     let nuget = NuGet::new();
     let package = nuget.package(HELLO[0], HELLO[1]);
     let bytes = std::fs::read(&package).expect("a package");
-    let key = door.good_key().await;
+    let key = door.key(&ann(), "tools", json!({"days": 80})).await;
     let ended = nuget
         .push(&format!("{}{PUSH}", door.url), &key, &package)
         .await;
@@ -29,6 +29,14 @@ async fn nuget_pushes_with_a_key_and_installs_with_none() {
         form.windows(bytes.len()).any(|part| part == bytes),
         "another file came"
     );
+
+    // Its owner is told that it ends.
+    door.end_keys_in_40_days();
+    let ended = nuget
+        .push(&format!("{}{PUSH}", door.url), &key, &package)
+        .await;
+    let notice = "WARNING: Your API key `a tool` ends on ";
+    assert!(ended.success && ended.says(notice), "{}", ended.shown);
 
     shelve(&store, &door.url, &bytes);
     let (ended, installed) = nuget

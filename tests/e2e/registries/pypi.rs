@@ -40,16 +40,17 @@ async fn twine_and_uv_show_why_a_key_is_refused_and_the_index_sees_nothing() {
     let tools = Python::new();
     let wheel = tools.wheel("hello", "1.0.0");
     for refused in door.refused().await {
+        let kind = match refused.status {
+            401 => "401 Unauthorized",
+            _ => "403 Forbidden",
+        };
         let by_twine = tools.twine(&door.url, &refused.key, &wheel).await;
+        let of_twine = format!("HTTPError: {kind} from {}/ {}", door.url, refused.words);
         let by_uv = tools.uv(&door.url, &refused.key, &wheel).await;
-        for ended in [by_twine, by_uv] {
+        let of_uv = format!("status code {kind}. Server says: {}", refused.words);
+        for (ended, words) in [(by_twine, of_twine), (by_uv, of_uv)] {
             assert!(!ended.success, "{}", ended.shown);
-            assert!(
-                ended.says(&refused.words),
-                "{}: {}",
-                refused.words,
-                ended.shown
-            );
+            assert!(ended.says(&words), "{words}: {}", ended.shown);
         }
     }
     let nobody = wire::send("POST", &door.url, "/", &[], "a form").await;
