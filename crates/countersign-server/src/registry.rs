@@ -31,6 +31,8 @@ use crate::web::Context;
 pub(crate) use door::{Doors, at_a_listener, below_a_path};
 pub(crate) use forward_auth::{for_a_proxy, for_anybody_there};
 
+pub(crate) use proxy::OfRegistry;
+
 pub use docker::DockerSettings;
 
 /// Where people make keys for their tools.

@@ -10,7 +10,7 @@ use actix_web::body::MessageBody;
 use actix_web::cookie::{self, Cookie, SameSite};
 use actix_web::dev::{Payload, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::{self, Next};
 use actix_web::{
@@ -343,11 +343,14 @@ async fn admit_within(
         let (route, head) = match &mut answer {
             Ok(answer) => {
                 let route = answer.request().match_pattern();
+                add_headers(answer.response_mut());
                 (route, answer.response_mut().head_mut())
             }
-            Err(answer) => (None, answer.head_mut()),
+            Err(answer) => {
+                add_headers(answer);
+                (None, answer.head_mut())
+            }
         };
-        add_headers(&mut head.headers);
         arrival.name_in(&mut head.headers);
         if broker.draining.has_begun() {
             head.set_connection_type(ConnectionType::Close);
@@ -391,8 +394,12 @@ fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
     Some(error::answer(failure, &context))
 }
 
-/// Nothing runs, nothing frames us, nothing is cached, no address is passed on.
-fn add_headers(headers: &mut HeaderMap) {
+/// Nothing runs, nothing frames us, nothing is cached, no address is passed on. What a registry answers is its own to say.
+fn add_headers<B>(answer: &mut HttpResponse<B>) {
+    if answer.extensions().contains::<registry::OfRegistry>() {
+        return;
+    }
+    let headers = answer.headers_mut();
     let always = [
         (
             header::CONTENT_SECURITY_POLICY,

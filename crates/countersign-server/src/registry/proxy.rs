@@ -3,7 +3,7 @@
 //! What is passed on is the request that was judged, to the byte of its target, with our word on who asks in the place of
 //! whatever a client has sent under those names, and without its credential.
 
-use actix_web::body::SizedStream;
+use actix_web::body::{self, SizedStream};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
@@ -28,6 +28,10 @@ const MOST_DISCARDED: usize = 512 * 1024 * 1024;
 
 /// The longest answer that something is added to, in bytes; a longer one goes back as it is.
 const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// Marks an answer as the registry's: what we say of our own pages is not said of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfRegistry;
 
 /// What is about one connection and goes no further (RFC 9110 7.6.1), and what was for us.
 const HOP_BY_HOP: [&str; 11] = [
@@ -61,6 +65,13 @@ pub(super) struct Passed<'a> {
     pub(super) told: Vec<(HeaderName, HeaderValue)>,
     /// What the tool's user is told beside the answer.
     pub(super) notice: Option<Notice>,
+}
+
+impl Passed<'_> {
+    /// Whether it is let through for somebody, and not for anybody.
+    fn is_for_somebody(&self) -> bool {
+        self.told.iter().any(|(_, value)| !value.is_empty())
+    }
 }
 
 /// Passes it on, and its answer back.
@@ -236,7 +247,12 @@ async fn answer(
     let status = StatusCode::from_u16(answered.status().as_u16());
     let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
     let mut answer = HttpResponse::build(status);
+    answer.extensions_mut().insert(OfRegistry);
     let length = headers_back(&answered, &mut answer);
+    if passed.is_for_somebody() {
+        // RFC 9111 3.5 keeps shared caches from it where the credential is in `Authorization`, and it may be elsewhere.
+        answer.insert_header((header::CACHE_CONTROL, "private"));
+    }
     let notice = passed.notice.as_ref().filter(|_| status.is_success());
     if let Some(notice) = notice {
         notice.add_to(passed.registry, &mut answer);
@@ -255,10 +271,16 @@ async fn answer(
         Some((piece.map_err(std::io::Error::other), answered))
     }));
     match length {
+        _ if is_without_body(status) => answer.body(body::None::new()),
         Some(length) => answer.body(SizedStream::new(length, stream)),
-        None if passed.asked.method == "HEAD" => answer.finish(),
+        None if passed.asked.method == "HEAD" => answer.body(body::None::new()),
         None => answer.streaming(stream),
     }
+}
+
+/// RFC 9112 6.3: not even the end of a body in chunks follows, which would be read as what is answered next.
+fn is_without_body(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Hands the headers of an answer on; its length, if it has said that.
