@@ -16,7 +16,7 @@ use crate::http::builder;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long nothing may come of an answer that is awaited or has begun: a registry works on a large upload for a while.
+/// How long nothing may come of an answer that has begun.
 const SILENCE: Duration = Duration::from_mins(5);
 /// Less than any usual server keeps an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -44,11 +44,18 @@ pub struct Relayed {
 
 /// The pieces of a body, as they come in.
 #[derive(Debug)]
-pub struct PiecesIn(mpsc::Sender<Result<Vec<u8>, CutOff>>);
+pub struct PiecesIn(mpsc::Sender<Piece>);
 
 /// The same, as they go out.
 #[derive(Debug)]
-pub struct PiecesOut(mpsc::Receiver<Result<Vec<u8>, CutOff>>);
+pub struct PiecesOut(mpsc::Receiver<Piece>);
+
+/// A piece, or that there are no more: what ends without that was cut off.
+#[derive(Debug)]
+enum Piece {
+    Some(Vec<u8>),
+    End,
+}
 
 /// The sender went away in the middle.
 #[derive(Debug, Clone, Copy, Error)]
@@ -64,12 +71,22 @@ pub fn pieces() -> (PiecesIn, PiecesOut) {
 impl PiecesIn {
     /// Hands a piece over; false where nobody takes any more.
     pub async fn send(&self, piece: Vec<u8>) -> bool {
-        self.0.send(Ok(piece)).await.is_ok()
+        self.0.send(Piece::Some(piece)).await.is_ok()
     }
 
-    /// Says that the rest will never come, so that what has come is not taken for all.
-    pub async fn cut_off(self) {
-        self.0.send(Err(CutOff)).await.ok();
+    /// Says that this was all. What is dropped before is cut off, and the registry is never told that it has all.
+    pub async fn finish(self) {
+        self.0.send(Piece::End).await.ok();
+    }
+}
+
+impl PiecesOut {
+    async fn next(mut self) -> Option<(Result<Vec<u8>, CutOff>, Option<Self>)> {
+        match self.0.recv().await {
+            Some(Piece::Some(piece)) => Some((Ok(piece), Some(self))),
+            Some(Piece::End) => None,
+            None => Some((Err(CutOff), None)),
+        }
     }
 }
 
@@ -92,7 +109,6 @@ impl Relay {
             .retry(reqwest::retry::never())
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| ProviderError::Unreachable(error.to_string()))?;
@@ -105,11 +121,8 @@ impl Relay {
             .client
             .request(relayed.method, relayed.url)
             .headers(relayed.headers);
-        if let Some(PiecesOut(pieces)) = relayed.body {
-            let stream = unfold(pieces, async |mut pieces| {
-                let piece = pieces.recv().await?;
-                Some((piece, pieces))
-            });
+        if let Some(pieces) = relayed.body {
+            let stream = unfold(Some(pieces), async |pieces| pieces?.next().await);
             request = request.body(reqwest::Body::wrap_stream(stream));
         }
         request.send().await.map(Answered).map_err(NoAnswer::of)
@@ -117,6 +130,11 @@ impl Relay {
 }
 
 impl NoAnswer {
+    /// It takes too long.
+    pub fn in_time() -> Self {
+        Self("it takes too long".to_owned())
+    }
+
     /// With its causes, and without the address, which may hold a credential.
     fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
@@ -144,7 +162,8 @@ impl Answered {
 
     /// The next piece of its body; `None` at the end.
     pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, NoAnswer> {
-        let piece = self.0.chunk().await.map_err(NoAnswer::of)?;
-        Ok(piece.map(Into::into))
+        let piece = tokio::time::timeout(SILENCE, self.0.chunk()).await;
+        let piece = piece.map_err(|_| NoAnswer::in_time())?;
+        Ok(piece.map_err(NoAnswer::of)?.map(Into::into))
     }
 }

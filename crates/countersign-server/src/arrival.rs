@@ -91,10 +91,13 @@ impl Arrival {
 
 /// Text that anybody may have sent, as far as it is of use. It is ASCII, by the grammar of HTTP.
 fn short(text: &str) -> String {
-    // A tool names the key in the path that it signs out by.
-    let shown = text
-        .find(api_key::PREFIX)
-        .map_or(text, |start| &text[..start]);
+    /// A tool names the key in the path that it signs out by.
+    const SIGNING_OUT: &str = "/user/token/";
+    let by_path = text
+        .find(SIGNING_OUT)
+        .map(|start| start + SIGNING_OUT.len());
+    let end = by_path.or_else(|| text.find(api_key::PREFIX));
+    let shown = end.map_or(text, |end| &text[..end]);
     shown
         .chars()
         .filter(char::is_ascii_graphic)
@@ -111,6 +114,8 @@ mod tests {
         assert_eq!(short("/account"), "/account");
         let key = "csk_000000000000000000000000000000000000000000";
         assert_eq!(short(&format!("/-/user/token/{key}")), "/-/user/token/");
+        assert_eq!(short("/-/user/token/npm_1"), "/-/user/token/");
+        assert_eq!(short(&format!("/x/{key}")), "/x/");
         assert_eq!(short(&"a".repeat(200)).len(), LONGEST_PATH);
     }
 }

@@ -115,9 +115,14 @@ fn decode(segment: &str, writing: Writing) -> Result<String, Ambiguous> {
         }
     }
     let decoded = String::from_utf8(decoded).map_err(|_| Ambiguous::Escape)?;
-    // A slash within a name has a name on each side of it.
-    if decoded.contains('/') && decoded.split('/').any(str::is_empty) {
-        return Err(Ambiguous::EmptySegment);
+    // A slash within a name is that of a scope: `@scope/name`, and nothing else.
+    if let Some((scope, name)) = decoded.split_once('/') {
+        if !scope.starts_with('@') || name.contains('/') {
+            return Err(Ambiguous::EscapedSlash);
+        }
+        if scope.len() == 1 || name.is_empty() {
+            return Err(Ambiguous::EmptySegment);
+        }
     }
     Ok(decoded)
 }

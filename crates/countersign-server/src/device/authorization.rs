@@ -8,9 +8,8 @@ use serde_json::json;
 
 use super::code::{DeviceCode, id_of};
 use super::{LIFETIME, address};
-use crate::Broker;
 use crate::error::{Failure, OAuthError};
-use crate::limits::{PassedFor, TooMany};
+use crate::limits::PassedFor;
 use crate::sign_in::{check_of_device, code::stands_for};
 use crate::token;
 use crate::web::{Call, Context, Parameters};
@@ -31,7 +30,9 @@ pub(crate) async fn authorize(call: Call, form: web::Bytes) -> HttpResponse {
 async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
     let parameters = token::read(form)?;
     let client = token::authenticate(&parameters, context).await?;
-    let begun = begin(&parameters, &client, program(context), context).await?;
+    let passed_for = passed_for(&client, context);
+    let waits = (&client, passed_for);
+    let begun = begin(&parameters, waits, program(context), context).await?;
     let settings = &context.broker.settings;
     Ok(HttpResponse::Ok().json(json!({
         "device_code": begun.device_code,
@@ -53,15 +54,16 @@ pub(crate) struct Begun {
     pub(crate) until: Timestamp,
 }
 
-/// Lets a device of this client wait. `program` is what it is called on the page.
+/// Lets a device of this client wait; who could pass for it, it is counted by. `program` is what it is called on the page.
 pub(crate) async fn begin(
     parameters: &Parameters,
-    client: &ClientId,
+    (client, passed_for): (&ClientId, PassedFor),
     program: Option<String>,
     context: &Context<'_>,
 ) -> Result<Begun, Failure> {
     let until = context.now + LIFETIME;
-    let code = open(parameters, client, until, program, context).await?;
+    let waits = (client, passed_for);
+    let code = open(parameters, waits, until, program, context).await?;
     tracing::info!(
         code = "device-code-issued",
         request = %context.request_id,
@@ -78,7 +80,7 @@ pub(crate) async fn begin(
 /// Keeps what the device asks for, under a user code that no other has.
 async fn open(
     parameters: &Parameters,
-    client: &ClientId,
+    (client, passed_for): (&ClientId, PassedFor),
     until: Timestamp,
     program: Option<String>,
     context: &Context<'_>,
@@ -86,7 +88,8 @@ async fn open(
     let broker = context.broker;
     let mut device_code = DeviceCode::new(until, context)?;
     let wanted = check_of_device(parameters, client.clone(), &device_code.user_code, context)?;
-    let admitted = admit(client, context);
+    let limits = &broker.limits;
+    let admitted = limits.may_wait(client, passed_for, context.request, context.now);
     admitted.map_err(OAuthError::too_many)?;
     let request = DeviceRequest {
         code_digest: device_code.digest(),
@@ -113,17 +116,11 @@ async fn open(
     Err(OAuthError::unavailable())
 }
 
-fn admit(client: &ClientId, context: &Context<'_>) -> Result<(), TooMany> {
-    let Broker {
-        settings, limits, ..
-    } = context.broker;
-    let passed_for = settings
-        .clients
-        .get(client)
-        .map_or(PassedFor::Anybody, |client| {
-            PassedFor::of(&client.authentication)
-        });
-    limits.may_wait(client, passed_for, context.request, context.now)
+fn passed_for(client: &ClientId, context: &Context<'_>) -> PassedFor {
+    let client = context.broker.settings.clients.get(client);
+    client.map_or(PassedFor::Anybody, |client| {
+        PassedFor::of(&client.authentication)
+    })
 }
 
 /// What the device calls itself.

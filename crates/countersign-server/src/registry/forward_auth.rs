@@ -7,7 +7,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use countersign_core::registry::Ambiguous;
+use countersign_core::registry::{Ambiguous, Source};
 
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
@@ -116,14 +116,16 @@ fn admit(
     };
     let mut answer = HttpResponse::Ok();
     let empty = told.iter().filter(|(_, value)| value.is_empty());
-    let empty: Vec<&str> = empty.map(|(name, _)| name.as_str()).collect();
-    if let Ok(empty) = HeaderValue::from_str(&empty.join(",")) {
-        answer.insert_header((TO_REMOVE, empty));
+    let empty = empty.map(|(name, _)| name.as_str());
+    let removed: Vec<&str> = empty.chain(credentials(registry)).collect();
+    if let Ok(removed) = HeaderValue::from_str(&removed.join(",")) {
+        answer.insert_header((TO_REMOVE, removed));
     }
     for header in told {
         answer.insert_header(header);
     }
-    if let Some(authorization) = identity::upstream_authorization(registry) {
+    let authorization = identity::upstream_authorization(registry);
+    if let (Some(authorization), Judged::Let { .. }) = (authorization, &judged) {
         answer.insert_header((UPSTREAM, authorization));
     }
     if let Judged::Let { leave, .. } = judged {
@@ -134,6 +136,17 @@ fn admit(
         leave.log(context);
     }
     answer.finish()
+}
+
+/// The headers in which tools send what is for us alone.
+fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
+    let profile = &registry.profile;
+    let own = profile.sources.iter().filter_map(|source| match source {
+        Source::Header(name) => Some(name.as_str()),
+        Source::Authorization { .. } | Source::Query(_) | Source::Session => None,
+    });
+    let proof = profile.step_up.map(step_up::header);
+    std::iter::once("authorization").chain(own).chain(proof)
 }
 
 /// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the

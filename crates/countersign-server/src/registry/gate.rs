@@ -5,10 +5,10 @@ use countersign_core::Reason;
 use countersign_core::registry::{Access, Ambiguous, Answer, Captured};
 use countersign_store::StoreError;
 
-use super::Registry;
 use super::credential::{Shown, shown};
 use super::step_up::Deed;
 use super::weigh::{Leave, Weighed, Wish, weigh};
+use super::{Registry, identity};
 use crate::web::Context;
 
 /// A request as its tool sent it, to whatever stands in front.
@@ -69,10 +69,7 @@ const OVERRIDES: [&str; 5] = [
 
 /// Judges a request.
 pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Context<'_>) -> Judged {
-    if OVERRIDES
-        .iter()
-        .any(|name| asked.headers.contains_key(*name))
-    {
+    if says_otherwise(registry, asked.headers) {
         return Judged::Refused(Refused::Ambiguous(Ambiguous::Method));
     }
     let sorted = match registry.profile.sort(asked.method, asked.target) {
@@ -97,17 +94,25 @@ pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Conte
         Ok(Weighed::BadCredential(why)) => Judged::Refused(Refused::BadCredential(why)),
         Ok(Weighed::NotEnough { reasons, key }) => Judged::Refused(Refused::NotEnough {
             reasons,
-            deed: key.map(|key| Deed {
-                key,
-                action,
-                package,
-            }),
+            deed: key.map(|key| Deed::of(key, &action, package.as_deref(), asked)),
         }),
         Err(error) => {
             tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
             Judged::Refused(Refused::Unavailable)
         }
     }
+}
+
+/// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
+/// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
+fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
+    let own: Vec<_> = identity::own_headers(registry).collect();
+    headers.keys().any(|name| {
+        let plain = name.as_str().replace('_', "-");
+        let is_ours =
+            plain.starts_with(identity::PREFIX) || own.iter().any(|one| one.as_str() == plain);
+        OVERRIDES.contains(&plain.as_str()) || (is_ours && plain != name.as_str())
+    })
 }
 
 async fn weigh_action(

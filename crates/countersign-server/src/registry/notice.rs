@@ -38,16 +38,17 @@ impl Notice {
         &self.words
     }
 
-    /// Adds it to the headers of an answer, where the tool takes it from there.
-    pub(super) fn add_to(&self, registry: &Registry, answer: &mut HttpResponseBuilder) {
-        if let Some(NoticePlace::Header(name)) = &registry.profile.notice
-            && let (Ok(name), Ok(value)) = (
-                HeaderName::try_from(name),
-                HeaderValue::from_str(&self.words),
-            )
-        {
-            answer.append_header((name, value));
-        }
+    /// Adds it to the headers of an answer, where the tool takes it from there; whether it does.
+    pub(super) fn add_to(&self, registry: &Registry, answer: &mut HttpResponseBuilder) -> bool {
+        let Some(NoticePlace::Header(name)) = &registry.profile.notice else {
+            return false;
+        };
+        let value = HeaderValue::from_str(&self.words);
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value) else {
+            return false;
+        };
+        answer.append_header((name, value));
+        true
     }
 
     /// Adds it to a JSON answer as cargo reads it (`warnings.other`); what is no such answer stays as it is. cargo takes an

@@ -3,6 +3,8 @@
 //! What is passed on is the request that was judged, to the byte of its target, with our word on who asks in the place of
 //! whatever a client has sent under those names, and without its credential.
 
+use std::pin::pin;
+
 use actix_web::body::{self, SizedStream};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -17,11 +19,15 @@ use url::Url;
 
 use super::gate::{Asked, Refused};
 use super::notice::Notice;
-use super::{Registry, Upstream, identity, refusal};
+use super::{Registry, Upstream, identity, refusal, step_up};
 use crate::web::Context;
 
 /// How long a client may send nothing of a body that is awaited.
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
+/// How long a registry may work on a request that it has whole.
+const LONGEST_WORK: SignedDuration = SignedDuration::from_mins(10);
+/// How long a body that nobody wants is read.
+const LONGEST_DISCARDING: SignedDuration = SignedDuration::from_secs(60);
 /// How much of a body that nobody wants is read, in bytes, so that the client, which sends before it listens, hears why.
 /// Whoever sends more is cut off.
 const MOST_DISCARDED: usize = 512 * 1024 * 1024;
@@ -93,13 +99,29 @@ pub(super) async fn pass(
         headers: headers_out(&passed, context),
         body: has_body.then_some(out),
     };
-    let sent = relay.pass(relayed);
-    // The registry may answer before it has read everything, and then nobody takes the rest.
-    let sending = send_all(body, within);
-    let answered = futures_util::future::join(sent, sending).await.0;
+    let answered = send(relay.pass(relayed), send_all(body, within)).await;
     match answered {
         Ok(answered) => answer(answered, &passed, context).await,
         Err(error) => unanswered(&error, &passed, context),
+    }
+}
+
+/// Waits for the answer while the body goes on. A registry that has answered may take no more, and not say so; one that has all
+/// of it works on it for a while.
+async fn send(
+    answered: impl Future<Output = Result<Answered, NoAnswer>>,
+    sending: impl Future<Output = ()>,
+) -> Result<Answered, NoAnswer> {
+    let (mut answered, mut sending) = (pin!(answered), pin!(sending));
+    tokio::select! {
+        answered = &mut answered => {
+            drop(timeout(SILENCE.unsigned_abs(), sending).await);
+            answered
+        }
+        () = &mut sending => match timeout(LONGEST_WORK.unsigned_abs(), answered).await {
+            Ok(answered) => answered,
+            Err(_) => Err(NoAnswer::in_time()),
+        },
     }
 }
 
@@ -118,15 +140,14 @@ fn has_body(headers: &HeaderMap) -> bool {
 async fn send_all(mut body: web::Payload, to: PiecesIn) {
     loop {
         match timeout(SILENCE.unsigned_abs(), body.next()).await {
-            // A registry that has answered may take no more, and not say so.
             Ok(Some(Ok(piece))) => {
-                let taken = timeout(SILENCE.unsigned_abs(), to.send(piece.to_vec())).await;
-                if taken != Ok(true) {
+                if !to.send(piece.to_vec()).await {
                     break;
                 }
             }
-            Ok(None) => return,
-            Ok(Some(Err(_))) | Err(_) => return to.cut_off().await,
+            Ok(None) => return to.finish().await,
+            // What is dropped before its end is cut off, and never taken for whole.
+            Ok(Some(Err(_))) | Err(_) => return,
         }
     }
     drop(to);
@@ -136,13 +157,16 @@ async fn send_all(mut body: web::Payload, to: PiecesIn) {
 /// Reads what nobody wants to its end, within bounds.
 pub(super) async fn discard(body: Option<web::Payload>) {
     let Some(mut body) = body else { return };
-    let mut read = 0;
-    while let Ok(Some(Ok(piece))) = timeout(SILENCE.unsigned_abs(), body.next()).await {
-        read += piece.len();
-        if read > MOST_DISCARDED {
-            return;
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(piece)) = body.next().await {
+            read += piece.len();
+            if read > MOST_DISCARDED {
+                return;
+            }
         }
-    }
+    };
+    drop(timeout(LONGEST_DISCARDING.unsigned_abs(), reading).await);
 }
 
 fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
@@ -154,10 +178,9 @@ fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
             continue;
         }
         if name == header::COOKIE {
-            let others = without_our_cookies(value);
-            others
-                .iter()
-                .for_each(|value| add(&mut headers, "cookie", value));
+            if let Some(others) = without_our_cookies(value) {
+                add(&mut headers, "cookie", &others);
+            }
         } else {
             add(&mut headers, name.as_str(), value);
         }
@@ -165,7 +188,9 @@ fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
     for (name, value) in passed.told.iter().filter(|(_, value)| !value.is_empty()) {
         add(&mut headers, name.as_str(), value);
     }
-    if let Some(authorization) = identity::upstream_authorization(passed.registry) {
+    // For somebody, and not for anybody: what is open is what the registry shows to strangers.
+    let authorization = identity::upstream_authorization(passed.registry);
+    if let Some(authorization) = authorization.filter(|_| passed.is_for_somebody()) {
         add(&mut headers, "authorization", &authorization);
     }
     for (name, value) in forwarded(passed, context) {
@@ -205,8 +230,10 @@ fn is_dropped(passed: &Passed<'_>, name: &HeaderName) -> bool {
             Source::Header(header) => header == text,
             Source::Session => text == "cookie",
         });
+    let proof = passed.registry.profile.step_up.map(step_up::header);
     // A credential is never the registry's own: nobody signs in past us.
     HOP_BY_HOP.contains(&text)
+        || proof == Some(text)
         || FORWARDED.contains(&text)
         || text == "authorization"
         || is_credential
@@ -249,18 +276,26 @@ async fn answer(
     let mut answer = HttpResponse::build(status);
     answer.extensions_mut().insert(OfRegistry);
     let length = headers_back(&answered, &mut answer);
-    if passed.is_for_somebody() {
+    let says = answered.headers().contains_key(http::header::CACHE_CONTROL);
+    if passed.is_for_somebody() && !says {
         // RFC 9111 3.5 keeps shared caches from it where the credential is in `Authorization`, and it may be elsewhere.
         answer.insert_header((header::CACHE_CONTROL, "private"));
     }
     let notice = passed.notice.as_ref().filter(|_| status.is_success());
     if let Some(notice) = notice {
-        notice.add_to(passed.registry, &mut answer);
-        notice.delivered(context).await;
+        if notice.add_to(passed.registry, &mut answer) {
+            notice.delivered(context).await;
+        }
         let in_body = passed.registry.profile.notice == Some(NoticePlace::CargoWarnings);
         if in_body && length.is_some_and(|length| length <= LONGEST_ANSWER) {
             return match whole(&mut answered).await {
-                Ok(body) => answer.body(notice.added_to(&body).unwrap_or(body)),
+                Ok(body) => match notice.added_to(&body) {
+                    Some(with_notice) => {
+                        notice.delivered(context).await;
+                        answer.body(with_notice)
+                    }
+                    None => answer.body(body),
+                },
                 Err(error) => unanswered(&error, passed, context),
             };
         }

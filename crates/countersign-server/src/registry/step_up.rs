@@ -30,6 +30,21 @@ pub(super) struct Deed {
     pub(super) key: ApiKeyId,
     pub(super) action: String,
     pub(super) package: Option<String>,
+    /// The very request, where no package is named.
+    pub(super) request: Option<String>,
+}
+
+impl Deed {
+    /// What a request does with a key.
+    pub(super) fn of(key: ApiKeyId, action: &str, package: Option<&str>, asked: Asked<'_>) -> Self {
+        let request = || format!("{} {}", asked.method, asked.target);
+        Self {
+            key,
+            action: action.to_owned(),
+            package: package.map(str::to_owned),
+            request: package.is_none().then(request),
+        }
+    }
 }
 
 /// What a tool shows once they have.
@@ -42,7 +57,7 @@ struct Proof {
 }
 
 /// The header in which a tool shows it.
-fn header(style: StepUpStyle) -> &'static str {
+pub(super) fn header(style: StepUpStyle) -> &'static str {
     match style {
         StepUpStyle::NpmOtp => "npm-otp",
         StepUpStyle::GemOtp => "otp",
@@ -154,10 +169,8 @@ pub(super) async fn shown(
     let Some(proof) = text.and_then(|text| open(registry, text, context)) else {
         return Ok(None);
     };
-    let is_for_this = proof.deed.key == held.key.id
-        && proof.deed.action == action
-        && proof.deed.package.as_deref() == package
-        && proof.account == held.account.id;
+    let deed = Deed::of(held.key.id.clone(), action, package, asked);
+    let is_for_this = proof.deed == deed && proof.account == held.account.id;
     if !is_for_this || context.now >= proof.until {
         return Ok(None);
     }

@@ -14,6 +14,7 @@ use super::Registry;
 use super::step_up::Deed;
 use crate::device;
 use crate::error::Failure;
+use crate::limits::PassedFor;
 use crate::seal::{self, Place};
 use crate::token;
 use crate::web::{Context, Parameters};
@@ -62,7 +63,9 @@ pub(super) async fn begin<'a>(
     let mut parameters = Parameters::default();
     parameters.put("scope", &scopes.join(" "));
     let program = program(&registry.profile, &purpose, context);
-    let begun = device::begin(&parameters, &registry.client, Some(program), context).await?;
+    // Whoever runs a tool: it shows nothing of the client's.
+    let waits = (&registry.client, PassedFor::Anybody);
+    let begun = device::begin(&parameters, waits, Some(program), context).await?;
     let asking = Asking {
         device_code: begun.device_code,
         purpose,
