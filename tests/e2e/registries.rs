@@ -5,12 +5,14 @@ mod cargo;
 pub(crate) mod docker;
 mod door;
 mod gate;
+mod gem;
 mod go_proxy;
 mod maven;
 mod npm;
 mod nuget;
 mod pypi;
 mod swift;
+mod swift_login;
 
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World};
 use serde_json::Value;

@@ -95,7 +95,7 @@ impl BrokerSetup {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let name = RegistryName::new(profile).expect("a name");
-        let registry = self.registry(profile, &url, upstream);
+        let registry = self.registry(&name, profile, &url, upstream);
         self.registries.insert(name.clone(), registry);
         self.registry_listeners.insert(name, listener);
         url
@@ -104,7 +104,7 @@ impl BrokerSetup {
     /// Is asked for a registry of this name by a proxy, at an address where whoever asks is answered; that address.
     pub fn be_asked_for(&mut self, name: &str, profile: &str, public_url: &str) -> String {
         let name = RegistryName::new(name).expect("a name");
-        let registry = self.registry(profile, public_url, None);
+        let registry = self.registry(&name, profile, public_url, None);
         self.registries.insert(name, registry);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -112,7 +112,13 @@ impl BrokerSetup {
         url
     }
 
-    fn registry(&mut self, profile: &str, public_url: &str, upstream: Option<&str>) -> Registry {
+    fn registry(
+        &mut self,
+        name: &RegistryName,
+        profile: &str,
+        public_url: &str,
+        upstream: Option<&str>,
+    ) -> Registry {
         let file = format!(
             "{}/../config/registries/{profile}.toml",
             env!("CARGO_MANIFEST_DIR")
@@ -128,6 +134,7 @@ impl BrokerSetup {
         tools.grants = [GrantType::DeviceCode].into();
         self.clients.insert(client_id("tools"), tools);
         Registry {
+            name: name.clone(),
             profile,
             client: client_id("tools"),
             public_url: Url::parse(public_url).expect("an address"),

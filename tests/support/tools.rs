@@ -5,6 +5,7 @@
 
 mod cargo;
 mod gate;
+mod gem;
 mod go;
 mod maven;
 mod nginx;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
 pub use gate::{Between, GateNginx, Recorder, Seen};
+pub use gem::Gem;
 pub use go::Go;
 pub use maven::{Artifact, Maven};
 pub use nginx::{FileStore, Tls};

@@ -109,29 +109,23 @@ pub enum Answer {
     NpmLogout,
     /// `gem signin`: a key for a one-time code.
     GemSignIn,
-    /// `gem push`: where the page is that confirms it.
-    GemConfirmation,
-    /// `gem push`: whether that is done.
-    GemConfirmed,
-    /// `gem signin`: what is known of who signed in.
-    GemProfile,
     /// `swift package-registry login`: whether a token is good.
     SwiftLogin,
+    /// The page on which people get one-time codes for their tools.
+    CodePage,
     /// The page on which people make keys for their tools.
     KeysPage,
 }
 
 impl Answer {
-    const NAMES: [(&'static str, Self); 10] = [
+    const NAMES: [(&'static str, Self); 8] = [
         ("npm-login", Self::NpmLogin),
         ("npm-done", Self::NpmDone),
         ("npm-whoami", Self::NpmWhoami),
         ("npm-logout", Self::NpmLogout),
         ("gem-sign-in", Self::GemSignIn),
-        ("gem-confirmation", Self::GemConfirmation),
-        ("gem-confirmed", Self::GemConfirmed),
-        ("gem-profile", Self::GemProfile),
         ("swift-login", Self::SwiftLogin),
+        ("code-page", Self::CodePage),
         ("keys-page", Self::KeysPage),
     ];
 

@@ -351,17 +351,6 @@ impl DockerError {
         }
     }
 
-    /// The same for a person, who sees a page.
-    pub(crate) fn for_person(failure: Failure) -> Failure {
-        match failure {
-            Failure::Docker(error) if error.status == StatusCode::UNAUTHORIZED => {
-                Failure::Page(Problem::SignedOut)
-            }
-            Failure::Docker(_) => Failure::Page(Problem::Unavailable),
-            other => other,
-        }
-    }
-
     /// Whether what was shown was not good.
     pub(crate) fn is_of_credential(failure: &Failure) -> bool {
         matches!(failure, Failure::Docker(error) if error.status == StatusCode::UNAUTHORIZED)

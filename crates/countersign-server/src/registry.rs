@@ -4,32 +4,43 @@
 //! What a request is a case of, the registry's [`Profile`] says ([`countersign_core::registry`]); whether its sender may,
 //! `decide` says, at every single one.
 
+mod by_session;
+mod code;
 mod credential;
 pub(crate) mod docker;
 mod door;
 mod forward_auth;
 mod gate;
+mod gem;
 mod identity;
+mod key;
+mod login;
 mod notice;
 mod npm;
 mod ours;
 mod proxy;
 mod refusal;
 mod step_up;
+mod swift;
 mod tool;
 mod weigh;
 
-use countersign_core::ClientId;
-use countersign_core::registry::Profile;
+use std::collections::BTreeSet;
+
+use actix_web::guard::GuardContext;
+use actix_web::web;
+use countersign_core::registry::{Profile, SignInStyle};
+use countersign_core::{ClientId, RegistryName, Scope};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::SecretDigest;
 use crate::error::{Failure, Problem};
 use crate::web::Context;
+use crate::{Broker, SecretDigest};
 
 pub(crate) use door::{Doors, at_a_listener, below_a_path};
 pub(crate) use forward_auth::{for_a_proxy, for_anybody_there};
+pub(crate) use login::{make_code, show, sign_in};
 
 pub(crate) use proxy::OfRegistry;
 
@@ -41,6 +52,8 @@ const KEYS_PAGE: &str = "/account/keys";
 /// A registry that we stand in front of.
 #[derive(Debug, Clone)]
 pub struct Registry {
+    /// What it is called in the configuration and in addresses.
+    pub name: RegistryName,
     /// How it is stood in front of.
     pub profile: Profile,
     /// As whose users the policy takes those of its tools: what the policy says of this client holds for them, and access
@@ -63,6 +76,44 @@ pub struct Upstream {
     pub url: Url,
     /// The `Authorization` by which it knows us; none: it trusts who reaches it.
     pub authorization: Option<SecretString>,
+}
+
+impl Registry {
+    /// All that its tools need the policy's leave for, of what the policy knows.
+    fn scopes(&self, context: &Context<'_>) -> BTreeSet<Scope> {
+        let all = self.profile.actions().values();
+        let known = all.filter(|scope| context.policy().tier_of(scope).is_some());
+        known.cloned().collect()
+    }
+
+    /// The page where people get codes for its tools.
+    fn login_page(&self, context: &Context<'_>) -> String {
+        context.broker.settings.endpoint(&self.login_path())
+    }
+
+    fn login_path(&self) -> String {
+        format!("/registry/{}/login", self.name)
+    }
+}
+
+/// Whether the path names a registry whose tools take one-time codes.
+pub(crate) fn has_codes(context: &GuardContext<'_>) -> bool {
+    is_at(context, |registry| {
+        registry.profile.sign_in.by == SignInStyle::OneTimeCode || registry.docker.is_some()
+    })
+}
+
+/// Whether the path names a registry of which this holds: below others, what stands there are packages of theirs.
+fn is_at(context: &GuardContext<'_>, holds: impl Fn(&Registry) -> bool) -> bool {
+    let broker = context.app_data::<web::Data<Broker>>();
+    let path = context.head().uri.path();
+    let name = path
+        .strip_prefix("/registry/")
+        .and_then(|rest| rest.split('/').next());
+    let registry = broker
+        .zip(name)
+        .and_then(|(broker, name)| broker.settings.registries.get(name));
+    registry.is_some_and(holds)
 }
 
 /// The registry that the path names.

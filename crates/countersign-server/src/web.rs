@@ -267,9 +267,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .route(FORWARD_AUTH_BELOW, web::to(registry::for_a_proxy))
         .route(REGISTRY_TOKEN, oci(web::get()).to(docker::token))
         .route(REGISTRY_TOKEN, oci(web::post()).to(docker::token_by_form))
-        .route(REGISTRY_LOGIN, oci(read()).to(docker::show))
-        .route(REGISTRY_LOGIN, oci(web::post()).to(docker::make_code))
-        .route(REGISTRY_SIGN_IN, oci(web::get()).to(docker::sign_in))
+        .route(REGISTRY_LOGIN, codes(read()).to(registry::show))
+        .route(REGISTRY_LOGIN, codes(web::post()).to(registry::make_code))
+        .route(REGISTRY_SIGN_IN, codes(web::get()).to(registry::sign_in))
         .route(REGISTRY, web::to(registry::below_a_path))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
@@ -278,6 +278,11 @@ fn routes(config: &mut web::ServiceConfig) {
 /// What is served for registries that have tokens of their own.
 fn oci(route: Route) -> Route {
     route.guard(guard::fn_guard(docker::is_at))
+}
+
+/// What is served for registries whose tools take one-time codes.
+fn codes(route: Route) -> Route {
+    route.guard(guard::fn_guard(registry::has_codes))
 }
 
 const REGISTRY_TOKEN: &str = "/registry/{registry}/token";

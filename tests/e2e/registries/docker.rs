@@ -57,7 +57,9 @@ pub(crate) fn with_images(setup: &mut BrokerSetup, address: &str, key_header: Ke
         let id = ClientId::new(name).expect("a client id");
         setup.clients.insert(id.clone(), client);
         let (profile, _) = Profile::load("docker.toml", PROFILE).expect("a profile");
+        let name = RegistryName::new(name).expect("a name");
         let registry = Registry {
+            name: name.clone(),
             profile,
             client: id,
             public_url: Url::parse(&format!("http://{address}")).expect("a site"),
@@ -69,7 +71,6 @@ pub(crate) fn with_images(setup: &mut BrokerSetup, address: &str, key_header: Ke
                 algorithm: SigningAlgorithm::Es256,
             }),
         };
-        let name = RegistryName::new(name).expect("a name");
         setup.registries.insert(name, registry);
     }
 }

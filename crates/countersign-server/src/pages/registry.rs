@@ -2,6 +2,7 @@
 
 use askama::Template;
 use countersign_core::Reason;
+use countersign_core::registry::StepUpStyle;
 use countersign_store::Session;
 
 use super::host;
@@ -19,7 +20,7 @@ pub(crate) struct RegistryLoginPage {
     actions: String,
     /// Where the button leads, and its sealed form.
     form: Option<(String, String)>,
-    /// Why there is no button, and where to sign in again.
+    /// Why not everything is theirs, and where to sign in again.
     refused: Option<(&'static str, String)>,
 }
 
@@ -37,7 +38,7 @@ impl RegistryLoginPage {
     }
 
     /// They may do this.
-    pub(crate) fn with(self, actions: &[&str], form: (String, String)) -> Self {
+    pub(crate) fn letting(self, actions: &[&str], form: (String, String)) -> Self {
         Self {
             actions: actions.join(", "),
             form: Some(form),
@@ -45,10 +46,10 @@ impl RegistryLoginPage {
         }
     }
 
-    /// They may do nothing, for this reason; here they sign in again.
-    pub(crate) fn refused(self, reason: Reason, again: String) -> Self {
+    /// They may not do everything, for this reason; here they sign in again.
+    pub(crate) fn refused(self, reason: Option<Reason>, again: String) -> Self {
         Self {
-            refused: Some((reason.sentence(), again)),
+            refused: reason.map(|reason| (reason.sentence(), again)),
             ..self
         }
     }
@@ -60,8 +61,14 @@ impl RegistryLoginPage {
 pub(crate) struct RegistryCodePage {
     host: String,
     registry: String,
-    user: String,
+    commands: Commands,
     code: String,
+}
+
+/// What people type who have a code.
+enum Commands {
+    Docker { user: String },
+    Gem { url: String },
 }
 
 impl RegistryCodePage {
@@ -73,8 +80,25 @@ impl RegistryCodePage {
         Self {
             host: host(context.broker),
             registry: name_of(registry),
-            user: user.to_owned(),
+            commands: Commands::of(user, registry),
             code,
+        }
+    }
+}
+
+impl Commands {
+    fn of(user: &str, registry: &Registry) -> Self {
+        match registry.profile.step_up {
+            Some(StepUpStyle::GemOtp) => Self::Gem {
+                url: registry
+                    .public_url
+                    .as_str()
+                    .trim_end_matches('/')
+                    .to_owned(),
+            },
+            Some(StepUpStyle::NpmOtp) | None => Self::Docker {
+                user: user.to_owned(),
+            },
         }
     }
 }

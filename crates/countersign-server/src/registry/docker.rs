@@ -1,31 +1,25 @@
 //! OCI registries, to which `docker`, `skopeo` and their like show a token of ours: the token endpoint that a registry sends
-//! them to (distribution's `docs/content/spec/auth/token.md` and `oauth.md`), and the page where people get what they type
-//! at `docker login`.
+//! them to (distribution's `docs/content/spec/auth/token.md` and `oauth.md`).
 //!
 //! A token names what may be done with which repository for minutes, and the registry asks nobody about it. What anybody
 //! may do is given to anybody; the rest by a permit of `decide`, made anew for each token.
 
 mod access;
-mod code;
 mod credential;
 mod identity_token;
 mod key;
-mod page;
 mod request;
 mod scope;
 mod token;
 
 use actix_web::guard::GuardContext;
-use actix_web::web;
-use countersign_core::RegistryName;
 
 use crate::error::{DockerError, Failure, Problem};
 use crate::keys::KeyHeader;
 use crate::web::Context;
-use crate::{Broker, Registry, SigningAlgorithm};
+use crate::{Registry, SigningAlgorithm};
 use access::Rights;
 
-pub(crate) use page::{make_code, show, sign_in};
 pub(crate) use token::{token, token_by_form};
 
 /// What a registry verifies our tokens by.
@@ -42,7 +36,6 @@ pub struct DockerSettings {
 /// A registry that takes tokens of ours.
 #[derive(Debug, Clone, Copy)]
 struct Oci<'a> {
-    name: &'a RegistryName,
     registry: &'a Registry,
     settings: &'a DockerSettings,
     rights: Rights<'a>,
@@ -53,40 +46,26 @@ fn find<'a>(context: &Context<'a>) -> Result<Oci<'a>, Failure> {
     Oci::of(context).ok_or(Failure::Page(Problem::NotFound))
 }
 
-/// Whether the path names one: below others, what stands there are packages of theirs.
+/// Whether the path names one.
 pub(crate) fn is_at(context: &GuardContext<'_>) -> bool {
-    let broker = context.app_data::<web::Data<Broker>>();
-    let path = context.head().uri.path();
-    let name = path
-        .strip_prefix("/registry/")
-        .and_then(|rest| rest.split('/').next());
-    let registry = broker
-        .zip(name)
-        .and_then(|(broker, name)| broker.settings.registries.get(name));
-    registry.is_some_and(|registry| registry.docker.is_some())
+    super::is_at(context, |registry| registry.docker.is_some())
 }
 
 impl<'a> Oci<'a> {
     /// The one that the path of a request names.
     fn of(context: &Context<'a>) -> Option<Self> {
         let named = context.request.match_info().get("registry")?;
-        let (name, registry) = context.broker.settings.registries.get_key_value(named)?;
+        let registry = context.broker.settings.registries.get(named)?;
         Some(Self {
-            name,
             registry,
             settings: registry.docker.as_ref()?,
             rights: Rights::of(&registry.profile)?,
         })
     }
 
-    /// The path of the page where people sign in for it.
-    fn page(&self) -> String {
-        format!("/registry/{}/login", self.name)
-    }
-
     /// A refusal of what was shown, with the way to something better.
     fn refuse(&self, why: &str, context: &Context<'_>) -> Failure {
-        let page = context.broker.settings.endpoint(&self.page());
+        let page = self.registry.login_page(context);
         DockerError::unauthorized(format!("{why} Sign in: {page}"))
     }
 }

@@ -121,8 +121,5 @@ async fn pass_on(
 /// The registry itself is elsewhere: a proxy passes on to it what we let through.
 fn not_here(registry: &Registry, context: &Context<'_>) -> HttpResponse {
     let words = "The registry is not at this address: send the request where you send all others";
-    let refused = Refused::ByRule(words.to_owned());
-    let mut answer = refusal::answer(registry, &refused, context);
-    answer.head_mut().status = StatusCode::NOT_FOUND;
-    answer
+    refusal::told(registry, StatusCode::NOT_FOUND, words, context)
 }

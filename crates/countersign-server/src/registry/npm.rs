@@ -6,17 +6,16 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
-use countersign_core::Decision;
 use countersign_core::registry::Captured;
-use countersign_store::{MadeBy, Session, StoreError};
+use countersign_store::Session;
 use serde_json::json;
 
-use super::Registry;
 use super::credential::Shown;
 use super::gate::{Asked, shown_by};
 use super::step_up::{self, Deed};
 use super::tool::{self, Found, Purpose};
-use crate::api_key::{self, Held, Making, NotMade};
+use super::{Registry, key};
+use crate::api_key;
 use crate::audit::By;
 use crate::error::Failure;
 use crate::session;
@@ -54,7 +53,7 @@ pub(super) async fn done(
             StatusCode::NOT_FOUND,
             "Nobody has signed in for this, and nobody can any more: run the command again",
         )),
-        Found::SignedIn(session, Purpose::Key) => key(registry, *session, context).await,
+        Found::SignedIn(session, Purpose::Key) => key_of(registry, *session, context).await,
         Found::SignedIn(session, Purpose::StepUp(deed)) => {
             Ok(proof(registry, &session, deed, context))
         }
@@ -62,12 +61,12 @@ pub(super) async fn done(
 }
 
 /// A key that lives for a while, for what the sign-in is good enough for.
-async fn key(
+async fn key_of(
     registry: &Registry,
     session: Session,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let made = make(registry, &session, context).await;
+    let made = key::make(registry, &session, context).await;
     // The key is what is left of this sign-in: no browser has its session.
     let ending = session::Ending::new(By::Account(session.account.clone()), "key-made");
     session::end_one(&session.id, ending, context).await.ok();
@@ -77,50 +76,13 @@ async fn key(
     }
 }
 
-async fn make(
-    registry: &Registry,
-    session: &Session,
-    context: &Context<'_>,
-) -> Result<Result<String, &'static str>, StoreError> {
-    let owner = session::owner(session, context).await?;
-    let Ok((account, _)) = owner else {
-        return Ok(Err("This account is nobody's any more."));
-    };
-    let all = registry.profile.actions().values().cloned();
-    let making = Making {
-        account: &account,
-        evidence: &session.evidence,
-        name: format!("{} login", registry.profile.title),
-        client: registry.client.clone(),
-        scopes: all
-            .filter(|scope| context.policy().tier_of(scope).is_some())
-            .collect(),
-        packages: [].into(),
-        organization: None,
-        lifetime: Some(registry.profile.sign_in.key_lifetime),
-        made_by: MadeBy::Tool,
-    };
-    let made = match api_key::make(making.clone(), context).await? {
-        // Good enough for some of it: then for that.
-        Err(NotMade::Login(Decision::Permit(permit))) if !permit.scopes().is_empty() => {
-            let scopes = permit.scopes().clone();
-            api_key::make(Making { scopes, ..making }, context).await?
-        }
-        made => made,
-    };
-    Ok(match made {
-        Ok(made) => Ok(made.text.reveal().to_owned()),
-        Err(why) => Err(why.sentence()),
-    })
-}
-
 fn proof(
     registry: &Registry,
     session: &Session,
     deed: Deed,
     context: &Context<'_>,
 ) -> HttpResponse {
-    match step_up::proof(registry, deed, session, context) {
+    match step_up::proof(registry, Some(deed), session, context) {
         Some(text) => HttpResponse::Ok().json(json!({"token": text})),
         None => told(
             StatusCode::FORBIDDEN,
@@ -136,7 +98,7 @@ pub(super) async fn whoami(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let held = match shown_by(registry, asked) {
-        Shown::Secret(text) => find(registry, &text, context).await?,
+        Shown::Secret(text) => key::find(registry, &text, context).await?,
         Shown::Nothing | Shown::Session | Shown::Unreadable => None,
     };
     Ok(match held {
@@ -159,27 +121,12 @@ pub(super) async fn logout(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let text = names.get("token").map_or("", String::as_str);
-    if let Some(held) = find(registry, text, context).await? {
+    if let Some(held) = key::find(registry, text, context).await? {
         let by = By::Account(held.account.id.clone());
         let revoked = api_key::revoke(&held.key.id, by, "signed-out", context).await;
         revoked.map_err(|error| unavailable(&error, context))?;
     }
     Ok(HttpResponse::Ok().json(json!({"ok": true})))
-}
-
-/// A key of this registry's that has not ended.
-async fn find(
-    registry: &Registry,
-    text: &str,
-    context: &Context<'_>,
-) -> Result<Option<Held>, Failure> {
-    let found = api_key::find(text, context).await;
-    let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found.filter(|held| {
-        held.key.client == registry.client
-            && held.account.locked.is_none()
-            && api_key::is_live(&held.key, context.policy(), context.now)
-    }))
 }
 
 fn told(status: StatusCode, words: &str) -> HttpResponse {

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use countersign_core::registry::{Answer, Captured};
 
 use super::gate::{Asked, Refused};
-use super::{KEYS_PAGE, Registry, npm, refusal};
+use super::{KEYS_PAGE, Registry, gem, npm, refusal, swift};
 use crate::error::Failure;
 use crate::web::{Context, see_other};
 
@@ -22,8 +22,10 @@ pub(super) async fn answer(
         Answer::NpmDone => npm::done(registry, asked, context).await,
         Answer::NpmWhoami => npm::whoami(registry, asked, context).await,
         Answer::NpmLogout => npm::logout(registry, names, context).await,
+        Answer::GemSignIn => gem::sign_in(registry, asked, context).await,
+        Answer::SwiftLogin => swift::login(registry, asked, context).await,
+        Answer::CodePage => Ok(see_other(&registry.login_page(context))),
         Answer::KeysPage => Ok(see_other(&context.broker.settings.endpoint(KEYS_PAGE))),
-        _ => Ok(HttpResponse::NotImplemented().finish()),
     };
     answered.unwrap_or_else(|failure| failed(registry, failure, context))
 }
@@ -32,10 +34,7 @@ pub(super) async fn answer(
 fn failed(registry: &Registry, failure: Failure, context: &Context<'_>) -> HttpResponse {
     match failure {
         Failure::Json(error) if error.status.is_client_error() => {
-            let refused = Refused::ByRule(error.description.to_owned());
-            let mut answer = refusal::answer(registry, &refused, context);
-            answer.head_mut().status = error.status;
-            answer
+            refusal::told(registry, error.status, error.description, context)
         }
         other => {
             tracing::error!(code = "tool-not-answered", request = %context.request_id, failure = ?other, "a tool gets no answer");

@@ -20,17 +20,29 @@ pub(super) fn answer(
     refused: &Refused,
     context: &Context<'_>,
 ) -> HttpResponse {
+    let status = status(&registry.profile.refusal, refused);
+    let mut answer = told(registry, status, &words(refused, context), context);
+    if *refused == Refused::Unavailable {
+        let seconds = HeaderValue::from_static("5");
+        answer.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    answer
+}
+
+/// Tells a tool this, with this status.
+pub(super) fn told(
+    registry: &Registry,
+    status: StatusCode,
+    words: &str,
+    context: &Context<'_>,
+) -> HttpResponse {
     let style = &registry.profile.refusal;
-    let status = status(style, refused);
-    let words = words(refused, context);
+    let words = plain(&with_places(words, context));
     let mut answer = HttpResponse::build(status);
     if status == StatusCode::UNAUTHORIZED {
         // RFC 9110 15.5.2: a 401 says by what to authenticate.
         let challenge = with_places(&style.challenge, context);
         answer.insert_header((WWW_AUTHENTICATE, header(&challenge)));
-    }
-    if *refused == Refused::Unavailable {
-        answer.insert_header((RETRY_AFTER, "5"));
     }
     let (kind, body) = body(style.body, status, &words);
     let mut answer = answer.insert_header((CONTENT_TYPE, kind)).body(body);

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::gate::{Asked, Refused};
 use super::tool::{self, Purpose};
-use super::{Registry, refusal};
+use super::{Registry, code, gem, refusal};
 use crate::api_key::Held;
 use crate::seal::{self, Place};
 use crate::web::Context;
@@ -50,7 +50,8 @@ impl Deed {
 /// What a tool shows once they have.
 #[derive(Serialize, Deserialize)]
 struct Proof {
-    deed: Deed,
+    /// Nothing where nobody knew yet what it would be: then it is good for what any key of theirs is for.
+    deed: Option<Deed>,
     account: AccountId,
     session: SessionId,
     until: Timestamp,
@@ -107,15 +108,17 @@ pub(super) async fn offer(
     else {
         return None;
     };
-    // Whoever has just signed in anew, and it was not enough, is told why.
     let style = registry.profile.step_up?;
     let has_tried = asked.headers.contains_key(header(style));
-    if has_tried || !reasons.iter().all(|reason| may_help(*reason)) {
+    if !reasons.iter().all(|reason| may_help(*reason)) {
         return None;
     }
     match style {
+        // Whoever has just signed in anew, and it was not enough, is told why.
+        StepUpStyle::NpmOtp if has_tried => None,
         StepUpStyle::NpmOtp => of_npm(registry, refused, deed, context).await,
-        StepUpStyle::GemOtp => None,
+        StepUpStyle::GemOtp if has_tried => Some(gem::want_code(registry, reasons, context)),
+        StepUpStyle::GemOtp => Some(gem::ask_for_code(registry, context)),
     }
 }
 
@@ -140,7 +143,7 @@ async fn of_npm(
 /// What a tool shows from now on, once somebody has signed in for this.
 pub(super) fn proof(
     registry: &Registry,
-    deed: Deed,
+    deed: Option<Deed>,
     session: &Session,
     context: &Context<'_>,
 ) -> Option<String> {
@@ -170,7 +173,9 @@ pub(super) async fn shown(
         return Ok(None);
     };
     let deed = Deed::of(held.key.id.clone(), action, package, asked);
-    let is_for_this = proof.deed == deed && proof.account == held.account.id;
+    let is_of_this = |one: &Deed| *one == deed;
+    let is_for_this =
+        proof.deed.as_ref().is_none_or(is_of_this) && proof.account == held.account.id;
     if !is_for_this || context.now >= proof.until {
         return Ok(None);
     }
@@ -183,13 +188,14 @@ pub(super) async fn shown(
 }
 
 fn open(registry: &Registry, text: &str, context: &Context<'_>) -> Option<Proof> {
-    context.broker.sealer.open(text, place(registry))
+    let sealed = code::confirms(text).unwrap_or(text);
+    context.broker.sealer.open(sealed, place(registry))
 }
 
 fn place(registry: &Registry) -> Place<'_> {
     Place {
         name: "step-up",
-        party: registry.client.as_str(),
+        party: registry.name.as_str(),
         purpose: seal::Purpose::StepUp,
     }
 }

@@ -106,6 +106,7 @@ impl Reader<'_> {
                 }
             };
             Some(Registry {
+                name: name.clone()?,
                 profile,
                 client: client?,
                 public_url,
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
 
     /// What each profile says of what its tools send.
-    const SENT: [(&str, &str, &str, &str); 60] = [
+    const SENT: [(&str, &str, &str, &str); 61] = [
         ("npm", "GET", "/left-pad", "open"),
         ("npm", "GET", "/@alice%2fhello", "open"),
         ("npm", "GET", "/@alice/hello/-/hello-1.0.0.tgz", "open"),
@@ -433,14 +434,10 @@ mod tests {
             "rubygems",
             "POST",
             "/api/v1/webauthn_verification",
-            "gem-confirmation",
+            "refused",
         ),
-        (
-            "rubygems",
-            "GET",
-            "/api/v1/webauthn_verification/x/status.json",
-            "gem-confirmed",
-        ),
+        ("rubygems", "PUT", "/api/v1/api_key", "refused"),
+        ("rubygems", "GET", "/sign_up", "code-page"),
         (
             "go-proxy",
             "GET",

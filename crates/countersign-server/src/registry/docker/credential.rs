@@ -10,18 +10,17 @@ use countersign_store::{Account, RegistryAccountName, Session};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::by_session::{self, unmet};
+use super::super::code::{self, ANY_USER};
 use super::access::{Access, intersection};
 use super::request::{Keeping, Shown, Wanted};
-use super::{Oci, code, identity_token, key};
+use super::{Oci, identity_token, key};
 use crate::api_key;
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{DockerError, Failure, OAuthError};
 use crate::recheck::{self, Standing};
-use crate::token::{Weighed, Wish, weigh};
+use crate::token::Weighed;
 use crate::web::Context;
-
-/// The user name of who does not want to say theirs.
-pub(super) const ANY_USER: &str = "countersign";
 
 /// Who asks, and what they may.
 #[derive(Debug)]
@@ -96,7 +95,10 @@ async fn by_code(
     if wanted.keeping == Keeping::Nothing {
         return Err(oci.refuse(NOT_KEPT, context));
     }
-    let session = code::spend(password.expose_secret(), oci, context).await?;
+    let spent = code::spend(password.expose_secret(), oci.registry, context).await;
+    let session = spent
+        .map_err(DockerError::of)?
+        .ok_or_else(|| oci.refuse(code::SPENT, context))?;
     let scopes = oci.rights.scopes();
     let weighed = match weighed(&session, (scopes, None, Occasion::Token), oci, context).await? {
         Ok(weighed) => weighed,
@@ -190,38 +192,18 @@ pub(super) fn of_session(
     }
 }
 
-/// Why the first scope was left out.
-pub(super) fn unmet(permit: &Permit) -> Option<Reason> {
-    let mut reasons = permit.unmet().iter().flat_map(|unmet| &unmet.reasons);
-    reasons.next().copied()
-}
-
 /// What the policy permits a session now, or why not.
-pub(super) async fn weighed(
+async fn weighed(
     session: &Session,
-    (scopes, stated, occasion): (BTreeSet<Scope>, Option<&Stated>, Occasion),
+    wish: (BTreeSet<Scope>, Option<&Stated>, Occasion),
     oci: Oci<'_>,
     context: &Context<'_>,
 ) -> Result<Result<Weighed, Reason>, Failure> {
-    let wish = Wish {
-        client: &oci.registry.client,
-        scopes,
-        organization: None,
-        acr_values: &[],
-        occasion,
-        stated,
-    };
-    match weigh(wish, session, context).await {
-        Ok(weighed) => Ok(Ok(weighed)),
-        Err(failure) => match OAuthError::of_grant(&failure) {
-            None => Err(DockerError::of(failure)),
-            Some(told) => {
-                let reason = Reason::ALL.into_iter().find(|reason| reason.code() == told);
-                // Otherwise the session is nobody's any more.
-                reason.map(Err).ok_or_else(|| oci.refuse(OVER, context))
-            }
-        },
-    }
+    let weighed = by_session::weighed(session, wish, oci.registry, context).await;
+    weighed.map_err(|failure| match OAuthError::of_grant(&failure) {
+        Some(_) => oci.refuse(OVER, context),
+        None => DockerError::of(failure),
+    })
 }
 
 /// Whether the user name is one that this account may be called by here.

@@ -104,7 +104,7 @@ pub(super) async fn use_it(live: &LiveGrant, context: &Context<'_>) -> Result<()
 fn place(oci: Oci<'_>) -> Place<'_> {
     Place {
         name: "identity_token",
-        party: oci.name.as_str(),
+        party: oci.registry.name.as_str(),
         purpose: Purpose::RefreshToken,
     }
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use countersign_core::api_keys::PackagePattern;
 use countersign_core::{Decision, Permit, Reason, Refusal, Scope, StepUp};
 
+use super::super::by_session::unmet;
 use super::super::refusal;
 use super::Oci;
-use super::credential::{Allowed, Asking, of_session, unmet};
+use super::credential::{Allowed, Asking, of_session};
 use super::request::Wanted;
 use super::scope::Resource;
 use crate::api_key::{Held, NoUse, Use};

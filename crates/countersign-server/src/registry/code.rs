@@ -1,36 +1,45 @@
 //! One-time codes, which people type in the place of a password: of a live session, for one registry, for minutes.
 //!
 //! A code is one as any client gets it for a session ([`FurtherCode`]), under a digest of its own: it can be taken here
-//! and for this registry, and nowhere else. It is 256 random bits, so that nobody guesses one; and taken twice it ends the session,
-//! since one of the two is not whom it was shown to.
+//! and for this registry, and nowhere else. It is 256 random bits, or sealed by us, so that nobody guesses one; and taken
+//! twice it ends the session, since one of the two is not whom it was shown to.
+//!
+//! Where a tool asks for a code to confirm what it does, the sealed one says that, too: see [`confirms`].
 
 use aws_lc_rs::digest::{SHA256, digest};
+use countersign_core::registry::StepUpStyle;
 use countersign_core::{AttemptId, SessionId};
 use countersign_store::{Code, CodeDigest, FurtherCode, Session};
 use jiff::SignedDuration;
 
-use super::Oci;
+use super::{Registry, step_up};
 use crate::edge::RandomText;
-use crate::error::{DockerError, Failure, OAuthError, Problem, page_of_store};
+use crate::error::{Failure, OAuthError, Problem, page_of_store};
 use crate::token::take;
 use crate::web::Context;
 
+/// The user name of who does not want to say theirs.
+pub(super) const ANY_USER: &str = "countersign";
 /// For how long a code is good: it is typed at once.
-pub(super) const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 /// What tells it from other secrets, for scanners of source code.
 const PREFIX: &str = "csoc_";
 
 /// A code for this session.
 pub(super) async fn make(
-    oci: Oci<'_>,
+    registry: &Registry,
     session: &Session,
     context: &Context<'_>,
 ) -> Result<String, Failure> {
     let broker = context.broker;
-    let secret = broker.entropy.secret();
+    let secret = match registry.profile.step_up {
+        Some(StepUpStyle::GemOtp) => step_up::proof(registry, None, session, context)
+            .ok_or(Failure::Page(Problem::Unavailable))?,
+        Some(StepUpStyle::NpmOtp) | None => broker.entropy.secret(),
+    };
     let further = FurtherCode {
-        digest: digest_of(&session.id, &secret, oci),
-        code: stands_for(oci, context),
+        digest: digest_of(&session.id, &secret, registry),
+        code: stands_for(registry, context),
         idle_until: context.now + context.policy().lifetimes().session_idle,
     };
     let kept = broker.store.hand_over(further, context.now).await;
@@ -45,25 +54,32 @@ pub(super) fn could_be(text: &str) -> bool {
     parts(text).is_some()
 }
 
-/// Takes one, as it was typed.
+/// What a code says of a tool that asks for one to confirm what it does, as [`step_up`] has sealed it. To look at it takes
+/// nothing: one request is judged more than once, and one command makes several.
+pub(super) fn confirms(text: &str) -> Option<&str> {
+    parts(text).map(|(_, secret)| secret)
+}
+
+/// Takes one, as it was typed; `None` where it is none, was taken before, or is too old.
 pub(super) async fn spend(
     text: &str,
-    oci: Oci<'_>,
+    registry: &Registry,
     context: &Context<'_>,
-) -> Result<Session, Failure> {
-    let spent = || oci.refuse(SPENT, context);
-    let (session, secret) = parts(text).ok_or_else(spent)?;
-    let digest = digest_of(&session, secret, oci);
-    let client = &oci.registry.client;
+) -> Result<Option<Session>, Failure> {
+    let Some((session, secret)) = parts(text) else {
+        return Ok(None);
+    };
+    let digest = digest_of(&session, secret, registry);
+    let client = &registry.client;
     // Its digest says already whom it is for.
     let fits = |code: &Code| {
         let other = || OAuthError::invalid_grant("the code is another client's");
         (code.client == *client).then_some(()).ok_or_else(other)
     };
     match take(&digest, client, fits, context).await {
-        Ok((_, session)) => Ok(session),
-        Err(failure) if OAuthError::of_grant(&failure).is_some() => Err(spent()),
-        Err(failure) => Err(DockerError::of(failure)),
+        Ok((_, session)) => Ok(Some(session)),
+        Err(failure) if OAuthError::of_grant(&failure).is_some() => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -72,15 +88,16 @@ fn parts(text: &str) -> Option<(SessionId, &str)> {
     Some((SessionId::of(&AttemptId::new(session).ok()?), secret))
 }
 
-const SPENT: &str = "The one-time code was used before, or is older than five minutes.";
+/// What whoever types one is told that is no good.
+pub(super) const SPENT: &str = "The one-time code was used before, or is older than five minutes.";
 
-fn stands_for(oci: Oci<'_>, context: &Context<'_>) -> Code {
+fn stands_for(registry: &Registry, context: &Context<'_>) -> Code {
     Code {
-        client: oci.registry.client.clone(),
+        client: registry.client.clone(),
         redirect_uri: None,
         code_challenge: None,
         nonce: None,
-        scopes: oci.rights.scopes().into_iter().collect(),
+        scopes: registry.scopes(context).into_iter().collect(),
         organization: None,
         acr_values: Vec::new(),
         resource: None,
@@ -91,8 +108,8 @@ fn stands_for(oci: Oci<'_>, context: &Context<'_>) -> Code {
 }
 
 /// No code of a client's, and none of another registry's, has this digest.
-fn digest_of(session: &SessionId, secret: &str, oci: Oci<'_>) -> CodeDigest {
-    let named = format!("registry\n{}\n{secret}", oci.name);
+fn digest_of(session: &SessionId, secret: &str, registry: &Registry) -> CodeDigest {
+    let named = format!("registry\n{}\n{secret}", registry.name);
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, named.as_bytes()).as_ref());
     CodeDigest {

@@ -1,4 +1,5 @@
-//! `/registry/{name}/login`: where a person who is signed in gets a one-time code, for `docker login` to ask a password of.
+//! `/registry/{name}/login`: where a person who is signed in gets a one-time code, for `docker login` and `gem signin`, which
+//! ask for a password, and for `gem`, which asks for a code before it does what needs a fresh sign-in.
 //!
 //! The code is shown at the press of a button and not before, so that no page which a browser looks at ahead of time
 //! has one. Whom the policy does not let do anything at this registry is told why, and signs in again if they like.
@@ -11,10 +12,11 @@ use countersign_core::{Demands, Occasion, ProviderId, Reason, Scope};
 use countersign_providers::AccountChoice;
 use countersign_store::{Account, Session};
 
-use super::credential::{ANY_USER, unmet, weighed};
-use super::{Oci, code, find};
+use super::by_session::{unmet, weighed};
+use super::code::{self, ANY_USER};
+use super::{Registry, named};
 use crate::audit::{Event, Happening, Subject};
-use crate::error::{DockerError, Failure, Problem, page_of_store};
+use crate::error::{Failure, OAuthError, Problem, page_of_store};
 use crate::form::{self, Form};
 use crate::pages::{self, RegistryCodePage, RegistryLoginPage};
 use crate::session;
@@ -36,12 +38,12 @@ pub(crate) async fn make_code(call: Call, form: web::Bytes) -> HttpResponse {
 /// GET `/registry/{name}/login/sign-in`: the way to the provider.
 pub(crate) async fn sign_in(call: Call) -> HttpResponse {
     call.answer(async |context| {
-        let oci = find(context)?;
+        let registry = named(context)?;
         let parameters = context.query();
         let provider = parameters.one("provider").map(ProviderId::new).transpose();
         let provider = provider.map_err(|_| Failure::Page(Problem::UnknownProvider))?;
         let checked = Checked {
-            request: request(oci),
+            request: request(registry, context),
             provider,
             tenant: None,
             login_hint: None,
@@ -54,43 +56,45 @@ pub(crate) async fn sign_in(call: Call) -> HttpResponse {
 }
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let oci = find(context)?;
-    let (session, _) = visitor(oci, context).await?;
-    let page = match let_in(&session, oci, context).await? {
+    let registry = named(context)?;
+    let (session, _) = visitor(registry, context).await?;
+    let page = match let_in(&session, registry, context).await? {
         Ok(weighed) => {
-            let form = form::seal(Form::ToolCode, &oci.name, session.id.as_str(), context)?;
-            let held = weighed.permit.scopes();
-            RegistryLoginPage::of(&session, oci.registry, context)
-                .with(&oci.actions(held), (oci.page(), form))
+            let form = form::seal(Form::ToolCode, &registry.name, session.id.as_str(), context)?;
+            let permit = weighed.permit;
+            let held = actions(registry, permit.scopes());
+            RegistryLoginPage::of(&session, registry, context)
+                .letting(&held, (registry.login_path(), form))
+                .refused(unmet(&permit), way_in(registry))
         }
-        Err(reason) => RegistryLoginPage::of(&session, oci.registry, context)
-            .refused(reason, format!("{}/sign-in", oci.page())),
+        Err(reason) => RegistryLoginPage::of(&session, registry, context)
+            .refused(Some(reason), way_in(registry)),
     };
     Ok(pages::ok(&page))
 }
 
 async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let oci = find(context)?;
-    let (session, account) = visitor(oci, context).await?;
+    let registry = named(context)?;
+    let (session, account) = visitor(registry, context).await?;
     let parameters = Parameters::read(form);
     let holder = session.id.as_str();
-    let named: String = form::open(Form::ToolCode, &parameters, holder, context)?;
-    if named != oci.name.as_str() {
+    let named_there: String = form::open(Form::ToolCode, &parameters, holder, context)?;
+    if named_there != registry.name.as_str() {
         return Err(Failure::Page(Problem::FormExpired));
     }
-    let Ok(weighed) = let_in(&session, oci, context).await? else {
-        return Err(Failure::Elsewhere(oci.page()));
+    let Ok(weighed) = let_in(&session, registry, context).await? else {
+        return Err(Failure::Elsewhere(registry.login_path()));
     };
     weighed
         .keep(context)
         .await
         .map_err(|_| Failure::Page(Problem::Unavailable))?;
-    let code = code::make(oci, &session, context).await?;
+    let code = code::make(registry, &session, context).await?;
     context.audit(
         Happening::new(Event::ToolCodeMade, &account.id)
             .about(Subject::Account, &account.id)
             .about(Subject::Session, &session.id)
-            .about(Subject::Client, &oci.registry.client),
+            .about(Subject::Client, &registry.client),
     );
     let user = account
         .registry_account
@@ -98,29 +102,35 @@ async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failu
         .map_or(ANY_USER, |name| name.as_str());
     Ok(pages::ok(&RegistryCodePage::new(
         (user, code),
-        oci.registry,
+        registry,
         context,
     )))
 }
 
 /// Who looks at the page; nobody: they sign in.
-async fn visitor(oci: Oci<'_>, context: &Context<'_>) -> Result<(Session, Account), Failure> {
+async fn visitor(
+    registry: &Registry,
+    context: &Context<'_>,
+) -> Result<(Session, Account), Failure> {
     let found = session::of_browser(context).await;
     let found = found.map_err(|error| page_of_store(&error, context))?;
-    found.ok_or_else(|| Failure::Elsewhere(format!("{}/sign-in", oci.page())))
+    found.ok_or_else(|| Failure::Elsewhere(way_in(registry)))
 }
 
 /// What the policy permits them at this registry, if anything that not everybody may.
 async fn let_in(
     session: &Session,
-    oci: Oci<'_>,
+    registry: &Registry,
     context: &Context<'_>,
 ) -> Result<Result<Weighed, Reason>, Failure> {
-    let wish = (oci.rights.scopes(), None, Occasion::SingleSignOn);
-    let weighed = weighed(session, wish, oci, context).await;
-    let weighed = weighed.map_err(DockerError::for_person)?;
+    let wish = (registry.scopes(context), None, Occasion::SingleSignOn);
+    let weighed = weighed(session, wish, registry, context).await;
+    let weighed = weighed.map_err(|failure| match OAuthError::of_grant(&failure) {
+        Some(_) => Failure::Page(Problem::SignedOut),
+        None => Failure::Page(Problem::Unavailable),
+    })?;
     Ok(weighed.and_then(|weighed| {
-        let is_let = !oci.rights.scopes().is_disjoint(weighed.permit.scopes());
+        let is_let = !actions(registry, weighed.permit.scopes()).is_empty();
         if is_let {
             Ok(weighed)
         } else {
@@ -129,21 +139,24 @@ async fn let_in(
     }))
 }
 
-impl Oci<'_> {
-    /// What somebody with these scopes may do that not everybody may.
-    fn actions(&self, held: &BTreeSet<Scope>) -> Vec<&str> {
-        let gated = self.registry.profile.actions().iter();
-        let held = gated.filter(|(_, scope)| held.contains(*scope));
-        held.map(|(action, _)| action.as_str()).collect()
-    }
+/// The way to the provider, and back to the page.
+fn way_in(registry: &Registry) -> String {
+    format!("{}/sign-in", registry.login_path())
+}
+
+/// What somebody with these scopes may do that not everybody may.
+fn actions<'r>(registry: &'r Registry, held: &BTreeSet<Scope>) -> Vec<&'r str> {
+    let gated = registry.profile.actions().iter();
+    let held = gated.filter(|(_, scope)| held.contains(*scope));
+    held.map(|(action, _)| action.as_str()).collect()
 }
 
 /// What somebody signs in for who comes here.
-fn request(oci: Oci<'_>) -> Request {
+fn request(registry: &Registry, context: &Context<'_>) -> Request {
     Request {
-        client: oci.registry.client.clone(),
-        destination: Destination::Page(oci.page()),
-        scopes: oci.rights.scopes(),
+        client: registry.client.clone(),
+        destination: Destination::Page(registry.login_path()),
+        scopes: registry.scopes(context),
         organization: None,
         manages: None,
         state: None,

@@ -1,0 +1,61 @@
+//! The keys of a registry's tools: the one that a tool gets when somebody signs in for it, and the one that it comes with.
+
+use countersign_core::Decision;
+use countersign_store::{MadeBy, Session, StoreError};
+
+use super::Registry;
+use crate::api_key::{self, Held, Making, NotMade};
+use crate::error::Failure;
+use crate::session;
+use crate::token::unavailable;
+use crate::web::Context;
+
+/// A key that lives for a while, for what the sign-in is good enough for, or why there is none.
+pub(super) async fn make(
+    registry: &Registry,
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<Result<String, &'static str>, StoreError> {
+    let owner = session::owner(session, context).await?;
+    let Ok((account, _)) = owner else {
+        return Ok(Err("This account is nobody's any more."));
+    };
+    let making = Making {
+        account: &account,
+        evidence: &session.evidence,
+        name: format!("{} login", registry.profile.title),
+        client: registry.client.clone(),
+        scopes: registry.scopes(context),
+        packages: [].into(),
+        organization: None,
+        lifetime: Some(registry.profile.sign_in.key_lifetime),
+        made_by: MadeBy::Tool,
+    };
+    let made = match api_key::make(making.clone(), context).await? {
+        // Good enough for some of it: then for that.
+        Err(NotMade::Login(Decision::Permit(permit))) if !permit.scopes().is_empty() => {
+            let scopes = permit.scopes().clone();
+            api_key::make(Making { scopes, ..making }, context).await?
+        }
+        made => made,
+    };
+    Ok(match made {
+        Ok(made) => Ok(made.text.reveal().to_owned()),
+        Err(why) => Err(why.sentence()),
+    })
+}
+
+/// A key of this registry's that has not ended.
+pub(super) async fn find(
+    registry: &Registry,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<Option<Held>, Failure> {
+    let found = api_key::find(text, context).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    Ok(found.filter(|held| {
+        held.key.client == registry.client
+            && held.account.locked.is_none()
+            && api_key::is_live(&held.key, context.policy(), context.now)
+    }))
+}

@@ -1,0 +1,60 @@
+//! `swift package-registry login` (SE-0378): whether a credential is good for anything here.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use countersign_store::StoreError;
+
+use super::credential::Shown;
+use super::gate::{Asked, shown_by};
+use super::weigh::{Weighed, Wish, weigh};
+use super::{Registry, key, refusal};
+use crate::error::Failure;
+use crate::token::unavailable;
+use crate::web::Context;
+
+/// POST `/login`: 200 where the policy lets whoever has it do something.
+pub(super) async fn login(
+    registry: &Registry,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Result<HttpResponse, Failure> {
+    let is_good = match shown_by(registry, asked) {
+        Shown::Secret(text) => match key::find(registry, &text, context).await? {
+            // It may be for some packages only, and none is named here.
+            Some(held) => held.permits(context).await.map(|permit| {
+                let here = registry.scopes(context);
+                permit.is_some_and(|permit| !permit.scopes().is_disjoint(&here))
+            }),
+            None => may_something(registry, asked, context).await,
+        },
+        Shown::Nothing | Shown::Session | Shown::Unreadable => Ok(false),
+    };
+    if is_good.map_err(|error| unavailable(&error, context))? {
+        return Ok(HttpResponse::Ok().finish());
+    }
+    let words = "This credential is good for nothing here: make an API key at {keys}";
+    let status = StatusCode::UNAUTHORIZED;
+    Ok(refusal::told(registry, status, words, context))
+}
+
+/// Whether an access token is good for one of the actions.
+async fn may_something(
+    registry: &Registry,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    for (action, scope) in registry.profile.actions() {
+        let wish = Wish {
+            registry,
+            asked,
+            action,
+            scope,
+            package: None,
+        };
+        if let Weighed::Let(leave) = weigh(shown_by(registry, asked), wish, context).await? {
+            leave.log(context);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
