@@ -13,6 +13,10 @@ use super::door::Door;
 
 const PATH: &str = "/maven2/org/example/hello/1.0.0/hello-1.0.0.jar";
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a tool has of its own is not what we have"
+)]
 #[actix_web::test]
 async fn a_body_arrives_whole_with_a_length_and_in_chunks_and_is_read_in_parts() {
     let store = FileStore::start();
