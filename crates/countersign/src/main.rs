@@ -67,7 +67,7 @@ enum Command {
     /// What is kept of people, and for how long
     #[command(subcommand)]
     Privacy(commands::PrivacyCommand),
-    /// What stands before a registry's own tools: list profiles, check one, try a request
+    /// Profiles of registries' own tools: list, show and check them, try a request
     #[command(subcommand)]
     Registry(commands::RegistryCommand),
     /// Look at the keys, replace or withdraw one, seal them under another secret
