@@ -14,9 +14,10 @@ mod nuget;
 mod pypi;
 mod terminal;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
@@ -71,10 +72,22 @@ impl Drop for Running {
 
 const INSTALL: &str = "run `tests/run packages python npm tools`";
 
-/// A port of 127.0.0.1 that nobody has now.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+/// A port of 127.0.0.1 that nobody has now, nor gets by chance before a slow program listens there: below those that the
+/// system hands out.
+pub(crate) fn free_address() -> SocketAddr {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests of another process begin elsewhere.
+    let process = u16::try_from(std::process::id() % 100).expect("below 100");
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (process * 120 + next) % COUNT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A file of `tests/peers`.

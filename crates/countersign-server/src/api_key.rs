@@ -1,7 +1,7 @@
 //! API keys: what a registry's tool that knows nothing of sign-ins comes with.
 //!
-//! A key is made under a login that the policy finds good enough for all that the key is for ([`make()`]), and is weighed anew
-//! at every use by what that login showed ([`Held::weigh`]). The key itself is shown once and never kept.
+//! A key is made under a login that the policy finds good enough for all that the key is for (`make`), and is weighed anew
+//! at every use by what that login showed (`Held::weigh`). The key itself is shown once and never kept.
 
 mod change;
 pub mod import;

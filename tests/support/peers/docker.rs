@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::tools::free_address;
 
 /// How long a registry may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -23,8 +25,7 @@ pub struct DockerAddress(SocketAddr);
 impl DockerAddress {
     /// A free port of 127.0.0.1.
     pub fn free() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Self(listener.local_addr().expect("an address"))
+        Self(free_address())
     }
 
     /// As tools name it: `127.0.0.1:5000`.
