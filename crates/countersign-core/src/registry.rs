@@ -317,6 +317,11 @@ impl Profile {
         &self.actions
     }
 
+    /// Whether its tools wait, as devices do, until somebody has signed in for them.
+    pub fn lets_tools_wait(&self) -> bool {
+        self.sign_in.by == SignInStyle::NpmWeb || self.step_up == Some(StepUpStyle::NpmOtp)
+    }
+
     /// What it has answered here, each once.
     pub fn answers(&self) -> BTreeSet<Answer> {
         let rules = self.rules.iter().map(|rule| &rule.access);

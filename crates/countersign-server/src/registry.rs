@@ -126,3 +126,12 @@ fn named<'a>(context: &'a Context<'_>) -> Result<&'a Registry, Failure> {
     let registry = context.broker.settings.registries.get(name);
     registry.ok_or(Failure::Page(Problem::NotFound))
 }
+
+/// What follows the registry's name below `root`, as it came on the wire.
+fn below<'a>(root: &str, context: &'a Context<'_>) -> Option<&'a str> {
+    let request = context.request;
+    let name = request.match_info().get("registry")?;
+    let whole = request.uri().path_and_query()?.as_str();
+    let rest = whole.strip_prefix(root)?.strip_prefix(name)?;
+    rest.starts_with('/').then_some(rest)
+}

@@ -868,6 +868,25 @@ async fn an_api_key_is_for_the_repositories_and_the_actions_that_it_was_made_for
     assert_eq!(pull.claims()["sub"], "", "there was no permit");
 }
 
+/// The list of all repositories is none of them, though one may be called as it is.
+#[tokio::test]
+async fn a_key_for_some_repositories_does_not_list_all() {
+    let harbour = Harbour::new(KeyHeader::X5c).await;
+    let asked = [("scope", "registry:catalog:*")];
+    let of_one = harbour
+        .key(&ann(), &["packages:unpublish"], &["catalog"])
+        .await;
+    assert_eq!(
+        harbour.ask_with(&of_one, &asked).await.summary(),
+        "401 UNAUTHORIZED: This API key is not for this package."
+    );
+    let of_all = harbour.key(&ann(), &["packages:unpublish"], &[]).await;
+    assert_eq!(
+        harbour.ask_with(&of_all, &asked).await.summary(),
+        "200 registry:catalog:*"
+    );
+}
+
 #[tokio::test]
 async fn an_api_key_is_weighed_at_every_use() {
     let harbour = Harbour::new(KeyHeader::X5c).await;

@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use countersign_server::SecretDigest;
 use countersign_tests::tools::{Between, GateNginx, Recorder, Seen};
-use countersign_tests::{Login, World, payload};
+use countersign_tests::{Login, World, payload, wire};
 
 use super::{key_of, let_tools_in};
 
@@ -271,5 +272,46 @@ async fn a_large_upload_is_passed_on_while_it_comes_and_a_refused_one_hears_why(
             assert!(matches!(status, 100 | 401), "{way}{expect}: {status}");
             assert_eq!(seen, [], "{way}{expect}");
         }
+    }
+}
+
+/// A proxy takes anything but 2xx, 401 and 403 for a fault of ours.
+#[actix_web::test]
+async fn who_may_not_ask_for_a_registry_is_answered_403_whatever_is_wrong() {
+    let (secret, mut listener) = ("of-the-proxy", String::new());
+    let world = World::with(|setup| {
+        let_tools_in(setup);
+        setup.be_asked_for("tools", "npm", "http://npm.example");
+        listener = setup.be_asked_for("closed", "npm", "http://npm.example");
+        let tools = setup.registries.values_mut();
+        for one in tools.filter(|one| one.name.as_str() == "tools") {
+            one.proxy_secret = Some(SecretDigest::of(secret));
+        }
+    })
+    .await;
+    let asked = [
+        ("x-original-method", "GET"),
+        ("x-original-uri", "/left-pad"),
+    ];
+    let ask = async |site: &str, name: &str, shown: Option<&str>| {
+        let shown = shown.map(|shown| ("x-countersign-proxy-secret", shown));
+        let headers: Vec<_> = asked.into_iter().chain(shown).collect();
+        let page = wire::get(site, &format!("/forward-auth/{name}"), &headers).await;
+        page.status
+    };
+    let issuer = &world.broker.issuer;
+    assert_eq!(ask(issuer, "tools", Some(secret)).await, 200);
+    assert_eq!(ask(&listener, "tools", None).await, 200);
+    for (site, name, shown) in [
+        (issuer, "tools", None),
+        (issuer, "tools", Some("")),
+        (issuer, "tools", Some("of-the-prox")),
+        (issuer, "tools", Some("of-the-proxyy")),
+        (issuer, "closed", Some(secret)),
+        (issuer, "nobody", Some(secret)),
+        (&listener, "nobody", None),
+        (&listener, "nobody", Some(secret)),
+    ] {
+        assert_eq!(ask(site, name, shown).await, 403, "{site} {name} {shown:?}");
     }
 }

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use countersign_core::AccountId;
 use countersign_tests::tools::{Gem, Recorder};
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World, wire};
 
 use super::let_tools_in;
+use crate::linking::{self, Person};
 
 /// A registry that gem reaches through us, and another of its kind, `other`.
 struct Bed {
@@ -278,6 +280,39 @@ async fn a_code_confirms_for_who_it_was_shown_to_and_nobody_else() {
     assert_eq!(bed.push(&key, &code).await.status, 200);
     bed.world.broker.clock.advance(6 * 60);
     assert_eq!(bed.push(&key, &code).await.status, 401);
+}
+
+/// Whoever removed an identity died with the record written and its sessions open.
+#[actix_web::test]
+async fn a_code_of_an_identity_that_is_the_account_s_no_more_confirms_nothing() {
+    let bed = Bed::with(|setup| {
+        let tenants = "scopes = [\"tenants:write\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"tenant\"]";
+        assert!(setup.policy.contains(tenants), "the usual policy");
+        let identities = "scopes = [\"identities:write\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"enrolment\"]";
+        setup.policy = setup.policy.replace(tenants, identities);
+    })
+    .await;
+    let (world, github) = (&bed.world, Login::new("github", "ann-mfa"));
+    bed.sign_in().await;
+    let key = bed.gem.key().expect("a key");
+    Person::of(world, &ann()).await.add("GitHub", &github).await;
+    world.broker.clock.advance(HOUR_AND_A_HALF);
+    let code = bed.code_for("rubygems", &github).await;
+    assert_eq!(bed.push(&key, &code).await.status, 200);
+
+    let mine = linking::sub(&linking::tokens(world, &ann()).await);
+    let store = world.broker.store();
+    let id = AccountId::new(&*mine).expect("an account id");
+    let (account, version) = store.account(&id).await.expect("a store").expect("hers");
+    let removed = account.identities().find(|one| **one != account.identity);
+    let removed = removed.expect("GitHub's").clone();
+    let account = account.without_identity(&removed).expect("one more");
+    let written = store.replace_account(account, version).await;
+    written.expect("a change");
+    assert_eq!(bed.push(&key, &code).await.status, 401);
+    // Of the one that is left, it does.
+    let code = bed.code().await;
+    assert_eq!(bed.push(&key, &code).await.status, 200);
 }
 
 #[actix_web::test]

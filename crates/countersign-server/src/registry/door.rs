@@ -11,10 +11,10 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use countersign_core::RegistryName;
 
-use super::forward_auth::refuse;
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
-use super::{Registry, identity, named, ours, proxy, refusal};
+use super::refusal::refuse;
+use super::{Registry, below, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
 
@@ -26,7 +26,7 @@ pub(crate) struct Doors(pub(crate) BTreeMap<SocketAddr, RegistryName>);
 pub(crate) async fn below_a_path(call: Call) -> HttpResponse {
     call.answer(async |context| {
         let registry = named(context)?;
-        let target = rest_of_path(context).ok_or(Failure::Page(Problem::NotFound))?;
+        let target = below("/registry/", context).ok_or(Failure::Page(Problem::NotFound))?;
         Ok(open(registry, target, None, context).await)
     })
     .await
@@ -48,14 +48,6 @@ pub(crate) async fn at_a_listener(
         Ok(open(registry, target, Some(body), context).await)
     })
     .await
-}
-
-/// What follows the registry's name, as it came.
-fn rest_of_path<'a>(context: &'a Context<'_>) -> Option<&'a str> {
-    let name = context.request.match_info().get("registry")?;
-    let whole = context.request.uri().path_and_query()?.as_str();
-    let rest = whole.strip_prefix("/registry/")?.strip_prefix(name)?;
-    rest.starts_with('/').then_some(rest)
 }
 
 /// Answers a request. `body` is what is passed on with it, where it is.

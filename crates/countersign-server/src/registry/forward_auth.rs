@@ -11,8 +11,8 @@ use countersign_core::registry::{Ambiguous, Source};
 
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
-use super::{Registry, identity, named, refusal, step_up};
-use crate::error::{Failure, Problem};
+use super::refusal::refuse;
+use super::{Registry, below, identity, named, refusal, step_up};
 use crate::web::{Call, Context};
 
 /// The proxy's secret.
@@ -37,6 +37,7 @@ enum Refusals {
     AreDropped,
     ReachTheTool,
 }
+
 /// What the tool's user is to be told, for a proxy that can add it to the answer.
 const NOTICE: HeaderName = HeaderName::from_static("x-countersign-notice");
 /// Envoy takes headers away that we name here.
@@ -45,18 +46,15 @@ const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-r
 /// On the public listener: for who shows the proxy's secret.
 pub(crate) async fn for_a_proxy(call: Call) -> HttpResponse {
     call.answer(async |context| {
-        let registry = named(context)?;
-        if !knows_secret(registry, context) {
-            return Err(Failure::Page(Problem::NotFound));
-        }
-        Ok(check(registry, context).await)
+        let known = named(context).ok().filter(|one| knows_secret(one, context));
+        Ok(check(known, context).await)
     })
     .await
 }
 
 /// On the listener that only proxies reach.
 pub(crate) async fn for_anybody_there(call: Call) -> HttpResponse {
-    call.answer(async |context| Ok(check(named(context)?, context).await))
+    call.answer(async |context| Ok(check(named(context).ok(), context).await))
         .await
 }
 
@@ -69,7 +67,11 @@ fn knows_secret(registry: &Registry, context: &Context<'_>) -> bool {
         .is_some_and(|(secret, given)| secret.matches(given))
 }
 
-async fn check(registry: &Registry, context: &Context<'_>) -> HttpResponse {
+/// What becomes of the request that a proxy holds. `registry` is the one it asked for, where it may ask for that.
+async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpResponse {
+    let Some(registry) = registry else {
+        return nobody(context);
+    };
     let headers = context.request.headers();
     let Some((method, target, refusals)) = asked_for(headers, context) else {
         let refused = Refused::Ambiguous(Ambiguous::NotAPath);
@@ -92,17 +94,14 @@ async fn check(registry: &Registry, context: &Context<'_>) -> HttpResponse {
     }
 }
 
-/// Sends a tool that can be sent for more, and refuses it else.
-pub(super) async fn refuse(
-    registry: &Registry,
-    refused: &Refused,
-    asked: Asked<'_>,
-    context: &Context<'_>,
-) -> HttpResponse {
-    match step_up::offer(registry, refused, asked, context).await {
-        Some(answer) => answer,
-        None => refusal::answer(registry, refused, context),
-    }
+/// To who names no registry of ours, or shows no secret of its proxy: which of the two, who guesses is not told.
+fn nobody(context: &Context<'_>) -> HttpResponse {
+    tracing::info!(
+        code = "proxy-not-admitted",
+        request = %context.request_id,
+        "whoever asks at `/forward-auth/` shows no `proxy_secret`, or names no `[registry.NAME]`",
+    );
+    HttpResponse::Forbidden().finish()
 }
 
 fn admit(
@@ -152,7 +151,7 @@ fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
 /// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the
 /// method and the rest of the path of this very request. Where two say it, which of them a client wrote nobody knows.
 fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String, Refusals)> {
-    let by_path = rest_of_path(context).map(|rest| {
+    let by_path = below("/forward-auth/", context).map(|rest| {
         let method = context.request.method().to_string();
         Some((method, rest.to_owned(), Refusals::ReachTheTool))
     });
@@ -168,13 +167,4 @@ fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, Stri
         (Some(asked), None) => asked,
         (None, _) | (Some(_), Some(_)) => None,
     }
-}
-
-/// What follows the registry's name, as it came.
-fn rest_of_path<'a>(context: &'a Context<'_>) -> Option<&'a str> {
-    let request = context.request;
-    let name = request.match_info().get("registry")?;
-    let whole = request.uri().path_and_query()?.as_str();
-    let rest = whole.strip_prefix("/forward-auth/")?.strip_prefix(name)?;
-    rest.starts_with('/').then_some(rest)
 }

@@ -10,9 +10,22 @@ use countersign_core::Reason;
 use countersign_core::registry::{RefusalBody, RefusalStyle};
 use serde_json::json;
 
-use super::Registry;
-use super::gate::Refused;
+use super::gate::{Asked, Refused};
+use super::{Registry, step_up};
 use crate::web::Context;
+
+/// Sends a tool that can be sent for more, and refuses it else.
+pub(super) async fn refuse(
+    registry: &Registry,
+    refused: &Refused,
+    asked: Asked<'_>,
+    context: &Context<'_>,
+) -> HttpResponse {
+    match step_up::offer(registry, refused, asked, context).await {
+        Some(answer) => answer,
+        None => answer(registry, refused, context),
+    }
+}
 
 /// Answers a tool whose request goes no further.
 pub(super) fn answer(

@@ -19,6 +19,7 @@ use super::tool::{self, Purpose};
 use super::{Registry, code, gem, refusal};
 use crate::api_key::Held;
 use crate::seal::{self, Place};
+use crate::session;
 use crate::web::Context;
 
 /// How long it is good: a tool that withdraws a package makes several requests, one after the other.
@@ -44,6 +45,15 @@ impl Deed {
             package: package.map(str::to_owned),
             request: package.is_none().then(request),
         }
+    }
+
+    /// What a person is asked to let a tool do.
+    pub(super) fn in_words(&self) -> String {
+        // A query may hold what is nobody's to read.
+        let path = |request: &String| request.split('?').next().map(str::to_owned);
+        let request = self.request.as_ref().and_then(path);
+        let about = self.package.clone().or(request).unwrap_or_default();
+        format!("{} {about}", self.action)
     }
 }
 
@@ -179,12 +189,13 @@ pub(super) async fn shown(
     if !is_for_this || context.now >= proof.until {
         return Ok(None);
     }
-    let session = context
-        .broker
-        .store
-        .session(&proof.session, context.now)
-        .await?;
-    Ok(session.filter(|session| session.account == held.account.id))
+    let found = context.broker.store.session(&proof.session, context.now);
+    let Some(session) = found.await? else {
+        return Ok(None);
+    };
+    let owner = session::owner(&session, context).await?;
+    let is_owner = owner.is_ok_and(|(account, _)| account.id == held.account.id);
+    Ok(is_owner.then_some(session))
 }
 
 fn open(registry: &Registry, text: &str, context: &Context<'_>) -> Option<Proof> {

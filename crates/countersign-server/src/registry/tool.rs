@@ -46,6 +46,8 @@ struct Asking {
 /// Where tools ask, and the parameter that says which of them.
 const DONE: &str = "/-/v1/done";
 const PARAMETER: &str = "s";
+/// How many characters a person is shown of what a tool wants to do: the longest name that npm takes has 214.
+const LONGEST_SHOWN: usize = 300;
 
 /// Lets a tool wait for somebody who is let do all of this.
 pub(super) async fn begin<'a>(
@@ -92,13 +94,23 @@ fn program(profile: &Profile, purpose: &Purpose, context: &Context<'_>) -> Strin
     let tool = tool.split(' ').next().unwrap_or_default().to_owned();
     match purpose {
         Purpose::Key => tool,
-        Purpose::StepUp(Deed {
-            action,
-            package: Some(package),
-            ..
-        }) => format!("{tool}, to {action} {package}"),
-        Purpose::StepUp(Deed { action, .. }) => format!("{tool}, to {action}"),
+        Purpose::StepUp(deed) => shown(&format!("{tool}, to {}", deed.in_words())),
     }
+}
+
+/// What is shown of a text that came with a request: ASCII that can be seen, so that nothing in it turns its reading about,
+/// and no more than a person reads.
+fn shown(text: &str) -> String {
+    let plain = text.chars().map(|one| match one {
+        ' '..='~' => one,
+        _ => '?',
+    });
+    let mut plain: String = plain.collect();
+    if plain.len() > LONGEST_SHOWN {
+        plain.truncate(LONGEST_SHOWN);
+        plain.push_str("...");
+    }
+    plain
 }
 
 /// What came of a tool's waiting.

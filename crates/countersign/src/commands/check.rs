@@ -10,7 +10,7 @@ use countersign_core::sign_in::Flow;
 use countersign_providers::microsoft::Audience;
 use countersign_server::{
     AuditLogSettings, Client, ClientAuthentication, DecisionLogSettings, GrantType, Profile,
-    Proxies,
+    Proxies, Registry,
 };
 
 use super::{load, tell};
@@ -63,6 +63,9 @@ impl Display for Summary<'_> {
                 "for operators: http://{private} (/healthz, /readyz, /metrics)"
             )?;
         }
+        if let Some(asked) = one.forward_auth_listen {
+            writeln!(f, "for proxies: http://{asked} (/forward-auth/NAME)")?;
+        }
         writeln!(f, "addresses: {}", addresses(&one.limits.proxies))?;
         writeln!(f, "data: {}", one.data_dir.display())?;
         if let StoreSettings::Redis(redis) = &one.store {
@@ -93,6 +96,16 @@ impl Display for Summary<'_> {
             let (kind, name) = (provider.kind().as_str(), provider.name());
             writeln!(f, "\nprovider {name} ({kind}): {}", provider.title())?;
             self.provider(f, provider)?;
+        }
+        for registry in one.settings.registries.values() {
+            let title = &registry.profile.title;
+            writeln!(
+                f,
+                "\nregistry {} ({title}): {}",
+                registry.name,
+                site(registry)
+            )?;
+            self.registry(f, registry)?;
         }
         Ok(())
     }
@@ -174,6 +187,47 @@ impl Summary<'_> {
         }
         Ok(())
     }
+
+    fn registry(&self, f: &mut fmt::Formatter<'_>, registry: &Registry) -> fmt::Result {
+        let issuer = self.installation.settings.issuer();
+        writeln!(
+            f,
+            "  its users are those of the client: {}",
+            registry.client
+        )?;
+        for (action, scope) in registry.profile.actions() {
+            let policy = &self.installation.policy.policy;
+            let tier = policy.tier_of(scope).map(|tier| format!("tier `{tier}`"));
+            let tier = tier.unwrap_or_else(|| "nobody may: no tier has the scope".to_owned());
+            writeln!(f, "  to {action} needs: {scope}, {tier}")?;
+        }
+        if let Some(door) = self.installation.registry_listeners.get(&registry.name) {
+            writeln!(f, "  its own door: http://{door}")?;
+        }
+        if let Some(upstream) = &registry.upstream {
+            writeln!(f, "  passes requests on to: {}", upstream.url)?;
+        }
+        if registry.proxy_secret.is_some() {
+            writeln!(
+                f,
+                "  proxies ask: {issuer}/forward-auth/{}, with the secret",
+                registry.name
+            )?;
+        }
+        if registry.docker.is_some() {
+            writeln!(
+                f,
+                "  `auth.token.realm`: {issuer}/registry/{}/token",
+                registry.name
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Where tools reach it.
+fn site(registry: &Registry) -> &str {
+    registry.public_url.as_str().trim_end_matches('/')
 }
 
 /// What must be allowed there.

@@ -55,6 +55,8 @@ pub(super) struct Reader<'o> {
     pub(super) resources: BTreeMap<String, Place>,
     /// Where registries of their own address are served.
     pub(super) registry_listeners: BTreeMap<RegistryName, SocketAddr>,
+    /// The listeners named so far, by their keys.
+    listeners: BTreeMap<SocketAddr, String>,
     /// What registries ask the policy for, by place.
     pub(super) registry_scopes: Vec<(Scope, String, Place)>,
     pub(super) warnings: Vec<Problem>,
@@ -111,6 +113,7 @@ impl<'o> Reader<'o> {
             named_resources: BTreeSet::new(),
             resources: BTreeMap::new(),
             registry_listeners: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             registry_scopes: Vec::new(),
             warnings: Vec::new(),
         }
@@ -143,8 +146,9 @@ impl<'o> Reader<'o> {
         let resources =
             file.optional_or("resource", BTreeMap::new(), |value| self.resources(value));
         // Behind clients, which they name.
-        let registries =
-            file.optional_or("registry", BTreeMap::new(), |value| self.registries(value));
+        let registries = file.optional_or("registry", BTreeMap::new(), |value| {
+            self.registries(value, clients.as_ref())
+        });
         let providers = file.required("provider", |value| self.providers(value));
         version?;
         Some(Written {
@@ -170,12 +174,10 @@ impl<'o> Reader<'o> {
         let issuer = table.required("issuer", |value| {
             Some((value.parsed(address::site)?, value.place()))
         });
-        let listen = table.required("listen", |value| value.parsed(listen));
-        let private_listen =
-            table.optional("private_listen", |value| self.private_listen(value, listen));
-        let forward_auth_listen = table.optional("forward_auth_listen", |value| {
-            self.private_listen(value, listen)
-        });
+        let listen = table.required("listen", |value| self.listener(value));
+        let private_listen = table.optional("private_listen", |value| self.private_listener(value));
+        let forward_auth_listen =
+            table.optional("forward_auth_listen", |value| self.private_listener(value));
         let data_dir = table.required("data_dir", |value| self.path(value));
         let policy = table.required("policy", |value| self.read_policy(value));
         let workers = table.optional("workers", |value| value.integer(1..=MOST_WORKERS));
@@ -196,17 +198,23 @@ impl<'o> Reader<'o> {
         })
     }
 
-    /// What stands there is for operators: never where everybody asks.
-    fn private_listen(
-        &mut self,
-        value: &Value<'_>,
-        public: Option<SocketAddr>,
-    ) -> Option<SocketAddr> {
-        let private = value.parsed(listen)?;
-        if Some(private) == public {
-            value.report("is `server.listen` itself, where everybody asks; choose another port");
+    /// An address to listen at, which nothing else in the file does: what asks nobody who they are stands apart from what
+    /// everybody reaches.
+    pub(super) fn listener(&mut self, value: &Value<'_>) -> Option<SocketAddr> {
+        let address = value.parsed(listen)?;
+        if let Some(other) = self.listeners.get(&address) {
+            value.report(format_args!(
+                "is the address of `{other}`; choose another port"
+            ));
             return None;
         }
+        self.listeners.insert(address, value.name().to_string());
+        Some(address)
+    }
+
+    /// One for operators and for what stands in front.
+    fn private_listener(&mut self, value: &Value<'_>) -> Option<SocketAddr> {
+        let private = self.listener(value)?;
         if !is_private(private.ip()) {
             self.warn(
                 value,
@@ -330,7 +338,7 @@ fn version(value: &Value<'_>) -> Option<()> {
     (found == VERSION).then_some(())
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+fn listen(text: &str) -> Result<SocketAddr, &'static str> {
     const EXPECTED: &str = "expected an address and a port such as `127.0.0.1:8080` or `[::1]:8080`; names are not looked up";
     text.parse().map_err(|_| EXPECTED)
 }

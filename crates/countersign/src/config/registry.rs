@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use countersign_core::document::{Key, Table, Value};
-use countersign_core::registry::Profile;
+use countersign_core::registry::{Profile, Source};
 use countersign_core::{ClientId, RegistryName};
 use countersign_server::{
-    DockerSettings, KeyHeader, Registry, SecretDigest, SigningAlgorithm, Upstream,
+    Client, DockerSettings, GrantType, KeyHeader, Registry, SecretDigest, SigningAlgorithm,
+    Upstream,
 };
 use secrecy::ExposeSecret;
 use url::Url;
 
 use super::address;
-use super::file::{Reader, listen};
+use super::file::Reader;
 
 /// The profiles that come with the program, by name: `config/registries/NAME.toml`.
 pub const BUILT_IN: [(&str, &str); 10] = [
@@ -68,8 +69,22 @@ impl Reader<'_> {
     pub(super) fn registries(
         &mut self,
         value: &Value<'_>,
+        clients: Option<&BTreeMap<ClientId, Client>>,
     ) -> Option<BTreeMap<RegistryName, Registry>> {
-        value.entries(|key, value| self.registry(key, value))
+        value.entries(|key, value| {
+            let (name, registry) = self.registry(key, value)?;
+            let client = clients.and_then(|clients| clients.get(&registry.client));
+            let waits = registry.profile.lets_tools_wait();
+            if client.is_some_and(|client| waits && !client.may(GrantType::DeviceCode)) {
+                value.report(format_args!(
+                    "its tools wait until somebody has signed in, and `[client.{}]` has no `{}` among its `grant_types`",
+                    registry.client,
+                    GrantType::DeviceCode.as_str(),
+                ));
+                return None;
+            }
+            Some((name, registry))
+        })
     }
 
     fn registry(&mut self, key: &Key<'_>, value: &Value<'_>) -> Option<(RegistryName, Registry)> {
@@ -85,11 +100,19 @@ impl Reader<'_> {
             let proxy_secret = table.optional("proxy_secret", |value| self.secret(value));
             let upstream = self.upstream(table);
             let docker = table.optional("docker", |value| value.table(docker));
-            let listener = table.optional("listen", |value| value.parsed(listen));
+            let listener = table.optional("listen", |value| self.listener(value));
             let (profile, base) = (profile?, base?);
             let (upstream, listener) = (upstream?, listener?);
             if upstream.is_some() && listener.is_none() {
                 table.report_missing("listen", ": an `upstream` is for requests that come there");
+                return None;
+            }
+            let takes_queries = |source: &Source| matches!(source, Source::Query(_));
+            let used = profile.as_ref().unwrap_or(&base);
+            if upstream.is_some() && used.sources.iter().any(takes_queries) {
+                table.report(
+                    "has an `upstream`, and its profile takes credentials in the query, with which requests are passed on",
+                );
                 return None;
             }
             self.registry_listeners.extend(name.clone().zip(listener));

@@ -1198,7 +1198,7 @@ fn the_private_listener_is_off_unless_set_and_belongs_where_few_can_ask() {
         LISTEN,
         &and("127.0.0.1:8080"),
         &[
-            "c.toml:5:18: `server.private_listen`: is `server.listen` itself, where everybody asks; choose another port",
+            "c.toml:5:18: `server.private_listen`: is the address of `server.listen`; choose another port",
         ],
     );
     check_with(
@@ -1458,6 +1458,113 @@ fn a_webhook_goes_by_tls_or_stays_on_this_machine_and_is_signed() {
         &[
             "c.toml:9:1: `webhook.secret`: expected `whsec_` and 24 to 64 random bytes in base64: `echo whsec_$(openssl rand -base64 32)`",
             "c.toml:10:1: `webhook.events` is unknown (known here: `url`, `secret`)",
+        ],
+    );
+}
+
+/// A registry whose tools wait for a sign-in, at the end of the good configuration.
+const REGISTRY: &str = r#"[registry.tools]
+profile = "npm"
+client = "gallery"
+public_url = "https://npm.registry.example"
+listen = "127.0.0.1:8081"
+upstream = "http://127.0.0.1:4873"
+"#;
+const MAY_WAIT: &str = "grant_types = [\"authorization_code\", \"urn:ietf:params:oauth:grant-type:device_code\"]\nsecret =";
+
+/// The good configuration with a registry, a part of which is replaced.
+fn with_registry(part: &str, replacement: &str) -> Fake {
+    assert!(REGISTRY.contains(part), "`{part}` is not there");
+    let registry = REGISTRY.replacen(part, replacement, 1);
+    around(&format!("{}{registry}", with("secret =", MAY_WAIT)))
+}
+
+#[test]
+fn a_registry_is_stood_in_front_of_as_it_says() {
+    let one = load_from(&with_registry("tools", "tools")).unwrap();
+    let (name, registry) = one.settings.registries.first_key_value().unwrap();
+    assert_eq!(name.as_str(), "tools");
+    assert_eq!(registry.client.as_str(), "gallery");
+    assert_eq!(
+        registry.public_url.as_str(),
+        "https://npm.registry.example/"
+    );
+    assert_eq!(one.registry_listeners[name].to_string(), "127.0.0.1:8081");
+}
+
+#[test]
+fn a_registry_s_mistakes_are_told_where_they_stand() {
+    const QUERY: &str = "[registry.tools.override.credential]\nsources = [{ query = \"token\" }]\n";
+    let cases = [
+        (
+            "listen = \"127.0.0.1:8081\"\n",
+            "",
+            "c.toml:27:11: `registry.tools.listen` is missing: an `upstream` is for requests that come there",
+        ),
+        (
+            "127.0.0.1:8081",
+            "127.0.0.1:8080",
+            "c.toml:31:10: `registry.tools.listen`: is the address of `server.listen`; choose another port",
+        ),
+        (
+            "\"gallery\"",
+            "\"galery\"",
+            "c.toml:29:10: `registry.tools.client`: there is no `[client.galery]`: the policy says by it who may use the registry's tools",
+        ),
+        (
+            "\"npm\"",
+            "\"npn\"",
+            "c.toml:28:11: `registry.tools.profile`: expected one of `clojars`, `crates-io`, `docker`, `go-proxy`, `maven-central`, `npm`, `nuget`, `pypi`, `rubygems`, `swift-package-index`, or a file that ends in `.toml`",
+        ),
+        (
+            "upstream = \"http://127.0.0.1:4873\"\n",
+            "upstream_authorization = { file = \"gallery\" }\n",
+            "c.toml:27:11: `registry.tools`: has an `upstream_authorization`, and no `upstream` to show it to",
+        ),
+        (
+            "http://127.0.0.1:4873",
+            "http://127.0.0.1:4873/npm",
+            "c.toml:32:12: `registry.tools.upstream`: expected scheme, host and port such as `http://10.0.0.7:4873`, without path, query and user",
+        ),
+        (
+            "upstream = \"http://127.0.0.1:4873\"\n",
+            &format!("upstream = \"http://127.0.0.1:4873\"\n{QUERY}"),
+            "c.toml:27:11: `registry.tools`: has an `upstream`, and its profile takes credentials in the query, with which requests are passed on",
+        ),
+        (
+            "listen = \"127.0.0.1:8081\"\n",
+            "listen = \"127.0.0.1:8081\"\ndocker = {}\n",
+            "c.toml:27:11: `registry.tools`: has a `docker`, and its profile has no tokens of the registry's own",
+        ),
+    ];
+    for (part, replacement, expected) in cases {
+        check_around(&with_registry(part, replacement), &[expected]);
+    }
+}
+
+#[test]
+fn a_registry_s_tools_wait_where_its_client_may_let_them() {
+    check_around(
+        &around(&format!("{GOOD}{REGISTRY}")),
+        &[
+            "c.toml:26:11: `registry.tools`: its tools wait until somebody has signed in, and `[client.gallery]` has no `urn:ietf:params:oauth:grant-type:device_code` among its `grant_types`",
+        ],
+    );
+    let text = format!("{GOOD}{}", REGISTRY.replace("npm\"", "pypi\""));
+    let problems = load_from(&around(&text)).map_err(|problems| problems.replace("/etc/c/", ""));
+    assert_eq!(problems.map(|one| one.settings.registries.len()), Ok(1));
+}
+
+#[test]
+fn no_two_listeners_have_one_address() {
+    let text = with(
+        "listen = \"127.0.0.1:8080\"",
+        "listen = \"127.0.0.1:8080\"\nprivate_listen = \"127.0.0.1:8082\"\nforward_auth_listen = \"127.0.0.1:8082\"",
+    );
+    check_around(
+        &around(&text),
+        &[
+            "c.toml:6:23: `server.forward_auth_listen`: is the address of `server.private_listen`; choose another port",
         ],
     );
 }

@@ -70,7 +70,7 @@ async fn add(
     let mut scopes = BTreeSet::new();
     let needed = oci.rights.wanted(resource, actions);
     if !needed.is_empty() {
-        let why = match weigh(held, needed, Some(resource.name()), oci, context).await? {
+        let why = match weigh(held, needed, resource.package(), oci, context).await? {
             Err(why) => why,
             Ok(permit) => {
                 allowed.account = Some(held.account.id.clone());

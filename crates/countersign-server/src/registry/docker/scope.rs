@@ -77,6 +77,14 @@ impl Resource {
             Self::Catalog => "catalog",
         }
     }
+
+    /// The package that it is, where it is one: the list of all is no package's, whatever a repository may be called.
+    pub(crate) fn package(&self) -> Option<&str> {
+        match self {
+            Self::Repository(name) => Some(name),
+            Self::Catalog => None,
+        }
+    }
 }
 
 /// One scope: the resource, if it is of a type that is known, and the actions.
