@@ -9,6 +9,7 @@ mod our_token;
 mod parameter;
 mod provider;
 mod redirect_uri;
+mod registry;
 mod state;
 
 use countersign_tests::{Browser, Login, Page, World};

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use countersign_server::KeyHeader;
 use countersign_tests::{BrokerSetup, Browser, Login, Outcome, Page, World, wire};
 use serde_json::Value;
 
-/// Every path that is served, with the methods that it is served by.
-const ROUTES: [(&str, &[&str]); 66] = [
+use crate::registries::docker::with_images;
+
+/// Every path that is served, with the methods that it is served by. What is answered whatever the method is in
+/// [`super::registry`].
+const ROUTES: [(&str, &[&str]); 69] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -56,6 +60,9 @@ const ROUTES: [(&str, &[&str]); 66] = [
     ("/operator/accounts/acct_1", &["GET", "HEAD"]),
     ("/operator/accounts/acct_1/press", &["POST"]),
     ("/operator/audit-log", &["GET", "HEAD"]),
+    ("/registry/images/token", &["GET", "POST"]),
+    ("/registry/images/login", &["GET", "HEAD", "POST"]),
+    ("/registry/images/login/sign-in", &["GET"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
     ("/api/v1/accounts", &["GET"]),
@@ -85,7 +92,9 @@ const ROUTES: [(&str, &[&str]); 66] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 23] = [
+const TAKING_FORMS: [&str; 25] = [
+    "/registry/images/token",
+    "/registry/images/login",
     "/operator/organizations/contoso/press",
     "/operator/accounts/acct_1/press",
     "/account/press",
@@ -111,7 +120,7 @@ const TAKING_FORMS: [&str; 23] = [
     "/callback/oidc/logout",
 ];
 
-const METHODS: [&str; 9] = [
+pub(super) const METHODS: [&str; 9] = [
     "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND",
 ];
 
@@ -136,8 +145,13 @@ const CACHEABLE: [&str; 5] = [
     "/jwks.json",
 ];
 
+/// The usual world, with a registry that has tokens of its own.
+async fn world() -> World {
+    World::with(|setup| with_images(setup, "images.example", KeyHeader::X5c)).await
+}
+
 #[track_caller]
-fn assert_guarded(page: &Page, why: &str) {
+pub(super) fn assert_guarded(page: &Page, why: &str) {
     for (name, value) in HEADERS {
         assert_eq!(page.header(name), Some(value), "{why}: {name}");
     }
@@ -152,7 +166,7 @@ fn assert_guarded(page: &Page, why: &str) {
 
 #[actix_web::test]
 async fn every_answer_of_every_method_at_every_path_is_guarded() {
-    let world = World::new().await;
+    let world = world().await;
     let issuer = &world.broker.issuer;
     let unknown = ("/nothing", &[][..]);
     for (path, served) in ROUTES.into_iter().chain([unknown]) {
@@ -162,7 +176,10 @@ async fn every_answer_of_every_method_at_every_path_is_guarded() {
             assert_guarded(&page, &why);
             assert!(page.status < 500, "{why}");
             if !served.contains(&method) {
-                assert!(matches!(page.status, 404 | 405), "{why}");
+                // Below a registry's name all else is a tool's, and this one's registry asks us about none of it.
+                let is_tools = path.starts_with("/registry/");
+                let refused: &[u16] = if is_tools { &[403] } else { &[404, 405] };
+                assert!(refused.contains(&page.status), "{why}");
                 assert_eq!(page.location, None, "{why}");
             }
         }
@@ -216,7 +233,7 @@ async fn every_endpoint_that_the_metadata_names_is_among_those_attacked() {
 
 #[actix_web::test]
 async fn requests_that_are_too_large_or_not_text_are_refused_without_harm() {
-    let world = World::new().await;
+    let world = world().await;
     let issuer = &world.broker.issuer;
     let long = format!("/authorize?state={}", "a".repeat(9_000));
     let page = wire::get(issuer, &long, &[]).await;
@@ -296,7 +313,7 @@ async fn requests_that_are_too_large_or_not_text_are_refused_without_harm() {
 
 #[actix_web::test]
 async fn what_a_request_says_of_our_name_changes_nothing() {
-    let world = World::new().await;
+    let world = world().await;
     let issuer = &world.broker.issuer;
     let spoofed = [
         ("host", "evil.example"),
@@ -426,7 +443,7 @@ async fn pages_run_nothing_and_are_framed_by_nobody() {
 
 #[actix_web::test]
 async fn no_endpoint_for_people_lets_other_sites_read_its_answers() {
-    let world = World::new().await;
+    let world = world().await;
     let origin = [("origin", "https://evil.example")];
     for (path, _) in ROUTES {
         let page = wire::get(&world.broker.issuer, path, &origin).await;
