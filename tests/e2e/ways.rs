@@ -3,6 +3,8 @@
 //! Each way is begun while all is well; then something happens, and it is gone on with. Nobody may end with the scope
 //! that the policy gives to nobody any more. Without anything happening, everybody does.
 
+mod tools;
+
 use std::collections::BTreeSet;
 
 use countersign_core::{AccountId, ClientId};
@@ -12,6 +14,7 @@ use countersign_tests::{BrokerSetup, Browser, Login, Page, TestBroker, World, pa
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan};
 use serde_json::Value;
+use tools::ToolWay;
 use url::{Url, form_urlencoded};
 
 const SECRET: &str = "secret-of-the-service";
@@ -43,10 +46,12 @@ enum Way {
     Exchange,
     /// A service as itself: there is no person whom anything could happen to.
     Service,
+    /// A registry's own tool.
+    Tool(ToolWay),
 }
 
 impl Way {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 19] = [
         Self::Code,
         Self::SignIn,
         Self::AtProvider,
@@ -58,11 +63,19 @@ impl Way {
         Self::DeviceAtProvider,
         Self::Exchange,
         Self::Service,
+        Self::Tool(ToolWay::Key),
+        Self::Tool(ToolWay::AccessToken),
+        Self::Tool(ToolWay::Session),
+        Self::Tool(ToolWay::SignIn),
+        Self::Tool(ToolWay::StepUp),
+        Self::Tool(ToolWay::DockerKey),
+        Self::Tool(ToolWay::DockerCode),
+        Self::Tool(ToolWay::DockerIdentityToken),
     ];
 
-    /// The grant that it ends with.
-    fn grant(self) -> GrantType {
-        match self {
+    /// The grant that it ends with; a tool's is none that the token endpoint serves.
+    fn grant(self) -> Option<GrantType> {
+        Some(match self {
             Self::Code | Self::SignIn | Self::AtProvider | Self::PushedRequest | Self::Session => {
                 GrantType::AuthorizationCode
             }
@@ -70,7 +83,8 @@ impl Way {
             Self::Device | Self::DeviceSignIn | Self::DeviceAtProvider => GrantType::DeviceCode,
             Self::Exchange => GrantType::TokenExchange,
             Self::Service => GrantType::ClientCredentials,
-        }
+            Self::Tool(_) => return None,
+        })
     }
 }
 
@@ -105,9 +119,22 @@ impl Event {
         Self::PolicyTightened,
     ];
 
-    /// Whether it concerns somebody who goes this way. A service is no person.
+    /// Whether it concerns somebody who goes this way: a service is no person, and not every tool acts for organisations.
     fn concerns(self, way: Way) -> bool {
-        way != Way::Service || matches!(self, Self::Nothing | Self::PolicyTightened)
+        match way {
+            Way::Service => matches!(self, Self::Nothing | Self::PolicyTightened),
+            Way::Tool(way) => way.can_act_for_organization() || organization(self).is_none(),
+            Way::Code
+            | Way::SignIn
+            | Way::AtProvider
+            | Way::PushedRequest
+            | Way::Session
+            | Way::Refresh
+            | Way::Device
+            | Way::DeviceSignIn
+            | Way::DeviceAtProvider
+            | Way::Exchange => true,
+        }
     }
 
     /// Who signs in.
@@ -160,6 +187,7 @@ async fn world() -> World {
             let id = ClientId::new(id).expect("a client id");
             setup.clients.insert(id, client);
         }
+        tools::stand_before(setup);
         setup.policy = policy(setup);
     })
     .await;
@@ -179,12 +207,17 @@ async fn world() -> World {
 fn policy(setup: &BrokerSetup) -> String {
     #[expect(clippy::disallowed_methods, reason = "the day on which the tests run")]
     let today = TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
-    let usual = setup.policy.replace(
-        "[client.gallery]\ntier = \"manage\"",
-        "[client.gallery]\ntier = \"browse\"",
-    );
+    let browse = "scopes = [\"packages:read\", ";
+    let usual = setup
+        .policy
+        .replace(
+            "[client.gallery]\ntier = \"manage\"",
+            "[client.gallery]\ntier = \"browse\"",
+        )
+        .replace(browse, &format!("{browse}\"api-keys:write\", "));
     format!(
         "{usual}\n\
+         [api_keys]\nmax_days = 90\naccepts = [\"session\", \"enrolment\", \"tenant\"]\n\
          [client.other]\ntier = \"browse\"\n\
          [client.service]\ntier = \"browse\"\nown_scopes = [\"{WANTED}\"]\n\
          [organization.bank]\ntenants = [\"{CONTOSO}\"]\n\
@@ -203,6 +236,7 @@ enum Begun {
     RefreshToken(String),
     AccessToken(String),
     Device(Value),
+    Tool(tools::Shown),
     /// A browser that is on its way to the provider; for a device, where it is for one.
     Departed(Box<(Browser, Page)>, Option<Value>),
 }
@@ -215,6 +249,15 @@ struct Got {
 }
 
 impl Got {
+    /// By a token or an assertion.
+    fn of(claims: &Value) -> Self {
+        let scopes = claims["scope"].as_str().unwrap_or_default();
+        Self {
+            subject: text(claims, "sub"),
+            scopes: scopes.split(' ').map(str::to_owned).collect(),
+        }
+    }
+
     /// Whether it is what everybody is after: of this account, where it matters of which.
     fn is_wanted(&self, of: Option<&AccountId>) -> bool {
         self.scopes.contains(WANTED) && of.is_none_or(|of| of.as_str() == self.subject)
@@ -269,6 +312,7 @@ impl Walk<'_> {
                 Begun::Departed(Box::new((browser, page)), Some(device))
             }
             Way::DeviceSignIn => Begun::Device(self.device().await),
+            Way::Tool(way) => Begun::Tool(tools::begin(way, self).await),
             Way::Device => {
                 let device = self.device().await;
                 assert!(self.allow(issuer, &device).await, "nobody signed in");
@@ -338,13 +382,9 @@ impl Walk<'_> {
                 }
                 poll(at, &device).await
             }
+            Begun::Tool(shown) => return tools::end(shown, at).await,
         };
-        let claims = payload(answer["access_token"].as_str()?);
-        let scopes = claims["scope"].as_str().unwrap_or_default();
-        Some(Got {
-            subject: text(&claims, "sub"),
-            scopes: scopes.split(' ').map(str::to_owned).collect(),
-        })
+        Some(Got::of(&payload(answer["access_token"].as_str()?)))
     }
 
     /// A code of a sign-in that succeeds.
@@ -601,6 +641,7 @@ async fn every_grant_that_is_served_has_its_row() {
         .iter()
         .map(|one| one.as_str().expect("a name"))
         .collect();
-    let walked: BTreeSet<&str> = Way::ALL.map(|way| way.grant().as_str()).into();
+    let walked = Way::ALL.into_iter().filter_map(Way::grant);
+    let walked: BTreeSet<&str> = walked.map(|grant| grant.as_str()).collect();
     assert_eq!(served, walked, "a new grant needs its `Way`");
 }
