@@ -354,10 +354,8 @@ fn unanswered(error: &NoAnswer, passed: &Passed<'_>, context: &Context<'_>) -> H
 
 /// RFC 9110 15.6.3.
 fn gone(passed: &Passed<'_>, context: &Context<'_>) -> HttpResponse {
-    let refused = Refused::Unavailable;
-    let mut answer = refusal::answer(passed.registry, &refused, context);
-    answer.head_mut().status = StatusCode::BAD_GATEWAY;
-    answer
+    const WORDS: &str = "The registry does not answer. Try again in a few minutes";
+    refusal::told(passed.registry, StatusCode::BAD_GATEWAY, WORDS, context)
 }
 
 #[cfg(test)]

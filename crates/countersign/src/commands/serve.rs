@@ -199,6 +199,7 @@ async fn serve_from(
     let telling = key_notices::keep(broker.key_notices());
     let private = Beside::start(broker.private(), bound.private)?;
     let address = bound.listeners.public.local_addr()?;
+    tell_of_doors(&bound.listeners)?;
     let workers = installation.workers.unwrap_or_else(cores);
     let server = broker.serve(bound.listeners, workers)?;
     let delay = installation.drain_delay;
@@ -254,6 +255,16 @@ fn listen_privately(told: &Private, listener: TcpListener) -> Result<ServerHandl
     rt::spawn(server);
     tracing::info!(%address, "operators are answered");
     Ok(handle)
+}
+
+fn tell_of_doors(listeners: &Listeners) -> Result<()> {
+    if let Some(listener) = &listeners.forward_auth {
+        tracing::info!(address = %listener.local_addr()?, "proxies are answered");
+    }
+    for (registry, listener) in &listeners.registries {
+        tracing::info!(address = %listener.local_addr()?, %registry, "a registry's tools are answered");
+    }
+    Ok(())
 }
 
 fn cores() -> usize {
