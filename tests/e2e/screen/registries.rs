@@ -6,6 +6,7 @@ use countersign_tests::ScreenSettings;
 use super::pages::check_looks;
 use super::stage::Stage;
 use crate::registries::docker::with_images;
+use crate::registries::let_tools_in;
 
 #[actix_web::test]
 async fn a_person_gets_a_code_for_docker_on_every_screen() {
@@ -42,4 +43,27 @@ async fn a_person_gets_a_code_for_docker_on_every_screen() {
     let title = stage.screen.text("h1").await;
     assert_eq!(title, "A code for 127.0.0.4:5000");
     check_looks(&stage.screen, "registry-code").await;
+}
+
+#[actix_web::test]
+async fn a_person_gets_a_code_for_gem_on_every_screen() {
+    let mut url = String::new();
+    let stage = Stage::with(&ScreenSettings::default(), |setup| {
+        let_tools_in(setup);
+        url = setup.stand_before("rubygems", None);
+    })
+    .await;
+    let page = format!("{}/registry/rubygems/login", stage.broker());
+    stage.screen.goto(&page).await;
+    stage.choose("oidc").await;
+    stage.screen.arrive_at(&["http://127.0.0.2:"]).await;
+    stage.pick("ann-mfa").await;
+    stage.screen.arrive_at(&[&page]).await;
+    // What gem gets does not end with the browser's session, and is found elsewhere.
+    assert_eq!(stage.screen.text("footer a").await, "Your API keys");
+    check_looks(&stage.screen, "registry-login-gem").await;
+    stage.screen.click("button.primary").await;
+    let host = url.trim_start_matches("http://");
+    assert_eq!(stage.screen.text("h1").await, format!("A code for {host}"));
+    check_looks(&stage.screen, "registry-code-gem").await;
 }

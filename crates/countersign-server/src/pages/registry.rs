@@ -17,6 +17,7 @@ pub(crate) struct RegistryLoginPage {
     host: String,
     registry: String,
     person: String,
+    tool: Tool,
     actions: String,
     /// Where the button leads, and its sealed form.
     form: Option<(String, String)>,
@@ -31,6 +32,7 @@ impl RegistryLoginPage {
             host: host(context.broker),
             registry: name_of(registry),
             person: person(session),
+            tool: Tool::of(registry),
             actions: String::new(),
             form: None,
             refused: None,
@@ -61,14 +63,17 @@ impl RegistryLoginPage {
 pub(crate) struct RegistryCodePage {
     host: String,
     registry: String,
-    commands: Commands,
+    tool: Tool,
+    user: String,
+    /// The registry's address, without a slash at the end.
+    url: String,
     code: String,
 }
 
-/// What people type who have a code.
-enum Commands {
-    Docker { user: String },
-    Gem { url: String },
+/// What people type a code into.
+enum Tool {
+    Docker,
+    Gem,
 }
 
 impl RegistryCodePage {
@@ -80,25 +85,23 @@ impl RegistryCodePage {
         Self {
             host: host(context.broker),
             registry: name_of(registry),
-            commands: Commands::of(user, registry),
+            tool: Tool::of(registry),
+            user: user.to_owned(),
+            url: registry
+                .public_url
+                .as_str()
+                .trim_end_matches('/')
+                .to_owned(),
             code,
         }
     }
 }
 
-impl Commands {
-    fn of(user: &str, registry: &Registry) -> Self {
+impl Tool {
+    fn of(registry: &Registry) -> Self {
         match registry.profile.step_up {
-            Some(StepUpStyle::GemOtp) => Self::Gem {
-                url: registry
-                    .public_url
-                    .as_str()
-                    .trim_end_matches('/')
-                    .to_owned(),
-            },
-            Some(StepUpStyle::NpmOtp) | None => Self::Docker {
-                user: user.to_owned(),
-            },
+            Some(StepUpStyle::GemOtp) => Self::Gem,
+            Some(StepUpStyle::NpmOtp) | None => Self::Docker,
         }
     }
 }
