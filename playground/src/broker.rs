@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use countersign_core::{AccountId, ClientId};
 use countersign_providers::Provider;
 use countersign_server::{
-    AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType,
-    LogFileSettings, PolicyInForce, Resource, Rotate, SecretDigest, Settings, SigningAlgorithm,
-    SystemClock, SystemEntropy, Writer,
+    AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType, Listeners,
+    LogFileSettings, PolicyInForce, Registry, Resource, Rotate, SecretDigest, Settings,
+    SigningAlgorithm, SystemClock, SystemEntropy, Writer,
 };
 use countersign_store::{Embedded, RegistryRow, Store};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::npm::{self, NPM_ID};
 use crate::registry::RegistrySettings;
 use crate::site::Site;
 
@@ -31,7 +31,7 @@ pub(crate) const AUDIENCE: &str = "https://registry.example";
 
 /// What the broker is put together from.
 pub(crate) struct Parts {
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Listeners,
     pub(crate) settings: Settings,
     pub(crate) policy: PolicyInForce,
     pub(crate) providers: Vec<Provider>,
@@ -62,7 +62,7 @@ pub(crate) async fn start(parts: Parts) -> io::Result<Site> {
         })
         .await
         .map_err(io::Error::other)?
-        .serve(parts.listener, 1)
+        .serve(parts.listeners, 1)
     })
     .await
 }
@@ -81,11 +81,12 @@ async fn audit_log(data: &Path, store: &Embedded) -> io::Result<AuditLog> {
     AuditLog::open(&settings, Writer::Server, data, &heads, made).map_err(io::Error::other)
 }
 
-/// The sample registry's clients, and what their tokens are for.
+/// The clients of the sample registry and of npm, what their tokens are for, and the registry that npm publishes to.
 pub(crate) fn settings(
     issuer: Url,
     registry: &RegistrySettings,
     redirect_uri: String,
+    npm: Registry,
 ) -> anyhow::Result<Settings> {
     let authentication = by_secret(&registry.client_secret);
     let client = Client::new(
@@ -104,6 +105,7 @@ pub(crate) fn settings(
     let mut clients = BTreeMap::from([
         (ClientId::new(CLIENT_ID)?, client),
         (ClientId::new(TOOL_ID)?, tool),
+        (ClientId::new(NPM_ID)?, npm::client()),
     ]);
     let api = registry.broker_api();
     if let Some(service) = &registry.service {
@@ -125,7 +127,7 @@ pub(crate) fn settings(
         issuer,
         clients,
         resources: BTreeMap::from([(AUDIENCE.to_owned(), resource()), (api, resource())]),
-        registries: BTreeMap::new(),
+        registries: BTreeMap::from([(npm.name.clone(), npm)]),
         webhook: None,
     })
 }

@@ -1,4 +1,4 @@
-//! The development playground: broker, stand-ins and a sample registry on loopback.
+//! The development playground: broker, stand-ins, a sample registry and one of npm's kind on loopback.
 //!
 //! [`Playground::start`] starts them all; `cargo dev` is that and nothing more.
 //! [`SampleRegistry`] alone is the downstream service that the end-to-end tests sign in to.
@@ -6,6 +6,7 @@
 mod broker;
 mod calendar;
 mod loopback;
+mod npm;
 mod options;
 mod playground;
 mod providers;

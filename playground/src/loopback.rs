@@ -16,15 +16,17 @@ pub(crate) const GITHUB: Party = Party::new("127.0.0.2", 2);
 pub(crate) const OIDC: Party = Party::new("127.0.0.2", 3);
 /// The registry's address.
 pub(crate) const REGISTRY: Party = Party::new("127.0.0.3", 4);
+/// Where npm reaches its registry: a listener of the broker's.
+pub(crate) const NPM: Party = Party::new("127.0.0.1", 5);
 
 /// Which ports to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ports {
     /// Whatever is free.
     Any,
-    /// Five from this one on; whatever is free in place of one that is taken.
+    /// Six from this one on; whatever is free in place of one that is taken.
     Preferring(u16),
-    /// Five from this one on, or none.
+    /// Six from this one on, or none.
     Exactly(u16),
 }
 
@@ -76,7 +78,7 @@ impl Party {
             Ports::Preferring(base) | Ports::Exactly(base) => {
                 let port = base.checked_add(self.offset);
                 let port =
-                    port.with_context(|| format!("there are no five ports from {base} on"))?;
+                    port.with_context(|| format!("there are no six ports from {base} on"))?;
                 Ok(format!("{}:{port}", self.host))
             }
         }

@@ -1,6 +1,6 @@
-//! `cargo dev`: broker, stand-ins and a sample registry on loopback, until Ctrl-C.
+//! `cargo dev`: broker, stand-ins, a sample registry and one of npm's kind on loopback, until Ctrl-C.
 //!
-//! Prints one line with the address to open, and nothing else unless asked.
+//! Prints the address to open and what to type for npm, and nothing else unless asked.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use clap::Parser;
 use playground::{Playground, PlaygroundOptions, Ports};
 use tracing_subscriber::EnvFilter;
 
-/// Starts Countersign, stand-ins for its providers, and a sample registry to sign in to.
+/// Starts Countersign, stand-ins for its providers, and registries to sign in and `npm publish` to.
 ///
-/// Everything runs on loopback addresses of this machine: the broker on 127.0.0.1, the stand-ins
-/// for Microsoft, GitHub and OpenID Connect on 127.0.0.2, the registry on 127.0.0.3. No account
-/// and no network is needed. Who must show what stands in playground/policy.toml.
+/// Everything runs on loopback addresses of this machine: the broker on 127.0.0.1, with the door that
+/// npm comes to, the stand-ins for Microsoft, GitHub and OpenID Connect on 127.0.0.2, the registries on
+/// 127.0.0.3. No account and no network is needed. Who must show what stands in playground/policy.toml.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev --", version)]
 struct Arguments {
@@ -24,9 +24,9 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Listen on these five ports: PORT (broker) to PORT+4 (registry); by default 8470 to 8474,
-    /// or others where these are taken
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65531))]
+    /// Listen on these six ports: PORT (broker) to PORT+5 (npm); by default 8470 to 8475, or others
+    /// where these are taken
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65530))]
     port_base: Option<u16>,
 
     /// Use this policy in place of playground/policy.toml
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     show_log(arguments.verbose);
     let playground = Playground::start(options(arguments)?).await?;
-    announce(playground.url())?;
+    announce(&playground)?;
     tokio::signal::ctrl_c().await?;
     // What has not stopped by then stops with the process; the store survives that by design.
     let _ = tokio::time::timeout(PATIENCE, playground.stop()).await;
@@ -90,8 +90,16 @@ fn show_log(verbose: bool) {
         .init();
 }
 
-fn announce(url: &str) -> std::io::Result<()> {
+fn announce(playground: &Playground) -> std::io::Result<()> {
+    let (url, npm) = (playground.url(), playground.npm_url());
     let mut out = std::io::stdout();
-    writeln!(out, "Countersign playground: open {url}/ (Ctrl-C stops)")?;
+    write!(
+        out,
+        "Countersign playground: open {url}/ (Ctrl-C stops)\n\
+         Or publish to it, where a package.json is:\n\
+         \x20   npm login --registry={npm}\n\
+         \x20   npm publish --registry={npm}\n\
+         \x20   npm install --registry={npm} NAME\n"
+    )?;
     out.flush()
 }

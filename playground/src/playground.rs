@@ -1,21 +1,22 @@
-//! Starts the broker, the stand-ins and the sample registry so that they know of each other.
+//! Starts the broker, the stand-ins, the sample registry and that of npm so that they know of each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use countersign_core::calendar::day_of;
-use countersign_core::{ClientId, Installation, Policy};
+use countersign_core::{ClientId, Installation, Policy, RegistryName};
 use countersign_dev_idp::DevIdp;
 use countersign_dev_idp::entra::GroupMembershipClaims;
-use countersign_server::{Clock, PolicyInForce, SystemClock};
+use countersign_server::{Clock, Listeners, PolicyInForce, SystemClock};
 use tempfile::TempDir;
 use url::Url;
 
 use crate::PlaygroundOptions;
 use crate::broker::{self, AUDIENCE, CLIENT_ID, Parts, SERVICE_ID, TOOL_ID};
 use crate::calendar;
-use crate::loopback::{BROKER, ENTRA, GITHUB, OIDC, Ports, REGISTRY};
+use crate::loopback::{BROKER, ENTRA, GITHUB, NPM, OIDC, Ports, REGISTRY};
+use crate::npm::{self, NPM_ID, NpmRegistry};
 use crate::providers::{self, StandIns};
 use crate::registry::{self, RegistrySettings, SampleRegistry, ServiceSettings};
 use crate::site::Site;
@@ -25,6 +26,8 @@ use crate::site::Site;
 pub struct Playground {
     broker_url: String,
     registry: SampleRegistry,
+    npm_url: String,
+    npm: NpmRegistry,
     broker: Site,
     stand_ins: StandIns,
     /// Removed when dropped, after the broker that writes there.
@@ -42,11 +45,21 @@ impl Playground {
         let settings = registry_settings(&issuer);
         let for_broker = settings.clone();
         let registry = SampleRegistry::serve(REGISTRY.listen(options.ports)?, settings).await?;
+        let (npm, door) = (NpmRegistry::start().await?, NPM.listen(options.ports)?);
+        let (npm_url, behind_door) = (npm::address_of(&door)?, npm.behind(&door)?);
         let stand_ins = start_stand_ins(options.ports).await?;
         let (data, temporary) = data_directory(options.data)?;
         let parts = Parts {
-            listener,
-            settings: broker::settings(Url::parse(&issuer)?, &for_broker, registry.redirect_uri())?,
+            listeners: Listeners {
+                registries: BTreeMap::from([(RegistryName::new(NPM_ID)?, door)]),
+                ..Listeners::from(listener)
+            },
+            settings: broker::settings(
+                Url::parse(&issuer)?,
+                &for_broker,
+                registry.redirect_uri(),
+                behind_door,
+            )?,
             policy,
             providers: stand_ins.providers()?,
             known: calendar::long_standing(&stand_ins.github_site()?, &stand_ins.issuer()?)?,
@@ -58,6 +71,8 @@ impl Playground {
         Ok(Self {
             broker_url: issuer,
             registry,
+            npm_url,
+            npm,
             broker,
             stand_ins,
             _temporary: temporary,
@@ -72,6 +87,11 @@ impl Playground {
     /// The broker's issuer.
     pub fn broker_url(&self) -> &str {
         &self.broker_url
+    }
+
+    /// The registry that npm logs in and publishes to.
+    pub fn npm_url(&self) -> &str {
+        &self.npm_url
     }
 
     /// The sample registry.
@@ -98,6 +118,7 @@ impl Playground {
     pub async fn stop(self) {
         tokio::join!(
             self.registry.stop(),
+            self.npm.stop(),
             self.broker.stop(),
             self.stand_ins.stop()
         );
@@ -108,6 +129,7 @@ fn policy(options: &PlaygroundOptions) -> anyhow::Result<PolicyInForce> {
     let clients = BTreeSet::from([
         ClientId::new(CLIENT_ID)?,
         ClientId::new(TOOL_ID)?,
+        ClientId::new(NPM_ID)?,
         ClientId::new(SERVICE_ID)?,
     ]);
     let kinds = providers::kinds()?;

@@ -1,6 +1,7 @@
 //! What `cargo dev` starts, walked through from the registry's first page; and its pages.
 
-use countersign_tests::{Look, Screen};
+use countersign_tests::tools::{Npm, Terminal};
+use countersign_tests::{Look, Screen, wire};
 use playground::{Playground, PlaygroundOptions, Ports};
 
 use super::pages::check_looks;
@@ -66,6 +67,79 @@ async fn a_refused_person_gets_back_to_a_registry_that_says_why() {
     screen.arrive_at(&[playground.url()]).await;
     assert_eq!(screen.text("#detail").await, "access_denied: mfa-absent");
     check_looks(&screen, "registry-trouble").await;
+}
+
+/// Signs in for an npm that waits, as this account; what the browser is left with.
+async fn allow(npm: &Terminal, screen: &Screen, broker: &str, (provider, account): (&str, &str)) {
+    let page = npm.address(&format!("{broker}/device?user_code=")).await;
+    screen.forget_cookies().await;
+    screen.goto(&page).await;
+    screen
+        .click(&format!("nav a[href*='provider={provider}&']"))
+        .await;
+    screen.click(&format!("#choice-{account}")).await;
+    screen.arrive_at(&[broker]).await;
+}
+
+#[actix_web::test]
+async fn a_maintainer_publishes_with_npm_and_anybody_installs() {
+    let (playground, screen) = open().await;
+    let (broker, url) = (playground.broker_url(), playground.npm_url());
+    let ann = Npm::new(url);
+    let waiting = ann.run(None, &["login", "--auth-type=web"]);
+    let page = waiting
+        .address(&format!("{broker}/device?user_code="))
+        .await;
+    screen.goto(&page).await;
+    assert_eq!(screen.text("h1").await, "Sign in a device to npm");
+    check_looks(&screen, "npm-login").await;
+    allow(&waiting, &screen, broker, ("oidc", "ann-mfa")).await;
+    assert_eq!(screen.text("h1").await, "Your device is signed in");
+    check_looks(&screen, "npm-signed-in").await;
+    let ended = waiting.end().await;
+    assert!(ended.success, "{}", ended.shown);
+
+    let package = ann.package("@ann/hello", "1.0.0");
+    let published = ann.finish(Some(&package), &["publish"]).await;
+    assert!(published.success, "{}", published.shown);
+    assert!(published.shown.contains("+ @ann/hello@1.0.0"));
+    let again = ann.finish(Some(&package), &["publish"]).await;
+    assert!(!again.success, "{}", again.shown);
+
+    let mia = Npm::new(url);
+    let waiting = mia.run(None, &["login", "--auth-type=web"]);
+    allow(&waiting, &screen, broker, ("microsoft", "mia-mfa")).await;
+    assert!(waiting.end().await.success);
+    let package = mia.package("@ann/hello", "1.1.0");
+    let refused = mia.finish(Some(&package), &["publish"]).await;
+    assert!(!refused.success, "{}", refused.shown);
+    let why = "this package belongs to somebody else";
+    assert!(refused.shown.contains(why), "{}", refused.shown);
+
+    let anybody = Npm::new(url);
+    let install = ["install", "@ann/hello", "--prefix=."];
+    let installed = anybody.finish(None, &install).await;
+    assert!(installed.success, "{}", installed.shown);
+    assert!(installed.shown.contains("added 1 package"));
+    let forged = [("x-countersign-user", "pia"), ("authorization", "Bearer x")];
+    let forged = wire::send("PUT", url, "/hello", &forged, "{}").await;
+    assert_eq!(forged.status, 401, "{}", forged.body);
+}
+
+#[actix_web::test]
+async fn who_has_no_second_factor_is_told_why_npm_gets_no_key() {
+    let (playground, screen) = open().await;
+    let (broker, npm) = (playground.broker_url(), Npm::new(playground.npm_url()));
+    let waiting = npm.run(None, &["login", "--auth-type=web"]);
+    allow(&waiting, &screen, broker, ("github", "bob-password")).await;
+    assert_eq!(screen.text(".reference code").await, "mfa-absent");
+    check_looks(&screen, "npm-refused").await;
+    drop(waiting);
+    assert_eq!(npm.key(), None);
+    let package = npm.package("hello", "1.0.0");
+    let refused = npm.finish(Some(&package), &["publish"]).await;
+    assert!(!refused.success, "{}", refused.shown);
+    assert!(refused.shown.contains("ENEEDAUTH"), "{}", refused.shown);
 }
 
 #[actix_web::test]
