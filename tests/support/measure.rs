@@ -40,6 +40,22 @@ pub fn cpu_us(process: u32) -> anyhow::Result<f64> {
     Ok(ticks * 10_000.0)
 }
 
+/// The same of several processes together.
+pub fn cpu_of_all_us(processes: &[u32]) -> anyhow::Result<f64> {
+    processes.iter().map(|one| cpu_us(*one)).sum()
+}
+
+/// A process and its children, as they are now.
+pub fn with_children(process: u32) -> anyhow::Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    let children = children.split_whitespace().map(str::parse);
+    let mut all = vec![process];
+    for child in children {
+        all.push(child?);
+    }
+    Ok(all)
+}
+
 /// CPU time of this thread, in microseconds: the kernel counts it in nanoseconds.
 pub fn this_thread_us() -> f64 {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");

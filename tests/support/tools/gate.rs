@@ -13,7 +13,7 @@ use super::{Running, free_address};
 /// nginx that asks Countersign about every request.
 #[derive(Debug)]
 pub struct GateNginx {
-    _running: Running,
+    running: Running,
     _directory: TempDir,
 }
 
@@ -40,39 +40,52 @@ impl GateNginx {
 
     /// Starts it.
     pub fn start(between: &Between<'_>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/registry-nginx.conf");
-        let host = |url: &str| url.trim_start_matches("http://").to_owned();
         let rules = std::fs::read_to_string(file)
             .expect("the file of deploy/")
             .replace("http://REGISTRY", between.registry)
             .replace("http://COUNTERSIGN", between.forward_auth)
             .replace("http://DOOR", between.broker)
             .replace("NAME", between.name);
+        Self::with(between.url, &rules)
+    }
+
+    /// nginx that passes everything on, for benchmarks to measure the other beside.
+    pub fn asking_nobody(url: &str, registry: &str) -> Self {
+        let rules = format!(
+            "client_max_body_size 0; proxy_request_buffering off; proxy_http_version 1.1;\n\
+             location / {{ proxy_set_header Host $host; proxy_pass {registry}; }}"
+        );
+        Self::with(url, &rules)
+    }
+
+    /// The process that it is, whose child does the work.
+    pub fn process(&self) -> u32 {
+        self.running.0.id()
+    }
+
+    fn with(url: &str, rules: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
         let here = directory.path().display();
+        let host = url.trim_start_matches("http://");
         let text = format!(
             "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log;\n\
              events {{ worker_connections 256; }}\n\
              http {{ access_log off; client_body_temp_path {here}/body; proxy_temp_path {here}/proxy;\n\
              fastcgi_temp_path {here}/f; uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n\
-             server {{ listen {}; {rules} }} }}\n",
-            host(between.url)
+             server {{ listen {host}; {rules} }} }}\n"
         );
         let config = directory.path().join("nginx.conf");
         std::fs::write(&config, text).expect("a file");
         let mut command = Command::new("nginx");
         command
-            .env(
-                "PATH",
-                format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()),
-            )
             .arg("-c")
             .arg(&config)
             .arg("-p")
             .arg(directory.path());
-        let address = host(between.url).parse().expect("an address");
+        let address = host.parse().expect("an address");
         Self {
-            _running: Running::start(&mut command, address),
+            running: Running::start(&mut command, address),
             _directory: directory,
         }
     }
