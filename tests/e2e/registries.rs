@@ -1,5 +1,6 @@
 //! The registries' own tools, as they are: what they send, and what they show their users.
 
+mod bound_token;
 mod bytes;
 mod cargo;
 pub(crate) mod docker;

@@ -9,6 +9,7 @@ mod target;
 mod template;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use target::{Ambiguous, Target};
 pub use template::{Captured, Template, TemplateError};
+pub use upload::{BodyForm, Checksum, Head, HeadError, LONGEST_OBJECT, NotAChecksum};
 
 use crate::Scope;
 use target::Writing;
@@ -237,6 +239,8 @@ struct Rule {
     methods: Option<BTreeSet<String>>,
     paths: Vec<Template>,
     access: Access,
+    /// Where the body names the package.
+    body: Option<BodyForm>,
 }
 
 /// What a profile says of one request.
@@ -248,12 +252,19 @@ pub struct Sorted<'p> {
     pub by: RuleName<'p>,
     /// What the path names.
     pub names: Captured,
+    /// How the body names the package, where the path does not.
+    pub body: Option<BodyForm>,
 }
 
 impl Sorted<'_> {
     /// The package that it is about, where the path tells.
     pub fn package(&self) -> Option<&str> {
         self.names.get("package").map(String::as_str)
+    }
+
+    /// The version of it that it is about, where the path tells.
+    pub fn version(&self) -> Option<&str> {
+        self.names.get("version").map(String::as_str)
     }
 }
 
@@ -292,6 +303,7 @@ impl Profile {
                     access: &rule.access,
                     by: RuleName::Rule(&rule.place),
                     names,
+                    body: rule.body,
                 });
             }
         }
@@ -304,6 +316,7 @@ impl Profile {
             access,
             by,
             names: Captured::new(),
+            body: None,
         })
     }
 
@@ -320,6 +333,14 @@ impl Profile {
     /// Whether its tools wait, as devices do, until somebody has signed in for them.
     pub fn lets_tools_wait(&self) -> bool {
         self.sign_in.by == SignInStyle::NpmWeb || self.step_up == Some(StepUpStyle::NpmOtp)
+    }
+
+    /// Whether somebody does this by a request that names its package in the body.
+    pub fn is_named_in_body(&self, action: &str) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| {
+            rule.body.is_some() && matches!(&rule.access, Access::Gated(one) if one == action)
+        })
     }
 
     /// What it has answered here, each once.

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 
 use countersign_core::api_keys::{ApiKeyRule, Notice, PackagePattern};
 use countersign_core::{
-    ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Policy, ProviderId, Remedy, Scope,
-    Verdict, decide,
+    ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Policy, ProviderId,
+    Remedy, Scope, Verdict, decide,
 };
 use countersign_store::{
     Account, Admin, ApiKey, MadeUnder, Session, Store, StoreError, change_api_key, mappings_of,
@@ -112,8 +112,19 @@ pub(crate) async fn find(text: &str, context: &Context<'_>) -> Result<Option<Hel
     if key.digest != digest {
         return Ok(None);
     }
-    let owner = owner_of(&key, store).await?;
-    Ok(owner.map(|account| Held { key, account }))
+    Held::of(key, store).await
+}
+
+/// The key of this name, for whoever has shown it before: a name is no secret.
+pub(crate) async fn by_id(
+    id: &ApiKeyId,
+    context: &Context<'_>,
+) -> Result<Option<Held>, StoreError> {
+    let store = context.broker.store.as_ref();
+    match store.api_key(id).await? {
+        Some((key, _)) => Held::of(key, store).await,
+        None => Ok(None),
+    }
 }
 
 /// Whose a key is, if that is known: nobody's where they are being forgotten, and where nobody has claimed the account at
@@ -142,6 +153,11 @@ pub(crate) async fn owner_of(
 }
 
 impl Held {
+    async fn of(key: ApiKey, store: &dyn Store) -> Result<Option<Self>, StoreError> {
+        let owner = owner_of(&key, store).await?;
+        Ok(owner.map(|account| Self { key, account }))
+    }
+
     /// What the policy says now of a use of this key. The decision is written down.
     pub(crate) async fn weigh(
         &self,

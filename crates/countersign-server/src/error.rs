@@ -10,6 +10,7 @@ use countersign_core::sign_in::Request;
 use countersign_core::{Cause, ProviderId, Reason, Refusal};
 use countersign_providers::ProviderError;
 use countersign_store::StoreError;
+use serde_json::{Map, Value, json};
 
 use crate::limits::TooMany;
 use crate::organization::NotProven;
@@ -32,6 +33,8 @@ pub(crate) enum Failure {
     Api(ApiError),
     /// An error of a registry's token endpoint, as its clients read it.
     Docker(DockerError),
+    /// What a credential helper is told, as JSON.
+    Helper(HelperError),
     /// Nothing is wrong: the person signs in first, at this address of ours.
     Elsewhere(String),
 }
@@ -119,6 +122,18 @@ pub(crate) struct DockerError {
     message: String,
     /// In how many seconds to try again, if that is known.
     retry_after: Option<u32>,
+}
+
+/// What a credential helper is told: an error in the shape of the API's, and what it can do about it.
+#[derive(Debug)]
+pub(crate) struct HelperError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    /// In how many seconds to try again, if that is known.
+    retry_after: Option<u32>,
+    /// Further members.
+    more: Map<String, Value>,
 }
 
 /// An error of the API.
@@ -366,6 +381,65 @@ impl DockerError {
     }
 }
 
+impl HelperError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after: None,
+            more: Map::new(),
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", message)
+    }
+
+    pub(crate) fn refused(code: &'static str, message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    /// There is no such registry.
+    pub(crate) fn unknown() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "there is no such registry",
+        )
+    }
+
+    /// With these members besides.
+    pub(crate) fn with(self, more: Map<String, Value>) -> Self {
+        Self { more, ..self }
+    }
+
+    /// What the endpoints of devices say, for a helper.
+    pub(crate) fn of(failure: Failure) -> Failure {
+        match failure {
+            Failure::Json(error) => Failure::Helper(Self {
+                retry_after: error.retry_after,
+                ..Self::new(
+                    error.status,
+                    match error.status {
+                        StatusCode::TOO_MANY_REQUESTS => "too-many-requests",
+                        StatusCode::SERVICE_UNAVAILABLE => "store-unavailable",
+                        _ => "invalid-request",
+                    },
+                    error.description,
+                )
+            }),
+            other => other,
+        }
+    }
+}
+
+impl From<HelperError> for Failure {
+    fn from(error: HelperError) -> Self {
+        Self::Helper(error)
+    }
+}
+
 impl ApiError {
     /// What is wrong with a body that did not arrive whole.
     pub(crate) fn of_body(error: &actix_web::Error) -> Self {
@@ -391,6 +465,7 @@ impl ApiError {
             | Failure::Client(_)
             | Failure::Api(_)
             | Failure::Docker(_)
+            | Failure::Helper(_)
             | Failure::Elsewhere(_) => Self::Client,
         }
     }
@@ -703,6 +778,7 @@ pub(crate) fn answer(failure: Failure, context: &Context<'_>) -> HttpResponse {
         Failure::Json(error) => json_answer(error, context),
         Failure::Api(error) => api_answer(&error, context),
         Failure::Docker(error) => docker_answer(&error, context),
+        Failure::Helper(error) => helper_answer(error, context),
         Failure::Elsewhere(path) => web::see_other(&context.broker.settings.endpoint(&path)),
     }
 }
@@ -831,6 +907,27 @@ fn json_answer(error: OAuthError, context: &Context<'_>) -> HttpResponse {
     }))
 }
 
+fn api_body(code: &str, message: &str, context: &Context<'_>) -> Value {
+    json!({"code": code, "message": message, "request_id": context.request_id})
+}
+
+fn helper_answer(mut error: HelperError, context: &Context<'_>) -> HttpResponse {
+    context.broker.metrics.request_refused(error.code);
+    tracing::info!(code = error.code, request = %context.request_id, cause = error.message, "credential helper refused");
+    let mut response = HttpResponse::build(error.status);
+    if error.status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 15.5.2: a 401 says by what to authenticate.
+        response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+    }
+    if let Some(seconds) = error.retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    if let Value::Object(always) = api_body(error.code, &error.message, context) {
+        error.more.extend(always);
+    }
+    response.json(error.more)
+}
+
 fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
     context.broker.metrics.request_refused(error.code());
     if let ApiError::Store(cause) = error {
@@ -867,11 +964,7 @@ fn api_answer(error: &ApiError, context: &Context<'_>) -> HttpResponse {
         | ApiError::AuditLogOff
         | ApiError::AuditLogUnreadable => &mut response,
     };
-    response.json(serde_json::json!({
-        "code": error.code(),
-        "message": error.message(),
-        "request_id": context.request_id,
-    }))
+    response.json(api_body(error.code(), error.message(), context))
 }
 
 fn docker_answer(error: &DockerError, context: &Context<'_>) -> HttpResponse {

@@ -4,6 +4,7 @@
 //! What a request is a case of, the registry's [`Profile`] says ([`countersign_core::registry`]); whether its sender may,
 //! `decide` says, at every single one.
 
+mod bound;
 mod by_session;
 mod code;
 mod credential;
@@ -12,6 +13,7 @@ mod door;
 mod forward_auth;
 mod gate;
 mod gem;
+pub(crate) mod helper;
 mod identity;
 mod key;
 mod login;
@@ -23,6 +25,7 @@ mod refusal;
 mod step_up;
 mod swift;
 mod tool;
+mod upload;
 mod weigh;
 
 use std::collections::BTreeSet;

@@ -30,7 +30,7 @@ use crate::audit::Happening;
 use crate::edge::RandomText;
 use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
-use crate::registry::{self, Doors, docker};
+use crate::registry::{self, Doors, docker, helper};
 use crate::{
     Broker, PolicyInForce, account, api, api_key, device, metadata, operator, organization, own,
     pages, session, sign_in, ticket, token, trace,
@@ -270,9 +270,19 @@ fn routes(config: &mut web::ServiceConfig) {
         .route(REGISTRY_LOGIN, codes(read()).to(registry::show))
         .route(REGISTRY_LOGIN, codes(web::post()).to(registry::make_code))
         .route(REGISTRY_SIGN_IN, codes(web::get()).to(registry::sign_in))
+        .configure(helper_routes)
         .route(REGISTRY, web::to(registry::below_a_path))
         .route(REMINDER, read().to(sign_in::reminder::show))
         .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
+}
+
+/// What credential helpers ask, of registries of every kind.
+fn helper_routes(config: &mut web::ServiceConfig) {
+    config
+        .route(HELPER_SIGN_IN, web::post().to(helper::sign_in))
+        .route(HELPER_DONE, web::get().to(helper::done))
+        .route(HELPER_TOKEN, web::post().to(helper::token))
+        .route(HELPER_SIGN_OUT, web::post().to(helper::sign_out));
 }
 
 /// What is served for registries that have tokens of their own.
@@ -285,6 +295,10 @@ fn codes(route: Route) -> Route {
     route.guard(guard::fn_guard(registry::has_codes))
 }
 
+const HELPER_SIGN_IN: &str = "/registry/{registry}/credential/sign-in";
+const HELPER_DONE: &str = "/registry/{registry}/credential/done";
+const HELPER_TOKEN: &str = "/registry/{registry}/credential/token";
+const HELPER_SIGN_OUT: &str = "/registry/{registry}/credential/sign-out";
 const REGISTRY_TOKEN: &str = "/registry/{registry}/token";
 const REGISTRY_LOGIN: &str = "/registry/{registry}/login";
 const REGISTRY_SIGN_IN: &str = "/registry/{registry}/login/sign-in";

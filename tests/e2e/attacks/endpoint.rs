@@ -10,7 +10,7 @@ use crate::registries::docker::with_images;
 
 /// Every path that is served, with the methods that it is served by. What is answered whatever the method is in
 /// [`super::registry`].
-const ROUTES: [(&str, &[&str]); 69] = [
+const ROUTES: [(&str, &[&str]); 73] = [
     ("/", &["GET", "HEAD"]),
     ("/assets/0.1.0/countersign.css", &["GET", "HEAD"]),
     ("/assets/0.1.0/icon.svg", &["GET", "HEAD"]),
@@ -65,6 +65,10 @@ const ROUTES: [(&str, &[&str]); 69] = [
     ("/registry/images/login/sign-in", &["GET"]),
     ("/session", &["GET", "HEAD"]),
     ("/session/end", &["POST"]),
+    ("/registry/images/credential/sign-in", &["POST"]),
+    ("/registry/images/credential/done", &["GET"]),
+    ("/registry/images/credential/token", &["POST"]),
+    ("/registry/images/credential/sign-out", &["POST"]),
     ("/api/v1/accounts", &["GET"]),
     ("/api/v1/accounts/acct_1", &["GET", "DELETE"]),
     ("/api/v1/accounts/acct_1/lock", &["PUT", "DELETE"]),
@@ -92,7 +96,7 @@ const ROUTES: [(&str, &[&str]); 69] = [
 ];
 
 /// Those that take a form.
-const TAKING_FORMS: [&str; 25] = [
+const TAKING_FORMS: [&str; 26] = [
     "/registry/images/token",
     "/registry/images/login",
     "/operator/organizations/contoso/press",
@@ -101,6 +105,7 @@ const TAKING_FORMS: [&str; 25] = [
     "/account/claim",
     "/account/keys",
     "/api-keys/leaked",
+    "/registry/images/credential/token",
     "/organizations/contoso/press",
     "/organizations/contoso/connect",
     "/organizations/contoso/connect/start",

@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 
 use super::target::Writing;
 use super::{
-    Access, Action, Answer, Docker, Form, IdentityHeaders, NoticePlace, Profile, RefusalBody,
-    RefusalStyle, Rule, SignIn, SignInStyle, Source, StepUpStyle, Template, is_method,
+    Access, Action, Answer, BodyForm, Docker, Form, IdentityHeaders, NoticePlace, Profile,
+    RefusalBody, RefusalStyle, Rule, SignIn, SignInStyle, Source, StepUpStyle, Template, is_method,
 };
 use crate::Scope;
 use crate::document::{self, Key, Problem, Problems, Table, Value};
@@ -357,12 +357,32 @@ fn rule(table: &mut Table<'_>, place: String) -> Option<Rule> {
         (!paths.is_empty()).then_some(paths)
     });
     let access = access(table);
+    let body = table.optional("body", |value| value.one_of(&BodyForm::NAMES));
+    let (paths, access, body) = (paths?, access?, body?);
+    if body.is_some() {
+        body_is_looked_at(&paths, &access, table)?;
+    }
     Some(Rule {
         place,
         methods: methods?,
-        paths: paths?,
-        access: access?,
+        paths,
+        access,
+        body,
     })
+}
+
+/// Whether it is of use to look into a body for the package.
+fn body_is_looked_at(paths: &[Template], access: &Access, table: &Table<'_>) -> Option<()> {
+    let is_gated = match access {
+        Access::Gated(_) => true,
+        Access::Open | Access::Ours(_) | Access::Refused(_) => false,
+    };
+    let is_of_package = |name: &str| matches!(name, "package" | "version");
+    if is_gated && !paths.iter().any(|path| path.names().any(is_of_package)) {
+        return Some(());
+    }
+    table.report("has a `body`, which is looked into where the rule is `gated` and no path of it names `{package}` or `{version}`");
+    None
 }
 
 fn method(text: &str) -> Result<String, &'static str> {

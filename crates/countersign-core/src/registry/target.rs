@@ -127,7 +127,7 @@ fn decode(segment: &str, writing: Writing) -> Result<String, Ambiguous> {
     Ok(decoded)
 }
 
-fn hex(digit: u8) -> Option<u8> {
+pub(super) fn hex(digit: u8) -> Option<u8> {
     let digit = char::from(digit).to_digit(16)?;
     u8::try_from(digit).ok()
 }

@@ -369,3 +369,32 @@ fn an_installation_says_otherwise_where_it_wants() {
 fn document_of(over: &str, base: &Profile) -> Result<Profile, Problems> {
     crate::document::read("over.toml", over, |table| Profile::read(table, Some(base)))
 }
+
+#[test]
+fn a_body_is_looked_into_where_somebody_needs_leave_and_the_path_names_no_package() {
+    let publish = "methods = [\"PUT\"]\npaths = [\"/{package}\"]\ngated = \"publish\"\n";
+    let with = |rule: &str| load(&PROFILE.replace(publish, rule));
+    let by_body =
+        "methods = [\"PUT\"]\npaths = [\"/new\"]\ngated = \"publish\"\nbody = \"cargo\"\n";
+    let profile = with(by_body).unwrap();
+    let sorted = profile.sort("PUT", "/new").unwrap();
+    assert_eq!(
+        (sorted.body, sorted.package()),
+        (Some(BodyForm::Cargo), None)
+    );
+    assert!(profile.is_named_in_body("publish"));
+    assert!(!profile.is_named_in_body("unpublish"));
+    assert_eq!(
+        load(PROFILE).unwrap().sort("PUT", "/new").unwrap().body,
+        None
+    );
+    for rule in [
+        by_body.replace("/new", "/{package}"),
+        by_body.replace("/new", "/{version}/new"),
+        by_body.replace("gated = \"publish\"", "open = true"),
+        by_body.replace("cargo", "multipart"),
+    ] {
+        let problems = with(&rule).unwrap_err().to_string();
+        assert!(problems.contains("body"), "{rule}: {problems}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::token;
 use crate::web::{Call, Context, Parameters};
 
 /// How many seconds a device waits between two questions (RFC 8628 3.2).
-const INTERVAL: u32 = 5;
+pub(crate) const INTERVAL: u32 = 5;
 /// How often another user code is made where one is in use: with as many devices as are let in, one in a million is.
 const TRIES: usize = 4;
 /// How much of a program's name for itself is shown, in bytes.

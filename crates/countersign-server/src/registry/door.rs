@@ -14,6 +14,7 @@ use countersign_core::RegistryName;
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
 use super::refusal::refuse;
+use super::upload::Upload;
 use super::{Registry, below, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
@@ -68,17 +69,20 @@ async fn open(
         },
         headers: request.headers(),
     };
-    let judged = judge(registry, asked, context).await;
+    let mut upload = body.map(Upload::new);
+    let judged = judge(registry, asked, upload.as_mut(), context).await;
     match judged {
         Judged::Refused(refused) => {
-            proxy::discard(body).await;
+            proxy::discard(upload).await;
             refuse(registry, &refused, asked, context).await
         }
         Judged::Ours(answer, names) => {
-            proxy::discard(body).await;
-            ours::answer(registry, answer, &names, asked, context).await
+            proxy::discard(upload).await;
+            Box::pin(ours::answer(registry, answer, &names, asked, context)).await
         }
-        Judged::Open | Judged::Let { .. } => pass_on(registry, asked, judged, body, context).await,
+        Judged::Open | Judged::Let { .. } => {
+            Box::pin(pass_on(registry, asked, judged, upload, context)).await
+        }
     }
 }
 
@@ -86,10 +90,10 @@ async fn pass_on(
     registry: &Registry,
     asked: Asked<'_>,
     judged: Judged,
-    body: Option<web::Payload>,
+    upload: Option<Upload>,
     context: &Context<'_>,
 ) -> HttpResponse {
-    let (Some(upstream), Some(body)) = (&registry.upstream, body) else {
+    let (Some(upstream), Some(mut upload)) = (&registry.upstream, upload) else {
         return not_here(registry, context);
     };
     let Some(told) = identity::headers(registry, asked, &judged, context) else {
@@ -97,6 +101,9 @@ async fn pass_on(
     };
     let mut notice = None;
     if let Judged::Let { leave, .. } = judged {
+        if leave.checksum.is_some_and(|one| !upload.must_be(one)) {
+            return refusal::answer(registry, &Refused::Unavailable, context);
+        }
         notice = Notice::of(&leave, context);
         leave.log(context);
     }
@@ -107,7 +114,7 @@ async fn pass_on(
         told,
         notice,
     };
-    proxy::pass(passed, body, context).await
+    proxy::pass(passed, upload, context).await
 }
 
 /// The registry itself is elsewhere: a proxy passes on to it what we let through.

@@ -82,7 +82,7 @@ async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpRespon
         target: &target,
         headers,
     };
-    let judged = judge(registry, asked, context).await;
+    let judged = judge(registry, asked, None, context).await;
     match &judged {
         Judged::Refused(refused) => match refusals {
             Refusals::AreDropped => refusal::answer(registry, refused, context),

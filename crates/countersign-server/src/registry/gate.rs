@@ -2,12 +2,13 @@
 
 use actix_web::http::header::HeaderMap;
 use countersign_core::Reason;
-use countersign_core::registry::{Access, Ambiguous, Answer, Captured};
+use countersign_core::registry::{Access, Ambiguous, Answer, Captured, HeadError, Sorted};
 use countersign_store::StoreError;
 
 use super::credential::{Shown, shown};
 use super::step_up::Deed;
-use super::weigh::{Leave, Weighed, Wish, weigh};
+use super::upload::Upload;
+use super::weigh::{Contents, Leave, Release, Weighed, Wish, weigh};
 use super::{Registry, identity};
 use crate::web::Context;
 
@@ -29,7 +30,7 @@ pub(super) enum Judged {
     Let {
         leave: Box<Leave>,
         action: String,
-        package: Option<String>,
+        release: Release,
     },
     /// It is answered here.
     Ours(Answer, Captured),
@@ -48,6 +49,10 @@ pub(super) enum Refused {
     NoCredential { action: String },
     /// What it shows is no good: what is wrong with it, in a sentence.
     BadCredential(&'static str),
+    /// It is a token for one deed, and not for this one: what is wrong, in a sentence.
+    BadToken(&'static str),
+    /// Which package it is about can't be read from its body.
+    Unreadable(HeadError),
     /// What it shows is good, and not good enough.
     NotEnough {
         reasons: Vec<Reason>,
@@ -67,8 +72,13 @@ const OVERRIDES: [&str; 5] = [
     "x-rewrite-url",
 ];
 
-/// Judges a request.
-pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Context<'_>) -> Judged {
+/// Judges a request. `upload` is its body, where it is here; it is looked into where nothing else names the package.
+pub(super) async fn judge(
+    registry: &Registry,
+    asked: Asked<'_>,
+    upload: Option<&mut Upload>,
+    context: &Context<'_>,
+) -> Judged {
     if says_otherwise(registry, asked.headers) {
         return Judged::Refused(Refused::Ambiguous(Ambiguous::Method));
     }
@@ -82,25 +92,52 @@ pub(super) async fn judge(registry: &Registry, asked: Asked<'_>, context: &Conte
         Access::Refused(words) => return Judged::Refused(Refused::ByRule(words.clone())),
         Access::Gated(action) => action.clone(),
     };
-    let package = sorted.package().map(str::to_owned);
-    let weighed = weigh_action(registry, &action, package.as_deref(), asked, context).await;
-    match weighed {
+    let release = match release_of(registry, &sorted, asked, upload).await {
+        Ok(release) => release,
+        Err(error) => return Judged::Refused(Refused::Unreadable(error)),
+    };
+    match weigh_action(registry, &action, &release, asked, context).await {
         Ok(Weighed::Let(leave)) => Judged::Let {
             leave,
             action,
-            package,
+            release,
         },
         Ok(Weighed::NoCredential) => Judged::Refused(Refused::NoCredential { action }),
         Ok(Weighed::BadCredential(why)) => Judged::Refused(Refused::BadCredential(why)),
+        Ok(Weighed::BadToken(why)) => Judged::Refused(Refused::BadToken(why)),
         Ok(Weighed::NotEnough { reasons, key }) => Judged::Refused(Refused::NotEnough {
             reasons,
-            deed: key.map(|key| Deed::of(key, &action, package.as_deref(), asked)),
+            deed: key.map(|key| Deed::of(key, &action, release.package.as_deref(), asked)),
         }),
         Err(error) => {
             tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
             Judged::Refused(Refused::Unavailable)
         }
     }
+}
+
+/// What a request is about. Nothing is read of a body for who shows nothing: it is refused whatever it holds.
+async fn release_of(
+    registry: &Registry,
+    sorted: &Sorted<'_>,
+    asked: Asked<'_>,
+    upload: Option<&mut Upload>,
+) -> Result<Release, HeadError> {
+    if let (Some(form), Some(upload)) = (sorted.body, upload)
+        && matches!(shown_by(registry, asked), Shown::Secret(_) | Shown::Session)
+    {
+        let head = upload.head(form, asked.headers).await?;
+        return Ok(Release {
+            package: Some(head.package.clone()),
+            version: Some(head.version.clone()),
+            contents: Contents::Seen,
+        });
+    }
+    Ok(Release {
+        package: sorted.package().map(str::to_owned),
+        version: sorted.version().map(str::to_owned),
+        ..Release::UNKNOWN
+    })
 }
 
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
@@ -118,7 +155,7 @@ fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
 async fn weigh_action(
     registry: &Registry,
     action: &str,
-    package: Option<&str>,
+    release: &Release,
     asked: Asked<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
@@ -131,7 +168,7 @@ async fn weigh_action(
         asked,
         action,
         scope,
-        package,
+        release,
     };
     weigh(shown_by(registry, asked), wish, context).await
 }

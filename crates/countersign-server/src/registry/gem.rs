@@ -45,7 +45,7 @@ pub(super) async fn sign_in(
     };
     let made = key::make(registry, &session, context).await;
     Ok(match made.map_err(|error| unavailable(&error, context))? {
-        Ok(text) => {
+        Ok(made) => {
             context.audit(
                 Happening::new(Event::ToolSignedIn, &session.account)
                     .about(Subject::Account, &session.account)
@@ -54,7 +54,7 @@ pub(super) async fn sign_in(
             );
             HttpResponse::Ok()
                 .content_type("text/plain; charset=utf-8")
-                .body(text)
+                .body(made.text.reveal().to_owned())
         }
         Err(why) => no_good(registry, why, context),
     })

@@ -77,14 +77,14 @@ pub(super) fn headers(
     if let Judged::Let {
         leave,
         action,
-        package,
+        release,
     } = judged
     {
         let request = Request {
             method: asked.method,
             target: asked.target,
             action,
-            package: package.as_deref(),
+            package: release.package.as_deref(),
         };
         told.who(registry, leave, action);
         told.set(ASSERTION, &assertion(registry, leave, request, context)?);

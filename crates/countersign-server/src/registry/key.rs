@@ -4,18 +4,31 @@ use countersign_core::Decision;
 use countersign_store::{MadeBy, Session, StoreError};
 
 use super::Registry;
-use crate::api_key::{self, Held, Making, NotMade};
+use crate::api_key::{self, Held, Made, Making, NotMade};
+use crate::audit::By;
 use crate::error::Failure;
 use crate::session;
 use crate::token::unavailable;
 use crate::web::Context;
+
+/// The key that a tool waited for: nothing else is left of the sign-in, whose session no browser has.
+pub(super) async fn of_sign_in(
+    registry: &Registry,
+    session: &Session,
+    context: &Context<'_>,
+) -> Result<Result<Made, &'static str>, Failure> {
+    let made = make(registry, session, context).await;
+    let ending = session::Ending::new(By::Account(session.account.clone()), "key-made");
+    session::end_one(&session.id, ending, context).await.ok();
+    made.map_err(|error| unavailable(&error, context))
+}
 
 /// A key that lives for a while, for what the sign-in is good enough for, or why there is none.
 pub(super) async fn make(
     registry: &Registry,
     session: &Session,
     context: &Context<'_>,
-) -> Result<Result<String, &'static str>, StoreError> {
+) -> Result<Result<Made, &'static str>, StoreError> {
     let owner = session::owner(session, context).await?;
     let Ok((account, _)) = owner else {
         return Ok(Err("This account is nobody's any more."));
@@ -39,10 +52,7 @@ pub(super) async fn make(
         }
         made => made,
     };
-    Ok(match made {
-        Ok(made) => Ok(made.text.reveal().to_owned()),
-        Err(why) => Err(why.sentence()),
-    })
+    Ok(made.map_err(|why| why.sentence()))
 }
 
 /// A key of this registry's that has not ended.
@@ -53,9 +63,20 @@ pub(super) async fn find(
 ) -> Result<Option<Held>, Failure> {
     let found = api_key::find(text, context).await;
     let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found.filter(|held| {
-        held.key.client == registry.client
-            && held.account.locked.is_none()
-            && api_key::is_live(&held.key, context.policy(), context.now)
-    }))
+    Ok(found.filter(|held| is_good(registry, held, context)))
+}
+
+/// Whether a key is this registry's, and has not ended.
+pub(super) fn is_good(registry: &Registry, held: &Held, context: &Context<'_>) -> bool {
+    held.key.client == registry.client
+        && held.account.locked.is_none()
+        && api_key::is_live(&held.key, context.policy(), context.now)
+}
+
+/// Ends a key, for whoever has it.
+pub(super) async fn end(held: &Held, context: &Context<'_>) -> Result<(), Failure> {
+    let by = By::Account(held.account.id.clone());
+    let ended = api_key::revoke(&held.key.id, by, "signed-out", context).await;
+    ended.map_err(|error| unavailable(&error, context))?;
+    Ok(())
 }

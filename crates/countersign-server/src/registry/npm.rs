@@ -13,17 +13,11 @@ use serde_json::json;
 use super::credential::Shown;
 use super::gate::{Asked, shown_by};
 use super::step_up::{self, Deed};
-use super::tool::{self, Found, Purpose};
+use super::tool::{self, Asker, Found, Purpose};
 use super::{Registry, key};
-use crate::api_key;
-use crate::audit::By;
+use crate::device;
 use crate::error::Failure;
-use crate::session;
-use crate::token::unavailable;
 use crate::web::Context;
-
-/// In how many seconds npm asks again: as often as a device may.
-const ASK_AGAIN: &str = "5";
 
 /// POST `/-/v1/login`.
 pub(super) async fn login(
@@ -31,7 +25,8 @@ pub(super) async fn login(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let scopes = registry.profile.actions().values();
-    let waiting = tool::begin(registry, scopes, Purpose::Key, context).await?;
+    let waits = (Asker::Npm, Purpose::Key);
+    let waiting = tool::begin(registry, scopes, waits, context).await?;
     Ok(HttpResponse::Ok().json(json!({
         "loginUrl": waiting.page,
         "doneUrl": waiting.done,
@@ -45,9 +40,9 @@ pub(super) async fn done(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let query = asked.target.split_once('?').map(|(_, query)| query);
-    match tool::look(registry, query, context).await? {
+    match tool::look(registry, Asker::Npm, query, context).await? {
         Found::NotYet => Ok(HttpResponse::Accepted()
-            .insert_header((RETRY_AFTER, ASK_AGAIN))
+            .insert_header((RETRY_AFTER, device::INTERVAL))
             .json(json!({}))),
         Found::Over => Ok(told(
             StatusCode::NOT_FOUND,
@@ -66,12 +61,8 @@ async fn key_of(
     session: Session,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let made = key::make(registry, &session, context).await;
-    // The key is what is left of this sign-in: no browser has its session.
-    let ending = session::Ending::new(By::Account(session.account.clone()), "key-made");
-    session::end_one(&session.id, ending, context).await.ok();
-    match made.map_err(|error| unavailable(&error, context))? {
-        Ok(text) => Ok(HttpResponse::Ok().json(json!({"token": text}))),
+    match key::of_sign_in(registry, &session, context).await? {
+        Ok(made) => Ok(HttpResponse::Ok().json(json!({"token": made.text.reveal()}))),
         Err(why) => Ok(told(StatusCode::FORBIDDEN, why)),
     }
 }
@@ -122,9 +113,7 @@ pub(super) async fn logout(
 ) -> Result<HttpResponse, Failure> {
     let text = names.get("token").map_or("", String::as_str);
     if let Some(held) = key::find(registry, text, context).await? {
-        let by = By::Account(held.account.id.clone());
-        let revoked = api_key::revoke(&held.key.id, by, "signed-out", context).await;
-        revoked.map_err(|error| unavailable(&error, context))?;
+        key::end(&held, context).await?;
     }
     Ok(HttpResponse::Ok().json(json!({"ok": true})))
 }

@@ -19,11 +19,10 @@ use url::Url;
 
 use super::gate::{Asked, Refused};
 use super::notice::Notice;
+use super::upload::{Broken, SILENCE, Upload};
 use super::{Registry, Upstream, identity, refusal, step_up};
 use crate::web::Context;
 
-/// How long a client may send nothing of a body that is awaited.
-const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 /// How long a registry may work on a request that it has whole.
 const LONGEST_WORK: SignedDuration = SignedDuration::from_mins(10);
 /// How long a body that nobody wants is read.
@@ -83,7 +82,7 @@ impl Passed<'_> {
 /// Passes it on, and its answer back.
 pub(super) async fn pass(
     passed: Passed<'_>,
-    body: web::Payload,
+    upload: Upload,
     context: &Context<'_>,
 ) -> HttpResponse {
     let url = address(&passed.upstream.url, passed.asked.target);
@@ -99,30 +98,56 @@ pub(super) async fn pass(
         headers: headers_out(&passed, context),
         body: has_body.then_some(out),
     };
-    let answered = send(relay.pass(relayed), send_all(body, within)).await;
+    let answered = send(relay.pass(relayed), send_all(upload, within)).await;
     match answered {
         Ok(answered) => answer(answered, &passed, context).await,
-        Err(error) => unanswered(&error, &passed, context),
+        Err(NotPassed::NoAnswer(error)) => unanswered(&error, &passed, context),
+        Err(NotPassed::Another) => {
+            let refused = Refused::BadToken(ANOTHER);
+            refusal::answer(passed.registry, &refused, context)
+        }
     }
 }
+
+/// Why an answer does not come.
+enum NotPassed {
+    NoAnswer(NoAnswer),
+    /// What was uploaded is not what its sender has leave for: the registry never had it whole.
+    Another,
+}
+
+const ANOTHER: &str = "This token is for other contents of this package.";
 
 /// Waits for the answer while the body goes on. A registry that has answered may take no more, and not say so; one that has all
 /// of it works on it for a while.
 async fn send(
     answered: impl Future<Output = Result<Answered, NoAnswer>>,
-    sending: impl Future<Output = ()>,
-) -> Result<Answered, NoAnswer> {
+    sending: impl Future<Output = Sent>,
+) -> Result<Answered, NotPassed> {
     let (mut answered, mut sending) = (pin!(answered), pin!(sending));
-    tokio::select! {
+    let (answered, sent) = tokio::select! {
         answered = &mut answered => {
-            drop(timeout(SILENCE.unsigned_abs(), sending).await);
-            answered
+            let sent = timeout(SILENCE.unsigned_abs(), sending).await;
+            (answered, sent.unwrap_or(Sent::Otherwise))
         }
-        () = &mut sending => match timeout(LONGEST_WORK.unsigned_abs(), answered).await {
-            Ok(answered) => answered,
-            Err(_) => Err(NoAnswer::in_time()),
+        sent = &mut sending => match timeout(LONGEST_WORK.unsigned_abs(), answered).await {
+            Ok(answered) => (answered, sent),
+            Err(_) => (Err(NoAnswer::in_time()), sent),
         },
+    };
+    match sent {
+        Sent::Another => Err(NotPassed::Another),
+        Sent::Otherwise => answered.map_err(NotPassed::NoAnswer),
     }
+}
+
+/// What became of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// It is not the one that it must be, and was broken off.
+    Another,
+    /// It went on, or not: the registry's answer tells.
+    Otherwise,
 }
 
 /// The very target at another site; `None` where it would be read as another one.
@@ -137,26 +162,33 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
-async fn send_all(mut body: web::Payload, to: PiecesIn) {
-    loop {
-        match timeout(SILENCE.unsigned_abs(), body.next()).await {
-            Ok(Some(Ok(piece))) => {
+async fn send_all(mut upload: Upload, to: PiecesIn) -> Sent {
+    // What is dropped before its end is cut off, and never taken for whole.
+    let sent = loop {
+        match upload.next().await {
+            Ok(Some(piece)) => {
                 if !to.send(piece.to_vec()).await {
-                    break;
+                    break Sent::Otherwise;
                 }
             }
-            Ok(None) => return to.finish().await,
-            // What is dropped before its end is cut off, and never taken for whole.
-            Ok(Some(Err(_))) | Err(_) => return,
+            Ok(None) => {
+                to.finish().await;
+                return Sent::Otherwise;
+            }
+            Err(Broken::CutOff) => return Sent::Otherwise,
+            Err(Broken::Another) => break Sent::Another,
         }
-    }
+    };
     drop(to);
-    discard(Some(body)).await;
+    discard(Some(upload)).await;
+    sent
 }
 
 /// Reads what nobody wants to its end, within bounds.
-pub(super) async fn discard(body: Option<web::Payload>) {
-    let Some(mut body) = body else { return };
+pub(super) async fn discard(upload: Option<Upload>) {
+    let Some(mut body) = upload.map(Upload::into_rest) else {
+        return;
+    };
     let reading = async {
         let mut read = 0;
         while let Some(Ok(piece)) = body.next().await {

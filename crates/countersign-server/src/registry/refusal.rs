@@ -70,7 +70,11 @@ pub(super) fn told(
 fn status(style: &RefusalStyle, refused: &Refused) -> StatusCode {
     let number = match refused {
         Refused::NoCredential { .. } => style.without_credential,
-        Refused::Ambiguous(_) | Refused::ByRule(_) | Refused::Unavailable => 403,
+        Refused::Ambiguous(_)
+        | Refused::ByRule(_)
+        | Refused::BadToken(_)
+        | Refused::Unreadable(_)
+        | Refused::Unavailable => 403,
         Refused::BadCredential(_) if style.without_credential == 401 => 401,
         Refused::BadCredential(_) | Refused::NotEnough { .. } => style.status,
     };
@@ -90,6 +94,8 @@ pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
             let why = why.strip_suffix(" Make a new one.").unwrap_or(why);
             format!("{why} Make an API key at {{keys}}")
         }
+        Refused::BadToken(why) => format!("{why} Run the command again"),
+        Refused::Unreadable(why) => format!("This request is refused: {why}"),
         Refused::NotEnough { reasons, .. } => {
             return of_key(reasons, context);
         }

@@ -7,7 +7,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::WWW_AUTHENTICATE;
-use countersign_core::registry::StepUpStyle;
+use countersign_core::registry::{Checksum, StepUpStyle};
 use countersign_core::{AccountId, ApiKeyId, Reason, SessionId};
 use countersign_store::{Session, StoreError};
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::gate::{Asked, Refused};
-use super::tool::{self, Purpose};
+use super::tool::{self, Asker, Purpose};
 use super::{Registry, code, gem, refusal};
 use crate::api_key::Held;
 use crate::seal::{self, Place};
@@ -23,7 +23,7 @@ use crate::session;
 use crate::web::Context;
 
 /// How long it is good: a tool that withdraws a package makes several requests, one after the other.
-const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 
 /// The one thing that somebody signs in anew for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,11 @@ pub(super) struct Deed {
     pub(super) package: Option<String>,
     /// The very request, where no package is named.
     pub(super) request: Option<String>,
+    /// The version and the archive, of who says beforehand what it will be.
+    #[serde(default)]
+    pub(super) version: Option<String>,
+    #[serde(default)]
+    pub(super) checksum: Option<Checksum>,
 }
 
 impl Deed {
@@ -44,6 +49,8 @@ impl Deed {
             action: action.to_owned(),
             package: package.map(str::to_owned),
             request: package.is_none().then(request),
+            version: None,
+            checksum: None,
         }
     }
 
@@ -52,19 +59,70 @@ impl Deed {
         // A query may hold what is nobody's to read.
         let path = |request: &String| request.split('?').next().map(str::to_owned);
         let request = self.request.as_ref().and_then(path);
-        let about = self.package.clone().or(request).unwrap_or_default();
-        format!("{} {about}", self.action)
+        let about = self.package.clone().or(request);
+        let words = [Some(self.action.clone()), about, self.version.clone()];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        words.join(" ")
     }
 }
 
 /// What a tool shows once they have.
 #[derive(Serialize, Deserialize)]
-struct Proof {
+pub(super) struct Proof {
     /// Nothing where nobody knew yet what it would be: then it is good for what any key of theirs is for.
-    deed: Option<Deed>,
+    pub(super) deed: Option<Deed>,
     account: AccountId,
-    session: SessionId,
+    /// Nothing where the key by itself was good enough.
+    session: Option<SessionId>,
     until: Timestamp,
+}
+
+impl Proof {
+    pub(super) fn new(
+        deed: Option<Deed>,
+        (account, session): (&AccountId, Option<&SessionId>),
+        context: &Context<'_>,
+    ) -> Option<Self> {
+        Some(Self {
+            deed,
+            account: account.clone(),
+            session: session.cloned(),
+            until: context.now.saturating_add(LIFETIME).ok()?,
+        })
+    }
+
+    pub(super) fn seal(&self, place: Place<'_>, context: &Context<'_>) -> Option<String> {
+        let broker = context.broker;
+        broker.sealer.seal(self, place, broker.entropy.as_ref())
+    }
+
+    /// One that is not over.
+    pub(super) fn open(sealed: &str, place: Place<'_>, context: &Context<'_>) -> Option<Self> {
+        let proof: Option<Self> = context.broker.sealer.open(sealed, place);
+        proof.filter(|proof| context.now < proof.until)
+    }
+
+    pub(super) fn is_of(&self, held: &Held) -> bool {
+        self.account == held.account.id
+    }
+
+    /// The session by which the owner of this key has signed in anew, while it lives.
+    pub(super) async fn session(
+        &self,
+        held: &Held,
+        context: &Context<'_>,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(session) = &self.session else {
+            return Ok(None);
+        };
+        let found = context.broker.store.session(session, context.now);
+        let Some(session) = found.await? else {
+            return Ok(None);
+        };
+        let owner = session::owner(&session, context).await?;
+        let is_owner = owner.is_ok_and(|(account, _)| account.id == held.account.id);
+        Ok(is_owner.then_some(session))
+    }
 }
 
 /// The header in which a tool shows it.
@@ -75,7 +133,11 @@ pub(super) fn header(style: StepUpStyle) -> &'static str {
     }
 }
 
-/// Whether signing in anew may help.
+/// Whether signing in anew may help against all of this.
+pub(super) fn may_all_help(reasons: &[Reason]) -> bool {
+    reasons.iter().all(|reason| may_help(*reason))
+}
+
 fn may_help(reason: Reason) -> bool {
     match reason {
         Reason::MfaAbsent
@@ -120,7 +182,7 @@ pub(super) async fn offer(
     };
     let style = registry.profile.step_up?;
     let has_tried = asked.headers.contains_key(header(style));
-    if !reasons.iter().all(|reason| may_help(*reason)) {
+    if !may_all_help(reasons) {
         return None;
     }
     match style {
@@ -140,7 +202,8 @@ async fn of_npm(
     context: &Context<'_>,
 ) -> Option<HttpResponse> {
     let scope = registry.profile.scope(&deed.action)?;
-    let waiting = tool::begin(registry, [scope], Purpose::StepUp(deed.clone()), context).await;
+    let waits = (Asker::Npm, Purpose::StepUp(deed.clone()));
+    let waiting = tool::begin(registry, [scope], waits, context).await;
     let Ok(waiting) = waiting else { return None };
     let mut answer = HttpResponse::build(StatusCode::UNAUTHORIZED);
     Some(answer.insert_header((WWW_AUTHENTICATE, "OTP")).json(json!({
@@ -157,16 +220,8 @@ pub(super) fn proof(
     session: &Session,
     context: &Context<'_>,
 ) -> Option<String> {
-    let proof = Proof {
-        deed,
-        account: session.account.clone(),
-        session: session.id.clone(),
-        until: context.now.saturating_add(LIFETIME).ok()?,
-    };
-    let broker = context.broker;
-    broker
-        .sealer
-        .seal(&proof, place(registry), broker.entropy.as_ref())
+    let proof = Proof::new(deed, (&session.account, Some(&session.id)), context)?;
+    proof.seal(place(registry), context)
 }
 
 /// The session by which the owner of this key has signed in anew for this, if the request shows one.
@@ -184,23 +239,15 @@ pub(super) async fn shown(
     };
     let deed = Deed::of(held.key.id.clone(), action, package, asked);
     let is_of_this = |one: &Deed| *one == deed;
-    let is_for_this =
-        proof.deed.as_ref().is_none_or(is_of_this) && proof.account == held.account.id;
-    if !is_for_this || context.now >= proof.until {
+    if !proof.deed.as_ref().is_none_or(is_of_this) || !proof.is_of(held) {
         return Ok(None);
     }
-    let found = context.broker.store.session(&proof.session, context.now);
-    let Some(session) = found.await? else {
-        return Ok(None);
-    };
-    let owner = session::owner(&session, context).await?;
-    let is_owner = owner.is_ok_and(|(account, _)| account.id == held.account.id);
-    Ok(is_owner.then_some(session))
+    proof.session(held, context).await
 }
 
 fn open(registry: &Registry, text: &str, context: &Context<'_>) -> Option<Proof> {
     let sealed = code::confirms(text).unwrap_or(text);
-    context.broker.sealer.open(sealed, place(registry))
+    Proof::open(sealed, place(registry), context)
 }
 
 fn place(registry: &Registry) -> Place<'_> {

@@ -6,7 +6,7 @@ use countersign_store::StoreError;
 
 use super::credential::Shown;
 use super::gate::{Asked, shown_by};
-use super::weigh::{Weighed, Wish, weigh};
+use super::weigh::{Release, Weighed, Wish, weigh};
 use super::{Registry, key, refusal};
 use crate::error::Failure;
 use crate::token::unavailable;
@@ -49,7 +49,7 @@ async fn may_something(
             asked,
             action,
             scope,
-            package: None,
+            release: &Release::UNKNOWN,
         };
         if let Weighed::Let(leave) = weigh(shown_by(registry, asked), wish, context).await? {
             leave.log(context);

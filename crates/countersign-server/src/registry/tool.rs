@@ -4,9 +4,10 @@
 //! The address that is shown to a person holds the device's user code, and the one that the tool asks at a secret: whoever sees
 //! the first can't take what the second brings.
 
-use countersign_core::Scope;
 use countersign_core::registry::Profile;
+use countersign_core::{Scope, UserCode};
 use countersign_store::Session;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
@@ -28,10 +29,51 @@ pub(super) enum Purpose {
     StepUp(Deed),
 }
 
+/// Who asks whether somebody has signed in, and where.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asker {
+    /// npm, at the registry's own address.
+    Npm,
+    /// A credential helper, here.
+    Helper,
+}
+
+impl Asker {
+    fn done(self, registry: &Registry, context: &Context<'_>) -> String {
+        match self {
+            Self::Npm => {
+                let site = registry.public_url.as_str().trim_end_matches('/');
+                format!("{site}/-/v1/done")
+            }
+            Self::Helper => {
+                let path = format!("/registry/{}/credential/done", registry.name);
+                context.broker.settings.endpoint(&path)
+            }
+        }
+    }
+
+    /// What it asks with, nobody else can ask with.
+    fn place(self, registry: &Registry) -> Place<'_> {
+        let name = match self {
+            Self::Npm => "tool",
+            Self::Helper => "credential-helper",
+        };
+        Place {
+            name,
+            party: registry.name.as_str(),
+            purpose: seal::Purpose::ToolSignIn,
+        }
+    }
+}
+
 /// A tool that waits.
 pub(super) struct Waiting {
     /// Where a person signs in for it.
     pub(super) page: String,
+    /// What they compare there.
+    pub(super) user_code: UserCode,
+    /// Until when.
+    pub(super) until: Timestamp,
     /// Where it asks whether they have.
     pub(super) done: String,
 }
@@ -43,8 +85,7 @@ struct Asking {
     purpose: Purpose,
 }
 
-/// Where tools ask, and the parameter that says which of them.
-const DONE: &str = "/-/v1/done";
+/// The parameter of the address that says which tool asks.
 const PARAMETER: &str = "s";
 /// How many characters a person is shown of what a tool wants to do: the longest name that npm takes has 214.
 const LONGEST_SHOWN: usize = 300;
@@ -53,7 +94,7 @@ const LONGEST_SHOWN: usize = 300;
 pub(super) async fn begin<'a>(
     registry: &Registry,
     scopes: impl IntoIterator<Item = &'a Scope>,
-    purpose: Purpose,
+    (asker, purpose): (Asker, Purpose),
     context: &Context<'_>,
 ) -> Result<Waiting, Failure> {
     let known = |scope: &&Scope| context.policy().tier_of(scope).is_some();
@@ -75,15 +116,16 @@ pub(super) async fn begin<'a>(
     let broker = context.broker;
     let sealed = broker
         .sealer
-        .seal(&asking, place(registry), broker.entropy.as_ref());
+        .seal(&asking, asker.place(registry), broker.entropy.as_ref());
     let sealed = sealed.ok_or_else(crate::error::OAuthError::unavailable)?;
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair(PARAMETER, &sealed)
         .finish();
-    let site = registry.public_url.as_str().trim_end_matches('/');
     Ok(Waiting {
         page: broker.settings.endpoint(&device::address(&begun.user_code)),
-        done: format!("{site}{DONE}?{query}"),
+        user_code: begun.user_code,
+        until: begun.until,
+        done: format!("{}?{query}", asker.done(registry, context)),
     })
 }
 
@@ -126,12 +168,13 @@ pub(super) enum Found {
 /// Looks whether somebody has signed in; whoever asks first after that takes it.
 pub(super) async fn look(
     registry: &Registry,
+    asker: Asker,
     query: Option<&str>,
     context: &Context<'_>,
 ) -> Result<Found, Failure> {
     let parameters = Parameters::read(query.unwrap_or_default().as_bytes());
     let sealed = parameters.one(PARAMETER).unwrap_or_default();
-    let asking: Option<Asking> = context.broker.sealer.open(sealed, place(registry));
+    let asking: Option<Asking> = context.broker.sealer.open(sealed, asker.place(registry));
     let Some(asking) = asking else {
         return Ok(Found::Over);
     };
@@ -145,13 +188,5 @@ pub(super) async fn look(
             _ => Err(Failure::Json(error)),
         },
         Err(other) => Err(other),
-    }
-}
-
-fn place(registry: &Registry) -> Place<'_> {
-    Place {
-        name: "tool",
-        party: registry.client.as_str(),
-        purpose: seal::Purpose::ToolSignIn,
     }
 }

@@ -1,6 +1,7 @@
 //! Whose credential it is, and whether the policy lets them do this now. Every path that lets a tool's request through
 //! passes here.
 
+use countersign_core::registry::Checksum;
 use countersign_core::{
     ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason,
     Refusal, Remedy, Scope, Stated, StepUp, Verdict, decide,
@@ -8,10 +9,10 @@ use countersign_core::{
 use countersign_store::{Account, ApiKey, Session, StoreError};
 use countersign_verifier::Claims;
 
-use super::Registry;
 use super::credential::Shown;
 use super::gate::Asked;
 use super::step_up;
+use super::{Registry, bound};
 use crate::api_key::{self, Held, Use};
 use crate::web::{Context, Decided};
 use crate::{organization, session, token};
@@ -24,8 +25,32 @@ pub(super) struct Wish<'a> {
     pub(super) action: &'a str,
     /// What the policy is asked for.
     pub(super) scope: &'a Scope,
-    /// The package that it is done to, where that is known.
-    pub(super) package: Option<&'a str>,
+    pub(super) release: &'a Release,
+}
+
+/// What it is done to, as far as the request tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Release {
+    pub(super) package: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) contents: Contents,
+}
+
+/// Whether what is uploaded passes before our eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// It does not go on unless it is what it must be.
+    Seen,
+    Unseen,
+}
+
+impl Release {
+    /// Nothing is known of it.
+    pub(super) const UNKNOWN: Self = Self {
+        package: None,
+        version: None,
+        contents: Contents::Unseen,
+    };
 }
 
 /// What comes of a credential.
@@ -37,6 +62,8 @@ pub(super) enum Weighed {
     NoCredential,
     /// It is none of ours, has ended, or is for something else: what is wrong with it, in a sentence.
     BadCredential(&'static str),
+    /// It is a token for one deed, and not for this one: what is wrong, in a sentence.
+    BadToken(&'static str),
     /// It is good, and not good enough.
     NotEnough {
         /// Most telling first.
@@ -66,6 +93,8 @@ pub(super) struct Leave {
     pub(super) key: Option<ApiKey>,
     /// The address that the provider or the registry verified, where one did.
     pub(super) email: Option<String>,
+    /// The one archive that it is for, where it is for one.
+    pub(super) checksum: Option<Checksum>,
 }
 
 impl Leave {
@@ -101,6 +130,9 @@ pub(super) async fn weigh(
                 by.decide(wish, context).await
             }
         },
+        Shown::Secret(text) if bound::is_one(&text) => {
+            Box::pin(weigh_bound(&text, wish, context)).await
+        }
         Shown::Secret(secret) => match api_key::find(&secret, context).await? {
             Some(held) => weigh_key(held, wish, context).await,
             None => weigh_token(&secret, wish, context).await,
@@ -109,19 +141,61 @@ pub(super) async fn weigh(
 }
 
 /// What the key's own login showed counts, or what its owner has shown since for this very thing.
-async fn weigh_key(
+pub(super) async fn weigh_key(
     held: Held,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    let about = (&held, wish.action, wish.release.package.as_deref());
+    let since = step_up::shown(wish.registry, wish.asked, about, context).await?;
+    weigh_held(held, since.as_ref(), wish, context).await
+}
+
+/// A key that was shown once, for a token that says what for; and what its owner has shown then.
+async fn weigh_bound(
+    text: &str,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    const OVER: &str = "This token is not known here, or its time is over.";
+    let Some((proof, deed)) = bound::open(wish.registry, text, context) else {
+        return Ok(Weighed::BadToken(OVER));
+    };
+    if let Err(why) = bound::check(&deed, wish) {
+        return Ok(Weighed::BadToken(why));
+    }
+    let held = api_key::by_id(&deed.key, context).await?;
+    let Some(held) = held.filter(|held| proof.is_of(held)) else {
+        return Ok(Weighed::BadToken(OVER));
+    };
+    let since = proof.session(&held, context).await?;
+    let weighed = weigh_held(held, since.as_ref(), wish, context).await?;
+    Ok(match weighed {
+        Weighed::Let(leave) => Weighed::Let(Box::new(Leave {
+            checksum: deed.checksum,
+            ..*leave
+        })),
+        // Whoever shows it has not the key: nothing more can be shown for that.
+        Weighed::NotEnough { reasons, .. } => Weighed::NotEnough { reasons, key: None },
+        weighed @ (Weighed::NoCredential | Weighed::BadCredential(_) | Weighed::BadToken(_)) => {
+            weighed
+        }
+    })
+}
+
+/// A key, by what its own login showed, or by what its owner has shown since for this very thing.
+pub(super) async fn weigh_held(
+    held: Held,
+    since: Option<&Session>,
     wish: Wish<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
     let wanted = Use {
         client: &wish.registry.client,
         scopes: [wish.scope.clone()].into(),
-        package: wish.package,
+        package: wish.release.package.as_deref(),
     };
-    let about = (&held, wish.action, wish.package);
-    let since = step_up::shown(wish.registry, wish.asked, about, context).await?;
-    let weighed = match &since {
+    let weighed = match since {
         Some(session) => held.weigh_by(wanted, session, context).await?,
         None => held.weigh(wanted, context).await?,
     };
@@ -136,6 +210,7 @@ async fn weigh_key(
             decided: None,
             key: Some(held.key),
             email: None,
+            checksum: None,
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
             Weighed::NotEnough {
@@ -253,6 +328,7 @@ fn outcome(
             decided: Some(decided),
             key: None,
             email,
+            checksum: None,
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
             context.log_decision(decided);

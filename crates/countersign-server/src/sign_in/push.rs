@@ -201,6 +201,7 @@ fn for_the_client(failure: Failure) -> Failure {
         | Failure::Json(_)
         | Failure::Api(_)
         | Failure::Docker(_)
+        | Failure::Helper(_)
         | Failure::Elsewhere(_) => failure,
     }
 }

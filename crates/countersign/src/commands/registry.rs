@@ -241,6 +241,13 @@ impl Display for Told<'_> {
         for (name, value) in &self.sorted.names {
             writeln!(f, "{name}: {value}")?;
         }
+        if let Some(form) = self.sorted.body {
+            writeln!(
+                f,
+                "package: in the body, as {} sends it: seen where Countersign passes requests on itself",
+                form.as_str()
+            )?;
+        }
         let Access::Gated(action) = self.sorted.access else {
             return Ok(());
         };
