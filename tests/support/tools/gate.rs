@@ -40,13 +40,7 @@ impl GateNginx {
 
     /// Starts it.
     pub fn start(between: &Between<'_>) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/registry-nginx.conf");
-        let rules = std::fs::read_to_string(file)
-            .expect("the file of deploy/")
-            .replace("http://REGISTRY", between.registry)
-            .replace("http://COUNTERSIGN", between.forward_auth)
-            .replace("http://DOOR", between.broker)
-            .replace("NAME", between.name);
+        let rules = rules("registry-nginx.conf", between);
         Self::with(between.url, &rules)
     }
 
@@ -89,6 +83,52 @@ impl GateNginx {
             _directory: directory,
         }
     }
+}
+
+/// Caddy that asks Countersign about every request, in plain http: its TLS takes a certificate authority.
+#[derive(Debug)]
+pub struct GateCaddy {
+    _running: Running,
+    _directory: TempDir,
+}
+
+impl GateCaddy {
+    /// Starts it.
+    pub fn start(between: &Between<'_>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = rules("registry-Caddyfile", between)
+            .replace("\n{\n", "\n{\n\tadmin off\n")
+            .replace("\nnpm.registry.example {", &format!("\n{} {{", between.url));
+        let config = directory.path().join("Caddyfile");
+        std::fs::write(&config, text).expect("a file");
+        let mut command = Command::new("caddy");
+        command
+            .args(["run", "--adapter", "caddyfile", "--config"])
+            .arg(&config)
+            .env("XDG_DATA_HOME", directory.path())
+            .env("XDG_CONFIG_HOME", directory.path());
+        let host = between.url.trim_start_matches("http://");
+        let address = host.parse().expect("an address");
+        Self {
+            _running: Running::start(&mut command, address),
+            _directory: directory,
+        }
+    }
+}
+
+/// A file of `deploy/`, between these.
+fn rules(file: &str, between: &Between<'_>) -> String {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let text = std::fs::read_to_string(deploy.join(file)).expect("the file of deploy/");
+    let (_, rules) = text
+        .split_once("must reach the registry.\n")
+        .expect("what to replace");
+    let host = |url: &str| url.trim_start_matches("http://").to_owned();
+    rules
+        .replace("REGISTRY", &host(between.registry))
+        .replace("COUNTERSIGN", &host(between.forward_auth))
+        .replace("DOOR", &host(between.broker))
+        .replace("NAME", between.name)
 }
 
 /// A registry that takes everything, and writes down what reaches it.

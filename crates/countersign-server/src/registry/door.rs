@@ -24,11 +24,14 @@ use crate::web::{Call, Context};
 pub(crate) struct Doors(pub(crate) BTreeMap<SocketAddr, RegistryName>);
 
 /// Below `/registry/{registry}`, for what a proxy in front does not pass on itself.
-pub(crate) async fn below_a_path(call: Call) -> HttpResponse {
+pub(crate) async fn below_a_path(call: Call, body: web::Payload) -> HttpResponse {
     call.answer(async |context| {
         let registry = named(context)?;
         let target = below("/registry/", context).ok_or(Failure::Page(Problem::NotFound))?;
-        Ok(open(registry, target, None, context).await)
+        let answer = open(registry, target, None, context).await;
+        // A proxy may have nothing to say to a tool that is still sending.
+        proxy::discard(Some(Upload::new(body))).await;
+        Ok(answer)
     })
     .await
 }
