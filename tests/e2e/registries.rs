@@ -3,6 +3,7 @@
 mod bound_token;
 mod bytes;
 mod cargo;
+mod credential_helper;
 pub(crate) mod docker;
 mod door;
 mod gate;

@@ -42,19 +42,26 @@ accepts = ["session", "enrolment", "tenant"]
 tier = "manage"
 "#;
 
-/// The path of the program: what `tests/run` built, or what cargo left beside the tests.
+/// The path of the program.
+fn program() -> PathBuf {
+    built("countersign", "COUNTERSIGN_BIN")
+}
+
+/// The path of a program of ours: what `tests/run` built, as this variable has it, or what cargo left beside the tests.
 ///
 /// # Panics
 /// If there is none: a test that needs the program must not pass without it.
-fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("COUNTERSIGN_BIN") {
+pub(crate) fn built(name: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
     let own = std::env::current_exe().expect("the path of the tests");
     let target = own.ancestors().find(|path| path.join("deps").is_dir());
-    let beside = target.map(|target| target.join("countersign"));
+    let beside = target.map(|target| target.join(name));
     let beside = beside.filter(|path| path.is_file());
-    beside.expect("the program: `cargo build -p countersign`, or its path in COUNTERSIGN_BIN")
+    beside.unwrap_or_else(|| {
+        panic!("no `{name}`: `cargo build -p {name}`, or its path in {variable}")
+    })
 }
 
 /// The files of an installation on a free port of 127.0.0.1.

@@ -67,6 +67,25 @@ enum Command {
     /// What is kept of people, and for how long
     #[command(subcommand)]
     Privacy(commands::PrivacyCommand),
+    /// Sign in to a registry, with your browser, for your own tools
+    ///
+    /// What `countersign-credential login` does, which maintainers have without the server: a key is
+    /// kept in ~/.config/countersign, and cargo, go and docker get what they need by that program.
+    #[command(verbatim_doc_comment)]
+    Login {
+        /// Its address at Countersign: https://login.example.org/registry/NAME
+        #[arg(value_name = "REGISTRY")]
+        registry: String,
+        /// Show the address of the page, and open nothing
+        #[arg(long)]
+        no_browser: bool,
+    },
+    /// End the key that is kept for a registry, and forget it
+    Logout {
+        /// Its address at Countersign
+        #[arg(value_name = "REGISTRY")]
+        registry: String,
+    },
     /// Profiles of registries' own tools: list, show and check them, try a request
     #[command(subcommand)]
     Registry(commands::RegistryCommand),
@@ -261,6 +280,11 @@ fn main() -> ExitCode {
         Command::ApiKeys { api_keys, with } => commands::api_keys(&api_keys, &with.config),
         Command::Audit(command) => commands::audit(&command),
         Command::Privacy(command) => commands::privacy(&command),
+        Command::Login {
+            registry,
+            no_browser,
+        } => countersign_credential::login(&registry, no_browser),
+        Command::Logout { registry } => countersign_credential::logout(&registry),
         Command::Registry(command) => commands::registry(&command),
         Command::Jwks { of, with } => commands::jwks(&of, &with.config),
         Command::RootCertificate { of, with } => commands::root_certificate(&of, &with.config),

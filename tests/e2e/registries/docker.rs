@@ -16,9 +16,12 @@ use countersign_server::{
 };
 use countersign_store::{Admin, ApiKey, MadeBy, MadeUnder};
 use countersign_tests::peers::{CommandLine, DockerAddress, DockerRegistry};
+use countersign_tests::tools::Helper;
 use countersign_tests::{BrokerSetup, Browser, Login, Page, World, payload, wire};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
+
+use super::credential_helper::sign_in;
 
 const PROFILE: &str = include_str!("../../../config/registries/docker.toml");
 const POLICY: &str = r#"
@@ -979,4 +982,56 @@ async fn a_key_set_in_a_file_verifies_a_token_by_its_kid() {
     validation.set_audience(&[harbour.address.name()]);
     let decoded = jsonwebtoken::decode::<BTreeMap<String, Value>>(token, &key, &validation);
     decoded.expect("a good token");
+}
+
+#[tokio::test]
+async fn docker_and_skopeo_push_with_the_key_that_our_helper_keeps() {
+    let harbour = Harbour::with(KeyHeader::X5c, |setup| {
+        let images = setup.clients.get_mut("images").expect("the client");
+        images.grants.insert(GrantType::DeviceCode);
+    })
+    .await;
+    harbour.world.share_clock();
+    let (helper, name) = (Helper::new(), harbour.address.name());
+    let ask = |action: &str, input: &str| {
+        let program = "docker-credential-countersign";
+        let (success, shown, _) = helper.ask(program, &[action], input);
+        (success, shown.trim_end().to_owned())
+    };
+    let not_found = (false, "credentials not found in native keychain".to_owned());
+    assert_eq!(ask("get", &name), not_found);
+    assert_eq!(ask("list", ""), (true, "{}".to_owned()));
+    sign_in(&harbour.world, &helper, "images").await;
+
+    let mut line = CommandLine::new();
+    line.ask(&helper, &name);
+    let image = harbour.image("alice/hello");
+    line.push(&image).must_go_well();
+    let list = harbour.image("alice/hello:list");
+    let create = ["manifest", "create", "--insecure", &list, &image];
+    line.docker(&create, "").must_go_well();
+    line.docker(&["manifest", "push", "--insecure", &list], "")
+        .must_go_well();
+    assert_eq!(
+        ask("list", ""),
+        (true, format!("{{\"{name}\":\"countersign\"}}"))
+    );
+    assert_eq!(ask("get", "registry.example.org"), not_found);
+    assert_eq!(ask("get", ""), not_found);
+    for (action, input, words) in [
+        ("store", "x", "no credentials of Docker's"),
+        ("fly", "", "expected `get`, `store`, `erase` or `list`"),
+    ] {
+        let (success, shown) = ask(action, input);
+        assert!(!success && shown.contains(words), "{shown}");
+    }
+
+    // What Docker itself has kept comes first, and goes first.
+    let other = json!({"ServerURL": name, "Username": "ann", "Secret": "s"}).to_string();
+    assert_eq!(ask("store", &other), (true, String::new()));
+    assert_eq!(ask("get", &name), (true, other));
+    line.docker(&["logout", &name], "").must_go_well();
+    assert_eq!(ask("get", &name), not_found);
+    line.push(&image)
+        .must_fail_with("requested access to the resource is denied");
 }

@@ -2,11 +2,12 @@
 
 use countersign_core::document;
 use countersign_core::registry::Profile;
-use countersign_tests::tools::{FileStore, Go, Tls};
+use countersign_tests::tools::{FileStore, Go, Helper, Tls};
 use countersign_tests::{BrokerSetup, wire};
 use serde_json::json;
 use url::Url;
 
+use super::credential_helper::{approve, sign_in};
 use super::door::{Door, ann};
 
 const MODULE: &str = "example.test/hello";
@@ -147,5 +148,61 @@ async fn a_private_module_is_got_with_a_key_that_goauth_shows_and_else_go_says_w
             "{words}: {}",
             ended.shown
         );
+    }
+}
+
+#[actix_web::test]
+async fn our_helper_shows_go_a_key_and_has_its_user_sign_in_anew_where_that_has_ended() {
+    let bed = Private::new().await;
+    let (world, helper) = (&bed.door.world, Helper::new());
+    let module = format!("{MODULE}@v1.0.0");
+    let go = || bed.go().helped_by(&helper);
+    let ended = go().get(&module).await;
+    assert!(
+        !ended.success && ended.says("Sign in to read"),
+        "{}",
+        ended.shown
+    );
+
+    sign_in(world, &helper, "go-proxy").await;
+    let ended = go().get(&module).await;
+    assert!(ended.success, "{}", ended.shown);
+    // What is not there needs nobody's sign-in.
+    let ended = go().get(&format!("{MODULE}@v9.9.9")).await;
+    assert!(
+        !ended.success && !ended.shown.contains("/device?user_code="),
+        "{}",
+        ended.shown
+    );
+
+    world.broker.clock.advance(3 * 60 * 60);
+    let go = go();
+    let waiting = go.begin_to_get(&module);
+    approve(world, &waiting, &ann()).await;
+    let ended = waiting.end().await;
+    assert!(ended.success, "{}", ended.shown);
+    assert!(go.requirements().contains(&format!("{MODULE} v1.0.0")));
+
+    let anew = |url: &str, answer: &str| {
+        let (success, shown, _) = helper.ask(
+            "countersign-credential",
+            &["go", "--no-browser", url],
+            answer,
+        );
+        assert!(success);
+        shown
+    };
+    let at = &bed.front.url;
+    for (url, answer) in [
+        (at.as_str(), "HTTP/1.1 404 Not Found\r\n\r\n"),
+        (at.as_str(), ""),
+        (at.as_str(), "401"),
+        (
+            "https://other.example.org/",
+            "HTTP/1.1 401 Unauthorized\n\n",
+        ),
+        ("x", "HTTP/1.1 401 Unauthorized\n\n"),
+    ] {
+        assert_eq!(anew(url, answer), "", "{url}: {answer}");
     }
 }

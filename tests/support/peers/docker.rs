@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::tools::free_address;
+use crate::tools::{Helper, free_address};
 
 /// How long a registry may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -108,7 +108,7 @@ impl Drop for DockerRegistry {
 
 /// Somebody's command line: what their tools keep, and an image to push.
 #[derive(Debug)]
-pub struct CommandLine(TempDir);
+pub struct CommandLine(TempDir, Vec<(&'static str, String)>);
 
 impl Default for CommandLine {
     fn default() -> Self {
@@ -121,7 +121,15 @@ impl CommandLine {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         write_image(&directory.path().join("image"));
-        Self(directory)
+        Self(directory, Vec::new())
+    }
+
+    /// Its tools ask our helper about this registry.
+    pub fn ask(&mut self, helper: &Helper, registry: &str) {
+        let config = serde_json::json!({"credHelpers": {registry: "countersign"}});
+        let file = self.0.path().join("config.json");
+        fs::write(file, config.to_string()).expect("a file");
+        self.1 = helper.surroundings();
     }
 
     /// `skopeo`, with what `docker login` has kept here. It says what it printed, and whether it went well.
@@ -131,6 +139,7 @@ impl CommandLine {
         command
             .arg("--insecure-policy")
             .args(arguments)
+            .envs(self.1.clone())
             .env("REGISTRY_AUTH_FILE", authfile);
         Said::by(&mut command, "skopeo")
     }
@@ -168,6 +177,7 @@ impl CommandLine {
         let mut command = Command::new(docker());
         command
             .args(arguments)
+            .envs(self.1.clone())
             .env("DOCKER_CONFIG", self.0.path())
             .stdin(fs::File::open(&file).expect("the file"));
         Said::by(&mut command, "docker")

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Ended, Running, Terminal, free_address};
+use super::{Ended, Helper, Running, Terminal, free_address};
 
 /// A registry that takes whatever is published, with its index in git.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ fn collect(directory: &Path, found: &mut Vec<String>) {
 pub struct Cargo {
     home: TempDir,
     key: Option<String>,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Cargo {
@@ -93,7 +94,22 @@ impl Cargo {
             "[registries.mine]\nindex = \"{registry}/git\"\n[net]\ngit-fetch-with-cli = true\nretry = 0\n"
         );
         std::fs::write(home.path().join("config.toml"), config).expect("a file");
-        Self { home, key: None }
+        Self {
+            home,
+            key: None,
+            settings: Vec::new(),
+        }
+    }
+
+    /// It asks our helper for what it shows, and has this behind it in its configuration.
+    pub fn ask(&mut self, helper: &Helper, arguments: &[&str]) {
+        let file = self.home.path().join("config.toml");
+        let config = std::fs::read_to_string(&file).expect("its configuration");
+        let program = helper.program().display().to_string();
+        let line = [&[program.as_str()], arguments].concat();
+        let asks = format!("[registries.mine]\ncredential-provider = {line:?}\n");
+        std::fs::write(&file, config.replace("[registries.mine]\n", &asks)).expect("a file");
+        self.settings = helper.surroundings();
     }
 
     /// Shows this key from now on.
@@ -115,6 +131,11 @@ impl Cargo {
 
     /// Runs it to its end.
     pub async fn finish(&self, directory: &Path, arguments: &[&str]) -> Ended {
+        self.run(directory, arguments).end().await
+    }
+
+    /// Runs it at a terminal.
+    pub fn run(&self, directory: &Path, arguments: &[&str]) -> Terminal {
         let mut command = Command::new(env!("CARGO"));
         command
             .args(arguments)
@@ -122,10 +143,11 @@ impl Cargo {
             .env("CARGO_HOME", self.home.path())
             .env("CARGO_TARGET_DIR", self.home.path().join("target"))
             .env("GIT_TERMINAL_PROMPT", "0")
+            .envs(self.settings.clone())
             .current_dir(directory);
         if let Some(key) = &self.key {
             command.env("CARGO_REGISTRIES_MINE_TOKEN", key);
         }
-        Terminal::run(&command).end().await
+        Terminal::run(&command)
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Ended, FileStore, Terminal, python, zip};
+use super::{Ended, FileStore, Helper, Terminal, python, zip};
 
 /// Somebody's Go, with a home and a module of its own.
 #[derive(Debug)]
@@ -56,8 +56,22 @@ impl Go {
         self
     }
 
+    /// It asks our helper.
+    #[must_use]
+    pub fn helped_by(mut self, helper: &Helper) -> Self {
+        let command = format!("{} go --no-browser", helper.program().display());
+        self.settings.push(("GOAUTH", command));
+        self.settings.extend(helper.surroundings());
+        self
+    }
+
     /// `go get`.
     pub async fn get(&self, module: &str) -> Ended {
+        self.begin_to_get(module).end().await
+    }
+
+    /// The same, without waiting for its end.
+    pub fn begin_to_get(&self, module: &str) -> Terminal {
         let mut command = Command::new(python("bin/go"));
         command
             .args(["get", module])
@@ -68,7 +82,7 @@ impl Go {
             .env("GOFLAGS", "-modcacherw")
             .envs(self.settings.clone())
             .current_dir(self.home.path());
-        Terminal::run(&command).end().await
+        Terminal::run(&command)
     }
 
     /// What stands in its module's `go.mod`.
