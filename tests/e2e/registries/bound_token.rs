@@ -3,6 +3,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::RegistryName;
+use countersign_core::registry::Checksum;
 use countersign_tests::tools::Recorder;
 use countersign_tests::{Browser, Login, Page, wire};
 use serde_json::{Value, json};
@@ -41,11 +42,8 @@ fn framed(object: &str, archive: &str) -> String {
 
 fn sha256(archive: &str) -> String {
     let digest = digest(&SHA256, archive.as_bytes());
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let bytes = digest.as_ref().try_into().expect("32 bytes");
+    Checksum(bytes).to_string()
 }
 
 impl Bed {
@@ -200,7 +198,7 @@ async fn a_helper_gets_a_key_for_who_signs_in_once() {
 async fn what_a_helper_asks_with_is_no_other_tools_and_ends_with_its_time() {
     let mut npm = String::new();
     let door = Door::changed(NAME, "http://127.0.0.1:1", |setup| {
-        npm = setup.stand_before("npm", None)
+        npm = setup.stand_before("npm", None);
     })
     .await;
     let broker = &door.world.broker;
