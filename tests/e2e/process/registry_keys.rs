@@ -94,7 +94,7 @@ fn what_is_no_registry_with_tokens_has_none() {
     here.replace(
         "countersign.toml",
         "profile = \"docker\"",
-        "profile = \"npm\"",
+        "profile = \"pypi\"",
     );
     let (well, _, told) = run(&here, "root-certificate", "images");
     assert!(!well);
@@ -119,7 +119,7 @@ fn what_a_registry_can_t_verify_by_is_a_mistake_at_its_place() {
     here.replace(
         "countersign.toml",
         "profile = \"docker\"",
-        "profile = \"npm\"",
+        "profile = \"pypi\"",
     );
     let (well, _, told) = run(&here, "root-certificate", "images");
     assert!(!well);
