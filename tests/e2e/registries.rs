@@ -13,6 +13,7 @@ mod maven;
 mod npm;
 mod nuget;
 mod pypi;
+mod recent;
 mod swift;
 mod swift_login;
 

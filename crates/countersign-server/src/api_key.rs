@@ -18,13 +18,12 @@ use countersign_core::{
     ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Policy, ProviderId,
     Remedy, Scope, Verdict, decide,
 };
-use countersign_store::{
-    Account, Admin, ApiKey, MadeUnder, Session, Store, StoreError, change_api_key, mappings_of,
-};
+use countersign_store::{Account, Admin, ApiKey, MadeUnder, Session, StoreError, change_api_key};
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::organization;
+use crate::recent::Reads;
 use crate::web::{Context, Decided};
 
 pub use change::revoke_at;
@@ -104,15 +103,14 @@ pub(crate) async fn find(text: &str, context: &Context<'_>) -> Result<Option<Hel
     let Some(text) = KeyText::parse(text) else {
         return Ok(None);
     };
-    let store = context.broker.store.as_ref();
     let digest = text.digest();
-    let Some((key, _)) = store.api_key(&id_of(&digest)).await? else {
+    let Some((key, _)) = context.reads.api_key(&id_of(&digest)).await? else {
         return Ok(None);
     };
     if key.digest != digest {
         return Ok(None);
     }
-    Held::of(key, store).await
+    Held::of(key, context.reads).await
 }
 
 /// The key of this name, for whoever has shown it before: a name is no secret.
@@ -120,9 +118,8 @@ pub(crate) async fn by_id(
     id: &ApiKeyId,
     context: &Context<'_>,
 ) -> Result<Option<Held>, StoreError> {
-    let store = context.broker.store.as_ref();
-    match store.api_key(id).await? {
-        Some((key, _)) => Held::of(key, store).await,
+    match context.reads.api_key(id).await? {
+        Some((key, _)) => Held::of(key, context.reads).await,
         None => Ok(None),
     }
 }
@@ -131,30 +128,19 @@ pub(crate) async fn by_id(
 /// the registry that it was imported for.
 pub(crate) async fn owner_of(
     key: &ApiKey,
-    store: &dyn Store,
+    reads: Reads<'_>,
 ) -> Result<Option<Account>, StoreError> {
-    let id = match &key.owner {
-        Admin::Account(id) => id.clone(),
-        Admin::RegistryAccount(name) => {
-            let found = store.registry_account(name).await?;
-            let Some(id) = found.and_then(|(record, _)| record.account) else {
-                return Ok(None);
-            };
-            id
-        }
-    };
-    let found = store.account(&id).await?;
+    let found = reads.account_for(&key.owner).await?;
     let is_theirs = |account: &Account| match &key.owner {
         Admin::Account(_) => true,
         Admin::RegistryAccount(name) => account.registry_account.as_ref() == Some(name),
     };
-    let owner = found.map(|(account, _)| account);
-    Ok(owner.filter(|account| !account.erasing && is_theirs(account)))
+    Ok(found.filter(|account| !account.erasing && is_theirs(account)))
 }
 
 impl Held {
-    async fn of(key: ApiKey, store: &dyn Store) -> Result<Option<Self>, StoreError> {
-        let owner = owner_of(&key, store).await?;
+    async fn of(key: ApiKey, reads: Reads<'_>) -> Result<Option<Self>, StoreError> {
+        let owner = owner_of(&key, reads).await?;
         Ok(owner.map(|account| Self { key, account }))
     }
 
@@ -248,7 +234,7 @@ impl Held {
     ) -> Result<Facts, StoreError> {
         let (key, broker) = (&self.key, context.broker);
         let login = self.login();
-        let mappings = mappings_of(broker.store.as_ref(), login.sources()).await?;
+        let mappings = context.reads.mappings_of(login.sources()).await?;
         let waivers = organization::waivers_of(key.organization.as_ref(), context).await?;
         Ok(Facts {
             client: client.clone(),

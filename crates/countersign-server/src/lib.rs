@@ -30,6 +30,7 @@ mod own;
 mod pages;
 mod private;
 mod probe;
+mod recent;
 mod recheck;
 mod registry;
 mod retention;
@@ -84,6 +85,8 @@ use draining::Draining;
 use keys::Keys;
 use limits::Limits;
 use metrics::Metrics;
+use recent::{Forgetting, Recent};
+use registry::Assertions;
 use seal::Sealer;
 use token::{Feed, Nonces};
 
@@ -167,6 +170,10 @@ pub struct Broker {
     metrics: Arc<Metrics>,
     providers: BTreeMap<ProviderId, Provider>,
     store: Arc<dyn Store>,
+    /// What it said a moment ago, for the gates of registries.
+    recent: Arc<Recent>,
+    /// What registries were told of who asks, for a moment.
+    assertions: Assertions,
     decision_log: Arc<DecisionLog>,
     audit_log: Arc<AuditLog>,
     http: Http,
@@ -190,8 +197,11 @@ pub struct Broker {
 
 impl Broker {
     /// Puts the server together; makes the keys that the store does not have yet.
-    pub async fn new(parts: Parts) -> Result<Self, BuildError> {
+    pub async fn new(mut parts: Parts) -> Result<Self, BuildError> {
         parts.settings.check()?;
+        let recent = Arc::<Recent>::default();
+        // First of all, so that whatever this process writes passes it.
+        parts.store = Arc::new(Forgetting::new(parts.store, Arc::clone(&recent)));
         let now = parts.clock.now();
         let vault = Vault::new(Arc::clone(&parts.store), parts.keys.secrets);
         let entropy = parts.entropy.as_ref();
@@ -243,6 +253,8 @@ impl Broker {
             policy,
             providers,
             store: parts.store,
+            recent,
+            assertions: Assertions::default(),
             decision_log: parts.decision_log,
             audit_log: parts.audit_log,
             http,

@@ -13,7 +13,7 @@ use countersign_core::sign_in::Destination;
 use countersign_core::{
     Evidence, Login, Mapping, OrganizationId, Source, TenantId, Waiver, belongings,
 };
-use countersign_store::{Session, StoreError, mappings_of};
+use countersign_store::{Session, StoreError};
 
 use connect::MOST_OFFERED;
 
@@ -32,7 +32,7 @@ pub(crate) async fn mappings_behind(
     context: &Context<'_>,
 ) -> Result<Vec<Mapping>, StoreError> {
     let login = Login::from(evidence);
-    mappings_of(context.broker.store.as_ref(), login.sources()).await
+    context.reads.mappings_of(login.sources()).await
 }
 
 /// What the organisation that is asked for was granted, as far as it holds now.
@@ -43,7 +43,7 @@ pub(crate) async fn waivers_of(
     let Some(id) = asked else {
         return Ok(Vec::new());
     };
-    let found = context.broker.store.organization(id).await?;
+    let found = context.reads.organization(id).await?;
     let waivers = found
         .iter()
         .flat_map(|(found, _)| found.waivers(context.now));

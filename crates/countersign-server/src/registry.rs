@@ -42,13 +42,16 @@ use crate::web::Context;
 use crate::{Broker, SecretDigest};
 
 pub(crate) use door::{Doors, at_a_listener, below_a_path};
-pub(crate) use forward_auth::{for_a_proxy, for_anybody_there};
+pub(crate) use forward_auth::{for_a_proxy, for_anybody_there, is_check};
 pub(crate) use login::{make_code, show, sign_in};
 
+pub(crate) use identity::Assertions;
 pub(crate) use proxy::OfRegistry;
 
 pub use docker::DockerSettings;
 
+/// What every path of a registry's begins with that is on the public listener.
+const ROOT: &str = "/registry/";
 /// Where people make keys for their tools.
 const KEYS_PAGE: &str = "/account/keys";
 
@@ -111,7 +114,7 @@ fn is_at(context: &GuardContext<'_>, holds: impl Fn(&Registry) -> bool) -> bool 
     let broker = context.app_data::<web::Data<Broker>>();
     let path = context.head().uri.path();
     let name = path
-        .strip_prefix("/registry/")
+        .strip_prefix(ROOT)
         .and_then(|rest| rest.split('/').next());
     let registry = broker
         .zip(name)
@@ -119,22 +122,27 @@ fn is_at(context: &GuardContext<'_>, holds: impl Fn(&Registry) -> bool) -> bool 
     registry.is_some_and(holds)
 }
 
-/// The registry that the path names.
-fn named<'a>(context: &'a Context<'_>) -> Result<&'a Registry, Failure> {
-    let name = context
-        .request
-        .match_info()
-        .get("registry")
-        .unwrap_or_default();
-    let registry = context.broker.settings.registries.get(name);
+/// The registry that the path names below `root`.
+fn named<'a>(root: &str, context: &'a Context<'_>) -> Result<&'a Registry, Failure> {
+    let name = after(root, context).split(['/', '?']).next();
+    let registry = context
+        .broker
+        .settings
+        .registries
+        .get(name.unwrap_or_default());
     registry.ok_or(Failure::Page(Problem::NotFound))
 }
 
 /// What follows the registry's name below `root`, as it came on the wire.
 fn below<'a>(root: &str, context: &'a Context<'_>) -> Option<&'a str> {
-    let request = context.request;
-    let name = request.match_info().get("registry")?;
-    let whole = request.uri().path_and_query()?.as_str();
-    let rest = whole.strip_prefix(root)?.strip_prefix(name)?;
+    let after = after(root, context);
+    let rest = &after[after.find(['/', '?'])?..];
     rest.starts_with('/').then_some(rest)
+}
+
+/// What follows `root`, as it came on the wire.
+fn after<'a>(root: &str, context: &'a Context<'_>) -> &'a str {
+    let whole = context.request.uri().path_and_query();
+    let whole = whole.map_or("", |whole| whole.as_str());
+    whole.strip_prefix(root).unwrap_or_default()
 }

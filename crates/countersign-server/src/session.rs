@@ -52,7 +52,7 @@ pub(crate) async fn owner(
     if !broker.providers.contains_key(&session.evidence.provider) {
         return Ok(Err(Orphaned::ProviderNotConfigured));
     }
-    let found = broker.store.account(&session.account).await?;
+    let found = context.reads.account(&session.account).await?;
     Ok(match found {
         Some((account, _)) if !account.lists(&session.evidence.identity) => {
             Err(Orphaned::IdentityRemoved)

@@ -30,6 +30,7 @@ use crate::audit::Happening;
 use crate::edge::RandomText;
 use crate::error::{self, ApiError, Failure, Problem};
 use crate::limits::Address;
+use crate::recent::Reads;
 use crate::registry::{self, Doors, docker, helper};
 use crate::{
     Broker, PolicyInForce, account, api, api_key, device, metadata, operator, organization, own,
@@ -164,9 +165,8 @@ fn serve_proxies(
         App::new()
             .app_data(broker.clone())
             .wrap(middleware::from_fn(admit))
-            .route(FORWARD_AUTH, web::to(registry::for_anybody_there))
-            .route(FORWARD_AUTH_BELOW, web::to(registry::for_anybody_there))
-            .default_service(web::to(not_found))
+            // It reads the path itself: a regular expression would cost a tenth of a check.
+            .default_service(web::to(registry::for_anybody_there))
     });
     Ok(settled!(server.listen(listener)?.workers(workers)).run())
 }
@@ -361,7 +361,7 @@ async fn admit_within(
         let mut answer = within_limits(limit, request, next).await;
         let (route, head) = match &mut answer {
             Ok(answer) => {
-                let route = answer.request().match_pattern();
+                let route = route_of(answer.request());
                 add_headers(answer.response_mut());
                 (route, answer.response_mut().head_mut())
             }
@@ -378,6 +378,14 @@ async fn admit_within(
         answer.map_err(|answer| InternalError::from_response("refused", answer).into())
     };
     answering.instrument(trace).instrument(span).await
+}
+
+/// The pattern that a path fits.
+fn route_of(request: &HttpRequest) -> Option<String> {
+    if registry::is_check(request.path()) {
+        return Some(FORWARD_AUTH.to_owned());
+    }
+    request.match_pattern()
 }
 
 /// A cap on the target, and a time limit. What no handler sees the end of is answered without a body.
@@ -487,7 +495,7 @@ impl Call {
 }
 
 /// What a handler knows of the request besides its parameters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context<'a> {
     pub(crate) broker: &'a Broker,
     pub(crate) request: &'a HttpRequest,
@@ -496,18 +504,33 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     /// Taken once: a request is decided by one policy from begin to end.
     pub(crate) in_force: Arc<PolicyInForce>,
+    /// Who is asked what is there, of what gates ask for.
+    pub(crate) reads: Reads<'a>,
 }
 
 impl<'a> Context<'a> {
     fn new(request: &'a HttpRequest, broker: &'a Broker) -> Self {
         let named = request.extensions().get::<RequestId>().cloned();
         let request_id = named.map_or_else(|| broker.entropy.hex::<8>(), |id| id.0);
+        let now = broker.clock.now();
         Self {
             broker,
             request,
             request_id,
-            now: broker.clock.now(),
+            now,
             in_force: broker.policy.current(),
+            reads: Reads::of(broker.store.as_ref(), now),
+        }
+    }
+
+    /// The same for a gate, which asks the same again and again: what the store said a moment ago is good enough.
+    pub(crate) fn at_a_gate(&self) -> Self {
+        let reads = self
+            .reads
+            .recently(&self.broker.recent, self.broker.clock.as_ref());
+        Self {
+            reads,
+            ..self.clone()
         }
     }
 

@@ -567,7 +567,7 @@ pub enum Spent {
 }
 
 /// An access token, as far as it can be ended before its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IssuedToken {
     /// The `jti`.
     pub jti: String,

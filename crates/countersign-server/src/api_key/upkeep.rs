@@ -19,6 +19,7 @@ use super::{notice, notice_in_words, owner_of};
 use crate::PolicyHandle;
 use crate::audit::AuditLog;
 use crate::once::{Kind, key as once};
+use crate::recent::Reads;
 use crate::webhook::{NotDelivered, Webhook};
 
 /// How many keys one message names.
@@ -147,7 +148,7 @@ impl KeyNotices {
         let Some(notice) = notice(key, policy, now) else {
             return Ok(None);
         };
-        let owner = owner_of(key, self.store.as_ref()).await?;
+        let owner = owner_of(key, Reads::of(self.store.as_ref(), now)).await?;
         let named = owner.as_ref().and_then(|one| one.registry_account.clone());
         let named = match &key.owner {
             Admin::RegistryAccount(name) => Some(name.clone()),

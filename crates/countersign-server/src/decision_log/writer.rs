@@ -3,11 +3,16 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
 
 use jiff::civil::Date;
 
 use super::line::Line;
 use crate::log_file::{Delivery, GaveUp, Queue, Reopened, Sink, Taken, Task};
+
+/// How long lines gather after some were written.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(queue: &Queue<Line>, sink: impl Sink) {
@@ -23,7 +28,11 @@ pub(super) fn run(queue: &Queue<Line>, sink: impl Sink) {
 fn write_all(delivery: &mut Delivery<'_, Line, impl Sink>) -> Result<(), GaveUp> {
     loop {
         match delivery.queue.next(None) {
-            Task::Write(lines) => write(lines, delivery)?,
+            Task::Write(lines) => {
+                write(lines, delivery)?;
+                // What comes meanwhile is written at once: to be woken for each line costs more than to write it.
+                thread::sleep(GATHERING);
+            }
             Task::Reopen => {
                 delivery.reopen();
             }

@@ -15,7 +15,7 @@ use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
 use super::refusal::refuse;
 use super::upload::Upload;
-use super::{Registry, below, identity, named, ours, proxy, refusal};
+use super::{ROOT, Registry, below, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
 
@@ -26,8 +26,8 @@ pub(crate) struct Doors(pub(crate) BTreeMap<SocketAddr, RegistryName>);
 /// Below `/registry/{registry}`, for what a proxy in front does not pass on itself.
 pub(crate) async fn below_a_path(call: Call, body: web::Payload) -> HttpResponse {
     call.answer(async |context| {
-        let registry = named(context)?;
-        let target = below("/registry/", context).ok_or(Failure::Page(Problem::NotFound))?;
+        let registry = named(ROOT, context)?;
+        let target = below(ROOT, context).ok_or(Failure::Page(Problem::NotFound))?;
         let answer = open(registry, target, None, context).await;
         // A proxy may have nothing to say to a tool that is still sending.
         proxy::discard(Some(Upload::new(body))).await;

@@ -13,8 +13,11 @@ use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
 use super::refusal::refuse;
 use super::{Registry, below, identity, named, refusal, step_up};
+use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
 
+/// What every path of a check begins with.
+const ROOT: &str = "/forward-auth/";
 /// The proxy's secret.
 const SECRET: HeaderName = HeaderName::from_static("x-countersign-proxy-secret");
 /// Told to a proxy that can set headers of the request from ours: what the registry behind knows us by.
@@ -46,7 +49,9 @@ const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-r
 /// On the public listener: for who shows the proxy's secret.
 pub(crate) async fn for_a_proxy(call: Call) -> HttpResponse {
     call.answer(async |context| {
-        let known = named(context).ok().filter(|one| knows_secret(one, context));
+        let known = named(ROOT, context)
+            .ok()
+            .filter(|one| knows_secret(one, context));
         Ok(check(known, context).await)
     })
     .await
@@ -54,8 +59,18 @@ pub(crate) async fn for_a_proxy(call: Call) -> HttpResponse {
 
 /// On the listener that only proxies reach.
 pub(crate) async fn for_anybody_there(call: Call) -> HttpResponse {
-    call.answer(async |context| Ok(check(named(context).ok(), context).await))
-        .await
+    call.answer(async |context| {
+        if !is_check(context.request.path()) {
+            return Err(Failure::Page(Problem::NotFound));
+        }
+        Ok(check(named(ROOT, context).ok(), context).await)
+    })
+    .await
+}
+
+/// Whether a path is that of a check.
+pub(crate) fn is_check(path: &str) -> bool {
+    path.starts_with(ROOT)
 }
 
 fn knows_secret(registry: &Registry, context: &Context<'_>) -> bool {
@@ -151,7 +166,7 @@ fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
 /// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the
 /// method and the rest of the path of this very request. Where two say it, which of them a client wrote nobody knows.
 fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String, Refusals)> {
-    let by_path = below("/forward-auth/", context).map(|rest| {
+    let by_path = below(ROOT, context).map(|rest| {
         let method = context.request.method().to_string();
         Some((method, rest.to_owned(), Refusals::ReachTheTool))
     });

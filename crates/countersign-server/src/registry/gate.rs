@@ -79,6 +79,7 @@ pub(super) async fn judge(
     upload: Option<&mut Upload>,
     context: &Context<'_>,
 ) -> Judged {
+    let context = &context.at_a_gate();
     if says_otherwise(registry, asked.headers) {
         return Judged::Refused(Refused::Ambiguous(Ambiguous::Method));
     }
@@ -143,12 +144,13 @@ async fn release_of(
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
 /// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
 fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
-    let own: Vec<_> = identity::own_headers(registry).collect();
     headers.keys().any(|name| {
+        if !name.as_str().contains('_') {
+            return OVERRIDES.contains(&name.as_str());
+        }
         let plain = name.as_str().replace('_', "-");
-        let is_ours =
-            plain.starts_with(identity::PREFIX) || own.iter().any(|one| one.as_str() == plain);
-        OVERRIDES.contains(&plain.as_str()) || (is_ours && plain != name.as_str())
+        let is_own = || identity::own_headers(registry).any(|one| one.as_str() == plain);
+        OVERRIDES.contains(&plain.as_str()) || plain.starts_with(identity::PREFIX) || is_own()
     })
 }
 

@@ -17,7 +17,7 @@ use super::gate::{Asked, Refused};
 use super::step_up::{self, Deed};
 use super::tool::{self, Asker, Found, Purpose};
 use super::weigh::{Contents, Leave, Release, Weighed, Wish, weigh_held, weigh_key};
-use super::{Registry, bound, key, named, refusal};
+use super::{ROOT, Registry, bound, key, named, refusal};
 use crate::api_key::{self, Held};
 use crate::audit::By;
 use crate::error::{Failure, HelperError, OAuthError};
@@ -103,7 +103,7 @@ async fn answer(
     handle: impl AsyncFnOnce(&Registry, &Context<'_>) -> Result<HttpResponse, Failure>,
 ) -> HttpResponse {
     call.answer(async |context| {
-        let registry = named(context).map_err(|_| HelperError::unknown())?;
+        let registry = named(ROOT, context).map_err(|_| HelperError::unknown())?;
         handle(registry, context).await.map_err(HelperError::of)
     })
     .await

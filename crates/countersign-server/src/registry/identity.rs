@@ -4,7 +4,7 @@
 //! gets through under it.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
-use countersign_core::AccountId;
+use countersign_core::{AccountId, Permit};
 use countersign_store::RegistryAccountName;
 use countersign_verifier::CountersignClaim;
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +16,7 @@ use super::gate::{Asked, Judged};
 use super::weigh::Leave;
 use crate::SigningAlgorithm;
 use crate::edge::RandomText;
+use crate::recent::Shelf;
 use crate::token;
 use crate::web::Context;
 
@@ -34,15 +35,25 @@ const LIFETIME: SignedDuration = SignedDuration::from_mins(1);
 /// Not the type of an access token: it is none.
 const TYPE: &str = "countersign-assertion+jwt";
 
-/// What the assertion says.
+/// Assertions that were signed a moment ago, by what they say and until when that holds.
+pub(crate) type Assertions = Shelf<(String, Option<Timestamp>), String>;
+
+/// An assertion.
 #[derive(Serialize)]
 struct Assertion<'a> {
-    iss: &'a str,
-    sub: &'a AccountId,
-    aud: &'a str,
+    #[serde(flatten)]
+    says: &'a Says<'a>,
     iat: i64,
     exp: i64,
     jti: String,
+}
+
+/// What it says.
+#[derive(Serialize)]
+struct Says<'a> {
+    iss: &'a str,
+    sub: &'a AccountId,
+    aud: &'a str,
     scope: String,
     acr: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -125,8 +136,10 @@ impl Told {
     /// What can't stand in a header is told as nothing.
     fn set(&mut self, name: HeaderName, value: &str) {
         let value = HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
-        self.0.retain(|(known, _)| *known != name);
-        self.0.push((name, value));
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
+        }
     }
 }
 
@@ -153,15 +166,12 @@ fn assertion(
     context: &Context<'_>,
 ) -> Option<String> {
     let (broker, permit) = (context.broker, &leave.permit);
-    let until = context.now + LIFETIME;
-    let exp = permit.not_after().map_or(until, |end| end.min(until));
-    let claims = Assertion {
+    // What changes something has one of its own; who reads the same again within a second gets the same.
+    let is_read = matches!(request.method, "GET" | "HEAD");
+    let says = Says {
         iss: broker.settings.issuer(),
         sub: &leave.account.id,
         aud: registry.public_url.as_str().trim_end_matches('/'),
-        iat: context.now.as_second(),
-        exp: exp.as_second(),
-        jti: broker.entropy.hex::<16>(),
         scope: token::scope_of(permit),
         acr: permit.acr().as_str(),
         amr: permit.amr(),
@@ -174,6 +184,26 @@ fn assertion(
         countersign: token::countersign_claim(permit, None, None),
         request,
     };
-    let signed = broker.keys.sign(SigningAlgorithm::Es256, TYPE, &claims);
+    if !is_read {
+        return sign(&says, permit, context);
+    }
+    let known_by = (serde_json::to_string(&says).ok()?, permit.not_after());
+    let assertions = &broker.assertions;
+    assertions.get_or(&known_by, broker.clock.now(), || {
+        sign(&says, permit, context)
+    })
+}
+
+fn sign(says: &Says<'_>, permit: &Permit, context: &Context<'_>) -> Option<String> {
+    let broker = context.broker;
+    let until = context.now + LIFETIME;
+    let exp = permit.not_after().map_or(until, |end| end.min(until));
+    let assertion = Assertion {
+        says,
+        iat: context.now.as_second(),
+        exp: exp.as_second(),
+        jti: broker.entropy.hex::<16>(),
+    };
+    let signed = broker.keys.sign(SigningAlgorithm::Es256, TYPE, &assertion);
     signed.ok()
 }

@@ -14,7 +14,7 @@ use countersign_store::{Account, Session};
 
 use super::by_session::{unmet, weighed};
 use super::code::{self, ANY_USER};
-use super::{Registry, named};
+use super::{ROOT, Registry, named};
 use crate::audit::{Event, Happening, Subject};
 use crate::error::{Failure, OAuthError, Problem, page_of_store};
 use crate::form::{self, Form};
@@ -38,7 +38,7 @@ pub(crate) async fn make_code(call: Call, form: web::Bytes) -> HttpResponse {
 /// GET `/registry/{name}/login/sign-in`: the way to the provider.
 pub(crate) async fn sign_in(call: Call) -> HttpResponse {
     call.answer(async |context| {
-        let registry = named(context)?;
+        let registry = named(ROOT, context)?;
         let parameters = context.query();
         let provider = parameters.one("provider").map(ProviderId::new).transpose();
         let provider = provider.map_err(|_| Failure::Page(Problem::UnknownProvider))?;
@@ -56,7 +56,7 @@ pub(crate) async fn sign_in(call: Call) -> HttpResponse {
 }
 
 async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let registry = named(context)?;
+    let registry = named(ROOT, context)?;
     let (session, _) = visitor(registry, context).await?;
     let page = match let_in(&session, registry, context).await? {
         Ok(weighed) => {
@@ -74,7 +74,7 @@ async fn page(context: &Context<'_>) -> Result<HttpResponse, Failure> {
 }
 
 async fn press(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Failure> {
-    let registry = named(context)?;
+    let registry = named(ROOT, context)?;
     let (session, account) = visitor(registry, context).await?;
     let parameters = Parameters::read(form);
     let holder = session.id.as_str();

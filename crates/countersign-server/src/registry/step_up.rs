@@ -115,8 +115,7 @@ impl Proof {
         let Some(session) = &self.session else {
             return Ok(None);
         };
-        let found = context.broker.store.session(session, context.now);
-        let Some(session) = found.await? else {
+        let Some(session) = context.reads.session(session).await? else {
             return Ok(None);
         };
         let owner = session::owner(&session, context).await?;

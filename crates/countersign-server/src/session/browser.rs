@@ -55,7 +55,7 @@ pub(super) async fn live(context: &Context<'_>) -> Result<Option<Session>, Store
         return Ok(None);
     };
     match context.broker.sealer.open::<SessionId>(sealed, PLACE) {
-        Some(id) => context.broker.store.session(&id, context.now).await,
+        Some(id) => context.reads.session(&id).await,
         None => Ok(None),
     }
 }

@@ -118,8 +118,7 @@ pub(crate) async fn session_of(
     let Some(token) = issued(claims) else {
         return Ok(None);
     };
-    let store = &context.broker.store;
-    let Some(session) = store.session_of_token(&token, context.now).await? else {
+    let Some(session) = context.reads.session_of_token(&token).await? else {
         return Ok(None);
     };
     let is_good = session::owner(&session, context).await?.is_ok()

@@ -85,7 +85,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Looks what has ended, as long as somebody waits for it, until the broker is gone.
+/// Looks what has ended, as long as somebody waits for it or a gate goes by what the store said a moment ago, until the broker
+/// is gone.
 pub(crate) async fn watch(broker: Weak<Broker>) {
     let mut place = None;
     loop {
@@ -93,7 +94,7 @@ pub(crate) async fn watch(broker: Weak<Broker>) {
         let Some(broker) = broker.upgrade() else {
             return;
         };
-        if broker.feed.head.receiver_count() > 0 {
+        if broker.feed.head.receiver_count() > 0 || broker.recent.is_in_use(broker.clock.now()) {
             // Where the store does not answer, those who wait are told so when they look themselves.
             let _ = look_on(&mut place, &broker).await;
         }
@@ -103,6 +104,9 @@ pub(crate) async fn watch(broker: Weak<Broker>) {
 async fn look_on(place: &mut Option<FeedPlace>, broker: &Broker) -> Result<(), StoreError> {
     loop {
         let found = look(*place, broker).await?;
+        if !found.ends.is_empty() {
+            broker.recent.forget();
+        }
         *place = found.place;
         if found.is_all {
             break;

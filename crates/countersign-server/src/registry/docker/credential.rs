@@ -76,6 +76,7 @@ async fn find(wanted: &Wanted, oci: Oci<'_>, context: &Context<'_>) -> Result<As
             by_code((user, password), wanted, oci, context).await
         }
         Shown::Password { user, password } => {
+            let context = &context.at_a_gate();
             let found = api_key::find(password.expose_secret(), context).await;
             let found = found.map_err(|error| DockerError::of_store(&error, context))?;
             let held = found.ok_or_else(|| oci.refuse(NOT_GOOD, context))?;

@@ -1,0 +1,172 @@
+//! Values that are kept for a moment, in a place of fixed size.
+//!
+//! It is a map of our own: what is wanted of it is that all is forgotten at once, with whatever is being asked for just then,
+//! and that time is the caller's.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use countersign_store::StoreError;
+use jiff::{SignedDuration, Timestamp};
+
+/// For how long a value counts, where nobody has told of a change.
+pub(super) const LONGEST: SignedDuration = SignedDuration::from_secs(1);
+/// How many are kept: some 10 MB of sessions. Where there are more within a second, all are forgotten.
+pub(super) const MOST: usize = 4096;
+
+/// What is kept of one kind.
+#[derive(Debug)]
+pub(crate) struct Shelf<K, V>(Mutex<Kept<K, V>>);
+
+#[derive(Debug)]
+struct Kept<K, V> {
+    /// How often it was forgotten: what was read before counts no more.
+    forgotten: u64,
+    /// With the time from which on it was read.
+    values: HashMap<K, (Timestamp, Arc<V>)>,
+}
+
+impl<K, V> Default for Shelf<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(Kept {
+            forgotten: 0,
+            values: HashMap::new(),
+        }))
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
+    /// What is kept, and else what this asks for.
+    pub(super) async fn get(
+        &self,
+        key: &K,
+        now: Timestamp,
+        asked: impl Future<Output = Result<Option<V>, StoreError>>,
+    ) -> Result<Option<V>, StoreError> {
+        let (known, forgotten) = self.look(key, now);
+        if let Some(known) = known {
+            return Ok(Some(V::clone(&known)));
+        }
+        let found = asked.await?;
+        if let Some(found) = &found {
+            self.keep(forgotten, key, found, now);
+        }
+        Ok(found)
+    }
+
+    /// What is kept, and else what this makes, if it can be made.
+    pub(crate) fn get_or(
+        &self,
+        key: &K,
+        now: Timestamp,
+        make: impl FnOnce() -> Option<V>,
+    ) -> Option<V> {
+        let (known, forgotten) = self.look(key, now);
+        if let Some(known) = known {
+            return Some(V::clone(&known));
+        }
+        let made = make()?;
+        self.keep(forgotten, key, &made, now);
+        Some(made)
+    }
+
+    fn look(&self, key: &K, now: Timestamp) -> (Option<Arc<V>>, u64) {
+        let kept = self.lock();
+        let known = kept.values.get(key).filter(|(at, _)| counts(*at, now));
+        (known.map(|(_, value)| Arc::clone(value)), kept.forgotten)
+    }
+
+    /// Keeps what was read since it was forgotten so often.
+    fn keep(&self, forgotten: u64, key: &K, value: &V, now: Timestamp) {
+        let mut kept = self.lock();
+        if kept.forgotten != forgotten {
+            return;
+        }
+        if kept.values.len() >= MOST {
+            kept.values.retain(|_, (at, _)| counts(*at, now));
+        }
+        if kept.values.len() >= MOST {
+            kept.values.clear();
+        }
+        let value = Arc::new(value.clone());
+        kept.values.insert(key.clone(), (now, value));
+    }
+}
+
+impl<K, V> Shelf<K, V> {
+    pub(super) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.forgotten += 1;
+        kept.values.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was read then counts now. A clock that was set back makes nothing of before count.
+fn counts(at: Timestamp, now: Timestamp) -> bool {
+    at <= now && now.duration_since(at) < LONGEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millisecond: i64) -> Timestamp {
+        Timestamp::from_millisecond(millisecond).unwrap()
+    }
+
+    fn ask(shelf: &Shelf<u32, u32>, key: u32, now: i64, answer: u32) -> u32 {
+        shelf.get_or(&key, at(now), || Some(answer)).unwrap()
+    }
+
+    #[test]
+    fn a_value_counts_for_less_than_a_second() {
+        let shelf = Shelf::default();
+        assert_eq!(ask(&shelf, 1, 5_000, 1), 1);
+        assert_eq!(ask(&shelf, 1, 5_999, 2), 1);
+        assert_eq!(ask(&shelf, 2, 5_999, 3), 3);
+        assert_eq!(ask(&shelf, 1, 6_000, 4), 4);
+        assert_eq!(ask(&shelf, 1, 5_999, 5), 5, "the clock was set back");
+    }
+
+    #[test]
+    fn what_was_asked_for_before_it_was_forgotten_is_not_kept() {
+        let shelf = Shelf::<u32, u32>::default();
+        let make = || {
+            shelf.forget();
+            Some(1)
+        };
+        assert_eq!(shelf.get_or(&1, at(0), make), Some(1));
+        assert_eq!(ask(&shelf, 1, 0, 2), 2);
+        shelf.forget();
+        assert_eq!(ask(&shelf, 1, 0, 3), 3);
+    }
+
+    #[test]
+    fn that_there_is_nothing_is_not_kept() {
+        let shelf = Shelf::<u32, u32>::default();
+        assert_eq!(shelf.get_or(&1, at(0), || None), None);
+        assert_eq!(ask(&shelf, 1, 0, 2), 2);
+    }
+
+    #[test]
+    fn so_many_are_kept_and_no_more() {
+        let shelf = Shelf::default();
+        let all = u32::try_from(MOST).unwrap();
+        for key in 0..3 * all {
+            ask(&shelf, key, 0, key);
+            assert!(shelf.lock().values.len() <= MOST);
+        }
+        // Those of before make room first.
+        let later = Shelf::default();
+        for key in 0..all {
+            ask(&later, key, i64::from(key >= 10) * 1_000, key);
+        }
+        ask(&later, all, 1_000, 0);
+        assert_eq!(later.lock().values.len(), MOST - 10 + 1);
+    }
+}
