@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use tracing::Span;
 
 use crate::edge::RandomText;
+use crate::registry::SECRETS;
 use crate::trace::Trace;
-use crate::{Broker, api_key, registry};
+use crate::{Broker, registry};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How much of a path is written down, in bytes. None of ours is this long.
@@ -101,7 +102,7 @@ fn short(text: &str) -> String {
     let by_path = text
         .find(SIGNING_OUT)
         .map(|start| start + SIGNING_OUT.len());
-    let end = by_path.or_else(|| text.find(api_key::PREFIX));
+    let end = by_path.or_else(|| SECRETS.iter().filter_map(|begin| text.find(begin)).min());
     let shown = end.map_or(text, |end| &text[..end]);
     shown
         .chars()
@@ -121,6 +122,7 @@ mod tests {
         assert_eq!(short(&format!("/-/user/token/{key}")), "/-/user/token/");
         assert_eq!(short("/-/user/token/npm_1"), "/-/user/token/");
         assert_eq!(short(&format!("/x/{key}")), "/x/");
+        assert_eq!(short("/x/csbt_1/csk_2"), "/x/");
         assert_eq!(short(&"a".repeat(200)).len(), LONGEST_PATH);
     }
 }

@@ -39,7 +39,7 @@ use url::Url;
 
 use crate::error::{Failure, Problem};
 use crate::web::Context;
-use crate::{Broker, SecretDigest};
+use crate::{Broker, SecretDigest, api_key};
 
 pub(crate) use door::{Doors, at_a_listener, below_a_path};
 pub(crate) use forward_auth::{for_a_proxy, for_anybody_there, is_check};
@@ -52,6 +52,13 @@ pub use docker::DockerSettings;
 
 /// What every path of a registry's begins with that is on the public listener.
 const ROOT: &str = "/registry/";
+/// What each kind of secret of a tool's begins with.
+pub(crate) const SECRETS: [&str; 4] = [
+    api_key::PREFIX,
+    bound::PREFIX,
+    code::PREFIX,
+    docker::IDENTITY_TOKEN,
+];
 /// Where people make keys for their tools.
 const KEYS_PAGE: &str = "/account/keys";
 

@@ -31,6 +31,9 @@ impl Bed {
             door = setup.stand_before("npm", Some(&recorder.url));
             setup.be_asked_for("npm-behind-caddy", "npm", &caddy);
             forward_auth = setup.be_asked_for("npm-behind-nginx", "npm", &nginx);
+            for registry in setup.registries.values_mut() {
+                registry.profile.identity.user = Some("X-Remote-User".to_owned());
+            }
         })
         .await;
         let between = |url, name| Between {
@@ -171,7 +174,8 @@ async fn nothing_that_is_gated_or_ambiguous_reaches_the_registry() {
 }
 
 /// Headers that make something else of a request that anybody may make.
-const BENT: [&str; 8] = [
+const BENT: [&str; 9] = [
+    "X-Remote-User: admin",
     "X-HTTP-Method-Override: PUT",
     "X-HTTP-Method: DELETE",
     "X-Method-Override: PUT",
@@ -183,7 +187,8 @@ const BENT: [&str; 8] = [
 ];
 
 /// The same, and who asks, as CGI and its like read them.
-const FOLDED: [&str; 4] = [
+const FOLDED: [&str; 5] = [
+    "x_remote_user: admin",
     "X_Countersign_User: alice",
     "x_countersign-account: acct_1",
     "X_HTTP_Method_Override: PUT",
@@ -265,6 +270,53 @@ async fn the_registry_is_told_who_asks_by_us_alone() {
         assert_eq!(claims["sub"], account[0], "{way}");
         assert_eq!(claims["request"]["target"], "/left-pad", "{way}");
         assert_eq!(claims["acr"], "urn:countersign:mfa", "{way}");
+    }
+}
+
+#[actix_web::test]
+async fn no_client_takes_away_who_asks_or_goes_on_in_another_protocol() {
+    let bed = Bed::new().await;
+    let key = key_of(&bed.world, &bed.door, &Login::new("oidc", "ann-mfa")).await;
+    let named = "Connection: X-Countersign-Account, X-Countersign-User, X-Countersign-Assertion";
+    let head = format!("PUT /left-pad HTTP/1.1\r\nAuthorization: Bearer {key}\r\n{named}");
+    for (way, status, seen) in bed.send(&format!("{head}\r\nContent-Length: 5"), "hello") {
+        assert_eq!(status, 200, "{way}");
+        for header in ["x-countersign-account", "x-countersign-assertion"] {
+            assert_eq!(seen[0].values(header).len(), 1, "{way}: {header}");
+        }
+    }
+    for protocol in ["websocket", "h2c"] {
+        let head = format!("GET /left-pad HTTP/1.1\r\nUpgrade: {protocol}");
+        for (way, status, seen) in bed.send(&head, "") {
+            let is_refused = way == "door" && protocol == "websocket";
+            assert_eq!(status, if is_refused { 403 } else { 200 }, "{way}");
+            let reached = seen.iter().flat_map(|one| one.values("upgrade"));
+            assert_eq!(reached.count(), 0, "{way}: {protocol}");
+        }
+    }
+}
+
+/// Where there is nothing to be told, nobody is told anything.
+#[actix_web::test]
+async fn a_tool_is_shown_no_notice_where_there_is_none() {
+    let bed = Bed::new().await;
+    let key = key_of(&bed.world, &bed.door, &Login::new("oidc", "ann-mfa")).await;
+    for (method, target) in [("GET", "/left-pad"), ("PUT", "/left-pad")] {
+        for site in [&bed.door, &bed.nginx, &bed.caddy] {
+            let host = site.trim_start_matches("http://");
+            let answer = exchange(
+                host,
+                &format!(
+                    "{method} {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\
+                     Content-Length: 0\r\nConnection: close\r\n\r\n"
+                ),
+            );
+            assert!(answer.starts_with("HTTP/1.1 200"), "{site}: {answer}");
+            assert!(
+                !answer.to_ascii_lowercase().contains("npm-notice"),
+                "{site}: {answer}"
+            );
+        }
     }
 }
 

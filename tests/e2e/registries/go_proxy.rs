@@ -183,6 +183,29 @@ async fn our_helper_shows_go_a_key_and_has_its_user_sign_in_anew_where_that_has_
     assert!(ended.success, "{}", ended.shown);
     assert!(go.requirements().contains(&format!("{MODULE} v1.0.0")));
 
+    // The key lives, and the sign-in that it was made by is too old for what is asked from now on.
+    let fresh = "max_evidence_age = \"1h\"\nfresh_at_use = true\n";
+    let policy = &world.broker.policy_text;
+    world
+        .broker
+        .enforce(&policy.replace(TIER, &format!("{TIER}{fresh}")));
+    world.broker.clock.advance(90 * 60);
+    let go = bed.go().helped_by(&helper);
+    let waiting = go.begin_to_get(&module);
+    approve(world, &waiting, &ann()).await;
+    let ended = waiting.end().await;
+    assert!(ended.success, "{}", ended.shown);
+    // Nor is anybody asked to sign in where that mends nothing.
+    world
+        .broker
+        .enforce(&policy.replace("\"packages:read\"", "\"packages:other\""));
+    let ended = bed.go().helped_by(&helper).get(&module).await;
+    assert!(
+        !ended.success && !ended.shown.contains("/device?user_code="),
+        "{}",
+        ended.shown
+    );
+
     let anew = |url: &str, answer: &str| {
         let (success, shown, _) = helper.ask(
             "countersign-credential",
@@ -195,6 +218,11 @@ async fn our_helper_shows_go_a_key_and_has_its_user_sign_in_anew_where_that_has_
     let at = &bed.front.url;
     for (url, answer) in [
         (at.as_str(), "HTTP/1.1 404 Not Found\r\n\r\n"),
+        (at.as_str(), "HTTP/1.1 403 Forbidden\r\n\r\n"),
+        (
+            at.as_str(),
+            "HTTP/1.1 404 Not Found\r\nWWW-Authenticate: Bearer error=\"insufficient_user_authentication\"\r\n\r\n",
+        ),
         (at.as_str(), ""),
         (at.as_str(), "401"),
         (

@@ -28,6 +28,9 @@ pub enum Ambiguous {
     /// No method in capital letters, or one that is let through nowhere.
     #[error("the method is not one that is let through")]
     Method,
+    /// A header by which a server behind takes it for another request, or for somebody else's.
+    #[error("one of its headers makes something else of it")]
+    Header,
     /// Another form than `/path?query`.
     #[error("the target is no path")]
     NotAPath,

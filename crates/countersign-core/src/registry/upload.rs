@@ -82,7 +82,9 @@ impl Head {
         let Some((archive, _)) = length(rest) else {
             return Ok(None);
         };
-        let named: Named = serde_json::from_slice(object).map_err(|_| HeadError::Unreadable)?;
+        // What is passed over in it is no UTF-8 else, and nobody knows how another reads that.
+        let object_text = std::str::from_utf8(object).map_err(|_| HeadError::Unreadable)?;
+        let named: Named = serde_json::from_str(object_text).map_err(|_| HeadError::Unreadable)?;
         Ok(Some(Self {
             package: named.name,
             version: named.vers,
@@ -110,7 +112,7 @@ impl<'de> Deserialize<'de> for Named {
 }
 
 /// Takes no member twice. Readers of other languages tell no capital letters from small ones, some of them by Unicode's rules:
-/// so the names of members are ASCII, and differ by more than that.
+/// so the names of members are visible ASCII (some end a text at NUL), and differ by more than that.
 struct OneOfEach;
 
 impl<'de> Visitor<'de> for OneOfEach {
@@ -124,7 +126,8 @@ impl<'de> Visitor<'de> for OneOfEach {
         let (mut name, mut vers) = (None::<String>, None::<String>);
         let mut seen = BTreeSet::new();
         while let Some(member) = members.next_key::<String>()? {
-            if !member.is_ascii() || !seen.insert(member.to_ascii_lowercase()) {
+            let is_plain = member.bytes().all(|byte| byte.is_ascii_graphic());
+            if !is_plain || !seen.insert(member.to_ascii_lowercase()) {
                 return Err(M::Error::custom("two members of one name"));
             }
             match member.as_str() {
@@ -251,11 +254,22 @@ mod tests {
             "{\"name\":\"a\u{430}\",\"vers\":\"1.0.0\"}",
             r#"["a","1.0.0"]"#,
             "\u{feff}{\"name\":\"a\",\"vers\":\"1.0.0\"}",
+            r#"{"name":"a","vers":"1.0.0","name\u0000":"b"}"#,
+            r#"{"name":"a","vers":"1.0.0"," name":"b"}"#,
             "",
             "null",
         ] {
             check(object, refused);
         }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_wherever_it_stands() {
+        let mut bytes = upload(r#"{"name":"a","vers":"1.0.0","readme":"??"}"#);
+        let place = bytes.windows(2).position(|two| two == b"??").unwrap();
+        bytes[place..place + 2].copy_from_slice(b"\xC0\xA2");
+        let read = Head::read(BodyForm::Cargo, &bytes);
+        assert_eq!(read, Err(HeadError::Unreadable));
     }
 
     #[test]

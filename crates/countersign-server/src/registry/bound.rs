@@ -13,7 +13,7 @@ use crate::seal::{self, Place};
 use crate::web::Context;
 
 /// What tells it from other secrets, for us and for scanners of source code.
-const PREFIX: &str = "csbt_";
+pub(super) const PREFIX: &str = "csbt_";
 
 /// A token for this deed of this account's, which has signed in anew for it by this session, where it has.
 pub(super) fn make(

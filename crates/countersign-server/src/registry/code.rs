@@ -23,7 +23,7 @@ pub(super) const ANY_USER: &str = "countersign";
 /// For how long a code is good: it is typed at once.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 /// What tells it from other secrets, for scanners of source code.
-const PREFIX: &str = "csoc_";
+pub(super) const PREFIX: &str = "csoc_";
 
 /// A code for this session.
 pub(super) async fn make(

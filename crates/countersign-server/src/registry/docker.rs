@@ -20,6 +20,7 @@ use crate::web::Context;
 use crate::{Registry, SigningAlgorithm};
 use access::Rights;
 
+pub(super) use identity_token::PREFIX as IDENTITY_TOKEN;
 pub(crate) use token::{token, token_by_form};
 
 /// What a registry verifies our tokens by.

@@ -14,7 +14,7 @@ use countersign_core::RegistryName;
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
 use super::refusal::refuse;
-use super::upload::Upload;
+use super::upload::{Patience, Upload};
 use super::{ROOT, Registry, below, identity, named, ours, proxy, refusal};
 use crate::error::{Failure, Problem};
 use crate::web::{Call, Context};
@@ -30,7 +30,8 @@ pub(crate) async fn below_a_path(call: Call, body: web::Payload) -> HttpResponse
         let target = below(ROOT, context).ok_or(Failure::Page(Problem::NotFound))?;
         let answer = open(registry, target, None, context).await;
         // A proxy may have nothing to say to a tool that is still sending.
-        proxy::discard(Some(Upload::new(body))).await;
+        let upload = Upload::new(body, context.request.headers());
+        upload.discard(Patience::BELOW_A_PATH).await;
         Ok(answer)
     })
     .await
@@ -72,20 +73,26 @@ async fn open(
         },
         headers: request.headers(),
     };
-    let mut upload = body.map(Upload::new);
+    let mut upload = body.map(|body| Upload::new(body, request.headers()));
     let judged = judge(registry, asked, upload.as_mut(), context).await;
     match judged {
         Judged::Refused(refused) => {
-            proxy::discard(upload).await;
+            discard(upload).await;
             refuse(registry, &refused, asked, context).await
         }
         Judged::Ours(answer, names) => {
-            proxy::discard(upload).await;
+            discard(upload).await;
             Box::pin(ours::answer(registry, answer, &names, asked, context)).await
         }
         Judged::Open | Judged::Let { .. } => {
             Box::pin(pass_on(registry, asked, judged, upload, context)).await
         }
+    }
+}
+
+async fn discard(upload: Option<Upload>) {
+    if let Some(upload) = upload {
+        upload.discard(Patience::AT_A_DOOR).await;
     }
 }
 

@@ -138,18 +138,19 @@ fn admit(
     for header in told {
         answer.insert_header(header);
     }
-    let authorization = identity::upstream_authorization(registry);
-    if let (Some(authorization), Judged::Let { .. }) = (authorization, &judged) {
-        answer.insert_header((UPSTREAM, authorization));
-    }
+    // These stand there whatever is in them: a proxy that names one which does not may show its own word for it.
+    let (mut authorization, mut notice) = (None, None);
     if let Judged::Let { leave, .. } = judged {
-        if let Some(notice) = Notice::of(&leave, context) {
-            // Whether the proxy shows it nobody knows: it does not count as told.
-            answer.insert_header((NOTICE, notice.words()));
-        }
+        authorization = identity::upstream_authorization(registry);
+        // Whether the proxy shows it nobody knows: it does not count as told.
+        notice = Notice::of(&leave, context).map(|notice| notice.words().to_owned());
         leave.log(context);
     }
-    answer.finish()
+    let authorization = authorization.unwrap_or_else(|| HeaderValue::from_static(""));
+    answer
+        .insert_header((UPSTREAM, authorization))
+        .insert_header((NOTICE, notice.unwrap_or_default()))
+        .finish()
 }
 
 /// The headers in which tools send what is for us alone.

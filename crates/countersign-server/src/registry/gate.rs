@@ -1,6 +1,6 @@
 //! Whether a request of a tool's is let through: what it is a case of, and whether whoever sends it may.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, UPGRADE};
 use countersign_core::Reason;
 use countersign_core::registry::{Access, Ambiguous, Answer, Captured, HeadError, Sorted};
 use countersign_store::StoreError;
@@ -8,7 +8,7 @@ use countersign_store::StoreError;
 use super::credential::{Shown, shown};
 use super::step_up::Deed;
 use super::upload::Upload;
-use super::weigh::{Contents, Leave, Release, Weighed, Wish, weigh};
+use super::weigh::{Contents, Leave, Release, Weighed, Wish, is_anybodys, weigh};
 use super::{Registry, identity};
 use crate::web::Context;
 
@@ -81,7 +81,7 @@ pub(super) async fn judge(
 ) -> Judged {
     let context = &context.at_a_gate();
     if says_otherwise(registry, asked.headers) {
-        return Judged::Refused(Refused::Ambiguous(Ambiguous::Method));
+        return Judged::Refused(Refused::Ambiguous(Ambiguous::Header));
     }
     let sorted = match registry.profile.sort(asked.method, asked.target) {
         Ok(sorted) => sorted,
@@ -93,9 +93,10 @@ pub(super) async fn judge(
         Access::Refused(words) => return Judged::Refused(Refused::ByRule(words.clone())),
         Access::Gated(action) => action.clone(),
     };
-    let release = match release_of(registry, &sorted, asked, upload).await {
-        Ok(release) => release,
-        Err(error) => return Judged::Refused(Refused::Unreadable(error)),
+    let release = match release_of(registry, &sorted, (asked, upload), context).await {
+        Ok(Ok(release)) => release,
+        Ok(Err(error)) => return Judged::Refused(Refused::Unreadable(error)),
+        Err(error) => return unavailable(&error, context),
     };
     match weigh_action(registry, &action, &release, asked, context).await {
         Ok(Weighed::Let(leave)) => Judged::Let {
@@ -110,47 +111,65 @@ pub(super) async fn judge(
             reasons,
             deed: key.map(|key| Deed::of(key, &action, release.package.as_deref(), asked)),
         }),
-        Err(error) => {
-            tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
-            Judged::Refused(Refused::Unavailable)
-        }
+        Err(error) => unavailable(&error, context),
     }
 }
 
-/// What a request is about. Nothing is read of a body for who shows nothing: it is refused whatever it holds.
+fn unavailable(error: &StoreError, context: &Context<'_>) -> Judged {
+    tracing::error!(code = "store-unavailable", request = %context.request_id, cause = %error, "nobody is let through");
+    Judged::Refused(Refused::Unavailable)
+}
+
+/// What a request is about. Nothing is read of a body for who shows nothing that is anybody's: it is refused whatever it holds.
 async fn release_of(
     registry: &Registry,
     sorted: &Sorted<'_>,
-    asked: Asked<'_>,
-    upload: Option<&mut Upload>,
-) -> Result<Release, HeadError> {
+    (asked, upload): (Asked<'_>, Option<&mut Upload>),
+    context: &Context<'_>,
+) -> Result<Result<Release, HeadError>, StoreError> {
     if let (Some(form), Some(upload)) = (sorted.body, upload)
-        && matches!(shown_by(registry, asked), Shown::Secret(_) | Shown::Session)
+        && is_anybodys(&shown_by(registry, asked), registry, context).await?
     {
-        let head = upload.head(form, asked.headers).await?;
-        return Ok(Release {
+        let head = upload.head(form, asked.headers).await;
+        return Ok(head.map(|head| Release {
             package: Some(head.package.clone()),
             version: Some(head.version.clone()),
             contents: Contents::Seen,
-        });
+        }));
     }
-    Ok(Release {
+    Ok(Ok(Release {
         package: sorted.package().map(str::to_owned),
         version: sorted.version().map(str::to_owned),
         ..Release::UNKNOWN
-    })
+    }))
 }
 
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
 /// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
 fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| {
+    let is_own = |name: &str| identity::own_headers(registry).any(|one| one.as_str() == name);
+    let means_other = |name: &str| OVERRIDES.contains(&name) || is_own(name);
+    let by_name = headers.keys().any(|name| {
         if !name.as_str().contains('_') {
-            return OVERRIDES.contains(&name.as_str());
+            return means_other(name.as_str());
         }
         let plain = name.as_str().replace('_', "-");
-        let is_own = || identity::own_headers(registry).any(|one| one.as_str() == plain);
-        OVERRIDES.contains(&plain.as_str()) || plain.starts_with(identity::PREFIX) || is_own()
+        means_other(&plain) || FOLDED.contains(&&*plain) || plain.starts_with(identity::PREFIX)
+    });
+    by_name || becomes_another_protocol(headers)
+}
+
+/// What has a meaning to a server behind, and to us by its true name alone.
+const FOLDED: [&str; 3] = ["content-encoding", "content-length", "transfer-encoding"];
+
+/// Whether what follows may be no HTTP/1.1: then a body has no end, whatever its length says it is. To go on by HTTP/2 some
+/// clients offer with every request, and nobody here takes it.
+fn becomes_another_protocol(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(UPGRADE);
+    offered.into_iter().any(|value| {
+        let is_http2 = |one: &str| one.trim().eq_ignore_ascii_case("h2c");
+        let known = value.to_str().map(|value| value.split(',').all(is_http2));
+        !known.unwrap_or(false)
     })
 }
 

@@ -209,6 +209,7 @@ const OBJECT: &str = "expected an object with `operation`, and `package`, `versi
 const NAMES: &str =
     "expected a `package` and a `version` of 1 to 256 characters of ASCII, without spaces";
 const NO_ARCHIVE: &str = "a `checksum` is for an operation that uploads an archive";
+const NO_PACKAGE: &str = "this `operation` is of one `package`, which is to be named";
 const KEY_UNKNOWN: &str = "This API key is not known here, or has ended.";
 
 /// The key in `Authorization`, where it is one of this registry's and lives.
@@ -283,8 +284,11 @@ impl Wanted {
             );
             return Err(HelperError::invalid(words).into());
         }
-        let is_unseen =
-            registry.upstream.is_none() && registry.profile.is_named_in_body(&self.operation);
+        let is_in_body = registry.profile.is_named_in_body(&self.operation);
+        let is_unseen = registry.upstream.is_none() && is_in_body;
+        if is_in_body && self.package.is_none() {
+            return Err(HelperError::invalid(NO_PACKAGE).into());
+        }
         let (package, version, checksum) = if is_unseen {
             (None, None, None)
         } else {

@@ -11,7 +11,6 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use countersign_core::registry::{NoticePlace, Source};
 use countersign_providers::relay::{Answered, NoAnswer, PiecesIn, Relayed, pieces};
-use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use jiff::SignedDuration;
 use tokio::time::timeout;
@@ -19,18 +18,12 @@ use url::Url;
 
 use super::gate::{Asked, Refused};
 use super::notice::Notice;
-use super::upload::{Broken, SILENCE, Upload};
+use super::upload::{Broken, Patience, SILENCE, Upload};
 use super::{Registry, Upstream, identity, refusal, step_up};
 use crate::web::Context;
 
 /// How long a registry may work on a request that it has whole.
 const LONGEST_WORK: SignedDuration = SignedDuration::from_mins(10);
-/// How long a body that nobody wants is read.
-const LONGEST_DISCARDING: SignedDuration = SignedDuration::from_secs(60);
-/// How much of a body that nobody wants is read, in bytes, so that the client, which sends before it listens, hears why.
-/// Whoever sends more is cut off.
-const MOST_DISCARDED: usize = 512 * 1024 * 1024;
-
 /// The longest answer that something is added to, in bytes; a longer one goes back as it is.
 const LONGEST_ANSWER: u64 = 64 * 1024;
 
@@ -180,25 +173,8 @@ async fn send_all(mut upload: Upload, to: PiecesIn) -> Sent {
         }
     };
     drop(to);
-    discard(Some(upload)).await;
+    upload.discard(Patience::AT_A_DOOR).await;
     sent
-}
-
-/// Reads what nobody wants to its end, within bounds.
-pub(super) async fn discard(upload: Option<Upload>) {
-    let Some(mut body) = upload.map(Upload::into_rest) else {
-        return;
-    };
-    let reading = async {
-        let mut read = 0;
-        while let Some(Ok(piece)) = body.next().await {
-            read += piece.len();
-            if read > MOST_DISCARDED {
-                return;
-            }
-        }
-    };
-    drop(timeout(LONGEST_DISCARDING.unsigned_abs(), reading).await);
 }
 
 fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {

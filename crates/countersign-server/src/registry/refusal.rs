@@ -39,7 +39,18 @@ pub(super) fn answer(
         let seconds = HeaderValue::from_static("5");
         answer.headers_mut().insert(RETRY_AFTER, seconds);
     }
+    if status == StatusCode::FORBIDDEN && may_be_mended(refused) {
+        let challenge = HeaderValue::from_static(STEP_UP);
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     answer
+}
+
+/// RFC 9470 3, for programs that can have their user sign in anew. A 401 says it in the tool's own way.
+const STEP_UP: &str = r#"Bearer error="insufficient_user_authentication""#;
+
+fn may_be_mended(refused: &Refused) -> bool {
+    matches!(refused, Refused::NotEnough { reasons, .. } if step_up::may_all_help(reasons))
 }
 
 /// Tells a tool this, with this status.

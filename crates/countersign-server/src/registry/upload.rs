@@ -4,7 +4,7 @@
 //! Of an upload that must be a certain one, the last piece is held back until all of it is known. So the registry never has
 //! another one whole.
 
-use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use actix_web::web::{self, Bytes};
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use countersign_core::registry::{BodyForm, Checksum, Head, HeadError};
@@ -15,11 +15,36 @@ use tokio::time::timeout;
 /// How long a client may send nothing of a body that is awaited; and all of its head, which is short.
 pub(super) const SILENCE: SignedDuration = SignedDuration::from_secs(60);
 
+/// How much of a body that nobody wants is read, and for how long, so that the client, which sends before it listens, hears
+/// why. Whoever sends more is cut off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    bytes: usize,
+    time: SignedDuration,
+}
+
+impl Patience {
+    /// At a registry's own door.
+    pub(super) const AT_A_DOOR: Self = Self {
+        bytes: 512 * 1024 * 1024,
+        time: SignedDuration::from_secs(60),
+    };
+    /// Where everything else is answered, too: within the time that a request has there.
+    pub(super) const BELOW_A_PATH: Self = Self {
+        bytes: 32 * 1024 * 1024,
+        time: SignedDuration::from_secs(20),
+    };
+}
+
 /// The body of a request.
 pub(super) struct Upload {
     /// What was read of it to judge it, and is to be passed on first.
     read: Option<Bytes>,
     rest: web::Payload,
+    /// How many bytes are to come, where its length was said.
+    left: Option<u64>,
+    /// Whether its sender has kept us waiting: then nothing more of it is waited for.
+    is_late: bool,
     head: Option<Head>,
     check: Option<Check>,
     held: Option<Bytes>,
@@ -35,10 +60,18 @@ pub(super) enum Broken {
 }
 
 impl Upload {
-    pub(super) fn new(rest: web::Payload) -> Self {
+    /// The body of a request with these headers.
+    pub(super) fn new(rest: web::Payload, headers: &HeaderMap) -> Self {
+        let said = headers.get(CONTENT_LENGTH);
+        let said = said.and_then(|length| length.to_str().ok()?.parse().ok());
+        // RFC 9112 6.3: what says nothing of a body has none.
+        let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+        let left = (!is_chunked).then_some(said.unwrap_or(0));
         Self {
             read: None,
             rest,
+            left,
+            is_late: false,
             head: None,
             check: None,
             held: None,
@@ -56,7 +89,11 @@ impl Upload {
             return Err(HeadError::Unreadable);
         }
         let reading = timeout(SILENCE.unsigned_abs(), first_bytes(form, &mut self.rest));
-        let (head, read) = reading.await.map_err(|_| HeadError::Unreadable)??;
+        let Ok(read) = reading.await else {
+            self.is_late = true;
+            return Err(HeadError::Unreadable);
+        };
+        let (head, read) = read?;
         self.read = Some(read);
         Ok(self.head.insert(head))
     }
@@ -87,7 +124,19 @@ impl Upload {
         Ok(self.held.take())
     }
 
+    /// The next piece that is there. More than its length says there never is: the registry would have it whole before we do.
     async fn arrived(&mut self) -> Result<Option<Bytes>, Broken> {
+        let Some(piece) = self.read_next().await? else {
+            return Ok(None);
+        };
+        if let Some(left) = &mut self.left {
+            let rest = left.checked_sub(piece.len() as u64);
+            *left = rest.ok_or(Broken::Another)?;
+        }
+        Ok(Some(piece))
+    }
+
+    async fn read_next(&mut self) -> Result<Option<Bytes>, Broken> {
         if let Some(read) = self.read.take() {
             return Ok(Some(read));
         }
@@ -101,9 +150,21 @@ impl Upload {
         }
     }
 
-    /// What has not arrived yet, where nobody wants it.
-    pub(super) fn into_rest(self) -> web::Payload {
-        self.rest
+    /// Reads what has not arrived yet, where nobody wants it, within bounds.
+    pub(super) async fn discard(mut self, patience: Patience) {
+        if self.is_late {
+            return;
+        }
+        let reading = async {
+            let mut read = 0;
+            while self.left != Some(0) && read <= patience.bytes {
+                let Ok(Some(piece)) = self.arrived().await else {
+                    return;
+                };
+                read += piece.len();
+            }
+        };
+        drop(timeout(patience.time.unsigned_abs(), reading).await);
     }
 }
 

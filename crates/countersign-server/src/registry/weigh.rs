@@ -140,6 +140,25 @@ pub(super) async fn weigh(
     }
 }
 
+/// Whether what a request shows is anybody's, whatever it is good for.
+pub(super) async fn is_anybodys(
+    shown: &Shown,
+    registry: &Registry,
+    context: &Context<'_>,
+) -> Result<bool, StoreError> {
+    Ok(match shown {
+        Shown::Nothing | Shown::Unreadable => false,
+        Shown::Session => session::of_browser(context).await?.is_some(),
+        Shown::Secret(text) if bound::is_one(text) => {
+            bound::open(registry, text, context).is_some()
+        }
+        Shown::Secret(text) => {
+            api_key::find(text, context).await?.is_some()
+                || token::verified(text, context).await.is_ok()
+        }
+    })
+}
+
 /// What the key's own login showed counts, or what its owner has shown since for this very thing.
 pub(super) async fn weigh_key(
     held: Held,

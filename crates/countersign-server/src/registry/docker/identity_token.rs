@@ -16,7 +16,7 @@ use crate::seal::{Place, Purpose};
 use crate::web::Context;
 
 /// What tells it from other secrets, for scanners of source code.
-const PREFIX: &str = "csdi_";
+pub(in crate::registry) const PREFIX: &str = "csdi_";
 
 /// What it says, sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
