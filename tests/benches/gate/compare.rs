@@ -197,7 +197,7 @@ fn es256_verify() -> Contestant {
     let verify = move || {
         public
             .verify_sig(&MESSAGE, signature.as_ref())
-            .expect("verified")
+            .expect("verified");
     };
     Contestant {
         name: "an ES256 signature verified",

@@ -20,15 +20,13 @@ impl Request {
     /// A request of this address (`http://127.0.0.1:1`) with these header lines.
     pub(crate) fn new(base: &str, line: &str, headers: &[(&str, &str)], body: &str) -> Self {
         let address = base.trim_start_matches("http://").to_owned();
-        let mut text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n");
-        for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        if !body.is_empty() {
-            text += &format!("Content-Length: {}\r\n", body.len());
-        }
-        text += "\r\n";
-        text += body;
+        let length = body.len().to_string();
+        let length = (!body.is_empty()).then_some(("Content-Length", length.as_str()));
+        let lines = headers.iter().copied().chain(length);
+        let lines: String = lines
+            .map(|(name, value)| [name, ": ", value, "\r\n"].concat())
+            .collect();
+        let text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n{body}");
         Self { address, text }
     }
 

@@ -13,7 +13,7 @@ use super::bed::Bed;
 
 const LENGTH: usize = 100_000_000;
 /// How much is sent at once.
-const PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
+static PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
 const ROUNDS: usize = 9;
 
 /// A way to the registry, and the processes on it.
