@@ -259,3 +259,105 @@ impl Drop for Forgets<'_> {
         self.0.forget();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use countersign_core::{AccountId, Identity, Profile};
+    use countersign_store::{Embedded, change_account};
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    /// Every operation of a store, where each of them is listed.
+    const OPERATIONS: &str = include_str!("../../countersign-store/src/around.rs");
+
+    #[test]
+    fn what_changes_nothing_is_an_operation_and_what_may_end_something_is_not_among_it() {
+        for name in CHANGES_NOTHING {
+            let line = format!("\n    {name}(");
+            assert!(OPERATIONS.contains(&line), "{name}");
+        }
+        for name in [
+            "take_code", // twice ends its session
+            "rotate",    // twice ends its grant
+            "end_session",
+            "end_grant",
+            "revoke_token",
+            "tell_end",
+            "release_identity",
+            "replace_account",
+            "remove_account",
+            "replace_registry_account",
+            "remove_registry_account",
+            "replace_organization",
+            "remove_organization",
+            "set_signpost",
+            "remove_signpost",
+            "replace_api_key",
+            "remove_api_key",
+        ] {
+            assert!(OPERATIONS.contains(&format!("\n    {name}(")), "{name}");
+            assert!(!CHANGES_NOTHING.contains(&name), "{name}");
+        }
+    }
+
+    /// A clock that stands still.
+    #[derive(Debug)]
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[test]
+    fn what_this_process_writes_is_known_at_once_and_what_another_does_within_a_second() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&directory.path().join("data")).unwrap();
+        let elsewhere: Arc<dyn Store> = Arc::new(store);
+        let recent = Arc::<Recent>::default();
+        let here = Forgetting::new(Arc::clone(&elsewhere), Arc::clone(&recent));
+        let second = |second| At(Timestamp::from_second(second).unwrap());
+        let (begin, later) = (second(10), second(11));
+        let id = AccountId::new("acct_1").unwrap();
+        let told_to = async |told: i8, store: &dyn Store| {
+            let found = store.account(&id).await.unwrap().unwrap();
+            let changed = |account: &Account| Account {
+                told_due: Some(jiff::civil::date(2027, 1, told)),
+                ..account.clone()
+            };
+            change_account(store, found, changed).await.unwrap();
+        };
+        let known = async |clock: &At| {
+            let reads = Reads::of(&here, clock.0).recently(&recent, clock);
+            let found = reads.account(&id).await.unwrap();
+            found.and_then(|(account, _)| account.told_due.map(jiff::civil::Date::day))
+        };
+        actix_web::rt::System::new().block_on(async {
+            let identity = Identity::GitHub {
+                host: "github.com".into(),
+                id: 1,
+            };
+            let account = Account::new(id.clone(), identity, Profile::default(), begin.0);
+            assert_eq!(
+                known(&begin).await,
+                None,
+                "that it is not there is not kept"
+            );
+            elsewhere.put_account_if_absent(account).await.unwrap();
+            told_to(1, elsewhere.as_ref()).await;
+            assert_eq!(known(&begin).await, Some(1));
+            told_to(2, elsewhere.as_ref()).await;
+            assert_eq!(known(&begin).await, Some(1));
+            assert_eq!(known(&later).await, Some(2));
+            told_to(3, &here).await;
+            assert_eq!(known(&later).await, Some(3));
+            told_to(4, elsewhere.as_ref()).await;
+            recent.forget();
+            assert_eq!(known(&later).await, Some(4));
+        });
+        assert!(recent.is_in_use(later.0));
+        assert!(!recent.is_in_use(later.0 + SignedDuration::from_secs(2)));
+    }
+}

@@ -240,6 +240,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/session", read().to(session::show))
         .route("/session/end", web::post().to(session::end_by_form))
         .service(api::routes())
+        .service(web::scope("/registry").configure(registry_routes))
+        .service(web::scope("/forward-auth").configure(forward_auth_routes))
         // Last, since each of these costs whatever comes after it a regular expression.
         .route(CALLBACK, web::get().to(sign_in::callback))
         .route(CALLBACK, web::post().to(sign_in::callback_by_form))
@@ -263,26 +265,30 @@ fn routes(config: &mut web::ServiceConfig) {
             OPERATOR_ACCOUNT_PRESS,
             web::post().to(operator::press_account),
         )
-        .route(FORWARD_AUTH, web::to(registry::for_a_proxy))
-        .route(FORWARD_AUTH_BELOW, web::to(registry::for_a_proxy))
+        .route(REMINDER, read().to(sign_in::reminder::show))
+        .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
+}
+
+fn forward_auth_routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/{registry}", web::to(registry::for_a_proxy))
+        .route("/{registry}/{rest:.*}", web::to(registry::for_a_proxy));
+}
+
+/// What is asked of a registry by its name: its tokens first, of which there are most.
+fn registry_routes(config: &mut web::ServiceConfig) {
+    config
         .route(REGISTRY_TOKEN, oci(web::get()).to(docker::token))
         .route(REGISTRY_TOKEN, oci(web::post()).to(docker::token_by_form))
         .route(REGISTRY_LOGIN, codes(read()).to(registry::show))
         .route(REGISTRY_LOGIN, codes(web::post()).to(registry::make_code))
         .route(REGISTRY_SIGN_IN, codes(web::get()).to(registry::sign_in))
-        .configure(helper_routes)
-        .route(REGISTRY, web::to(registry::below_a_path))
-        .route(REMINDER, read().to(sign_in::reminder::show))
-        .route(AFTER_REMINDER, web::get().to(sign_in::reminder::go_on));
-}
-
-/// What credential helpers ask, of registries of every kind.
-fn helper_routes(config: &mut web::ServiceConfig) {
-    config
+        // What credential helpers ask, of registries of every kind.
         .route(HELPER_SIGN_IN, web::post().to(helper::sign_in))
         .route(HELPER_DONE, web::get().to(helper::done))
         .route(HELPER_TOKEN, web::post().to(helper::token))
-        .route(HELPER_SIGN_OUT, web::post().to(helper::sign_out));
+        .route(HELPER_SIGN_OUT, web::post().to(helper::sign_out))
+        .route("/{registry}/{rest:.*}", web::to(registry::below_a_path));
 }
 
 /// What is served for registries that have tokens of their own.
@@ -295,13 +301,13 @@ fn codes(route: Route) -> Route {
     route.guard(guard::fn_guard(registry::has_codes))
 }
 
-const HELPER_SIGN_IN: &str = "/registry/{registry}/credential/sign-in";
-const HELPER_DONE: &str = "/registry/{registry}/credential/done";
-const HELPER_TOKEN: &str = "/registry/{registry}/credential/token";
-const HELPER_SIGN_OUT: &str = "/registry/{registry}/credential/sign-out";
-const REGISTRY_TOKEN: &str = "/registry/{registry}/token";
-const REGISTRY_LOGIN: &str = "/registry/{registry}/login";
-const REGISTRY_SIGN_IN: &str = "/registry/{registry}/login/sign-in";
+const HELPER_SIGN_IN: &str = "/{registry}/credential/sign-in";
+const HELPER_DONE: &str = "/{registry}/credential/done";
+const HELPER_TOKEN: &str = "/{registry}/credential/token";
+const HELPER_SIGN_OUT: &str = "/{registry}/credential/sign-out";
+const REGISTRY_TOKEN: &str = "/{registry}/token";
+const REGISTRY_LOGIN: &str = "/{registry}/login";
+const REGISTRY_SIGN_IN: &str = "/{registry}/login/sign-in";
 const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 const CALLBACK: &str = "/callback/{provider}";
@@ -317,9 +323,8 @@ const OPERATOR_ORGANIZATION: &str = "/operator/organizations/{id}";
 const OPERATOR_ORGANIZATION_PRESS: &str = "/operator/organizations/{id}/press";
 const OPERATOR_ACCOUNT: &str = "/operator/accounts/{id}";
 const OPERATOR_ACCOUNT_PRESS: &str = "/operator/accounts/{id}/press";
+/// As what checks are counted.
 const FORWARD_AUTH: &str = "/forward-auth/{registry}";
-const FORWARD_AUTH_BELOW: &str = "/forward-auth/{registry}/{rest:.*}";
-const REGISTRY: &str = "/registry/{registry}/{rest:.*}";
 const REMINDER: &str = "/callback/{provider}/reminder";
 const AFTER_REMINDER: &str = "/callback/{provider}/reminder/continue";
 

@@ -178,6 +178,11 @@ async fn what_another_replica_ends_is_over_once_the_feed_tells() {
 async fn what_no_feed_tells_of_counts_for_less_than_a_second() {
     let bed = Bed::new().await;
     let (clock, store) = (&bed.world.broker.clock, bed.world.broker.store());
+    // Whoever begins to follow the feed is told of all that has ended before: so that comes first.
+    assert!(bed.lets(READ, bed.token()).await);
+    let there = bed.world.replica();
+    assert_eq!(revoke(bed.token(), &there).await, 200);
+    bed.is_stopped(bed.token()).await;
     // That a key is used is noted at its first use of the day, which makes all be forgotten.
     for shown in [bed.key(), bed.key(), bed.session()] {
         assert!(bed.lets(READ, shown).await);
