@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Decision, ExceptionName, Facts, Policy, Reason, Rule, Scope, TierName, decide};
 
-/// One line of the decision log.
+/// One line of the decision log; `F` is [`Facts`], or what is written as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<F = Facts> {
     /// The version of the line.
     pub v: LineVersion,
     /// When it was decided: the `now` of the decision.
@@ -27,7 +27,7 @@ pub struct Record {
     /// What was decided.
     pub verdict: Verdict,
     /// What it rests on.
-    pub facts: Facts,
+    pub facts: F,
 }
 
 impl Record {

@@ -3,12 +3,13 @@
 //! The name is ours: what a client or a proxy calls the request is not believed, since it stands in the
 //! log and in the decision log. It is on every line of the request, on its page and in its answer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use jiff::Timestamp;
 use tracing::Span;
 
@@ -29,7 +30,7 @@ pub(crate) struct RequestId(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Arrival {
     id: RequestId,
-    method: String,
+    method: Method,
     path: String,
     at: Timestamp,
     trace: Option<Trace>,
@@ -43,8 +44,8 @@ impl Arrival {
         let trace = Trace::begin(request, &id, broker);
         Self {
             id,
-            method: short(request.method().as_str()),
-            path: short(request.path()),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
             at: broker.clock.now(),
             trace,
         }
@@ -69,7 +70,12 @@ impl Arrival {
     }
 
     /// Counts it, and writes down how it ended. Never the query: it may hold a code or an address.
-    pub(crate) fn answered(&self, status: StatusCode, route: Option<String>, broker: &Broker) {
+    pub(crate) fn answered(
+        &self,
+        status: StatusCode,
+        route: Option<Cow<'static, str>>,
+        broker: &Broker,
+    ) {
         // A clock that was set back makes no time less than none.
         let taken = broker.clock.now().duration_since(self.at);
         let taken = Duration::try_from(taken).unwrap_or_default();
@@ -80,14 +86,14 @@ impl Arrival {
         metrics.request_answered(route, status.as_u16(), taken);
         if registry::is_check(&self.path) && status == StatusCode::OK {
             // A proxy asks at each of its requests, and has a line of it; what was decided is in the decision log.
-            tracing::debug!(code = "let-through", request = %self.id.0, path = self.path, "a check let a request through");
+            tracing::debug!(code = "let-through", request = %self.id.0, path = short(&self.path), "a check let a request through");
             return;
         }
         tracing::info!(
             code = "answered",
             request = %self.id.0,
-            method = self.method,
-            path = self.path,
+            method = short(self.method.as_str()),
+            path = short(&self.path),
             status = status.as_u16(),
             milliseconds = u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
             "request answered",

@@ -135,7 +135,7 @@ impl DecisionLog {
     }
 
     /// Hands over a decision, as a line of JSON. Never waits for the disk.
-    pub fn write(&self, record: &Record) {
+    pub fn write(&self, record: &Record<impl Serialize>) {
         self.hand_over(record.time, record);
     }
 

@@ -3,6 +3,7 @@
 //! Labels are our own codes and names that the operator chose. Never a tenant, a person, or a text that a
 //! client or a provider sent: that would tell who signs in where, and grow without end.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,13 +52,13 @@ struct Counters {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
-    route: String,
+    route: Cow<'static, str>,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
-    route: String,
+    route: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,8 +123,13 @@ impl Metrics {
 
     /// A request was answered. `route` is the pattern that it fits; what fits none is counted together, since
     /// anybody can make up paths.
-    pub(crate) fn request_answered(&self, route: Option<String>, status: u16, taken: Duration) {
-        let route = route.unwrap_or_else(|| "other".to_owned());
+    pub(crate) fn request_answered(
+        &self,
+        route: Option<Cow<'static, str>>,
+        status: u16,
+        taken: Duration,
+    ) {
+        let route = route.unwrap_or("other".into());
         let times = Route {
             route: route.clone(),
         };
@@ -468,7 +474,7 @@ mod tests {
         metrics.request_refused("not-found");
         metrics.exception_used(&ExceptionName::new("contoso").unwrap());
         let taken = Duration::from_millis(30);
-        metrics.request_answered(Some("/token".to_owned()), 200, taken);
+        metrics.request_answered(Some("/token".into()), 200, taken);
         metrics.request_answered(None, 404, taken);
         let sign_in = |outcome: &str, reason: &str, count: u32| {
             format!(

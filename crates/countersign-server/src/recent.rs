@@ -20,6 +20,7 @@ use countersign_store::{
 use jiff::Timestamp;
 
 use crate::Clock;
+use crate::registry::{Known, KnownBy};
 
 use shelf::LONGEST;
 pub(crate) use shelf::Shelf;
@@ -34,6 +35,8 @@ pub(crate) struct Recent {
     keys: Shelf<ApiKeyId, (ApiKey, Version)>,
     organizations: Shelf<OrganizationId, (Organization, Version)>,
     mappings: Shelf<Vec<Source>, Vec<Mapping>>,
+    /// Put together of some of these.
+    known: Shelf<KnownBy, Arc<Known>>,
     /// When it was asked last, in seconds.
     asked_at: AtomicI64,
 }
@@ -48,6 +51,7 @@ impl Recent {
         self.keys.forget();
         self.organizations.forget();
         self.mappings.forget();
+        self.known.forget();
     }
 
     /// Whether there may be anything that still counts.
@@ -84,7 +88,7 @@ impl<'a> Reads<'a> {
 
     /// [`Store::session`].
     pub(crate) async fn session(self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let asked = self.store.session(id, self.now);
+        let asked = async { self.store.session(id, self.now).await };
         let found = self.ask(|recent| &recent.sessions, id, asked).await?;
         Ok(found.filter(|session| self.now < session.expires_at))
     }
@@ -94,7 +98,7 @@ impl<'a> Reads<'a> {
         self,
         token: &IssuedToken,
     ) -> Result<Option<Session>, StoreError> {
-        let asked = self.store.session_of_token(token, self.now);
+        let asked = async { self.store.session_of_token(token, self.now).await };
         let found = self.ask(|recent| &recent.tokens, token, asked).await?;
         Ok(found.filter(|session| self.now < session.expires_at.min(token.expires_at)))
     }
@@ -104,7 +108,7 @@ impl<'a> Reads<'a> {
         self,
         id: &AccountId,
     ) -> Result<Option<(Account, Version)>, StoreError> {
-        let asked = self.store.account(id);
+        let asked = async { self.store.account(id).await };
         self.ask(|recent| &recent.accounts, id, asked).await
     }
 
@@ -113,7 +117,7 @@ impl<'a> Reads<'a> {
         self,
         id: &ApiKeyId,
     ) -> Result<Option<(ApiKey, Version)>, StoreError> {
-        let asked = self.store.api_key(id);
+        let asked = async { self.store.api_key(id).await };
         self.ask(|recent| &recent.keys, id, asked).await
     }
 
@@ -122,7 +126,7 @@ impl<'a> Reads<'a> {
         self,
         id: &OrganizationId,
     ) -> Result<Option<(Organization, Version)>, StoreError> {
-        let asked = self.store.organization(id);
+        let asked = async { self.store.organization(id).await };
         self.ask(|recent| &recent.organizations, id, asked).await
     }
 
@@ -140,12 +144,21 @@ impl<'a> Reads<'a> {
         Ok(found.unwrap_or_default())
     }
 
+    /// What was put together of all this for somebody who asks for something.
+    pub(crate) async fn known(
+        self,
+        by: &KnownBy,
+        asked: impl Future<Output = Result<Option<Arc<Known>>, StoreError>>,
+    ) -> Result<Option<Arc<Known>>, StoreError> {
+        self.ask(|recent| &recent.known, by, asked).await
+    }
+
     /// The account that acts for an owner: an account itself, or the one that has claimed a registry account.
     pub(crate) async fn account_for(self, owner: &Admin) -> Result<Option<Account>, StoreError> {
         let id = match owner {
             Admin::Account(id) => id.clone(),
             Admin::RegistryAccount(name) => {
-                let asked = self.store.registry_account(name);
+                let asked = async { self.store.registry_account(name).await };
                 let found = self
                     .ask(|recent| &recent.registry_accounts, name, asked)
                     .await?;

@@ -16,6 +16,7 @@ mod gem;
 pub(crate) mod helper;
 mod identity;
 mod key;
+mod known;
 mod login;
 mod notice;
 mod npm;
@@ -46,6 +47,7 @@ pub(crate) use forward_auth::{for_a_proxy, for_anybody_there, is_check};
 pub(crate) use login::{make_code, show, sign_in};
 
 pub(crate) use identity::Assertions;
+pub(crate) use known::{Known, KnownBy};
 pub(crate) use proxy::OfRegistry;
 
 pub use docker::DockerSettings;

@@ -15,7 +15,7 @@ use crate::Broker;
 use crate::audit::{By, Event, Happening, Subject};
 use crate::web::Context;
 
-pub(crate) use browser::{earlier, of_browser, put, remove as forget};
+pub(crate) use browser::{earlier, named as named_by_browser, of_browser, put, remove as forget};
 pub(crate) use logout::{logout, logout_by_form, logout_confirmed};
 pub(crate) use page::{end as end_by_form, show};
 pub(crate) use provider::{back_channel, front_channel};

@@ -1,5 +1,6 @@
 //! Routes, what every answer carries, and how requests are read.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Ready, ready};
 use std::net::TcpListener;
@@ -11,7 +12,8 @@ use actix_web::cookie::{self, Cookie, SameSite};
 use actix_web::dev::{Payload, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::uri::{Authority, PathAndQuery};
+use actix_web::http::{ConnectionType, StatusCode, Uri};
 use actix_web::middleware::{self, Next};
 use actix_web::{
     App, FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpServer, Route, guard, web,
@@ -22,6 +24,7 @@ use countersign_core::{
 };
 use countersign_providers::Provider;
 use jiff::Timestamp;
+use serde::Serialize;
 use tracing::Instrument;
 use url::form_urlencoded;
 
@@ -386,11 +389,11 @@ async fn admit_within(
 }
 
 /// The pattern that a path fits.
-fn route_of(request: &HttpRequest) -> Option<String> {
+fn route_of(request: &HttpRequest) -> Option<Cow<'static, str>> {
     if registry::is_check(request.path()) {
-        return Some(FORWARD_AUTH.to_owned());
+        return Some(FORWARD_AUTH.into());
     }
-    request.match_pattern()
+    request.match_pattern().map(Cow::Owned)
 }
 
 /// A cap on the target, and a time limit. What no handler sees the end of is answered without a body.
@@ -399,7 +402,7 @@ async fn within_limits<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, HttpResponse> {
-    if request.uri().to_string().len() > LONGEST_TARGET {
+    if length_of(request.uri()) > LONGEST_TARGET {
         return Err(HttpResponse::new(StatusCode::URI_TOO_LONG));
     }
     if let Some(too_many) = refusal(&request) {
@@ -414,6 +417,13 @@ async fn within_limits<B: MessageBody + 'static>(
         Ok(answer) => answer.map_err(|error| error.error_response()),
         Err(_) => Err(HttpResponse::new(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// How long a target is, in bytes.
+fn length_of(target: &Uri) -> usize {
+    let authority = target.authority().map_or("", Authority::as_str);
+    let target = target.path_and_query().map_or("", PathAndQuery::as_str);
+    authority.len() + target.len()
 }
 
 /// The answer to a request of an address that has asked for too much.
@@ -539,6 +549,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The same for who asks the store itself.
+    pub(crate) fn at_the_store(&self) -> Self {
+        let reads = Reads::of(self.broker.store.as_ref(), self.now);
+        Self {
+            reads,
+            ..self.clone()
+        }
+    }
+
     /// The policy that decides this request.
     pub(crate) fn policy(&self) -> &Policy {
         &self.in_force.policy
@@ -562,7 +581,7 @@ impl<'a> Context<'a> {
     }
 
     /// Writes down what was decided, and every fact that it rests on.
-    pub(crate) fn log_decision(&self, decided: Decided) {
+    pub(crate) fn log_decision(&self, decided: Decided<impl Serialize>) {
         if let Some(exception) = &decided.verdict.waiver {
             self.broker.metrics.exception_used(exception);
         }
@@ -696,12 +715,13 @@ pub(crate) fn with_cookies(
 
 /// A decision, for the decision log.
 #[derive(Debug, Clone)]
-pub(crate) struct Decided {
+pub(crate) struct Decided<F = Facts> {
     pub(crate) on: Occasion,
     /// The `now` of the decision.
     pub(crate) at: Timestamp,
     pub(crate) verdict: Verdict,
-    pub(crate) facts: Facts,
+    /// [`Facts`], or what stands for them in a line.
+    pub(crate) facts: F,
 }
 
 /// The parameters of a query or a form.

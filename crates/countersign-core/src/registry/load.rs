@@ -309,7 +309,8 @@ fn header(text: &str) -> Result<String, &'static str> {
         "transfer-encoding",
     ];
     let name = text.to_ascii_lowercase();
-    if !is_token(text) || OF_OTHERS.contains(&name.as_str()) {
+    let is_ours = name.starts_with("x-countersign-");
+    if !is_token(text) || is_ours || OF_OTHERS.contains(&name.as_str()) {
         return Err("expected the name of a header that means nothing else");
     }
     Ok(name)
@@ -521,10 +522,14 @@ struct NoticePlaceInJson;
 fn identity(table: &mut Table<'_>) -> Option<IdentityHeaders> {
     let user = table.optional("user_header", |value| value.parsed(header));
     let email = table.optional("email_header", |value| value.parsed(header));
-    Some(IdentityHeaders {
-        user: user?,
-        email: email?,
-    })
+    let (user, email) = (user?, email?);
+    if user.is_some() && user == email {
+        table.report(format_args!(
+            "`user_header` and `email_header` are the same"
+        ));
+        return None;
+    }
+    Some(IdentityHeaders { user, email })
 }
 
 fn docker(table: &mut Table<'_>) -> Option<Docker> {

@@ -318,6 +318,16 @@ fn every_mistake_has_its_place() {
         "expected the name of a header that means nothing else",
     );
     check_problem(
+        "[default]",
+        "[identity]\nuser_header = \"X-Countersign-User\"\n[default]",
+        "expected the name of a header that means nothing else",
+    );
+    check_problem(
+        "[default]",
+        "[identity]\nuser_header = \"X-Remote\"\nemail_header = \"x-remote\"\n[default]",
+        "`user_header` and `email_header` are the same",
+    );
+    check_problem(
         "[{ authorization = \"Bearer\" }]",
         "[]",
         "`credential.sources` is missing",

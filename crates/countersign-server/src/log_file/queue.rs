@@ -144,10 +144,14 @@ impl<L: Line> Queue<L> {
             }
             return;
         }
+        // Whoever put the first line there has woken the thread: to do so again is a system call that does nothing.
+        let is_first = state.lines.is_empty();
         state.note_missing();
         state.add(Waiting { line, lines: 1 });
         drop(state);
-        self.to_do.notify_one();
+        if is_first {
+            self.to_do.notify_one();
+        }
     }
 
     pub(crate) fn ask_to_reopen(&self) {

@@ -6,11 +6,12 @@
 //! since nginx takes anything else for a fault of ours; and no answer may be kept.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use countersign_core::registry::{Ambiguous, Source};
 
 use super::gate::{Asked, Judged, Refused, judge};
 use super::notice::Notice;
+use super::proxy::OfRegistry;
 use super::refusal::refuse;
 use super::{Registry, below, identity, named, refusal, step_up};
 use crate::error::{Failure, Problem};
@@ -93,8 +94,8 @@ async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpRespon
         return refusal::answer(registry, &refused, context);
     };
     let asked = Asked {
-        method: &method,
-        target: &target,
+        method,
+        target,
         headers,
     };
     let judged = judge(registry, asked, None, context).await;
@@ -129,6 +130,8 @@ fn admit(
         return refusal::answer(registry, &Refused::Unavailable, context);
     };
     let mut answer = HttpResponse::Ok();
+    // No browser sees it, and what stands in it is a proxy's to pass on.
+    answer.insert_header((CACHE_CONTROL, "no-store"));
     let empty = told.iter().filter(|(_, value)| value.is_empty());
     let empty = empty.map(|(name, _)| name.as_str());
     let removed: Vec<&str> = empty.chain(credentials(registry)).collect();
@@ -147,10 +150,12 @@ fn admit(
         leave.log(context);
     }
     let authorization = authorization.unwrap_or_else(|| HeaderValue::from_static(""));
-    answer
+    let mut answer = answer
         .insert_header((UPSTREAM, authorization))
         .insert_header((NOTICE, notice.unwrap_or_default()))
-        .finish()
+        .finish();
+    answer.extensions_mut().insert(OfRegistry);
+    answer
 }
 
 /// The headers in which tools send what is for us alone.
@@ -166,15 +171,18 @@ fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
 
 /// The method and the target of the request that the proxy holds: as it says in its headers, or, as Envoy has it, as the
 /// method and the rest of the path of this very request. Where two say it, which of them a client wrote nobody knows.
-fn asked_for(headers: &HeaderMap, context: &Context<'_>) -> Option<(String, String, Refusals)> {
+fn asked_for<'a>(
+    headers: &'a HeaderMap,
+    context: &'a Context<'_>,
+) -> Option<(&'a str, &'a str, Refusals)> {
     let by_path = below(ROOT, context).map(|rest| {
-        let method = context.request.method().to_string();
-        Some((method, rest.to_owned(), Refusals::ReachTheTool))
+        let method = context.request.method().as_str();
+        Some((method, rest, Refusals::ReachTheTool))
     });
     let by_headers = DIALECTS.iter().filter_map(|(method, target, refusals)| {
         let (method, target) = (headers.get(*method), headers.get(*target));
         (method.is_some() || target.is_some()).then(|| {
-            let text = |value: Option<&HeaderValue>| Some(value?.to_str().ok()?.to_owned());
+            let text = |value: Option<&'a HeaderValue>| value?.to_str().ok();
             Some((text(method)?, text(target)?, *refusals))
         })
     });

@@ -147,7 +147,7 @@ async fn release_of(
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
 /// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
 fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
-    let is_own = |name: &str| identity::own_headers(registry).any(|one| one.as_str() == name);
+    let is_own = |name: &str| identity::own_headers(registry).any(|one| one == name);
     let means_other = |name: &str| OVERRIDES.contains(&name) || is_own(name);
     let by_name = headers.keys().any(|name| {
         if !name.as_str().contains('_') {

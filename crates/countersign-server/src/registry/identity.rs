@@ -36,7 +36,7 @@ const LIFETIME: SignedDuration = SignedDuration::from_mins(1);
 const TYPE: &str = "countersign-assertion+jwt";
 
 /// Assertions that were signed a moment ago, by what they say and until when that holds.
-pub(crate) type Assertions = Shelf<(String, Option<Timestamp>), String>;
+pub(crate) type Assertions = Shelf<(String, Option<Timestamp>), HeaderValue>;
 
 /// An assertion.
 #[derive(Serialize)]
@@ -84,70 +84,80 @@ pub(super) fn headers(
     judged: &Judged,
     context: &Context<'_>,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let mut told = Told::nobody(registry);
-    if let Judged::Let {
+    let Judged::Let {
         leave,
         action,
         release,
     } = judged
-    {
-        let request = Request {
-            method: asked.method,
-            target: asked.target,
-            action,
-            package: release.package.as_deref(),
-        };
-        told.who(registry, leave, action);
-        told.set(ASSERTION, &assertion(registry, leave, request, context)?);
-    }
-    Some(told.0)
+    else {
+        return Some(Who::default().told(NOTHING, registry));
+    };
+    let request = Request {
+        method: asked.method,
+        target: asked.target,
+        action,
+        package: release.package.as_deref(),
+    };
+    let assertion = assertion(registry, leave, request, context)?;
+    let organizations = leave.permit.belongings().iter();
+    let organizations: Vec<&str> = organizations.map(|one| one.organization.as_str()).collect();
+    let who = Who {
+        account: leave.account.id.as_str(),
+        user: registry_account(leave).unwrap_or_default(),
+        action,
+        acr: leave.permit.acr().as_str(),
+        organizations: &organizations.join(","),
+        email: leave.email.as_deref().unwrap_or_default(),
+    };
+    Some(who.told(assertion, registry))
 }
 
-struct Told(Vec<(HeaderName, HeaderValue)>);
+/// What stands where there is nothing to say.
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 
-impl Told {
-    fn nobody(registry: &Registry) -> Self {
-        let always = [ACCOUNT, USER, ACTION, ACR, ORGANIZATIONS, ASSERTION];
-        let own = own_headers(registry);
-        let nothing = HeaderValue::from_static("");
-        let all = always.into_iter().chain(own);
-        Self(all.map(|name| (name, nothing.clone())).collect())
-    }
+/// What headers say of who asks; nothing of nobody.
+#[derive(Default)]
+struct Who<'a> {
+    account: &'a str,
+    user: &'a str,
+    action: &'a str,
+    acr: &'a str,
+    organizations: &'a str,
+    email: &'a str,
+}
 
-    fn who(&mut self, registry: &Registry, leave: &Leave, action: &str) {
-        let user = leave.account.registry_account.as_ref();
-        let user = user.map_or("", RegistryAccountName::as_str);
-        let organizations = leave.permit.belongings().iter();
-        let organizations: Vec<&str> = organizations.map(|one| one.organization.as_str()).collect();
-        self.set(ACCOUNT, leave.account.id.as_str());
-        self.set(USER, user);
-        self.set(ACTION, action);
-        self.set(ACR, leave.permit.acr().as_str());
-        self.set(ORGANIZATIONS, &organizations.join(","));
-        let identity = &registry.profile.identity;
-        let email = leave.email.as_deref().unwrap_or_default();
-        for (name, value) in [(&identity.user, user), (&identity.email, email)] {
-            if let Some(Ok(name)) = name.as_ref().map(HeaderName::try_from) {
-                self.set(name, value);
-            }
-        }
-    }
-
+impl Who<'_> {
     /// What can't stand in a header is told as nothing.
-    fn set(&mut self, name: HeaderName, value: &str) {
-        let value = HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static(""));
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None => self.0.push((name, value)),
-        }
+    fn told(&self, assertion: HeaderValue, registry: &Registry) -> Vec<(HeaderName, HeaderValue)> {
+        let always = [
+            (ACCOUNT, self.account),
+            (USER, self.user),
+            (ACTION, self.action),
+            (ACR, self.acr),
+            (ORGANIZATIONS, self.organizations),
+        ];
+        let identity = &registry.profile.identity;
+        let own = [(&identity.user, self.user), (&identity.email, self.email)];
+        let own = own
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::try_from(name.as_ref()?).ok()?, value)));
+        let plain = always.into_iter().chain(own);
+        let plain =
+            plain.map(|(name, value)| (name, HeaderValue::from_str(value).unwrap_or(NOTHING)));
+        plain.chain([(ASSERTION, assertion)]).collect()
     }
 }
 
-/// The headers by which this kind of registry knows people.
-pub(super) fn own_headers(registry: &Registry) -> impl Iterator<Item = HeaderName> {
+fn registry_account(leave: &Leave) -> Option<&str> {
+    let account = leave.account.registry_account.as_ref();
+    account.map(RegistryAccountName::as_str)
+}
+
+/// The names of the headers by which this kind of registry knows people, in small letters.
+pub(super) fn own_headers(registry: &Registry) -> impl Iterator<Item = &str> {
     let identity = &registry.profile.identity;
     let named = identity.user.iter().chain(&identity.email);
-    named.filter_map(|name| HeaderName::try_from(name).ok())
+    named.map(String::as_str)
 }
 
 /// The `Authorization` by which the registry behind knows us.
@@ -164,7 +174,7 @@ fn assertion(
     leave: &Leave,
     request: Request<'_>,
     context: &Context<'_>,
-) -> Option<String> {
+) -> Option<HeaderValue> {
     let (broker, permit) = (context.broker, &leave.permit);
     // What changes something has one of its own; who reads the same again within a second gets the same.
     let is_read = matches!(request.method, "GET" | "HEAD");
@@ -176,11 +186,7 @@ fn assertion(
         acr: permit.acr().as_str(),
         amr: permit.amr(),
         auth_time: permit.auth_time().map(Timestamp::as_second),
-        registry_account: leave
-            .account
-            .registry_account
-            .as_ref()
-            .map(RegistryAccountName::as_str),
+        registry_account: registry_account(leave),
         countersign: token::countersign_claim(permit, None, None),
         request,
     };
@@ -194,7 +200,7 @@ fn assertion(
     })
 }
 
-fn sign(says: &Says<'_>, permit: &Permit, context: &Context<'_>) -> Option<String> {
+fn sign(says: &Says<'_>, permit: &Permit, context: &Context<'_>) -> Option<HeaderValue> {
     let broker = context.broker;
     let until = context.now + LIFETIME;
     let exp = permit.not_after().map_or(until, |end| end.min(until));
@@ -205,5 +211,5 @@ fn sign(says: &Says<'_>, permit: &Permit, context: &Context<'_>) -> Option<Strin
         jti: broker.entropy.hex::<16>(),
     };
     let signed = broker.keys.sign(SigningAlgorithm::Es256, TYPE, &assertion);
-    signed.ok()
+    HeaderValue::try_from(signed.ok()?).ok()
 }

@@ -1,21 +1,23 @@
 //! Whose credential it is, and whether the policy lets them do this now. Every path that lets a tool's request through
 //! passes here.
 
+use std::sync::Arc;
+
 use countersign_core::registry::Checksum;
 use countersign_core::{
-    ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, OrganizationId, Permit, Reason,
-    Refusal, Remedy, Scope, Stated, StepUp, Verdict, decide,
+    ApiKeyId, ClientId, Decision, Occasion, Permit, Reason, Refusal, Scope, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, ApiKey, Session, StoreError};
 use countersign_verifier::Claims;
 
 use super::credential::Shown;
 use super::gate::Asked;
+use super::known::{self, By, Known};
 use super::step_up;
 use super::{Registry, bound};
 use crate::api_key::{self, Held, Use};
 use crate::web::{Context, Decided};
-use crate::{organization, session, token};
+use crate::{session, token};
 
 /// What a tool wants to do.
 #[derive(Debug, Clone, Copy)]
@@ -85,10 +87,10 @@ impl Weighed {
 /// Somebody's leave to do it.
 #[derive(Debug)]
 pub(super) struct Leave {
-    pub(super) account: Account,
+    pub(super) account: Arc<Account>,
     pub(super) permit: Permit,
     /// What the decision log is told, where it has not been.
-    pub(super) decided: Option<Decided>,
+    pub(super) decided: Option<Decided<Arc<Known>>>,
     /// The key that it is had by, where it is one.
     pub(super) key: Option<ApiKey>,
     /// The address that the provider or the registry verified, where one did.
@@ -101,7 +103,7 @@ impl Leave {
     /// Writes the decision down, now that something follows from it.
     pub(super) fn log(self, context: &Context<'_>) {
         if let Some(decided) = self.decided {
-            context.log_decision(decided);
+            log(decided, context);
         }
     }
 }
@@ -117,25 +119,16 @@ pub(super) async fn weigh(
         Shown::Unreadable => Ok(Weighed::BadCredential(
             "No credential can be read from this request.",
         )),
-        Shown::Session => match session::of_browser(context).await? {
-            None => Ok(Weighed::NoCredential),
-            Some((session, account)) => {
-                let by = By {
-                    client: wish.registry.client.clone(),
-                    session,
-                    account,
-                    organization: None,
-                    stated: None,
-                };
-                by.decide(wish, context).await
-            }
-        },
+        Shown::Session => Ok(match known::by_session(wish, context).await? {
+            None => Weighed::NoCredential,
+            Some(known) => outcome(&known, context),
+        }),
         Shown::Secret(text) if bound::is_one(&text) => {
             Box::pin(weigh_bound(&text, wish, context)).await
         }
         Shown::Secret(secret) => match api_key::find(&secret, context).await? {
             Some(held) => weigh_key(held, wish, context).await,
-            None => weigh_token(&secret, wish, context).await,
+            None => Box::pin(weigh_token(&secret, wish, context)).await,
         },
     }
 }
@@ -224,7 +217,7 @@ pub(super) async fn weigh_held(
     };
     Ok(match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
-            account: held.account,
+            account: Arc::new(held.account),
             permit,
             decided: None,
             key: Some(held.key),
@@ -280,7 +273,8 @@ async fn weigh_token(
         organization: token::organization_of(claims),
         stated: token::stated_by(claims),
     };
-    by.decide(wish, context).await
+    let known = by.known(wish.scope, context).await?;
+    Ok(outcome(&Arc::new(known), context))
 }
 
 /// Whether an access token is for this registry.
@@ -290,77 +284,36 @@ fn is_for(registry: &Registry, claims: &Claims, context: &Context<'_>) -> bool {
     client.is_some_and(|client| client.audiences().any(|audience| *audience == claims.aud))
 }
 
-/// Somebody who signed in, however they show it.
-struct By {
-    client: ClientId,
-    session: Session,
-    account: Account,
-    organization: Option<OrganizationId>,
-    stated: Option<Stated>,
-}
-
-impl By {
-    async fn decide(self, wish: Wish<'_>, context: &Context<'_>) -> Result<Weighed, StoreError> {
-        let evidence = &self.session.evidence;
-        let mappings = organization::mappings_behind(evidence, context).await?;
-        let waivers = organization::waivers_of(self.organization.as_ref(), context).await?;
-        let facts = Facts {
-            client: self.client,
-            scopes: [wish.scope.clone()].into(),
-            organization: self.organization,
-            manages: None,
-            login: Login::of(evidence, &mappings),
-            mappings,
-            waivers,
-            demands: Demands::default(),
-            identity_changed: false,
-            withdrawn: false,
-            account: context.broker.calendar.facts(&self.account),
-            remedy: Remedy::Nothing,
-            session_expires_at: Some(self.session.expires_at),
-            stated: self.stated,
-            key_made_at: None,
-        };
-        let email = verified_email(&self.session, &self.account);
-        Ok(outcome(self.account, email, facts, context))
-    }
-}
-
 /// What the policy says of these facts; it is asked at every single request.
-fn outcome(
-    account: Account,
-    email: Option<String>,
-    facts: Facts,
-    context: &Context<'_>,
-) -> Weighed {
-    let decision = decide(context.policy(), &facts, context.now);
+fn outcome(known: &Arc<Known>, context: &Context<'_>) -> Weighed {
+    let decision = decide(context.policy(), &known.facts, context.now);
     let decided = Decided {
         on: Occasion::Gate,
         at: context.now,
         verdict: Verdict::from(&decision),
-        facts,
+        facts: Arc::clone(known),
     };
     match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
-            account,
+            account: Arc::clone(&known.account),
             permit,
             decided: Some(decided),
             key: None,
-            email,
+            email: known.email.clone(),
             checksum: None,
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
-            context.log_decision(decided);
+            log(decided, context);
             Weighed::NotEnough { reasons, key: None }
         }
     }
 }
 
-/// The address of the identity that signed in, where its provider or the registry verified it.
-fn verified_email(session: &Session, account: &Account) -> Option<String> {
-    let email = session.evidence.profile.email.as_ref()?;
-    let vouched = account.vouched_email.as_ref();
-    let is_verified =
-        email.verified || vouched.is_some_and(|one| one.address.as_str() == email.address);
-    is_verified.then(|| email.address.clone())
+fn log(decided: Decided<Arc<Known>>, context: &Context<'_>) {
+    context.log_decision(Decided {
+        on: decided.on,
+        at: decided.at,
+        verdict: decided.verdict,
+        facts: &*decided.facts,
+    });
 }

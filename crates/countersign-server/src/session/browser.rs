@@ -51,13 +51,16 @@ pub(crate) async fn of_browser(
 
 /// The live session that this browser has, whether it is anybody's or not: to be ended.
 pub(super) async fn live(context: &Context<'_>) -> Result<Option<Session>, StoreError> {
-    let Some(sealed) = context.only_cookie(NAME) else {
-        return Ok(None);
-    };
-    match context.broker.sealer.open::<SessionId>(sealed, PLACE) {
+    match named(context) {
         Some(id) => context.reads.session(&id).await,
         None => Ok(None),
     }
+}
+
+/// The session that this browser's cookie leads to, live or not.
+pub(crate) fn named(context: &Context<'_>) -> Option<SessionId> {
+    let sealed = context.only_cookie(NAME)?;
+    context.broker.sealer.open(sealed, PLACE)
 }
 
 /// The sessions that this browser has had for this account, the latest last: a new one takes them over.

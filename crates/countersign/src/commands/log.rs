@@ -13,20 +13,23 @@ use super::tell;
 
 /// Starts to log, and to collect traces where that is wanted. Called once.
 pub(crate) fn start(log: Log, traces: Option<Collecting>) {
-    let traces = traces.map(|layer| layer.with_filter(Collecting::filter()));
-    let lines = tracing_subscriber::registry().with(traces);
     let (layer, filter) = (fmt::layer().with_writer(io::stderr), filter(log.level));
-    let started = match log.format {
+    let lines = match log.format {
         LogFormat::Text => {
             let layer = layer.with_ansi(io::stderr().is_terminal());
-            lines.with(layer.with_filter(filter)).try_init()
+            layer.with_filter(filter).boxed()
         }
         // The span of a request is the only one: a list of it would say the same again.
         LogFormat::Json => {
             let layer = layer.json().flatten_event(true).with_span_list(false);
-            lines.with(layer.with_filter(filter)).try_init()
+            layer.with_filter(filter).boxed()
         }
     };
+    // Where nothing is collected there is no layer for it: one that is `None` wants to hear of every span, so that those of
+    // traces would be made, and named at random, at every request.
+    let traces = traces.map(|layer| layer.with_filter(Collecting::filter()).boxed());
+    let layers: Vec<_> = traces.into_iter().chain([lines]).collect();
+    let started = tracing_subscriber::registry().with(layers).try_init();
     if let Err(error) = started {
         tell(format_args!("no log: {error}"));
     }
