@@ -147,8 +147,8 @@ async fn release_of(
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
 /// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
 fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
-    let is_own = |name: &str| identity::own_headers(registry).any(|one| one == name);
-    let means_other = |name: &str| OVERRIDES.contains(&name) || is_own(name);
+    let means_other =
+        |name: &str| OVERRIDES.contains(&name) || identity::is_own_header(name, registry);
     let by_name = headers.keys().any(|name| {
         if !name.as_str().contains('_') {
             return means_other(name.as_str());

@@ -153,11 +153,11 @@ fn registry_account(leave: &Leave) -> Option<&str> {
     account.map(RegistryAccountName::as_str)
 }
 
-/// The names of the headers by which this kind of registry knows people, in small letters.
-pub(super) fn own_headers(registry: &Registry) -> impl Iterator<Item = &str> {
+/// Whether this kind of registry knows people by the header of this name.
+pub(super) fn is_own_header(name: &str, registry: &Registry) -> bool {
     let identity = &registry.profile.identity;
-    let named = identity.user.iter().chain(&identity.email);
-    named.map(String::as_str)
+    let mut named = identity.user.iter().chain(&identity.email);
+    named.any(|one| one.eq_ignore_ascii_case(name))
 }
 
 /// The `Authorization` by which the registry behind knows us.

@@ -179,7 +179,7 @@ async fn send_all(mut upload: Upload, to: PiecesIn) -> Sent {
 
 fn headers_out(passed: &Passed<'_>, context: &Context<'_>) -> http::HeaderMap {
     let mut headers = http::HeaderMap::new();
-    let is_own = |name: &str| identity::own_headers(passed.registry).any(|one| one == name);
+    let is_own = |name: &str| identity::is_own_header(name, passed.registry);
     for (name, value) in passed.asked.headers {
         let is_ours = name.as_str().starts_with(identity::PREFIX) || is_own(name.as_str());
         if is_ours || is_dropped(passed, name) {
