@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
-pub use gate::{Between, GateCaddy, GateNginx, Recorder, Seen};
+pub use gate::{AskingProxy, Between, GateNginx, Recorder, Seen};
 pub use gem::Gem;
 pub use go::Go;
 pub use helper::Helper;

@@ -1,4 +1,6 @@
-//! Debian's nginx in front of a registry, with the very file of `deploy/`; and a registry that writes down what reaches it.
+//! Proxies in front of a registry, each with the very file of `deploy/`; and a registry that writes down what reaches it.
+
+mod asking;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,6 +9,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
+
+pub use asking::AskingProxy;
 
 use super::{Running, free_address};
 
@@ -17,7 +21,7 @@ pub struct GateNginx {
     _directory: TempDir,
 }
 
-/// Where things are that nginx stands between.
+/// Where things are that a proxy stands between.
 #[derive(Debug)]
 pub struct Between<'a> {
     /// The address at which tools reach it: `http://127.0.0.1:1`.
@@ -85,45 +89,28 @@ impl GateNginx {
     }
 }
 
-/// Caddy that asks Countersign about every request, in plain http: its TLS takes a certificate authority.
-#[derive(Debug)]
-pub struct GateCaddy {
-    _running: Running,
-    _directory: TempDir,
+/// A file of `deploy/`.
+fn sample(file: &str) -> String {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    std::fs::read_to_string(deploy.join(file)).expect("the file of deploy/")
 }
 
-impl GateCaddy {
-    /// Starts it.
-    pub fn start(between: &Between<'_>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let text = rules("registry-Caddyfile", between)
-            .replace("\n{\n", "\n{\n\tadmin off\n")
-            .replace("\nnpm.registry.example {", &format!("\n{} {{", between.url));
-        let config = directory.path().join("Caddyfile");
-        std::fs::write(&config, text).expect("a file");
-        let mut command = Command::new("caddy");
-        command
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(&config)
-            .env("XDG_DATA_HOME", directory.path())
-            .env("XDG_CONFIG_HOME", directory.path());
-        let host = between.url.trim_start_matches("http://");
-        let address = host.parse().expect("an address");
-        Self {
-            _running: Running::start(&mut command, address),
-            _directory: directory,
-        }
-    }
+/// What stands at an address.
+fn host(url: &str) -> &str {
+    url.trim_start_matches("http://")
 }
 
 /// A file of `deploy/`, between these.
 fn rules(file: &str, between: &Between<'_>) -> String {
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    let text = std::fs::read_to_string(deploy.join(file)).expect("the file of deploy/");
+    rules_at(file, between, |url| host(url).to_owned())
+}
+
+/// The same, in a language that writes an address otherwise.
+fn rules_at(file: &str, between: &Between<'_>, host: impl Fn(&str) -> String) -> String {
+    let text = sample(file);
     let (_, rules) = text
         .split_once("must reach the registry.\n")
         .expect("what to replace");
-    let host = |url: &str| url.trim_start_matches("http://").to_owned();
     rules
         .replace("REGISTRY", &host(between.registry))
         .replace("COUNTERSIGN", &host(between.forward_auth))

@@ -145,15 +145,17 @@ async fn release_of(
 }
 
 /// Whether a header makes something else of the request for a server behind, or says who asks. Many take `_` in the name of
-/// one for `-` (CGI, WSGI, Rack), which nobody who means well sends.
+/// one for `-` (CGI, WSGI, Rack), and some every other sign too, which nobody who means well sends.
 fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
     let means_other =
         |name: &str| OVERRIDES.contains(&name) || identity::is_own_header(name, registry);
     let by_name = headers.keys().any(|name| {
-        if !name.as_str().contains('_') {
-            return means_other(name.as_str());
+        let plain = name
+            .as_str()
+            .replace(|one: char| !one.is_ascii_alphanumeric(), "-");
+        if plain == name.as_str() {
+            return means_other(&plain);
         }
-        let plain = name.as_str().replace('_', "-");
         means_other(&plain) || FOLDED.contains(&&*plain) || plain.starts_with(identity::PREFIX)
     });
     by_name || becomes_another_protocol(headers)
