@@ -109,7 +109,7 @@ const OPEN: [&str; 9] = [
 ];
 
 /// What reaches nothing: a gated request however it is disguised, and whatever could be read in two ways.
-const STOPPED: [&str; 43] = [
+const STOPPED: [&str; 45] = [
     "PUT /left-pad",
     "DELETE /left-pad/-rev/1",
     "POST /left-pad",
@@ -153,6 +153,8 @@ const STOPPED: [&str; 43] = [
     "CONNECT registry.example:443",
     "GET /-/user/org.couchdb.user:ann",
     "PUT /-/user/org.couchdb.user:ann",
+    "GET /-/user/../../left-pad",
+    "GET /-/user/%2e%2e/%2e%2e/left-pad",
 ];
 
 #[actix_web::test]
@@ -283,6 +285,35 @@ async fn an_old_version_of_http_is_no_way_past_the_check() {
     for (way, status, seen) in bed.send("PUT /left-pad HTTP/1.0\r\nContent-Length: 5", "hello") {
         assert_eq!(status, if way == "envoy" { 426 } else { 401 }, "{way}");
         assert_eq!(seen, [], "{way}");
+    }
+}
+
+#[actix_web::test]
+async fn where_we_do_not_answer_nobody_gets_through() {
+    let recorder = Recorder::start();
+    let nobody = GateNginx::address();
+    let urls = PROXIES.map(|_| GateNginx::address());
+    let between = |which: usize| Between {
+        url: &urls[which],
+        registry: &recorder.url,
+        forward_auth: &nobody,
+        broker: &nobody,
+        name: "npm",
+    };
+    let _running = (
+        GateNginx::start(&between(0)),
+        AskingProxy::caddy(&between(1)),
+        AskingProxy::traefik(&between(2)),
+        AskingProxy::envoy(&between(3)),
+    );
+    for url in &urls {
+        let host = url.trim_start_matches("http://");
+        for line in ["GET /left-pad", "PUT /left-pad", "GET /-/whoami"] {
+            let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let answer = exchange(host, &text);
+            assert!(answer.starts_with("HTTP/1.1 5"), "{url}: {line}: {answer}");
+            assert_eq!(recorder.take(), [], "{url}: {line}");
+        }
     }
 }
 
