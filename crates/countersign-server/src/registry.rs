@@ -49,6 +49,7 @@ pub(crate) use login::{make_code, show, sign_in};
 pub(crate) use identity::Assertions;
 pub(crate) use known::{Known, KnownBy};
 pub(crate) use proxy::OfRegistry;
+pub(crate) use step_up::LIFETIME as LEAVE;
 
 pub use docker::DockerSettings;
 

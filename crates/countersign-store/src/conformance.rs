@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, Claims, ClientId, Evidence, GrantId, Identity, Profile, ProviderId,
-    Scope, SessionId, Stated, TracePlace,
+    RegistryName, Scope, SessionId, Stated, TracePlace,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -31,7 +31,7 @@ use crate::{
     DeviceRequestId, EmailAddress, End, EndKind, Ended, Ends, FeedPlace, FurtherCode, Grace, Grant,
     IssuedToken, KeptToken, KeyMaterial, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate,
     RegistryAccount, RegistryAccountName, ReplicaId, Rotated, SESSIONS_AT_ONCE, SealedText, Seen,
-    Session, Spent, Store, StoreError, StoredKey, TakenCode, Version, VouchedEmail,
+    Session, Spent, Store, StoreError, StoredKey, TakenCode, ToolRequest, Version, VouchedEmail,
 };
 
 /// How many race wherever only one may win.
@@ -1109,6 +1109,10 @@ fn device_request(n: u8) -> DeviceRequest {
         },
         address: Some("192.0.2.7".into()),
         program: None,
+        tool: Some(ToolRequest {
+            registry: RegistryName::new("crates").unwrap(),
+            deed: Some("publish hello 1.0.0".into()),
+        }),
         asked_at: at(0),
         expires_at: at(600),
     }

@@ -268,6 +268,8 @@ const DEVICE_REQUEST: Document = document! {
     "code.expires_at": No, "when it ends";
     "address": Network, "the network address that it asked from, shown to who answers";
     "program": Words, "what it calls itself";
+    "tool.registry": No, "which registry's tool it is, where it is one";
+    "tool.deed": Words, "what that is about to do, where it does not wait for an API key";
     "asked_at": No, "when it asked";
     "expires_at": No, "until when it may be answered";
 };

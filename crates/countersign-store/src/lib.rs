@@ -60,7 +60,7 @@ pub use record::{
     Account, Bucket, Code, CodeDigest, DeviceAnswer, DeviceRequest, DeviceRequestId, Ended,
     FurtherCode, Grace, Grant, IssuedToken, KeptToken, KeyMaterial, LinkedIdentity, LiveGrant,
     LiveSession, Lock, LogoutNotice, Once, Opening, ProviderSession, Rate, Rotated, SealedText,
-    Seen, Session, Spent, StoredKey, TakenCode, Version, VouchedEmail,
+    Seen, Session, Spent, StoredKey, TakenCode, ToolRequest, Version, VouchedEmail,
 };
 pub use redis::{
     KeyPrefix, NotAHostAndPort, NotAPrefix, Redis, RedisAddress, RedisLogin, RedisNode,

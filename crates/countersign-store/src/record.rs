@@ -5,7 +5,7 @@ use std::fmt;
 
 use countersign_core::{
     AccountId, Acr, AttemptId, ClientId, Evidence, GrantId, Identity, OrganizationId, Profile,
-    ProviderId, Scope, SessionId, Stated, TracePlace,
+    ProviderId, RegistryName, Scope, SessionId, Stated, TracePlace,
 };
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -356,10 +356,23 @@ pub struct DeviceRequest {
     /// What it calls itself, if it does: nobody has checked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// What it is, where it is a registry's tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolRequest>,
     /// When it asked.
     pub asked_at: Timestamp,
     /// Until when it may be answered.
     pub expires_at: Timestamp,
+}
+
+/// What a registry's tool waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolRequest {
+    /// Which registry's.
+    pub registry: RegistryName,
+    /// The one thing that it wants leave for, in words for a person; nothing: it gets an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deed: Option<String>,
 }
 
 /// A device's request as the store knows it: by a digest of its user code.

@@ -370,7 +370,7 @@ async fn what_is_not_fresh_enough_is_confirmed_by_the_keys_owner_for_that_very_u
         .get(&Url::parse(&text(&waiting, "verification_uri_complete")).expect("an address"))
         .await;
     assert!(
-        page.body.contains("to publish hello 1.0.0"),
+        page.body.contains("<strong>publish hello 1.0.0</strong>"),
         "{}",
         page.body
     );

@@ -145,7 +145,11 @@ async fn cargo_publishes_by_the_helper_and_goes_on_by_itself_once_its_user_has_s
     bed.world.broker.clock.advance(90 * 60);
     let cargo = bed.publish("1.0.1");
     let page = approve(&bed.world, &cargo, &ann()).await;
-    assert!(page.contains("cargo, to publish hello 1.0.1"), "{page}");
+    assert!(page.contains("Let cargo go on at "), "{page}");
+    assert!(
+        page.contains("<strong>publish hello 1.0.1</strong>"),
+        "{page}"
+    );
     let ended = cargo.end().await;
     assert!(
         ended.success && ended.says("Sign in to publish hello 1.0.1 at http"),

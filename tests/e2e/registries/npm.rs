@@ -120,7 +120,8 @@ async fn a_publish_with_stale_evidence_is_sent_to_sign_in_anew_and_goes_on() {
         .get(&url::Url::parse(&page).expect("an address"))
         .await;
     assert!(
-        shown.body.contains("npm/11.19.1, to publish hello"),
+        shown.body.contains("<dd>npm/11.19.1</dd>")
+            && shown.body.contains("<strong>publish hello</strong>"),
         "{}",
         shown.body
     );

@@ -91,10 +91,13 @@ async fn a_maintainer_publishes_with_npm_and_anybody_installs() {
         .address(&format!("{broker}/device?user_code="))
         .await;
     screen.goto(&page).await;
-    assert_eq!(screen.text("h1").await, "Sign in a device to npm");
+    let site = url.trim_start_matches("http://");
+    let heading = format!("Sign in npm to {site}");
+    assert_eq!(screen.text("h1").await, heading);
     check_looks(&screen, "npm-login").await;
     allow(&waiting, &screen, broker, ("oidc", "ann-mfa")).await;
-    assert_eq!(screen.text("h1").await, "Your device is signed in");
+    let heading = format!("Signed in for npm at {site}");
+    assert_eq!(screen.text("h1").await, heading);
     check_looks(&screen, "npm-signed-in").await;
     let ended = waiting.end().await;
     assert!(ended.success, "{}", ended.shown);

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use countersign_core::{ClientId, UserCode};
-use countersign_store::{DeviceRequest, StoreError};
+use countersign_store::{DeviceRequest, StoreError, ToolRequest};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -32,7 +32,11 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     let client = token::authenticate(&parameters, context).await?;
     let passed_for = passed_for(&client, context);
     let waits = (&client, passed_for);
-    let begun = begin(&parameters, waits, program(context), context).await?;
+    let who = Who {
+        program: program(context),
+        tool: None,
+    };
+    let begun = begin(&parameters, waits, who, context).await?;
     let settings = &context.broker.settings;
     Ok(HttpResponse::Ok().json(json!({
         "device_code": begun.device_code,
@@ -54,16 +58,24 @@ pub(crate) struct Begun {
     pub(crate) until: Timestamp,
 }
 
-/// Lets a device of this client wait; who could pass for it, it is counted by. `program` is what it is called on the page.
+/// Who asks, as the page says it.
+pub(crate) struct Who {
+    /// What it calls itself.
+    pub(crate) program: Option<String>,
+    /// What it is, where it is a registry's tool.
+    pub(crate) tool: Option<ToolRequest>,
+}
+
+/// Lets a device of this client wait; who could pass for it, it is counted by.
 pub(crate) async fn begin(
     parameters: &Parameters,
     (client, passed_for): (&ClientId, PassedFor),
-    program: Option<String>,
+    who: Who,
     context: &Context<'_>,
 ) -> Result<Begun, Failure> {
     let until = context.now + LIFETIME;
     let waits = (client, passed_for);
-    let code = open(parameters, waits, until, program, context).await?;
+    let code = open(parameters, waits, until, who, context).await?;
     tracing::info!(
         code = "device-code-issued",
         request = %context.request_id,
@@ -82,7 +94,7 @@ async fn open(
     parameters: &Parameters,
     (client, passed_for): (&ClientId, PassedFor),
     until: Timestamp,
-    program: Option<String>,
+    who: Who,
     context: &Context<'_>,
 ) -> Result<DeviceCode, Failure> {
     let broker = context.broker;
@@ -98,7 +110,8 @@ async fn open(
             .limits
             .address(context.request)
             .map(|address| address.to_string()),
-        program,
+        program: who.program,
+        tool: who.tool,
         asked_at: context.now,
         expires_at: context.now + LIFETIME,
     };

@@ -24,16 +24,23 @@ pub(super) enum Found {
 
 /// The device that shows this code.
 pub(super) async fn find(user_code: &UserCode, context: &Context<'_>) -> Result<Found, Failure> {
-    let store = &context.broker.store;
-    let found = store.device_request(&id_of(user_code), context.now).await;
-    let found = found.map_err(|error| page_of_store(&error, context))?;
-    Ok(match found {
+    Ok(match asked(user_code, context).await? {
         Some((request, None)) if context.now < request.expires_at - LAST_POLL => {
             Found::Waiting(Box::new(request))
         }
         Some(_) => Found::Ended,
         None => Found::Unknown,
     })
+}
+
+/// What it asks for, and what was said to it.
+async fn asked(
+    user_code: &UserCode,
+    context: &Context<'_>,
+) -> Result<Option<(DeviceRequest, Option<DeviceAnswer>)>, Failure> {
+    let store = &context.broker.store;
+    let found = store.device_request(&id_of(user_code), context.now).await;
+    found.map_err(|error| page_of_store(&error, context))
 }
 
 /// What a device asks for that waited when the person began.
@@ -53,20 +60,23 @@ pub(crate) async fn signed_in(
     session: SessionId,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let answered = answer(user_code, DeviceAnswer::Session(session.clone()), context).await;
-    if let Err(failure) = answered {
-        // Nobody will ever take the code of this session. Where the store does not answer it ends by itself.
-        let ending = session::Ending::new(By::Nobody, "device-gone");
-        session::end_one(&session, ending, context).await.ok();
-        return Err(failure);
-    }
+    let allowed = DeviceAnswer::Session(session.clone());
+    let request = match answer(user_code, allowed, context).await {
+        Ok(request) => request,
+        Err(failure) => {
+            // Nobody will ever take the code of this session. Where the store does not answer it ends by itself.
+            let ending = session::Ending::new(By::Nobody, "device-gone");
+            session::end_one(&session, ending, context).await.ok();
+            return Err(failure);
+        }
+    };
     context.audit(
         Happening::new(Event::DeviceAllowed, By::Nobody)
             .about(Subject::Session, &session)
             .about(Subject::Client, client),
     );
     tracing::info!(code = "device-signed-in", request = %context.request_id, %client, "a device has its answer");
-    Ok(pages::ok(&DeviceDonePage::signed_in(client, context)))
+    Ok(pages::ok(&DeviceDonePage::signed_in(&request, context)))
 }
 
 /// Somebody has said no.
@@ -74,23 +84,24 @@ pub(super) async fn denied(
     (user_code, client): (&UserCode, &ClientId),
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    answer(user_code, DeviceAnswer::Denied, context).await?;
+    let request = answer(user_code, DeviceAnswer::Denied, context).await?;
     context.audit(Happening::new(Event::DeviceDenied, By::Nobody).about(Subject::Client, client));
     tracing::info!(code = "device-denied", request = %context.request_id, %client, "a device has its answer");
-    Ok(pages::ok(&DeviceDonePage::denied(context)))
+    Ok(pages::ok(&DeviceDonePage::denied(&request, context)))
 }
 
+/// Answers a device that has no answer yet; what it had asked for.
 async fn answer(
     user_code: &UserCode,
     answer: DeviceAnswer,
     context: &Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<DeviceRequest, Failure> {
+    let asked = asked(user_code, context).await?;
     let store = &context.broker.store;
     let answered = store
         .answer_device_request(&id_of(user_code), answer, context.now)
         .await;
     let is_first = answered.map_err(|error| page_of_store(&error, context))?;
-    is_first
-        .then_some(())
-        .ok_or(Failure::Page(Problem::DeviceCodeEnded))
+    let asked = asked.filter(|_| is_first).map(|(request, _)| request);
+    asked.ok_or(Failure::Page(Problem::DeviceCodeEnded))
 }

@@ -4,6 +4,8 @@ use askama::Template;
 use countersign_core::Reason;
 use countersign_core::registry::StepUpStyle;
 use countersign_store::Session;
+use jiff::SignedDuration;
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 
 use super::host;
 use super::sessions::person;
@@ -18,6 +20,8 @@ pub(crate) struct RegistryLoginPage {
     registry: String,
     person: String,
     tool: Tool,
+    /// How long what a tool gets is good.
+    lifetime: String,
     actions: String,
     /// Where the button leads, and its sealed form.
     form: Option<(String, String)>,
@@ -33,6 +37,7 @@ impl RegistryLoginPage {
             registry: name_of(registry),
             person: person(session),
             tool: Tool::of(registry),
+            lifetime: Tool::of(registry).lifetime(registry),
             actions: String::new(),
             form: None,
             refused: None,
@@ -64,6 +69,7 @@ pub(crate) struct RegistryCodePage {
     host: String,
     registry: String,
     tool: Tool,
+    lifetime: String,
     user: String,
     /// The registry's address, without a slash at the end.
     url: String,
@@ -86,6 +92,7 @@ impl RegistryCodePage {
             host: host(context.broker),
             registry: name_of(registry),
             tool: Tool::of(registry),
+            lifetime: Tool::of(registry).lifetime(registry),
             user: user.to_owned(),
             url: registry
                 .public_url
@@ -104,10 +111,37 @@ impl Tool {
             Some(StepUpStyle::NpmOtp) | None => Self::Docker,
         }
     }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Gem => "gem",
+        }
+    }
+
+    /// How long what it gets for a code is good.
+    fn lifetime(&self, registry: &Registry) -> String {
+        let profile = &registry.profile;
+        in_words(match self {
+            Self::Docker => match &profile.docker {
+                Some(docker) => docker.offline_lifetime,
+                None => profile.sign_in.key_lifetime,
+            },
+            Self::Gem => profile.sign_in.key_lifetime,
+        })
+    }
+}
+
+/// `2 hours`.
+pub(super) fn in_words(time: SignedDuration) -> String {
+    let printer = SpanPrinter::new()
+        .designator(Designator::Verbose)
+        .spacing(Spacing::BetweenUnitsAndDesignators);
+    printer.duration_to_string(&time)
 }
 
 /// As tools name it: its host, and its port where it has one of its own.
-fn name_of(registry: &Registry) -> String {
+pub(super) fn name_of(registry: &Registry) -> String {
     let url = &registry.public_url;
     let host = url.host_str().unwrap_or_default();
     match url.port() {

@@ -23,7 +23,7 @@ use crate::session;
 use crate::web::Context;
 
 /// How long it is good: a tool that withdraws a package makes several requests, one after the other.
-pub(super) const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const LIFETIME: SignedDuration = SignedDuration::from_mins(5);
 
 /// The one thing that somebody signs in anew for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

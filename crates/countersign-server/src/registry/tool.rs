@@ -4,16 +4,15 @@
 //! The address that is shown to a person holds the device's user code, and the one that the tool asks at a secret: whoever sees
 //! the first can't take what the second brings.
 
-use countersign_core::registry::Profile;
 use countersign_core::{Scope, UserCode};
-use countersign_store::Session;
+use countersign_store::{Session, ToolRequest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::Registry;
 use super::step_up::Deed;
-use crate::device;
+use crate::device::{self, Who};
 use crate::error::Failure;
 use crate::limits::PassedFor;
 use crate::seal::{self, Place};
@@ -105,10 +104,10 @@ pub(super) async fn begin<'a>(
         .collect();
     let mut parameters = Parameters::default();
     parameters.put("scope", &scopes.join(" "));
-    let program = program(&registry.profile, &purpose, context);
+    let who = who(registry, &purpose, context);
     // Whoever runs a tool: it shows nothing of the client's.
     let waits = (&registry.client, PassedFor::Anybody);
-    let begun = device::begin(&parameters, waits, Some(program), context).await?;
+    let begun = device::begin(&parameters, waits, who, context).await?;
     let asking = Asking {
         device_code: begun.device_code,
         purpose,
@@ -130,13 +129,19 @@ pub(super) async fn begin<'a>(
 }
 
 /// What a person is shown: the tool, as it calls itself, and what it wants to do.
-fn program(profile: &Profile, purpose: &Purpose, context: &Context<'_>) -> String {
-    let tool = device::program(context).unwrap_or_else(|| profile.title.clone());
+fn who(registry: &Registry, purpose: &Purpose, context: &Context<'_>) -> Who {
     // `npm/11.1.0 node/v22.0.0 linux x64 workspaces/false`: the rest is nobody's concern.
-    let tool = tool.split(' ').next().unwrap_or_default().to_owned();
-    match purpose {
-        Purpose::Key => tool,
-        Purpose::StepUp(deed) => shown(&format!("{tool}, to {}", deed.in_words())),
+    let first = |name: String| name.split(' ').next().map(str::to_owned);
+    let deed = match purpose {
+        Purpose::Key => None,
+        Purpose::StepUp(deed) => Some(shown(&deed.in_words())),
+    };
+    Who {
+        program: device::program(context).and_then(first),
+        tool: Some(ToolRequest {
+            registry: registry.name.clone(),
+            deed,
+        }),
     }
 }
 
