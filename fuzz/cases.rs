@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use countersign_core::expression::{self, Expression, User};
+use countersign_core::registry::{BodyForm, Head, HeadError};
 use countersign_core::{Evidence, Login, Policy, ProviderId, ProviderKind};
 use countersign_providers::danger::{self, Unsigned};
 use countersign_verifier::{Expectations, KeySet, verify};
@@ -16,11 +17,12 @@ use serde_json::{Map, Value};
 type Target = (&'static str, fn(&str));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 4] = [
+pub(crate) const TARGETS: [Target; 5] = [
     ("policy", policy),
     ("expression", expression),
     ("evidence", evidence),
     ("access_token", access_token),
+    ("upload", upload),
 ];
 
 /// Gives a target one input.
@@ -105,4 +107,53 @@ fn access_token(text: &str) {
     let keys = KeySet::from_jwks(br#"{"keys":[]}"#).expect("an empty key set");
     let expected = Expectations::new("https://login.example", "https://registry.example");
     assert!(verify(text, &keys, &expected, 1_800_000_000).is_err());
+}
+
+/// The longest piece of an upload that is made up, and after which one more comes, in bytes.
+const PIECE: usize = 7;
+
+/// However an upload is cut, its head says the same, and names what a reader of JSON who takes the last of two members finds there, too.
+/// The first line is the object, and what follows the archive; where the text begins with `raw:`, it is the upload as it comes.
+fn upload(text: &str) {
+    let bytes = match text.strip_prefix("raw:") {
+        Some(raw) => raw.as_bytes().to_vec(),
+        None => framed(text),
+    };
+    let whole = Head::read(BodyForm::Cargo, &bytes);
+    let mut pieces = (0..=bytes.len()).step_by(PIECE).chain([bytes.len()]);
+    let first = pieces.find_map(|end| Head::read(BodyForm::Cargo, &bytes[..end]).transpose());
+    assert_eq!(
+        first.transpose(),
+        whole,
+        "it depends on how the upload comes"
+    );
+    if let Ok(Some(head)) = whole {
+        check_head(&head, &bytes);
+    }
+}
+
+fn framed(text: &str) -> Vec<u8> {
+    let (object, archive) = text.split_once('\n').unwrap_or((text, ""));
+    let length = |text: &str| u32::try_from(text.len()).expect("short").to_le_bytes();
+    let parts = [
+        &length(object)[..],
+        object.as_bytes(),
+        &length(archive)[..],
+        archive.as_bytes(),
+    ];
+    parts.concat()
+}
+
+fn check_head(head: &Head, bytes: &[u8]) {
+    let object = &bytes[4..head.length - 4];
+    let cut = Head::read(BodyForm::Cargo, &bytes[..head.length - 1]);
+    assert_eq!(cut, Ok::<_, HeadError>(None));
+    // A number that fits nowhere is passed over here, and no reader takes it for another package.
+    let Ok(Value::Object(read)) = serde_json::from_slice::<Value>(object) else {
+        return;
+    };
+    let named = (read["name"].as_str(), read["vers"].as_str());
+    assert_eq!(named, (Some(&*head.package), Some(&*head.version)));
+    let folded: BTreeSet<String> = read.keys().map(|name| name.to_lowercase()).collect();
+    assert_eq!(folded.len(), read.len(), "two members that pass for one");
 }

@@ -3,7 +3,9 @@
 mod bound_token;
 mod bytes;
 mod cargo;
+mod cargo_owners;
 mod credential_helper;
+mod credential_person;
 pub(crate) mod docker;
 mod door;
 mod gate;

@@ -4,6 +4,7 @@
 //! A program that is missing fails the test; `tests/run packages python npm tools` installs them all.
 
 mod cargo;
+mod crate_store;
 mod gate;
 mod gem;
 mod go;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub use cargo::{Cargo, CargoHttpRegistry};
+pub use crate_store::CrateStore;
 pub use gate::{AskingProxy, Between, GateNginx, Recorder, Seen};
 pub use gem::Gem;
 pub use go::Go;

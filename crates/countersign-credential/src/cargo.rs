@@ -116,10 +116,11 @@ fn named(arguments: &[String]) -> Result<(Option<Address>, Browser), Error> {
 }
 
 async fn credential(person: &Person, request: &Request) -> Result<Value, Not> {
-    let operation = match request.operation.as_deref() {
-        Some("publish") => "publish",
-        Some("yank" | "unyank") => "yank",
-        Some("owners") => "owners",
+    let (operation, words) = match request.operation.as_deref() {
+        Some("publish") => ("publish", "publish"),
+        Some("yank") => ("yank", "yank"),
+        Some("unyank") => ("yank", "undo the yank of"),
+        Some("owners") => ("owners", "see or change the owners of"),
         // Of what is read nothing is known beforehand, and there is much of it: the key itself.
         Some("read") => {
             let login = person.login_or_sign_in().await?;
@@ -128,6 +129,7 @@ async fn credential(person: &Person, request: &Request) -> Result<Value, Not> {
         Some(_) | None => return Err(Not::OperationSupported),
     };
     let deed = Deed {
+        words,
         operation,
         package: request.name.as_deref(),
         version: request.vers.as_deref(),

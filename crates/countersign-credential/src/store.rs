@@ -5,7 +5,7 @@
 //! once neither loses what the other has written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -141,32 +141,43 @@ impl Store {
 
     /// Changes what is kept, and writes it.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Kept)) -> Result<(), Error> {
-        let _lock = self.lock("credentials.lock")?;
+        let _lock = self.lock()?;
         let mut kept = self.read()?;
         change(&mut kept);
         self.write(&kept)
             .map_err(|error| of_file(&self.directory, &error))
     }
 
-    /// One helper at a time asks a person to sign in: tools start several.
-    pub(crate) fn lock_sign_in(&self) -> Result<Lock, Error> {
-        self.lock("sign-in.lock")
+    /// One helper at a time asks a person to sign in: tools start several. Nothing where another does.
+    pub(crate) fn lock_sign_in(&self) -> Result<Option<Lock>, Error> {
+        let (path, file) = self.open_lock("sign-in.lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(of_file(&path, &error)),
+        }
     }
 
-    fn lock(&self, name: &str) -> Result<Lock, Error> {
+    /// Nobody holds this one for longer than a file is written.
+    fn lock(&self) -> Result<Lock, Error> {
+        let (path, file) = self.open_lock("credentials.lock")?;
+        file.lock().map_err(|error| of_file(&path, &error))?;
+        Ok(Lock(file))
+    }
+
+    fn open_lock(&self, name: &str) -> Result<(PathBuf, File), Error> {
         let path = self.directory.join(name);
-        let locked = || {
+        let opened = || {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(&self.directory)?;
             let mut options = OpenOptions::new();
             let file = options.create(true).truncate(false).write(true).mode(0o600);
-            let file = file.open(&path)?;
-            file.lock()?;
-            Ok(Lock(file))
+            file.open(&path)
         };
-        locked().map_err(|error: io::Error| of_file(&path, &error))
+        let file = opened().map_err(|error| of_file(&path, &error))?;
+        Ok((path, file))
     }
 
     fn write(&self, kept: &Kept) -> io::Result<()> {

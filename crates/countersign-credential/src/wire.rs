@@ -54,6 +54,9 @@ pub(crate) enum Done {
 /// The one thing that a tool is about to do.
 #[derive(Debug, Serialize)]
 pub(crate) struct Deed<'a> {
+    /// What a person reads of it, before the package's name.
+    #[serde(skip)]
+    pub(crate) words: &'static str,
     pub(crate) operation: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) package: Option<&'a str>,

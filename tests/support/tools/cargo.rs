@@ -89,9 +89,18 @@ pub struct Cargo {
 impl Cargo {
     /// A cargo that knows this registry as `mine`.
     pub fn new(registry: &str) -> Self {
+        Self::of_index(&format!("{registry}/git"))
+    }
+
+    /// The same, where the index is no git repository.
+    pub fn of_sparse_index(registry: &str) -> Self {
+        Self::of_index(&format!("sparse+{registry}/index/"))
+    }
+
+    fn of_index(index: &str) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let config = format!(
-            "[registries.mine]\nindex = \"{registry}/git\"\n[net]\ngit-fetch-with-cli = true\nretry = 0\n"
+            "[registries.mine]\nindex = \"{index}\"\n[net]\ngit-fetch-with-cli = true\nretry = 0\n"
         );
         std::fs::write(home.path().join("config.toml"), config).expect("a file");
         Self {
@@ -115,6 +124,11 @@ impl Cargo {
     /// Shows this key from now on.
     pub fn use_key(&mut self, key: &str) {
         self.key = Some(key.to_owned());
+    }
+
+    /// Its home, where no crate is.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// A crate without dependencies, in a directory of its own.

@@ -13,6 +13,7 @@ use crate::program::built;
 #[derive(Debug)]
 pub struct Helper {
     home: TempDir,
+    more: Vec<(&'static str, String)>,
 }
 
 impl Default for Helper {
@@ -31,7 +32,12 @@ impl Helper {
             let name = program.file_name().expect("a name");
             symlink(&program, home.path().join(name)).expect("a link");
         }
-        Self { home }
+        // Of no screen, unless somebody says so.
+        let more = ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY"].map(|name| (name, String::new()));
+        Self {
+            home,
+            more: more.into(),
+        }
     }
 
     /// What runs it with a tool.
@@ -43,10 +49,30 @@ impl Helper {
     pub fn surroundings(&self) -> Vec<(&'static str, String)> {
         let home = self.home.path().display();
         let path = std::env::var("PATH").unwrap_or_default();
-        vec![
+        let own = [
             ("XDG_CONFIG_HOME", home.to_string()),
             ("PATH", format!("{home}:{path}")),
-        ]
+        ];
+        own.into_iter().chain(self.more.clone()).collect()
+    }
+
+    /// Has this in its surroundings from now on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.more.push((name, value.to_owned()));
+    }
+
+    /// A shell script that is found before all other programs.
+    pub fn script(&self, name: &str, lines: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
+            .expect("its rights");
+        path
+    }
+
+    /// What stands in a file of its home; nothing where there is none.
+    pub fn read(&self, name: &str) -> String {
+        read(&self.home.path().join(name))
     }
 
     /// Runs it at a terminal.
