@@ -11,8 +11,9 @@ use crate::{Error, Tool, cargo, docker as of_docker, failed, go, tell};
 
 /// Signs you in to registries behind Countersign, and hands your tools what they need
 ///
-/// You sign in with your browser, at your own provider. An API key is kept in ~/.config/countersign, where nobody but you
-/// can read it; cargo gets a token for the one crate that it is about to publish.
+/// You sign in with your browser, at your own provider: the program shows a page's address and a code to compare, and waits
+/// until you have. An API key is kept where nobody but you can read it; cargo gets a token for the one crate that it is about to
+/// publish. Nothing secret is ever on a command line or in a message.
 #[derive(Debug, Parser)]
 #[command(name = "countersign-credential", version, verbatim_doc_comment, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -37,7 +38,18 @@ Examples:
   # ~/.docker/config.json: docker-credential-countersign must be in PATH
   {\"credHelpers\": {\"images.example.org\": \"countersign\"}}
 
-Exit codes: 0 done; 1 not done, and stderr says why; 2 the command line is wrong; 130 stopped.";
+Files:
+  $XDG_CONFIG_HOME/countersign/credentials.json, else ~/.config/countersign/credentials.json
+      API keys. It is refused where anybody else could read it.
+
+Environment:
+  BROWSER                  what opens the page, before the desktop's own: commands by colons, `%s` is the page
+  DISPLAY, WAYLAND_DISPLAY whether there is a screen: without one, and without BROWSER, nothing is opened
+  HTTPS_PROXY, NO_PROXY    how Countersign is reached
+
+Exit codes: 0 done; 1 not done, and stderr says why; 2 the command line is wrong; 130 stopped.
+
+More: https://github.com/countersign/countersign/blob/main/docs/credential-helpers.md";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -59,12 +71,19 @@ enum Command {
     /// List the registries that you are signed in to
     List,
     /// For cargo: `credential-provider = ["countersign-credential"]`
+    ///
+    /// cargo runs it and asks by standard input. Which registry it is follows from the index's site, among those that somebody is
+    /// signed in to; elsewhere cargo's configuration names it, and may say that no browser is opened:
+    /// `["countersign-credential", "cargo", "https://login.example.org/registry/NAME", "--no-browser"]`
     Cargo {
         /// How cargo calls it
         #[arg(long, hide = true)]
         cargo_plugin: bool,
     },
     /// For Go: GOAUTH='countersign-credential go'
+    ///
+    /// Go runs it: without a URL it prints what is kept for all registries that are reached by https; with one, of a request that was
+    /// refused, it has you sign in anew.
     Go {
         /// Show the address of the page, and open nothing
         #[arg(long)]

@@ -15,6 +15,7 @@ use crate::{Error, Tool};
 
 /// The very words by which Docker knows that there is nothing.
 const NOT_FOUND: &str = "credentials not found in native keychain";
+const VERSION: &str = concat!("docker-credential-countersign ", env!("CARGO_PKG_VERSION"));
 /// The user name beside a key: it proves nothing.
 const USER: &str = "countersign";
 /// The longest that Docker gives, in bytes.
@@ -37,6 +38,9 @@ pub(crate) async fn serve(
     input: impl Read,
     mut output: impl Write,
 ) -> Result<(), Error> {
+    if let Some("--version" | "version") = action {
+        return Ok(writeln!(output, "{VERSION}")?);
+    }
     let store = Store::of_person()?;
     match action {
         Some("list") => Ok(writeln!(output, "{}", list(&store.read()?))?),
@@ -59,7 +63,7 @@ pub(crate) async fn serve(
         }
         Some("erase") => erase(&store, &text(input)?).await,
         Some(_) | None => Err(Error::Input(
-            "expected `get`, `store`, `erase` or `list`".to_owned(),
+            "expected `get`, `store`, `erase`, `list` or `version`".to_owned(),
         )),
     }
 }

@@ -429,3 +429,54 @@ async fn a_helper_is_behind_a_registry_of_any_kind() {
         helper.kept().len()
     );
 }
+
+#[actix_web::test]
+async fn the_helper_says_which_it_is_and_all_that_it_takes() {
+    let helper = Helper::new();
+    let (success, version, _) = helper.ask("countersign-credential", &["--version"], "");
+    let number = version.trim().strip_prefix("countersign-credential ");
+    let number = number.expect("its name and a number").to_owned();
+    assert!(success && number.starts_with(|one: char| one.is_ascii_digit()));
+    let of_docker = helper.ask("docker-credential-countersign", &["version"], "");
+    let expected = format!("docker-credential-countersign {number}\n");
+    assert_eq!((of_docker.0, of_docker.1), (true, expected));
+    let (success, help, _) = helper.ask("countersign-credential", &["--help"], "");
+    assert!(success);
+    for words in [
+        "login",
+        "logout",
+        "list",
+        "cargo",
+        "go",
+        "--version",
+        "BROWSER",
+        "credentials.json",
+        "Exit codes",
+    ] {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+}
+
+#[test]
+fn a_package_of_the_helper_holds_its_sources_its_licences_and_its_page() {
+    let listed = std::process::Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .current_dir(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../crates/countersign-credential"
+        ))
+        .output()
+        .expect("cargo");
+    let listed = String::from_utf8(listed.stdout).expect("names");
+    let is_source = |name: &&str| !name.starts_with("src/") && !name.starts_with(".cargo_vcs");
+    let others: Vec<&str> = listed.lines().filter(is_source).collect();
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "Cargo.toml.orig",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "credential-helpers.md",
+    ];
+    assert_eq!(others, expected);
+}

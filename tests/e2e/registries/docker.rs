@@ -1020,7 +1020,11 @@ async fn docker_and_skopeo_push_with_the_key_that_our_helper_keeps() {
     assert_eq!(ask("get", ""), not_found);
     for (action, input, words) in [
         ("store", "x", "no credentials of Docker's"),
-        ("fly", "", "expected `get`, `store`, `erase` or `list`"),
+        (
+            "fly",
+            "",
+            "expected `get`, `store`, `erase`, `list` or `version`",
+        ),
     ] {
         let (success, shown) = ask(action, input);
         assert!(!success && shown.contains(words), "{shown}");
