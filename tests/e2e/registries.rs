@@ -11,6 +11,7 @@ mod door;
 mod gate;
 mod gem;
 mod go_proxy;
+mod guesses;
 mod maven;
 mod npm;
 mod nuget;

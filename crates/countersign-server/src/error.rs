@@ -345,6 +345,22 @@ impl DockerError {
         })
     }
 
+    /// What was shown is not good, and too many like it came from its address.
+    pub(crate) fn too_many_like(failure: Failure, TooMany { retry_after }: TooMany) -> Failure {
+        match failure {
+            Failure::Docker(error) => Failure::Docker(Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                code: "TOOMANYREQUESTS",
+                message: format!(
+                    "too many requests: try again in {retry_after} seconds. {}",
+                    error.message
+                ),
+                retry_after: Some(retry_after),
+            }),
+            other => other,
+        }
+    }
+
     pub(crate) fn of_store(error: &StoreError, context: &Context<'_>) -> Failure {
         of_store(error, Self::unavailable(), context)
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use actix_web::HttpRequest;
 use aws_lc_rs::hmac;
-use countersign_core::{ClientId, Identity, OrganizationId, UserCode};
+use countersign_core::{ClientId, Identity, OrganizationId, RegistryName, UserCode};
 use countersign_store::{Bucket, Rate, Spent, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,6 +64,8 @@ pub struct LimitSettings {
     pub device_requests: Rate,
     /// Codes of devices that are none, for each address of a browser.
     pub wrong_device_codes: Rate,
+    /// Credentials of tools that are no good, for each registry and address.
+    pub bad_credentials: Rate,
 }
 
 impl Default for LimitSettings {
@@ -77,6 +79,7 @@ impl Default for LimitSettings {
             refused_logins: Rate::new(30, SignedDuration::from_hours(1)),
             device_requests: Rate::new(60, minute),
             wrong_device_codes: Rate::new(10, minute),
+            bad_credentials: Rate::new(60, minute),
         }
     }
 }
@@ -90,6 +93,7 @@ pub(crate) enum Limit {
     RefusedLogins,
     DeviceRequests,
     WrongDeviceCodes,
+    BadCredentials,
 }
 
 impl Limit {
@@ -102,6 +106,7 @@ impl Limit {
             Self::RefusedLogins => "refused-logins",
             Self::DeviceRequests => "device-requests",
             Self::WrongDeviceCodes => "wrong-device-codes",
+            Self::BadCredentials => "bad-credentials",
         }
     }
 
@@ -162,8 +167,9 @@ pub(crate) struct Limits {
     device_polls: Sieve,
     wrong_device_codes: Sieve,
     all_wrong_device_codes: Sieve,
+    bad_credentials: Sieve,
     lookups: Sieve,
-    told_at: [AtomicI64; 6],
+    told_at: [AtomicI64; 7],
 }
 
 impl Limits {
@@ -185,6 +191,7 @@ impl Limits {
             device_polls: Sieve::new(DEVICE_POLLS),
             wrong_device_codes: Sieve::new(settings.wrong_device_codes),
             all_wrong_device_codes: Sieve::of_all(ALL_WRONG_DEVICE_CODES),
+            bad_credentials: Sieve::new(settings.bad_credentials),
             lookups: Sieve::new(LOOKUPS),
             told_at: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
             settings,
@@ -306,6 +313,23 @@ impl Limits {
         if let Ok(Spent::Over { until }) = self.spend(&named, rate, now).await {
             self.wrong_device_codes.fill(&address, until);
         }
+    }
+
+    /// A tool's credential was looked at at this registry, and is no good: whether too many such came from its address.
+    ///
+    /// Whoever has a good one is never asked this, so nobody's guesses keep out who shares their address. Each replica
+    /// counts for itself: there is nothing in these that anybody could guess, only what it costs to look at them.
+    pub(crate) fn bad_credential(
+        &self,
+        registry: &RegistryName,
+        request: &HttpRequest,
+        now: Timestamp,
+    ) -> Result<(), TooMany> {
+        let Some(address) = self.address(request) else {
+            return Ok(());
+        };
+        let taken = self.bad_credentials.take(&(registry, address), now);
+        taken.map_err(|until| self.refuse(Limit::BadCredentials, until, now))
     }
 
     /// A client has shown who it is, and asks for something. One that can't show it is counted by address:

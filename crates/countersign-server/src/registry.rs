@@ -13,6 +13,7 @@ mod door;
 mod forward_auth;
 mod gate;
 mod gem;
+mod guess;
 pub(crate) mod helper;
 mod identity;
 mod key;

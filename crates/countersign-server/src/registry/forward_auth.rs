@@ -2,10 +2,11 @@
 //! (`forward_auth`) ask before they let a request through.
 //!
 //! Which registry it is, the path says and nothing else. It is answered on a listener of its own, or to who shows the proxy's
-//! secret: an open one would tell anybody whether a key that they have found is good. Only 200, 401 and 403 are answered,
-//! since nginx takes anything else for a fault of ours; and no answer may be kept.
+//! secret: an open one would tell anybody whether a key that they have found is good. nginx is answered by 200, 401 and 403 alone,
+//! since it takes anything else for a fault of ours; and no answer may be kept.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use countersign_core::registry::{Ambiguous, Source};
 
@@ -101,13 +102,21 @@ async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpRespon
     let judged = judge(registry, asked, None, context).await;
     match &judged {
         Judged::Refused(refused) => match refusals {
-            Refusals::AreDropped => refusal::answer(registry, refused, context),
+            Refusals::AreDropped => in_its_status(refusal::answer(registry, refused, context)),
             Refusals::ReachTheTool => refuse(registry, refused, asked, context).await,
         },
         // The registry behind would not know what to answer.
         Judged::Ours(_, _) => HttpResponse::Forbidden().finish(),
         Judged::Open | Judged::Let { .. } => admit(registry, asked, judged, context),
     }
+}
+
+/// As nginx takes it: what may be tried again later, it is told at the door.
+fn in_its_status(mut answer: HttpResponse) -> HttpResponse {
+    if answer.status() != StatusCode::UNAUTHORIZED {
+        answer.head_mut().status = StatusCode::FORBIDDEN;
+    }
+    answer
 }
 
 /// To who names no registry of ours, or shows no secret of its proxy: which of the two, who guesses is not told.

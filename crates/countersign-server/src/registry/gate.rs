@@ -9,7 +9,8 @@ use super::credential::{Shown, shown};
 use super::step_up::Deed;
 use super::upload::Upload;
 use super::weigh::{Contents, Leave, Release, Weighed, Wish, is_anybodys, weigh};
-use super::{Registry, identity};
+use super::{Registry, guess, identity};
+use crate::limits::TooMany;
 use crate::web::Context;
 
 /// A request as its tool sent it, to whatever stands in front.
@@ -51,6 +52,11 @@ pub(super) enum Refused {
     BadCredential(&'static str),
     /// It is a token for one deed, and not for this one: what is wrong, in a sentence.
     BadToken(&'static str),
+    /// What it shows is no good, and too many like it came from its address.
+    TooMany {
+        why: &'static str,
+        too_many: TooMany,
+    },
     /// Which package it is about can't be read from its body.
     Unreadable(HeadError),
     /// What it shows is good, and not good enough.
@@ -105,8 +111,14 @@ pub(super) async fn judge(
             release,
         },
         Ok(Weighed::NoCredential) => Judged::Refused(Refused::NoCredential { action }),
-        Ok(Weighed::BadCredential(why)) => Judged::Refused(Refused::BadCredential(why)),
-        Ok(Weighed::BadToken(why)) => Judged::Refused(Refused::BadToken(why)),
+        Ok(Weighed::BadCredential(why)) => {
+            let bad = (why, Refused::BadCredential);
+            Judged::Refused(guess::counted(registry, bad, context))
+        }
+        Ok(Weighed::BadToken(why)) => {
+            let bad = (why, Refused::BadToken);
+            Judged::Refused(guess::counted(registry, bad, context))
+        }
         Ok(Weighed::NotEnough { reasons, key }) => Judged::Refused(Refused::NotEnough {
             reasons,
             deed: key.map(|key| Deed::of(key, &action, release.package.as_deref(), asked)),

@@ -11,9 +11,9 @@ use countersign_core::registry::{Form, Source};
 
 use super::credential::{Shown, shown};
 use super::gate::Asked;
-use super::{Registry, code, key, refusal};
+use super::{Registry, code, guess, key, refusal};
 use crate::audit::{Event, Happening, Subject};
-use crate::error::{Failure, OAuthError};
+use crate::error::Failure;
 use crate::token::unavailable;
 use crate::web::Context;
 
@@ -27,9 +27,6 @@ pub(super) async fn sign_in(
     asked: Asked<'_>,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let (limits, client) = (&context.broker.limits, Some(&registry.client));
-    let free = limits.may_authenticate(client, context.request, context.now);
-    free.map_err(OAuthError::too_many)?;
     let basic = Source::Authorization {
         scheme: Some("Basic".to_owned()),
         form: Form::Base64Pair,
@@ -40,8 +37,8 @@ pub(super) async fn sign_in(
         Shown::Nothing | Shown::Session | Shown::Unreadable => None,
     };
     let Some(session) = session else {
-        limits.failed(client, context.request, context.now).await;
-        return Ok(no_good(registry, code::SPENT, context));
+        let words = no_good(registry, code::SPENT, context);
+        return Ok(guess::told(registry, &words, context));
     };
     let made = key::make(registry, &session, context).await;
     Ok(match made.map_err(|error| unavailable(&error, context))? {
@@ -56,14 +53,16 @@ pub(super) async fn sign_in(
                 .content_type("text/plain; charset=utf-8")
                 .body(made.text.reveal().to_owned())
         }
-        Err(why) => no_good(registry, why, context),
+        Err(why) => {
+            let words = no_good(registry, why, context);
+            refusal::told(registry, StatusCode::UNAUTHORIZED, &words, context)
+        }
     })
 }
 
-fn no_good(registry: &Registry, why: &str, context: &Context<'_>) -> HttpResponse {
+fn no_good(registry: &Registry, why: &str, context: &Context<'_>) -> String {
     let page = registry.login_page(context);
-    let words = format!("{why} Get a code at {page} and type it as the password.");
-    refusal::told(registry, StatusCode::UNAUTHORIZED, &words, context)
+    format!("{why} Get a code at {page} and type it as the password.")
 }
 
 /// Has gem ask its user for a code.

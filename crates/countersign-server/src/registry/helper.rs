@@ -17,7 +17,7 @@ use super::gate::{Asked, Refused};
 use super::step_up::{self, Deed};
 use super::tool::{self, Asker, Found, Purpose};
 use super::weigh::{Contents, Leave, Release, Weighed, Wish, weigh_held, weigh_key};
-use super::{ROOT, Registry, bound, key, named, refusal};
+use super::{ROOT, Registry, bound, guess, key, named, refusal};
 use crate::api_key::{self, Held};
 use crate::audit::By;
 use crate::error::{Failure, HelperError, OAuthError};
@@ -214,9 +214,6 @@ const KEY_UNKNOWN: &str = "This API key is not known here, or has ended.";
 
 /// The key in `Authorization`, where it is one of this registry's and lives.
 async fn key_shown(registry: &Registry, context: &Context<'_>) -> Result<Held, Failure> {
-    let (limits, client) = (&context.broker.limits, Some(&registry.client));
-    let free = limits.may_authenticate(client, context.request, context.now);
-    free.map_err(OAuthError::too_many)?;
     let bearer = Source::Authorization {
         scheme: Some("Bearer".to_owned()),
         form: Form::Plain,
@@ -227,7 +224,7 @@ async fn key_shown(registry: &Registry, context: &Context<'_>) -> Result<Held, F
         Shown::Nothing | Shown::Session | Shown::Unreadable => Ok(None),
     };
     let Some(held) = found.map_err(|error| unavailable(&error, context))? else {
-        limits.failed(client, context.request, context.now).await;
+        guess::count(registry, context).map_err(OAuthError::too_many)?;
         return Err(key_not_good(KEY_UNKNOWN).into());
     };
     if key::is_good(registry, &held, context) {

@@ -14,7 +14,7 @@ use super::credential::Shown;
 use super::gate::{Asked, shown_by};
 use super::step_up::{self, Deed};
 use super::tool::{self, Asker, Found, Purpose};
-use super::{Registry, key};
+use super::{Registry, guess, key};
 use crate::device;
 use crate::error::Failure;
 use crate::web::Context;
@@ -88,9 +88,13 @@ pub(super) async fn whoami(
     asked: Asked<'_>,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
+    const SIGN_IN: &str = "You are not signed in: run `npm login`";
     let held = match shown_by(registry, asked) {
         Shown::Secret(text) => key::find(registry, &text, context).await?,
-        Shown::Nothing | Shown::Session | Shown::Unreadable => None,
+        Shown::Nothing | Shown::Session => {
+            return Ok(told(StatusCode::UNAUTHORIZED, SIGN_IN));
+        }
+        Shown::Unreadable => None,
     };
     Ok(match held {
         Some(held) => {
@@ -98,10 +102,7 @@ pub(super) async fn whoami(
             let name = known.map_or_else(|| held.account.id.to_string(), ToString::to_string);
             HttpResponse::Ok().json(json!({"username": name}))
         }
-        None => told(
-            StatusCode::UNAUTHORIZED,
-            "You are not signed in: run `npm login`",
-        ),
+        None => guess::told(registry, SIGN_IN, context),
     })
 }
 

@@ -35,14 +35,27 @@ pub(super) fn answer(
 ) -> HttpResponse {
     let status = status(&registry.profile.refusal, refused);
     let mut answer = told(registry, status, &words(refused, context), context);
-    if *refused == Refused::Unavailable {
-        let seconds = HeaderValue::from_static("5");
-        answer.headers_mut().insert(RETRY_AFTER, seconds);
+    match refused {
+        Refused::Unavailable => answer = try_again(answer, 5),
+        Refused::TooMany { too_many, .. } => answer = try_again(answer, too_many.retry_after),
+        Refused::Ambiguous(_)
+        | Refused::ByRule(_)
+        | Refused::NoCredential { .. }
+        | Refused::BadCredential(_)
+        | Refused::BadToken(_)
+        | Refused::Unreadable(_)
+        | Refused::NotEnough { .. } => {}
     }
     if status == StatusCode::FORBIDDEN && may_be_mended(refused) {
         let challenge = HeaderValue::from_static(STEP_UP);
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
+    answer
+}
+
+/// Tells a tool in how many seconds to try again.
+pub(super) fn try_again(mut answer: HttpResponse, seconds: u32) -> HttpResponse {
+    answer.headers_mut().insert(RETRY_AFTER, seconds.into());
     answer
 }
 
@@ -86,6 +99,7 @@ fn status(style: &RefusalStyle, refused: &Refused) -> StatusCode {
         | Refused::BadToken(_)
         | Refused::Unreadable(_)
         | Refused::Unavailable => 403,
+        Refused::TooMany { .. } => 429,
         Refused::BadCredential(_) if style.without_credential == 401 => 401,
         Refused::BadCredential(_) | Refused::NotEnough { .. } => style.status,
     };
@@ -106,6 +120,9 @@ pub(super) fn words(refused: &Refused, context: &Context<'_>) -> String {
             format!("{why} Make an API key at {{keys}}")
         }
         Refused::BadToken(why) => format!("{why} Run the command again"),
+        Refused::TooMany { why, .. } => {
+            format!("{why} Too many like it came from your address: try again in a minute")
+        }
         Refused::Unreadable(why) => format!("This request is refused: {why}"),
         Refused::NotEnough { reasons, .. } => {
             return of_key(reasons, context);
@@ -216,6 +233,7 @@ fn body(style: RefusalBody, status: StatusCode, words: &str) -> (&'static str, S
         RefusalBody::Docker => {
             let code = match status {
                 StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+                StatusCode::TOO_MANY_REQUESTS => "TOOMANYREQUESTS",
                 _ => "DENIED",
             };
             (

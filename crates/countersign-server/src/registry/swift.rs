@@ -7,7 +7,7 @@ use countersign_store::StoreError;
 use super::credential::Shown;
 use super::gate::{Asked, shown_by};
 use super::weigh::{Release, Weighed, Wish, weigh};
-use super::{Registry, key, refusal};
+use super::{Registry, guess, key, refusal};
 use crate::error::Failure;
 use crate::token::unavailable;
 use crate::web::Context;
@@ -18,7 +18,9 @@ pub(super) async fn login(
     asked: Asked<'_>,
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
-    let is_good = match shown_by(registry, asked) {
+    let shown = shown_by(registry, asked);
+    let shows_none = shown == Shown::Nothing;
+    let is_good = match shown {
         Shown::Secret(text) => match key::find(registry, &text, context).await? {
             // It may be for some packages only, and none is named here.
             Some(held) => held.permits(context).await.map(|permit| {
@@ -33,8 +35,11 @@ pub(super) async fn login(
         return Ok(HttpResponse::Ok().finish());
     }
     let words = "This credential is good for nothing here: make an API key at {keys}";
-    let status = StatusCode::UNAUTHORIZED;
-    Ok(refusal::told(registry, status, words, context))
+    Ok(if shows_none {
+        refusal::told(registry, StatusCode::UNAUTHORIZED, words, context)
+    } else {
+        guess::told(registry, words, context)
+    })
 }
 
 /// Whether an access token is good for one of the actions.

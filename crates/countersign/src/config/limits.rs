@@ -24,6 +24,9 @@ const DEVICE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 /// A person mistypes a code now and then; more is guessing.
 const WRONG_DEVICE_CODES: RangeInclusive<u32> = 3..=600;
 
+/// A tool that reads by a key which has ended comes with it many times at once.
+const BAD_CREDENTIALS: RangeInclusive<u32> = 1..=10_000;
+
 const HEADERS: [(&str, ForwardedHeader); 2] = [
     ("x-forwarded-for", ForwardedHeader::XForwardedFor),
     ("forwarded", ForwardedHeader::Forwarded),
@@ -73,6 +76,12 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<LimitSettings> {
         WRONG_DEVICE_CODES,
         MINUTE,
     );
+    let bad_credentials = rate(
+        "bad_credentials_per_minute",
+        default.bad_credentials,
+        BAD_CREDENTIALS,
+        MINUTE,
+    );
     Some(LimitSettings {
         proxies: default.proxies,
         browser_requests: browser_requests?,
@@ -81,6 +90,7 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<LimitSettings> {
         refused_logins: refused_logins?,
         device_requests: device_requests?,
         wrong_device_codes: wrong_device_codes?,
+        bad_credentials: bad_credentials?,
     })
 }
 

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::by_session::{self, unmet};
 use super::super::code::{self, ANY_USER};
+use super::super::guess;
 use super::access::{Access, intersection};
 use super::request::{Keeping, Shown, Wanted};
 use super::{Oci, identity_token, key};
@@ -56,16 +57,16 @@ pub(super) async fn asking(
     if matches!(wanted.shown, Shown::Nothing) {
         return Ok(Asking::Nobody);
     }
-    let (limits, client) = (&context.broker.limits, &oci.registry.client);
-    let free = limits.may_authenticate(Some(client), context.request, context.now);
-    free.map_err(DockerError::too_many)?;
     let found = find(wanted, oci, context).await;
-    if found.as_ref().is_err_and(DockerError::is_of_credential) {
-        limits
-            .failed(Some(client), context.request, context.now)
-            .await;
-    }
-    found
+    found.map_err(|failure| {
+        if !DockerError::is_of_credential(&failure) {
+            return failure;
+        }
+        match guess::count(oci.registry, context) {
+            Ok(()) => failure,
+            Err(too_many) => DockerError::too_many_like(failure, too_many),
+        }
+    })
 }
 
 async fn find(wanted: &Wanted, oci: Oci<'_>, context: &Context<'_>) -> Result<Asking, Failure> {
