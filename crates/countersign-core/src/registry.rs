@@ -343,6 +343,15 @@ impl Profile {
         })
     }
 
+    /// Whether whoever does this says to which package, in the path or in the body, by whichever request.
+    pub fn names_packages(&self, action: &str) -> bool {
+        let is_of_it = |access: &Access| matches!(access, Access::Gated(one) if one == action);
+        let names_one = |path: &Template| path.names().any(|name| name == "package");
+        let by_rule = |rule: &Rule| rule.body.is_some() || rule.paths.iter().all(names_one);
+        let mut rules = self.rules.iter().filter(|rule| is_of_it(&rule.access));
+        !is_of_it(&self.read) && !is_of_it(&self.write) && rules.all(by_rule)
+    }
+
     /// What it has answered here, each once.
     pub fn answers(&self) -> BTreeSet<Answer> {
         let rules = self.rules.iter().map(|rule| &rule.access);

@@ -17,7 +17,7 @@ mod waiting;
 use countersign_core::UserCode;
 use jiff::SignedDuration;
 
-pub(crate) use authorization::{INTERVAL, Who, authorize, begin, program};
+pub(crate) use authorization::{Device, INTERVAL, authorize, begin, program};
 pub(crate) use page::{deny, go_on, show};
 pub(crate) use poll::poll;
 pub(crate) use waiting::{signed_in, waiting};

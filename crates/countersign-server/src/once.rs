@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     TicketAgain,
     /// What was made of one, and for whom.
     TicketUse,
+    /// A tool's token for one request.
+    BoundToken,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             Self::Ticket => "ticket",
             Self::TicketAgain => "ticket-again",
             Self::TicketUse => "ticket-use",
+            Self::BoundToken => "bound-token",
         }
     }
 }

@@ -1115,6 +1115,7 @@ fn device_request(n: u8) -> DeviceRequest {
         }),
         asked_at: at(0),
         expires_at: at(600),
+        session_ends_at: Some(at(900)),
     }
 }
 

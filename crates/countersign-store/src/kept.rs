@@ -272,6 +272,7 @@ const DEVICE_REQUEST: Document = document! {
     "tool.deed": Words, "what that is about to do, where it does not wait for an API key";
     "asked_at": No, "when it asked";
     "expires_at": No, "until when it may be answered";
+    "session_ends_at": No, "when its session ends at the latest, where that is soon";
 };
 
 const DEVICE_ANSWER: Document = document! {

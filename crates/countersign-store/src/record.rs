@@ -363,6 +363,9 @@ pub struct DeviceRequest {
     pub asked_at: Timestamp,
     /// Until when it may be answered.
     pub expires_at: Timestamp,
+    /// When the session ends at the latest that somebody opens for it; nothing: as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_ends_at: Option<Timestamp>,
 }
 
 /// What a registry's tool waits for.

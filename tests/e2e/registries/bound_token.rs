@@ -4,8 +4,10 @@
 use std::io::{Read, Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use countersign_core::RegistryName;
 use countersign_core::registry::Checksum;
+use countersign_core::{AccountId, RegistryName};
+use countersign_server::Clock;
+use countersign_store::Session;
 use countersign_tests::tools::Recorder;
 use countersign_tests::{Browser, Login, Page, wire};
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use url::Url;
 
 use super::allow;
 use super::door::{Door, ann};
+use crate::linking;
 
 const NAME: &str = "crates-io";
 const NEW: &str = "/api/v1/crates/new";
@@ -454,6 +457,9 @@ async fn where_a_proxy_asks_a_token_is_for_the_operation_and_one_for_an_upload_i
     let put = ("PUT", NEW);
     let page = ask("behind-a-proxy", put, &token).await;
     assert_eq!(page.status, 200, "{}", page.body);
+    let page = ask("behind-a-proxy", put, &token).await;
+    assert_eq!(page.status, 403);
+    assert!(page.body.contains("is for one request"), "{}", page.body);
     for (registry, request) in [
         (
             "behind-a-proxy",
@@ -598,8 +604,75 @@ async fn a_token_for_an_upload_names_its_package() {
     for wanted in [
         json!({"operation": "publish"}),
         json!({"operation": "publish", "checksum": sha256("a")}),
+        // So do those for what all requests name it by in the path.
+        json!({"operation": "yank", "version": "1.0.0"}),
+        json!({"operation": "owners"}),
     ] {
         let told = bed.ask(NAME, "token", &key, &wanted).await;
-        assert_eq!(told.status, 400, "{wanted}: {}", told.body);
+        let words = "is of one `package`, which is to be named";
+        assert_told(&told, 400, "invalid-request", words);
     }
+}
+
+#[actix_web::test]
+async fn a_token_that_names_no_package_is_for_one_request() {
+    let bed = Bed::new().await;
+    let scopes = json!({"scopes": ["packages:manage", "packages:unpublish"]});
+    let key = bed.door.key(&ann(), "tools", scopes).await;
+    let token = async |wanted: &Value| {
+        let told = bed.ask(NAME, "token", &key, wanted).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        text(&read(&told), "token")
+    };
+    let manage = token(&json!({"operation": "manage"})).await;
+    let me = ("GET", "/api/v1/me");
+    // One that is for something else takes nothing of it.
+    let yank = ("DELETE", "/api/v1/crates/hello/1.0.0/yank");
+    Bed::must_be_stopped(&bed.send(yank, &manage, "").await, 403, "something else");
+    let (page, reached) = bed.send(me, &manage, "").await;
+    assert_eq!((page.status, reached), (200, 1), "{}", page.body);
+    for again in [me, ("GET", "/api/v1/me/updates"), ("POST", "/anything")] {
+        let sent = bed.send(again, &manage, "").await;
+        Bed::must_be_stopped(&sent, 403, "used before, and is for one request");
+    }
+    // A package is what the other kind is held to: one command of cargo's makes several requests.
+    let named = json!({"operation": "yank", "package": "hello", "version": "1.0.0"});
+    let named = token(&named).await;
+    for _ in 0..2 {
+        assert_eq!(bed.send(yank, &named, "").await.0.status, 200);
+    }
+}
+
+#[actix_web::test]
+async fn what_a_tool_s_user_signed_in_for_ends_by_itself_within_minutes() {
+    let bed = Bed::new().await;
+    let (broker, key) = (&bed.door.world.broker, bed.door.good_key().await);
+    bed.door.demand();
+    broker.clock.advance(2 * 60 * 60);
+    let waiting = read(&bed.ask(NAME, "token", &key, &publish("abc")).await);
+    bed.allow(&waiting, &ann()).await;
+    let token = text(&read(&bed.done(&waiting).await), "token");
+    let (page, _) = bed.put(&token, &upload("hello", "1.0.0", "abc")).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+
+    let open = async || {
+        let (now, store) = (broker.clock.now(), broker.store());
+        let sub = linking::sub(&linking::tokens(&bed.door.world, &ann()).await);
+        let account = AccountId::new(&*sub).expect("an account id");
+        let all = store.sessions_of(&account, None, now).await;
+        let all = all.expect("a store").into_iter().map(|one| one.session);
+        let begun = |session: &Session| now.duration_since(session.opened_at).as_mins() < 120;
+        all.filter(begun).collect::<Vec<_>>()
+    };
+    let minutes = |session: &Session| {
+        session
+            .expires_at
+            .duration_since(session.opened_at)
+            .as_mins()
+    };
+    let short = open().await.into_iter().filter(|one| minutes(one) <= 15);
+    assert_eq!(short.count(), 1, "that of the step-up");
+    broker.clock.advance(15 * 60);
+    let left = open().await;
+    assert!(left.iter().all(|one| minutes(one) > 15), "{left:?}");
 }

@@ -394,6 +394,14 @@ fn a_body_is_looked_into_where_somebody_needs_leave_and_the_path_names_no_packag
     );
     assert!(profile.is_named_in_body("publish"));
     assert!(!profile.is_named_in_body("unpublish"));
+    assert!(profile.names_packages("publish"));
+    assert!(profile.names_packages("unpublish"));
+    assert!(!profile.names_packages("tokens"));
+    let by_default = PROFILE.replace(
+        "refused = \"nobody does that here\"",
+        "gated = \"unpublish\"",
+    );
+    assert!(!load(&by_default).unwrap().names_packages("unpublish"));
     assert_eq!(
         load(PROFILE).unwrap().sort("PUT", "/new").unwrap().body,
         None

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use countersign_core::{ClientId, UserCode};
 use countersign_store::{DeviceRequest, StoreError, ToolRequest};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::code::{DeviceCode, id_of};
@@ -32,11 +32,12 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
     let client = token::authenticate(&parameters, context).await?;
     let passed_for = passed_for(&client, context);
     let waits = (&client, passed_for);
-    let who = Who {
+    let device = Device {
         program: program(context),
         tool: None,
+        session: None,
     };
-    let begun = begin(&parameters, waits, who, context).await?;
+    let begun = begin(&parameters, waits, device, context).await?;
     let settings = &context.broker.settings;
     Ok(HttpResponse::Ok().json(json!({
         "device_code": begun.device_code,
@@ -46,6 +47,16 @@ async fn answer(form: &[u8], context: &Context<'_>) -> Result<HttpResponse, Fail
         "expires_in": begun.until.duration_since(context.now).as_secs(),
         "interval": INTERVAL,
     })))
+}
+
+/// What waits for somebody.
+pub(crate) struct Device {
+    /// What it calls itself, as the page says it.
+    pub(crate) program: Option<String>,
+    /// What it is, where it is a registry's tool.
+    pub(crate) tool: Option<ToolRequest>,
+    /// For how long beyond the time to answer it their session is of use, where that is known; nothing: as any other's.
+    pub(crate) session: Option<SignedDuration>,
 }
 
 /// A device that waits for somebody.
@@ -58,24 +69,16 @@ pub(crate) struct Begun {
     pub(crate) until: Timestamp,
 }
 
-/// Who asks, as the page says it.
-pub(crate) struct Who {
-    /// What it calls itself.
-    pub(crate) program: Option<String>,
-    /// What it is, where it is a registry's tool.
-    pub(crate) tool: Option<ToolRequest>,
-}
-
 /// Lets a device of this client wait; who could pass for it, it is counted by.
 pub(crate) async fn begin(
     parameters: &Parameters,
     (client, passed_for): (&ClientId, PassedFor),
-    who: Who,
+    device: Device,
     context: &Context<'_>,
 ) -> Result<Begun, Failure> {
     let until = context.now + LIFETIME;
     let waits = (client, passed_for);
-    let code = open(parameters, waits, until, who, context).await?;
+    let code = open(parameters, waits, until, device, context).await?;
     tracing::info!(
         code = "device-code-issued",
         request = %context.request_id,
@@ -94,7 +97,7 @@ async fn open(
     parameters: &Parameters,
     (client, passed_for): (&ClientId, PassedFor),
     until: Timestamp,
-    who: Who,
+    device: Device,
     context: &Context<'_>,
 ) -> Result<DeviceCode, Failure> {
     let broker = context.broker;
@@ -110,10 +113,11 @@ async fn open(
             .limits
             .address(context.request)
             .map(|address| address.to_string()),
-        program: who.program,
-        tool: who.tool,
+        program: device.program,
+        tool: device.tool,
         asked_at: context.now,
-        expires_at: context.now + LIFETIME,
+        expires_at: until,
+        session_ends_at: device.session.map(|beyond| until + beyond),
     };
     for _ in 0..TRIES {
         let id = id_of(&device_code.user_code);

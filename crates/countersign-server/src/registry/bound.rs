@@ -2,13 +2,16 @@
 //!
 //! It is what a step-up's proof is ([`step_up::Proof`]), shown without the key: the key and, where there was one, the sign-in
 //! behind it are looked up again, and weighed by the policy of the day. It is good for its one action, package, version and
-//! archive, for minutes, and for nothing once the key is not.
+//! archive, for minutes, and for nothing once the key is not. One that names no package, where the tool's request names none
+//! either, is good for one request alone.
 
 use countersign_core::{AccountId, SessionId};
+use countersign_store::StoreError;
 
 use super::Registry;
 use super::step_up::{Deed, Proof};
 use super::weigh::{Contents, Wish};
+use crate::once::{self, Kind};
 use crate::seal::{self, Place};
 use crate::web::Context;
 
@@ -65,6 +68,23 @@ pub(super) fn check(deed: &Deed, wish: Wish<'_>) -> Result<(), &'static str> {
     }
 }
 
+/// Takes a token which a request is about to be let through by; an error, where that must not be. One that names its package
+/// is looked at and not taken: one command makes several requests (`cargo owner --add ann --remove bob`).
+pub(super) async fn take(
+    text: &str,
+    (proof, deed): (&Proof, &Deed),
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Result<(), &'static str>, StoreError> {
+    if deed.package.is_some() {
+        return Ok(Ok(()));
+    }
+    let named = [wish.registry.name.as_str(), text];
+    let is_first = once::is_first(Kind::BoundToken, &named, proof.until, context).await?;
+    Ok(is_first.then_some(()).ok_or(USED))
+}
+
+const USED: &str = "This token was used before, and is for one request.";
 const UNSEEN: &str =
     "This token is for one package, and which one this is can't be seen here: use an API key.";
 

@@ -283,7 +283,8 @@ impl Wanted {
         }
         let is_in_body = registry.profile.is_named_in_body(&self.operation);
         let is_unseen = registry.upstream.is_none() && is_in_body;
-        if is_in_body && self.package.is_none() {
+        let is_named = is_in_body || registry.profile.names_packages(&self.operation);
+        if is_named && self.package.is_none() {
             return Err(HelperError::invalid(NO_PACKAGE).into());
         }
         let (package, version, checksum) = if is_unseen {

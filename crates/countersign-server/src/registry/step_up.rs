@@ -74,7 +74,7 @@ pub(super) struct Proof {
     account: AccountId,
     /// Nothing where the key by itself was good enough.
     session: Option<SessionId>,
-    until: Timestamp,
+    pub(super) until: Timestamp,
 }
 
 impl Proof {

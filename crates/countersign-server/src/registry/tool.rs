@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::Registry;
-use super::step_up::Deed;
-use crate::device::{self, Who};
+use super::step_up::{self, Deed};
+use crate::device::{self, Device};
 use crate::error::Failure;
 use crate::limits::PassedFor;
 use crate::seal::{self, Place};
@@ -104,10 +104,10 @@ pub(super) async fn begin<'a>(
         .collect();
     let mut parameters = Parameters::default();
     parameters.put("scope", &scopes.join(" "));
-    let who = who(registry, &purpose, context);
+    let device = device(registry, &purpose, context);
     // Whoever runs a tool: it shows nothing of the client's.
     let waits = (&registry.client, PassedFor::Anybody);
-    let begun = device::begin(&parameters, waits, who, context).await?;
+    let begun = device::begin(&parameters, waits, device, context).await?;
     let asking = Asking {
         device_code: begun.device_code,
         purpose,
@@ -129,19 +129,21 @@ pub(super) async fn begin<'a>(
 }
 
 /// What a person is shown: the tool, as it calls itself, and what it wants to do.
-fn who(registry: &Registry, purpose: &Purpose, context: &Context<'_>) -> Who {
+fn device(registry: &Registry, purpose: &Purpose, context: &Context<'_>) -> Device {
     // `npm/11.1.0 node/v22.0.0 linux x64 workspaces/false`: the rest is nobody's concern.
     let first = |name: String| name.split(' ').next().map(str::to_owned);
     let deed = match purpose {
         Purpose::Key => None,
         Purpose::StepUp(deed) => Some(shown(&deed.in_words())),
     };
-    Who {
+    Device {
         program: device::program(context).and_then(first),
         tool: Some(ToolRequest {
             registry: registry.name.clone(),
             deed,
         }),
+        // What a tool gets by it is a key, which ends it, or leave for minutes.
+        session: Some(step_up::LIFETIME),
     }
 }
 

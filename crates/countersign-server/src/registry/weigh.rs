@@ -183,10 +183,13 @@ async fn weigh_bound(
     let since = proof.session(&held, context).await?;
     let weighed = weigh_held(held, since.as_ref(), wish, context).await?;
     Ok(match weighed {
-        Weighed::Let(leave) => Weighed::Let(Box::new(Leave {
-            checksum: deed.checksum,
-            ..*leave
-        })),
+        Weighed::Let(leave) => match bound::take(text, (&proof, &deed), wish, context).await? {
+            Ok(()) => Weighed::Let(Box::new(Leave {
+                checksum: deed.checksum,
+                ..*leave
+            })),
+            Err(why) => Weighed::BadToken(why),
+        },
         // Whoever shows it has not the key: nothing more can be shown for that.
         Weighed::NotEnough { reasons, .. } => Weighed::NotEnough { reasons, key: None },
         weighed @ (Weighed::NoCredential | Weighed::BadCredential(_) | Weighed::BadToken(_)) => {

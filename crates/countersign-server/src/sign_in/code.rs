@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use countersign_core::sign_in::{Destination, Request};
 use countersign_core::{AttemptId, SessionId, UserCode};
 use countersign_store::{Code, CodeDigest};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::edge::RandomText;
 use crate::error::{Failure, Problem};
@@ -18,6 +18,8 @@ pub(super) struct NewCode {
     digest: [u8; 32],
     code: Code,
     way: Way,
+    /// When its session is of use to nobody any more, where that is known.
+    ends_at: Option<Timestamp>,
 }
 
 /// How it gets to who is to have it.
@@ -48,6 +50,7 @@ impl NewCode {
                         uri: uri.clone(),
                         secret,
                     },
+                    ends_at: None,
                 })
             }
             Destination::Page(path) => Ok(Self {
@@ -55,6 +58,7 @@ impl NewCode {
                 digest: digest_of(&context.broker.entropy.secret()),
                 code: stands_for(request, context),
                 way: Way::Page(path.clone()),
+                ends_at: None,
             }),
             // What it shows leads to no session, and so to no code.
             Destination::Connection(_) | Destination::Link(_) => {
@@ -71,6 +75,7 @@ impl NewCode {
                         ..waiting.code
                     },
                     way: Way::Device(user_code.clone()),
+                    ends_at: waiting.session_ends_at,
                 })
             }
         }
@@ -87,6 +92,11 @@ impl NewCode {
     /// What it stands for.
     pub(super) fn code(&self) -> &Code {
         &self.code
+    }
+
+    /// When its session ends, which others of the policy's do then.
+    pub(super) fn session_ends_at(&self, by_policy: Timestamp) -> Timestamp {
+        self.ends_at.map_or(by_policy, |end| end.min(by_policy))
     }
 
     /// Whether the browser that signed in has the session, too. A device has one of its own.

@@ -151,7 +151,7 @@ impl Ending {
             account,
             evidence,
             opened_at: context.now,
-            expires_at: context.now + context.policy().lifetimes().session,
+            expires_at: new.session_ends_at(context.now + context.policy().lifetimes().session),
             earlier,
         };
         let cookie = new
