@@ -9,7 +9,9 @@ use std::collections::BTreeSet;
 
 use countersign_core::{AccountId, ClientId};
 use countersign_dev_idp::entra::CONTOSO;
+use countersign_server::api_key::revoke_at;
 use countersign_server::{Client, ClientAuthentication, Clock, GrantType, SecretDigest};
+use countersign_store::Admin;
 use countersign_tests::{BrokerSetup, Browser, Login, Page, TestBroker, World, payload, wire};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan};
@@ -51,7 +53,7 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Code,
         Self::SignIn,
         Self::AtProvider,
@@ -68,6 +70,8 @@ impl Way {
         Self::Tool(ToolWay::Session),
         Self::Tool(ToolWay::SignIn),
         Self::Tool(ToolWay::StepUp),
+        Self::Tool(ToolWay::BoundToken),
+        Self::Tool(ToolWay::BoundStepUp),
         Self::Tool(ToolWay::DockerKey),
         Self::Tool(ToolWay::DockerCode),
         Self::Tool(ToolWay::DockerIdentityToken),
@@ -103,11 +107,15 @@ enum Event {
     AccountLocked,
     /// The identity that signed in leads to the account no more, and whoever removed it came no further.
     IdentityRemoved,
+    /// Whatever the person had signed in to was ended, by an operator or by themselves.
+    SessionsEnded,
+    /// Their keys were.
+    KeysRevoked,
     PolicyTightened,
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Nothing,
         Self::NoMfa,
         Self::ExceptionOver,
@@ -116,11 +124,27 @@ impl Event {
         Self::OrganizationMappedElsewhere,
         Self::AccountLocked,
         Self::IdentityRemoved,
+        Self::SessionsEnded,
+        Self::KeysRevoked,
         Self::PolicyTightened,
     ];
 
-    /// Whether it concerns somebody who goes this way: a service is no person, and not every tool acts for organisations.
+    /// Whether it concerns somebody who goes this way: a service is no person, not every tool acts for organisations, and what
+    /// has ended only who rests on it.
     fn concerns(self, way: Way) -> bool {
+        match self {
+            Self::SessionsEnded => return rests_on_session(way),
+            Self::KeysRevoked => return matches!(way, Way::Tool(way) if way.rests_on_key()),
+            Self::Nothing
+            | Self::NoMfa
+            | Self::ExceptionOver
+            | Self::ProviderSwitchedOff
+            | Self::ProviderNotAdmitted
+            | Self::OrganizationMappedElsewhere
+            | Self::AccountLocked
+            | Self::IdentityRemoved
+            | Self::PolicyTightened => {}
+        }
         match way {
             Way::Service => matches!(self, Self::Nothing | Self::PolicyTightened),
             Way::Tool(way) => way.can_act_for_organization() || organization(self).is_none(),
@@ -145,6 +169,8 @@ impl Event {
             | Self::ProviderNotAdmitted
             | Self::AccountLocked
             | Self::IdentityRemoved
+            | Self::SessionsEnded
+            | Self::KeysRevoked
             | Self::PolicyTightened => Login::new("oidc", "ann-mfa"),
             Self::NoMfa => Login::new("oidc", "bob-password"),
             Self::ExceptionOver => Login::new("entra", "bob-password").with("organization", "bank"),
@@ -153,6 +179,21 @@ impl Event {
             }
         };
         login.with("scope", SCOPE)
+    }
+}
+
+/// Whether a way goes on with a session that is open by then: others begin with a sign-in, which is let in.
+fn rests_on_session(way: Way) -> bool {
+    match way {
+        Way::Code | Way::Refresh | Way::Device | Way::Exchange => true,
+        Way::Tool(way) => way.rests_on_session(),
+        Way::SignIn
+        | Way::AtProvider
+        | Way::PushedRequest
+        | Way::Session
+        | Way::DeviceSignIn
+        | Way::DeviceAtProvider
+        | Way::Service => false,
     }
 }
 
@@ -167,6 +208,8 @@ fn organization(event: Event) -> Option<&'static str> {
         | Event::ProviderNotAdmitted
         | Event::AccountLocked
         | Event::IdentityRemoved
+        | Event::SessionsEnded
+        | Event::KeysRevoked
         | Event::PolicyTightened => None,
     }
 }
@@ -522,6 +565,8 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
         | Event::OrganizationMappedElsewhere
         | Event::AccountLocked
         | Event::IdentityRemoved
+        | Event::SessionsEnded
+        | Event::KeysRevoked
         | Event::PolicyTightened => world.replica(),
     };
     match event {
@@ -548,6 +593,8 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
         Event::IdentityRemoved => {
             world.broker.unlist(&subject.expect("an account")).await;
         }
+        Event::SessionsEnded => end_sessions(world, &subject.expect("an account")).await,
+        Event::KeysRevoked => revoke_keys(world, &subject.expect("an account")).await,
         Event::PolicyTightened => {
             let text = changed(
                 "scopes = [\"packages:manage\"]\nneeds = \"mfa\"\naccepts = [\"session\", \"enrolment\", \"tenant\"]",
@@ -558,6 +605,30 @@ async fn happen(event: Event, world: &World, subject: Option<AccountId>) -> Test
         }
     }
     replica
+}
+
+async fn end_sessions(world: &World, account: &AccountId) {
+    let (now, store) = (world.broker.clock.now(), world.broker.store());
+    let open = store.sessions_of(account, None, now).await;
+    let open = open.expect("a store");
+    assert!(!open.is_empty(), "nobody has signed in");
+    for one in open {
+        let ended = store.end_session(&one.session.id, now).await;
+        ended.expect("an end");
+    }
+}
+
+async fn revoke_keys(world: &World, account: &AccountId) {
+    let (now, store) = (world.broker.clock.now(), world.broker.store());
+    let keys = store
+        .api_keys_of(&Admin::Account(account.clone()), None, 100)
+        .await;
+    let keys = keys.expect("a store");
+    assert!(!keys.is_empty(), "nobody has a key");
+    for key in keys {
+        let revoked = revoke_at(store.as_ref(), &key.id, now).await;
+        revoked.expect("a change");
+    }
 }
 
 /// The account of whoever signs in here.
@@ -583,9 +654,10 @@ async fn nobody_gets_by_any_way_what_the_policy_gives_them_no_more() {
                 organization: organization(event),
             };
             let subject = match event {
-                Event::AccountLocked | Event::IdentityRemoved => {
-                    Some(account(&world, &walk.login).await)
-                }
+                Event::AccountLocked
+                | Event::IdentityRemoved
+                | Event::SessionsEnded
+                | Event::KeysRevoked => Some(account(&world, &walk.login).await),
                 _ => None,
             };
             let begun = walk.begin().await;

@@ -155,6 +155,12 @@ impl Answered {
         self.0.status()
     }
 
+    /// The reason phrase, where it is another than usual of this status.
+    pub fn reason_phrase(&self) -> Option<&[u8]> {
+        let phrase = self.0.extensions().get::<hyper::ext::ReasonPhrase>();
+        phrase.map(AsRef::as_ref)
+    }
+
     /// Its headers.
     pub fn headers(&self) -> &HeaderMap {
         self.0.headers()

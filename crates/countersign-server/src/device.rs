@@ -18,6 +18,7 @@ use countersign_core::UserCode;
 use jiff::SignedDuration;
 
 pub(crate) use authorization::{Device, INTERVAL, authorize, begin, program};
+pub(crate) use code::letters;
 pub(crate) use page::{deny, go_on, show};
 pub(crate) use poll::poll;
 pub(crate) use waiting::{signed_in, waiting};

@@ -22,11 +22,13 @@ mod login;
 mod notice;
 mod npm;
 mod ours;
+mod phrase;
 mod proxy;
 mod refusal;
 mod step_up;
 mod swift;
 mod tool;
+mod typed;
 mod upload;
 mod weigh;
 

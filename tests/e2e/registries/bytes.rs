@@ -7,7 +7,7 @@ use countersign_tests::wire;
 use futures_util::stream;
 use reqwest::{Body, Client, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::door::Door;
 
@@ -120,4 +120,42 @@ async fn a_tool_that_waits_before_it_sends_hears_why_it_is_refused_and_its_conne
     assert!(said.ends_with(&format!("\r\n\r\n{words}\n")), "{said}");
     assert!(said.contains("connection: close\r\n"), "{said}");
     assert_eq!(store.files(), Vec::<String>::new());
+}
+
+/// A registry that answers every request so, whatever it is; its address.
+async fn always(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    actix_web::rt::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            stream.read(&mut request).await.ok();
+            stream.write_all(answer.as_bytes()).await.ok();
+        }
+    });
+    url
+}
+
+/// Maven shows nothing else.
+#[actix_web::test]
+async fn why_the_registry_refuses_stands_in_the_status_line_where_a_tool_looks_for_it_there() {
+    for (answer, status_line) in [
+        (
+            "HTTP/1.1 409 1.0.0 exists already\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 409 1.0.0 exists already\r\n",
+        ),
+        (
+            "HTTP/1.1 200 Fine, thank you\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n",
+        ),
+    ] {
+        let door = Door::before("maven-central", &always(answer).await).await;
+        let host = door.url.trim_start_matches("http://");
+        let head = format!("GET /a/b HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(host).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("it is sent");
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.expect("an answer");
+        assert!(told.starts_with(status_line), "{told}");
+    }
 }

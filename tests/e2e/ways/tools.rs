@@ -38,6 +38,10 @@ ours = "npm-login"
 methods = ["GET"]
 paths = ["/-/v1/done"]
 ours = "npm-done"
+[[rule]]
+methods = ["PUT"]
+paths = ["/{package}"]
+gated = "manage"
 [default]
 read = { gated = "manage" }
 write = { gated = "manage" }
@@ -62,6 +66,10 @@ pub(super) enum ToolWay {
     SignIn,
     /// A key that is not good enough, at the gate, with what its owner has signed in anew for.
     StepUp,
+    /// A token that a helper has got for a key, at the gate.
+    BoundToken,
+    /// One for a key that is not good enough, and what its owner has signed in anew for.
+    BoundStepUp,
     /// An API key in the place of a password, for a token.
     DockerKey,
     /// A one-time code in the place of a password, for a token.
@@ -74,10 +82,39 @@ impl ToolWay {
     /// Whether one who goes it can act for an organisation.
     pub(super) fn can_act_for_organization(self) -> bool {
         match self {
-            Self::Key | Self::AccessToken | Self::DockerKey => true,
+            Self::Key | Self::AccessToken | Self::BoundToken | Self::DockerKey => true,
             Self::Session
             | Self::SignIn
             | Self::StepUp
+            | Self::BoundStepUp
+            | Self::DockerCode
+            | Self::DockerIdentityToken => false,
+        }
+    }
+
+    /// Whether what is shown rests on a session that is open by then.
+    pub(super) fn rests_on_session(self) -> bool {
+        match self {
+            Self::AccessToken
+            | Self::Session
+            | Self::SignIn
+            | Self::StepUp
+            | Self::BoundStepUp
+            | Self::DockerCode
+            | Self::DockerIdentityToken => true,
+            Self::Key | Self::BoundToken | Self::DockerKey => false,
+        }
+    }
+
+    /// Whether it rests on a key that is there by then.
+    pub(super) fn rests_on_key(self) -> bool {
+        match self {
+            Self::Key | Self::StepUp | Self::BoundToken | Self::BoundStepUp | Self::DockerKey => {
+                true
+            }
+            Self::AccessToken
+            | Self::Session
+            | Self::SignIn
             | Self::DockerCode
             | Self::DockerIdentityToken => false,
         }
@@ -142,6 +179,8 @@ pub(super) async fn begin(way: ToolWay, walk: &Walk<'_>) -> Shown {
         }
         ToolWay::SignIn => sign_in(walk).await,
         ToolWay::StepUp => step_up(walk).await.unwrap_or(Shown::Nothing),
+        ToolWay::BoundToken => bound(walk).await.unwrap_or(Shown::Nothing),
+        ToolWay::BoundStepUp => bound_step_up(walk).await.unwrap_or(Shown::Nothing),
         ToolWay::DockerKey => key(walk).await.map_or(Shown::Nothing, Shown::Password),
         ToolWay::DockerCode => code(walk).await.map_or(Shown::Nothing, Shown::Password),
         ToolWay::DockerIdentityToken => match code(walk).await {
@@ -237,6 +276,15 @@ async fn sign_in(walk: &Walk<'_>) -> Shown {
 
 /// Of a key of whose login nothing is known, as of one that was imported.
 async fn step_up(walk: &Walk<'_>) -> Option<Shown> {
+    let (broker, text) = (&walk.world.broker, imported_key(walk).await?);
+    let refused = at_gate(broker, &[bearer(&text)]).await;
+    assert_eq!(refused.status, 401, "{}", refused.body);
+    let query = allowed(&json_of(&refused), "authUrl", walk).await;
+    let proof = done(&query, broker).await.expect("a proof");
+    Some(Shown::AtGate(vec![bearer(&text), ("npm-otp", proof)]))
+}
+
+async fn imported_key(walk: &Walk<'_>) -> Option<String> {
     let (broker, text) = (&walk.world.broker, key(walk).await?);
     let id = id_of(&KeyText::parse(&text).expect("a key").digest());
     let imported = |key: &ApiKey| {
@@ -247,11 +295,35 @@ async fn step_up(walk: &Walk<'_>) -> Option<Shown> {
     };
     let changed = change_api_key(broker.store().as_ref(), &id, imported).await;
     changed.expect("a change");
-    let refused = at_gate(broker, &[bearer(&text)]).await;
-    assert_eq!(refused.status, 401, "{}", refused.body);
-    let query = allowed(&json_of(&refused), "authUrl", walk).await;
-    let proof = done(&query, broker).await.expect("a proof");
-    Some(Shown::AtGate(vec![bearer(&text), ("npm-otp", proof)]))
+    Some(text)
+}
+
+/// A token for this key, as a helper gets it.
+async fn bound(walk: &Walk<'_>) -> Option<Shown> {
+    let told = helper(walk, &key(walk).await?).await;
+    // Whoever may not do it gets none.
+    let token = told["token"].as_str()?;
+    Some(Shown::AtGate(vec![bearer(token)]))
+}
+
+/// A token for a key of whose login nothing is known, and for which its owner has signed in anew.
+async fn bound_step_up(walk: &Walk<'_>) -> Option<Shown> {
+    let waiting = helper(walk, &imported_key(walk).await?).await;
+    walk.allow(&walk.world.broker, &waiting).await;
+    let (_, query) = waiting["done"].as_str()?.split_once('?')?;
+    let target = format!("/registry/tools/credential/done?{query}");
+    let done = wire::get(&walk.world.broker.address, &target, &[]).await;
+    let token = text(&json_of(&done), "token");
+    Some(Shown::AtGate(vec![bearer(&token)]))
+}
+
+/// What a helper is answered that wants a token for this key.
+async fn helper(walk: &Walk<'_>, key: &str) -> Value {
+    let path = "/registry/tools/credential/token";
+    let wanted = json!({"operation": "manage", "package": "hello"}).to_string();
+    let (name, bearer) = bearer(key);
+    let shown = [(name, bearer.as_str())];
+    json_of(&wire::send("POST", &walk.world.broker.issuer, path, &shown, &wanted).await)
 }
 
 /// Signs in for a tool that waits; the query of the address at which it asks whether somebody has.
@@ -307,8 +379,16 @@ async fn at_gate(at: &TestBroker, shown: &[(&'static str, String)]) -> Page {
         ("x-forwarded-method", "PUT"),
         ("x-forwarded-uri", "/hello"),
     ];
-    headers.extend(shown.iter().map(|(name, value)| (*name, value.as_str())));
-    wire::get(&at.address, "/forward-auth/tools", &headers).await
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    headers.extend(&shown);
+    let page = wire::get(&at.address, "/forward-auth/tools", &headers).await;
+    // The door says the same: whoever is let through there learns that the registry is elsewhere.
+    let door = wire::send("PUT", &at.address, "/registry/tools/hello", &shown, "").await;
+    assert_eq!(door.status == 404, page.status == 200, "{}", door.body);
+    page
 }
 
 /// What the registry behind is told of who asks, where they are let through.

@@ -66,18 +66,24 @@ fn place(client: &ClientId) -> Place<'_> {
 
 /// A new user code, each as likely as any other.
 fn new_user_code(entropy: &dyn Entropy) -> Result<UserCode, Failure> {
+    let text = letters(UserCode::LENGTH, entropy);
+    UserCode::read(&text).map_err(|_| OAuthError::unavailable())
+}
+
+/// So many letters that people don't take for each other, each as likely as any other.
+pub(crate) fn letters(count: usize, entropy: &dyn Entropy) -> String {
     /// The largest multiple of the number of letters that a byte can be below.
     const FAIR: u8 = 240;
-    let mut text = String::with_capacity(UserCode::LENGTH);
-    while text.len() < UserCode::LENGTH {
+    let mut text = String::with_capacity(count);
+    while text.len() < count {
         let mut bytes = [0; 16];
         entropy.fill(&mut bytes);
         let fair = bytes.into_iter().filter(|byte| *byte < FAIR);
         let letters =
             fair.map(|byte| UserCode::LETTERS[usize::from(byte) % UserCode::LETTERS.len()]);
-        text.extend(letters.take(UserCode::LENGTH - text.len()).map(char::from));
+        text.extend(letters.take(count - text.len()).map(char::from));
     }
-    UserCode::read(&text).map_err(|_| OAuthError::unavailable())
+    text
 }
 
 /// The name of a device's request in the store.

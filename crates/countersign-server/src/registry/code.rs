@@ -1,21 +1,22 @@
 //! One-time codes, which people type in the place of a password: of a live session, for one registry, for minutes.
 //!
 //! A code is one as any client gets it for a session ([`FurtherCode`]), under a digest of its own: it can be taken here
-//! and for this registry, and nowhere else. It is 256 random bits, or sealed by us, so that nobody guesses one; and taken
-//! twice it ends the session, since one of the two is not whom it was shown to.
+//! and for this registry, and nowhere else. It has 256 random bits, so that nobody guesses one; and taken twice it ends the
+//! session, since one of the two is not whom it was shown to.
 //!
-//! Where a tool asks for a code to confirm what it does, the sealed one says that, too: see [`confirms`].
+//! Where a tool asks its user for a code besides, it is short ([`typed`]), and is also looked at to confirm what the tool does: see
+//! [`confirms`].
 
 use aws_lc_rs::digest::{SHA256, digest};
 use countersign_core::registry::StepUpStyle;
 use countersign_core::{AttemptId, SessionId};
-use countersign_store::{Code, CodeDigest, FurtherCode, Session};
+use countersign_store::{Code, CodeDigest, FurtherCode, Session, StoreError};
 use jiff::SignedDuration;
 
-use super::{Registry, step_up};
+use super::{Registry, typed};
 use crate::edge::RandomText;
 use crate::error::{Failure, OAuthError, Problem, page_of_store};
-use crate::token::take;
+use crate::token::{take, unavailable};
 use crate::web::Context;
 
 /// The user name of who does not want to say theirs.
@@ -32,21 +33,32 @@ pub(super) async fn make(
     context: &Context<'_>,
 ) -> Result<String, Failure> {
     let broker = context.broker;
-    let secret = match registry.profile.step_up {
-        Some(StepUpStyle::GemOtp) => step_up::proof(registry, None, session, context)
-            .ok_or(Failure::Page(Problem::Unavailable))?,
-        Some(StepUpStyle::NpmOtp) | None => broker.entropy.secret(),
+    let stands_for = stands_for(registry, context);
+    let (secret, shown) = match registry.profile.step_up {
+        Some(StepUpStyle::GemOtp) => {
+            let letters = typed::new(context);
+            let of = (&session.id, &stands_for);
+            let kept = typed::keep(&letters, of, registry, context).await;
+            kept.map_err(|error| page_of_store(&error, context))?;
+            let shown = typed::shown(&letters);
+            (letters, shown)
+        }
+        Some(StepUpStyle::NpmOtp) | None => {
+            let secret = broker.entropy.secret();
+            let shown = format!("{PREFIX}{}.{secret}", session.id.code_prefix());
+            (secret, shown)
+        }
     };
     let further = FurtherCode {
         digest: digest_of(&session.id, &secret, registry),
-        code: stands_for(registry, context),
+        code: stands_for,
         idle_until: context.now + context.policy().lifetimes().session_idle,
     };
     let kept = broker.store.hand_over(further, context.now).await;
     if !kept.map_err(|error| page_of_store(&error, context))? {
         return Err(Failure::Page(Problem::SignedOut));
     }
-    Ok(format!("{PREFIX}{}.{secret}", session.id.code_prefix()))
+    Ok(shown)
 }
 
 /// Whether a text looks like one.
@@ -54,10 +66,20 @@ pub(super) fn could_be(text: &str) -> bool {
     parts(text).is_some()
 }
 
-/// What a code says of a tool that asks for one to confirm what it does, as [`step_up`] has sealed it. To look at it takes
-/// nothing: one request is judged more than once, and one command makes several.
-pub(super) fn confirms(text: &str) -> Option<&str> {
-    parts(text).map(|(_, secret)| secret)
+/// The live session of a code that somebody typed to confirm what their tool does. To look at it takes nothing: one request is
+/// judged more than once, and one command makes several.
+pub(super) async fn confirms(
+    text: &str,
+    registry: &Registry,
+    context: &Context<'_>,
+) -> Result<Option<Session>, StoreError> {
+    let Some(letters) = typed::read(text) else {
+        return Ok(None);
+    };
+    match typed::session_of(&letters, registry, context).await? {
+        Some(session) => context.reads.session(&session).await,
+        None => Ok(None),
+    }
 }
 
 /// Takes one, as it was typed; `None` where it is none, was taken before, or is too old.
@@ -66,10 +88,12 @@ pub(super) async fn spend(
     registry: &Registry,
     context: &Context<'_>,
 ) -> Result<Option<Session>, Failure> {
-    let Some((session, secret)) = parts(text) else {
+    let found = of_session(text, registry, context).await;
+    let found = found.map_err(|error| unavailable(&error, context))?;
+    let Some((session, secret)) = found else {
         return Ok(None);
     };
-    let digest = digest_of(&session, secret, registry);
+    let digest = digest_of(&session, &secret, registry);
     let client = &registry.client;
     // Its digest says already whom it is for.
     let fits = |code: &Code| {
@@ -80,6 +104,26 @@ pub(super) async fn spend(
         Ok((_, session)) => Ok(Some(session)),
         Err(failure) if OAuthError::of_grant(&failure).is_some() => Ok(None),
         Err(failure) => Err(failure),
+    }
+}
+
+/// Of which session one is, and its secret.
+async fn of_session(
+    text: &str,
+    registry: &Registry,
+    context: &Context<'_>,
+) -> Result<Option<(SessionId, String)>, StoreError> {
+    match registry.profile.step_up {
+        Some(StepUpStyle::GemOtp) => {
+            let Some(letters) = typed::read(text) else {
+                return Ok(None);
+            };
+            let session = typed::session_of(&letters, registry, context).await?;
+            Ok(session.map(|session| (session, letters)))
+        }
+        Some(StepUpStyle::NpmOtp) | None => {
+            Ok(parts(text).map(|(session, secret)| (session, secret.to_owned())))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! They are looked at first. A good one passes however many others at its address are none: many builds share one, and a
 //! key that has ended in one of them must stop none of the others. So nothing here says how many guesses there are before one
 //! is right: each secret of a tool has so many random bits, or is sealed or signed by us, that no number of them is enough
-//! (ARCHITECTURE.md has the figures). What ends is the answer that a tool would try again at once.
+//! (docs/operate.md has the figures). What ends is the answer that a tool would try again at once.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

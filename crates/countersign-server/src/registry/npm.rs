@@ -73,7 +73,7 @@ fn proof(
     deed: Deed,
     context: &Context<'_>,
 ) -> HttpResponse {
-    match step_up::proof(registry, Some(deed), session, context) {
+    match step_up::proof(registry, deed, session, context) {
         Some(text) => HttpResponse::Ok().json(json!({"token": text})),
         None => told(
             StatusCode::FORBIDDEN,

@@ -19,7 +19,7 @@ use url::Url;
 use super::gate::{Asked, Refused};
 use super::notice::Notice;
 use super::upload::{Broken, Patience, SILENCE, Upload};
-use super::{Registry, Upstream, identity, refusal, step_up};
+use super::{Registry, Upstream, identity, phrase, refusal, step_up};
 use crate::web::Context;
 
 /// How long a registry may work on a request that it has whole.
@@ -143,11 +143,16 @@ enum Sent {
     Otherwise,
 }
 
-/// The very target at another site; `None` where it would be read as another one.
+/// The very target at another site; `None` where it would be read as another one. Of a query an apostrophe alone is written
+/// otherwise, as every `Url` has it (URL Standard, special-query percent-encode set): it means the same.
 fn address(site: &Url, target: &str) -> Option<Url> {
     let url = site.join(target).ok()?;
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
-    (url.origin() == site.origin() && url.path() == path).then_some(url)
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.replace('\'', "%27"))),
+        None => (target, None),
+    };
+    let is_same = url.path() == path && url.query() == query.as_deref();
+    (url.origin() == site.origin() && is_same && url.fragment().is_none()).then_some(url)
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -283,6 +288,9 @@ async fn answer(
     let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
     let mut answer = HttpResponse::build(status);
     answer.extensions_mut().insert(OfRegistry);
+    if let Some(phrase) = phrase_back(status, &answered, passed.registry) {
+        answer.reason(phrase);
+    }
     let length = headers_back(&answered, &mut answer);
     let says = answered.headers().contains_key(http::header::CACHE_CONTROL);
     if passed.is_for_somebody() && !says {
@@ -324,6 +332,19 @@ async fn answer(
 /// RFC 9112 6.3: not even the end of a body in chunks follows, which would be read as what is answered next.
 fn is_without_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Why the registry refuses, where its tool shows nothing but the status line.
+fn phrase_back(
+    status: StatusCode,
+    answered: &Answered,
+    registry: &Registry,
+) -> Option<&'static str> {
+    let is_shown = registry.profile.refusal.reason_phrase && status.as_u16() >= 400;
+    answered
+        .reason_phrase()
+        .filter(|_| is_shown)
+        .and_then(phrase::of_registry)
 }
 
 /// Hands the headers of an answer on; its length, if it has said that.
@@ -391,12 +412,19 @@ mod tests {
             "/@alice%2Fhello",
             "/a/b/?x=%2f&y=1",
             "/a+b/(c)!$&'*,=:@~",
+            "/a?",
+            "/a?x=!$()*+,;:@/?[]|^`{}~%zz&&",
             "/1.0.0%2Bbuild",
         ] {
             let url = address(&site, target).unwrap();
             assert_eq!(url.as_str(), format!("http://127.0.0.1:4873{target}"));
         }
+        let quoted = address(&site, "/a'b?x='y%27").unwrap();
+        assert_eq!(quoted.as_str(), "http://127.0.0.1:4873/a'b?x=%27y%27");
         for target in [
+            "/a?x=\"y",
+            "/a?x=y#z",
+            "/a?x=y z",
             "//evil.example/",
             "http://evil.example/",
             "/a/../b",

@@ -11,7 +11,7 @@ use countersign_core::registry::{RefusalBody, RefusalStyle};
 use serde_json::json;
 
 use super::gate::{Asked, Refused};
-use super::{Registry, step_up};
+use super::{Registry, phrase, step_up};
 use crate::web::Context;
 
 /// Sends a tool that can be sent for more, and refuses it else.
@@ -84,7 +84,7 @@ pub(super) fn told(
     let (kind, body) = body(style.body, status, &words);
     let mut answer = answer.insert_header((CONTENT_TYPE, kind)).body(body);
     if style.reason_phrase {
-        answer.head_mut().reason = Some(reason_phrase(&words));
+        answer.head_mut().reason = Some(phrase::ours(&words));
     }
     // What the tool was about to send may still come: it would be read as the next request.
     answer.head_mut().set_connection_type(ConnectionType::Close);
@@ -196,28 +196,6 @@ pub(super) fn plain(text: &str) -> String {
 
 fn header(text: &str) -> HeaderValue {
     HeaderValue::from_str(&plain(text)).unwrap_or(HeaderValue::from_static("Bearer"))
-}
-
-/// actix keeps reason phrases for the life of the program. There is one for each thing that is said, with its reason, and
-/// those are few: nothing of a request's own is in them.
-fn reason_phrase(words: &str) -> &'static str {
-    use std::collections::BTreeSet;
-    use std::sync::Mutex;
-    static SAID: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    /// How many different ones are kept; beyond, the plain one is said.
-    const MOST: usize = 1024;
-    let mut said = SAID
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(known) = said.get(words) {
-        return known;
-    }
-    if said.len() >= MOST {
-        return "Forbidden";
-    }
-    let kept: &'static str = Box::leak(words.to_owned().into_boxed_str());
-    said.insert(kept);
-    kept
 }
 
 fn body(style: RefusalBody, status: StatusCode, words: &str) -> (&'static str, String) {

@@ -215,11 +215,11 @@ async fn of_npm(
 /// What a tool shows from now on, once somebody has signed in for this.
 pub(super) fn proof(
     registry: &Registry,
-    deed: Option<Deed>,
+    deed: Deed,
     session: &Session,
     context: &Context<'_>,
 ) -> Option<String> {
-    let proof = Proof::new(deed, (&session.account, Some(&session.id)), context)?;
+    let proof = Proof::new(Some(deed), (&session.account, Some(&session.id)), context)?;
     proof.seal(place(registry), context)
 }
 
@@ -230,10 +230,14 @@ pub(super) async fn shown(
     (held, action, package): (&Held, &str, Option<&str>),
     context: &Context<'_>,
 ) -> Result<Option<Session>, StoreError> {
-    let style = registry.profile.step_up;
-    let text = style.and_then(|style| asked.headers.get(header(style)));
-    let text = text.and_then(|text| text.to_str().ok());
-    let Some(proof) = text.and_then(|text| open(registry, text, context)) else {
+    let Some(style) = registry.profile.step_up else {
+        return Ok(None);
+    };
+    let text = asked.headers.get(header(style));
+    let Some(text) = text.and_then(|text| text.to_str().ok()) else {
+        return Ok(None);
+    };
+    let Some(proof) = open(registry, (style, text), context).await? else {
         return Ok(None);
     };
     let deed = Deed::of(held.key.id.clone(), action, package, asked);
@@ -244,9 +248,20 @@ pub(super) async fn shown(
     proof.session(held, context).await
 }
 
-fn open(registry: &Registry, text: &str, context: &Context<'_>) -> Option<Proof> {
-    let sealed = code::confirms(text).unwrap_or(text);
-    Proof::open(sealed, place(registry), context)
+async fn open(
+    registry: &Registry,
+    (style, text): (StepUpStyle, &str),
+    context: &Context<'_>,
+) -> Result<Option<Proof>, StoreError> {
+    match style {
+        StepUpStyle::NpmOtp => Ok(Proof::open(text, place(registry), context)),
+        StepUpStyle::GemOtp => {
+            let session = code::confirms(text, registry, context).await?;
+            Ok(session.and_then(|session| {
+                Proof::new(None, (&session.account, Some(&session.id)), context)
+            }))
+        }
+    }
 }
 
 fn place(registry: &Registry) -> Place<'_> {
