@@ -6,7 +6,7 @@ use countersign_tests::tools::FileStore;
 use countersign_tests::wire;
 use futures_util::stream;
 use reqwest::{Body, Client, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::door::Door;
@@ -128,8 +128,12 @@ async fn always(answer: &'static str) -> String {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     actix_web::rt::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 4096];
-            stream.read(&mut request).await.ok();
+            let mut lines = BufReader::new(&mut stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.is_empty() {
+                    break;
+                }
+            }
             stream.write_all(answer.as_bytes()).await.ok();
         }
     });

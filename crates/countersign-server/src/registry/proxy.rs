@@ -1,6 +1,6 @@
 //! Passing a request on to the registry behind, and its answer back: in pieces, nothing of it kept whole.
 //!
-//! What is passed on is the request that was judged, to the byte of its target, with our word on who asks in the place of
+//! What is passed on is the request that was judged, to the byte of its path, with our word on who asks in the place of
 //! whatever a client has sent under those names, and without its credential.
 
 use std::pin::pin;
