@@ -61,6 +61,7 @@ pub(super) async fn keep(
         code: code.clone(),
         address: None,
         program: None,
+        tool: None,
         asked_at: context.now,
         expires_at: code.expires_at,
         session_ends_at: None,

@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     /// What each profile says of what its tools send.
-    const SENT: [(&str, &str, &str, &str); 61] = [
+    const SENT: [(&str, &str, &str, &str); 64] = [
         ("npm", "GET", "/left-pad", "open"),
         ("npm", "GET", "/@alice%2fhello", "open"),
         ("npm", "GET", "/@alice/hello/-/hello-1.0.0.tgz", "open"),
@@ -311,6 +311,7 @@ mod tests {
         ("npm", "GET", "/-/whoami", "npm-whoami"),
         ("npm", "DELETE", "/-/user/token/csk_1", "npm-logout"),
         ("npm", "PUT", "/-/user/org.couchdb.user:ann", "refused"),
+        ("npm", "GET", "/-/user/org.couchdb.user:ann", "manage"),
         ("npm", "GET", "/-/npm/v1/tokens", "refused"),
         ("npm", "PUT", "/@alice%2fhello", "publish @alice/hello"),
         (
@@ -323,6 +324,18 @@ mod tests {
             "npm",
             "DELETE",
             "/@alice/hello/-/hello-1.0.0.tgz/-rev/3-1",
+            "unpublish @alice/hello",
+        ),
+        (
+            "npm",
+            "DELETE",
+            "/@alice/hello/-/@alice/hello-1.0.0.tgz/-rev/3-1",
+            "unpublish @alice/hello",
+        ),
+        (
+            "npm",
+            "DELETE",
+            "/@alice%2fhello/-/@alice%2fhello-1.0.0.tgz/-rev/3-1",
             "unpublish @alice/hello",
         ),
         (
