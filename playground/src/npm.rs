@@ -35,13 +35,13 @@ pub(crate) struct NpmRegistry {
 }
 
 impl NpmRegistry {
-    /// Starts it without packages.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    /// Starts it without packages; tools will reach it at `public`.
+    pub(crate) async fn start(public: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(BIND)?;
         let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
         let authorization = SecretString::from(format!("Bearer {}", random_text()));
-        let door = authorization.clone();
-        let site = Site::start("npm", async move || web::server(door, listener)).await?;
+        let (door, public) = (authorization.clone(), public.to_owned());
+        let site = Site::start("npm", async move || web::server(public, door, listener)).await?;
         let authorization = Some(authorization);
         Ok(Self {
             upstream: Upstream { url, authorization },

@@ -45,8 +45,10 @@ impl Playground {
         let settings = registry_settings(&issuer);
         let for_broker = settings.clone();
         let registry = SampleRegistry::serve(REGISTRY.listen(options.ports)?, settings).await?;
-        let (npm, door) = (NpmRegistry::start().await?, NPM.listen(options.ports)?);
-        let (npm_url, behind_door) = (npm::address_of(&door)?, npm.behind(&door)?);
+        let door = NPM.listen(options.ports)?;
+        let npm_url = npm::address_of(&door)?;
+        let npm = NpmRegistry::start(&npm_url).await?;
+        let behind_door = npm.behind(&door)?;
         let stand_ins = start_stand_ins(options.ports).await?;
         let (data, temporary) = data_directory(options.data)?;
         let parts = Parts {

@@ -33,7 +33,9 @@ use api_client::ApiClient;
 use oidc_client::OidcClient;
 use organizations::Organizations;
 use packages::Packages;
+pub(crate) use pages::respond;
 use sessions::Sessions;
+pub(crate) use web::{icon, style};
 
 /// What a registry must know of its broker.
 #[derive(Debug, Clone)]

@@ -32,6 +32,8 @@ struct Attachment {
 pub(super) enum NotDone {
     #[error("the package has another name than the address")]
     Name,
+    #[error("this is nothing that npm sends")]
+    Unreadable,
     #[error("a tarball can't be read")]
     Tarball,
     #[error("this package belongs to somebody else")]
@@ -40,6 +42,14 @@ pub(super) enum NotDone {
     Taken,
     #[error("this registry is full")]
     Full,
+    #[error("there is no such package")]
+    Unknown,
+    #[error("there is no such version")]
+    NoVersion,
+    #[error("each package has a `latest`")]
+    Latest,
+    #[error("the package has changed meanwhile: try again")]
+    Stale,
 }
 
 /// All packages, by name.
@@ -50,9 +60,11 @@ pub(super) struct Packages(BTreeMap<String, Package>);
 struct Package {
     /// Who published it first.
     owner: String,
+    /// Counts its changes.
+    revision: u32,
     tags: Map<String, Value>,
     versions: Map<String, Value>,
-    /// By the name that npm gives the file: `@scope/name-1.0.0.tgz`.
+    /// By the name of the file, without a scope: `name-1.0.0.tgz`.
     tarballs: BTreeMap<String, Vec<u8>>,
 }
 
@@ -62,6 +74,7 @@ impl Packages {
         let package = self.0.get(name)?;
         Some(json!({
             "_id": name,
+            "_rev": package.revision.to_string(),
             "name": name,
             "dist-tags": package.tags,
             "versions": package.versions,
@@ -93,21 +106,146 @@ impl Packages {
             Some(_) | None => {}
         }
         let tarballs = tarballs(draft.attachments)?;
+        let versions = draft.versions.into_iter().map(renamed);
         let package = self.0.entry(name.to_owned()).or_insert_with(|| Package {
             owner: owner.to_owned(),
+            revision: 0,
             tags: Map::new(),
             versions: Map::new(),
             tarballs: BTreeMap::new(),
         });
         package.tags.extend(draft.tags);
-        package.versions.extend(draft.versions);
+        package.versions.extend(versions);
         package.tarballs.extend(tarballs);
+        package.revision += 1;
         Ok(())
+    }
+
+    /// What `npm dist-tag ls` shows.
+    pub(super) fn tags(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.0.get(name).map(|package| &package.tags)
+    }
+
+    /// Lets a tag stand for a version of one's own package.
+    pub(super) fn tag(
+        &mut self,
+        (name, tag): (&str, &str),
+        version: &str,
+        owner: &str,
+    ) -> Result<(), NotDone> {
+        let package = self.own(name, owner)?;
+        if !package.versions.contains_key(version) {
+            return Err(NotDone::NoVersion);
+        }
+        package.tags.insert(tag.to_owned(), version.into());
+        package.revision += 1;
+        Ok(())
+    }
+
+    /// Takes a tag away.
+    pub(super) fn untag(&mut self, (name, tag): (&str, &str), owner: &str) -> Result<(), NotDone> {
+        if tag == "latest" {
+            return Err(NotDone::Latest);
+        }
+        let package = self.own(name, owner)?;
+        package.tags.remove(tag);
+        package.revision += 1;
+        Ok(())
+    }
+
+    /// Keeps those versions of one's own package that this names, and no other: `npm unpublish` of one version.
+    pub(super) fn keep(
+        &mut self,
+        (name, revision): (&str, &str),
+        named: Draft,
+        owner: &str,
+    ) -> Result<(), NotDone> {
+        let package = self.at_revision((name, revision), owner)?;
+        package
+            .versions
+            .retain(|version, _| named.versions.contains_key(version));
+        let tags = named.tags.into_iter();
+        let lives = |version: &Value| {
+            let version = version.as_str();
+            version.is_some_and(|version| package.versions.contains_key(version))
+        };
+        package.tags = tags.filter(|(_, version)| lives(version)).collect();
+        package.revision += 1;
+        Ok(())
+    }
+
+    /// Removes a tarball that no version needs any more.
+    pub(super) fn remove_tarball(
+        &mut self,
+        (name, revision): (&str, &str),
+        file: &str,
+        owner: &str,
+    ) -> Result<(), NotDone> {
+        let package = self.at_revision((name, revision), owner)?;
+        package.tarballs.remove(file);
+        package.revision += 1;
+        Ok(())
+    }
+
+    /// Removes one's own package.
+    pub(super) fn remove(
+        &mut self,
+        (name, revision): (&str, &str),
+        owner: &str,
+    ) -> Result<(), NotDone> {
+        self.at_revision((name, revision), owner)?;
+        self.0.remove(name);
+        Ok(())
+    }
+
+    fn own(&mut self, name: &str, owner: &str) -> Result<&mut Package, NotDone> {
+        match self.0.get_mut(name) {
+            Some(package) if package.owner == owner => Ok(package),
+            Some(_) => Err(NotDone::NotYours),
+            None => Err(NotDone::Unknown),
+        }
+    }
+
+    fn at_revision(
+        &mut self,
+        (name, revision): (&str, &str),
+        owner: &str,
+    ) -> Result<&mut Package, NotDone> {
+        let package = self.own(name, owner)?;
+        if package.revision.to_string() != revision {
+            return Err(NotDone::Stale);
+        }
+        Ok(package)
     }
 }
 
+/// npm calls the file `@scope/name-1.0.0.tgz`; registries give it out as `name-1.0.0.tgz`, so that it is one segment of a path.
+fn file_name(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// A version whose tarball is where registries have it.
+fn renamed((version, mut manifest): (String, Value)) -> (String, Value) {
+    let tarball = manifest.pointer_mut("/dist/tarball");
+    let split = |url: &str| {
+        let (package, file) = url.split_once("/-/")?;
+        Some(format!("{package}/-/{}", file_name(file)))
+    };
+    if let Some(url) = tarball
+        && let Some(new) = url.as_str().and_then(split)
+    {
+        *url = new.into();
+    }
+    (version, manifest)
+}
+
 fn tarballs(sent: BTreeMap<String, Attachment>) -> Result<BTreeMap<String, Vec<u8>>, NotDone> {
-    let read = |(file, sent): (String, Attachment)| Some((file, STANDARD.decode(sent.data).ok()?));
+    let read = |(file, sent): (String, Attachment)| {
+        Some((
+            file_name(&file).to_owned(),
+            STANDARD.decode(sent.data).ok()?,
+        ))
+    };
     let read: Option<_> = sent.into_iter().map(read).collect();
     read.ok_or(NotDone::Tarball)
 }
@@ -137,7 +275,7 @@ mod tests {
         let document = packages.document(name).unwrap();
         assert_eq!(document["dist-tags"]["latest"], "1.1.0");
         assert_eq!(document["versions"].as_object().unwrap().len(), 2);
-        let tarball = packages.tarball(name, "@ann/hello-1.0.0.tgz");
+        let tarball = packages.tarball(name, "hello-1.0.0.tgz");
         assert_eq!(tarball, Some(&b"hello"[..]));
     }
 
@@ -160,5 +298,60 @@ mod tests {
         let torn = draft("hello", "2.0.0", "%");
         assert_eq!(publish("hello", torn, "ann"), NotDone::Tarball.to_string());
         assert_eq!(publish("hello", next(), "ann"), "done");
+    }
+
+    fn of_ann() -> Packages {
+        let mut packages = Packages::default();
+        for version in ["1.0.0", "1.1.0"] {
+            let draft = draft("@ann/hello", version, "aGVsbG8=");
+            packages.publish("@ann/hello", draft, "ann").unwrap();
+        }
+        packages
+    }
+
+    #[test]
+    fn a_tag_is_of_a_version_that_there_is_and_its_owners_to_set() {
+        let mut packages = of_ann();
+        let beta = ("@ann/hello", "beta");
+        assert_eq!(packages.tag(beta, "1.0.0", "bob"), Err(NotDone::NotYours));
+        assert_eq!(packages.tag(beta, "2.0.0", "ann"), Err(NotDone::NoVersion));
+        assert_eq!(
+            packages.tag(("x", "beta"), "1.0.0", "ann"),
+            Err(NotDone::Unknown)
+        );
+        packages.tag(beta, "1.0.0", "ann").unwrap();
+        assert_eq!(packages.tags("@ann/hello").unwrap()["beta"], "1.0.0");
+        assert_eq!(packages.untag(beta, "bob"), Err(NotDone::NotYours));
+        assert_eq!(
+            packages.untag(("@ann/hello", "latest"), "ann"),
+            Err(NotDone::Latest)
+        );
+        packages.untag(beta, "ann").unwrap();
+        assert!(!packages.tags("@ann/hello").unwrap().contains_key("beta"));
+    }
+
+    #[test]
+    fn only_its_owner_withdraws_what_nobody_has_changed_meanwhile() {
+        let mut packages = of_ann();
+        let name = "@ann/hello";
+        let rest = || draft(name, "1.0.0", "");
+        assert_eq!(
+            packages.keep((name, "2"), rest(), "bob"),
+            Err(NotDone::NotYours)
+        );
+        assert_eq!(
+            packages.keep((name, "1"), rest(), "ann"),
+            Err(NotDone::Stale)
+        );
+        packages.keep((name, "2"), rest(), "ann").unwrap();
+        let document = packages.document(name).unwrap();
+        assert_eq!(document["versions"].as_object().unwrap().len(), 1);
+        assert_eq!(document["dist-tags"], json!({"latest": "1.0.0"}));
+        let file = "hello-1.1.0.tgz";
+        packages.remove_tarball((name, "3"), file, "ann").unwrap();
+        assert_eq!(packages.tarball(name, file), None);
+        assert_eq!(packages.remove((name, "4"), "bob"), Err(NotDone::NotYours));
+        packages.remove((name, "4"), "ann").unwrap();
+        assert_eq!(packages.document(name), None);
     }
 }

@@ -12,7 +12,7 @@ use super::sessions::Person;
 use super::trouble::Trouble;
 
 /// Answers with a page.
-pub(super) fn respond(status: StatusCode, page: &impl Template) -> HttpResponse {
+pub(crate) fn respond(status: StatusCode, page: &impl Template) -> HttpResponse {
     match page.render() {
         Ok(body) => HttpResponse::build(status)
             .content_type("text/html; charset=utf-8")

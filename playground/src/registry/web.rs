@@ -65,13 +65,13 @@ fn headers() -> DefaultHeaders {
         .add(("cache-control", "no-store"))
 }
 
-async fn style() -> HttpResponse {
+pub(crate) async fn style() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/css; charset=utf-8")
         .body(include_str!("../../assets/registry.css"))
 }
 
-async fn icon() -> HttpResponse {
+pub(crate) async fn icon() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("image/svg+xml")
         .body(include_str!("../../assets/icon.svg"))

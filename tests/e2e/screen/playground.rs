@@ -130,6 +130,83 @@ async fn a_maintainer_publishes_with_npm_and_anybody_installs() {
 }
 
 #[actix_web::test]
+async fn the_rest_of_what_maintainers_do_with_npm_works_or_is_refused_in_words() {
+    let (playground, screen) = open().await;
+    let (broker, url) = (playground.broker_url(), playground.npm_url());
+    screen.goto(url).await;
+    let typed = screen.text("#type").await;
+    assert!(typed.contains(&format!("npm login --registry={url}")));
+    check_looks(&screen, "npm-front").await;
+
+    let [ann, mia] = [(); 2].map(|()| Npm::new(url));
+    for (npm, login) in [
+        (&ann, ("oidc", "ann-mfa")),
+        (&mia, ("microsoft", "mia-mfa")),
+    ] {
+        let waiting = npm.run(None, &["login", "--auth-type=web"]);
+        allow(&waiting, &screen, broker, login).await;
+        assert!(waiting.end().await.success);
+    }
+    let check = async |npm: &Npm, line: &str, is_done: bool, words: &str| {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let ended = npm.finish(None, &arguments).await;
+        assert_eq!(ended.success, is_done, "{line}: {}", ended.shown);
+        assert!(ended.says(words), "{line}: {}", ended.shown);
+        ended.shown
+    };
+    for version in ["1.0.0", "1.1.0"] {
+        let package = ann.package("@ann/hello", version);
+        let published = ann.finish(Some(&package), &["publish"]).await;
+        assert!(published.success, "{}", published.shown);
+    }
+    let anybody = Npm::new(url);
+    check(&anybody, "view @ann/hello", true, "@ann/hello@1.1.0").await;
+    check(&anybody, "dist-tag ls @ann/hello", true, "latest: 1.1.0").await;
+    let account = check(&ann, "whoami", true, "").await;
+    check(&anybody, "owner ls @ann/hello", true, account.trim()).await;
+    check(
+        &ann,
+        "dist-tag add @ann/hello@1.0.0 beta",
+        true,
+        "+beta: @ann/hello@1.0.0",
+    )
+    .await;
+    check(&anybody, "dist-tag ls @ann/hello", true, "beta: 1.0.0").await;
+    let not_hers = "this package belongs to somebody else";
+    check(&mia, "dist-tag add @ann/hello@1.0.0 mine", false, not_hers).await;
+    check(&mia, "unpublish @ann/hello@1.0.0", false, not_hers).await;
+    check(
+        &ann,
+        "dist-tag rm @ann/hello beta",
+        true,
+        "-beta: @ann/hello@1.0.0",
+    )
+    .await;
+    check(
+        &ann,
+        "unpublish @ann/hello@1.0.0",
+        true,
+        "- @ann/hello@1.0.0",
+    )
+    .await;
+    let gone = "No match found for version 1.0.0";
+    check(&anybody, "view @ann/hello@1.0.0", false, gone).await;
+    check(&ann, "unpublish @ann/hello --force", true, "- @ann/hello").await;
+    check(
+        &anybody,
+        "view @ann/hello",
+        false,
+        "there is no such package",
+    )
+    .await;
+    check(&anybody, "ping", true, "PONG").await;
+    check(&anybody, "whoami", false, "ENEEDAUTH").await;
+    check(&ann, "logout", true, "").await;
+    assert_eq!(ann.key(), None);
+    check(&ann, "whoami", false, "ENEEDAUTH").await;
+}
+
+#[actix_web::test]
 async fn who_has_no_second_factor_is_told_why_npm_gets_no_key() {
     let (playground, screen) = open().await;
     let (broker, npm) = (playground.broker_url(), Npm::new(playground.npm_url()));
