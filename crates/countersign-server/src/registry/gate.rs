@@ -162,12 +162,13 @@ fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
     let means_other =
         |name: &str| OVERRIDES.contains(&name) || identity::is_own_header(name, registry);
     let by_name = headers.keys().any(|name| {
+        let is_plain = |one: u8| one.is_ascii_alphanumeric() || one == b'-';
+        if name.as_str().bytes().all(is_plain) {
+            return means_other(name.as_str());
+        }
         let plain = name
             .as_str()
             .replace(|one: char| !one.is_ascii_alphanumeric(), "-");
-        if plain == name.as_str() {
-            return means_other(&plain);
-        }
         means_other(&plain) || FOLDED.contains(&&*plain) || plain.starts_with(identity::PREFIX)
     });
     by_name || becomes_another_protocol(headers)
