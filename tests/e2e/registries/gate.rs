@@ -363,6 +363,22 @@ async fn the_registry_is_told_who_asks_by_us_alone() {
     }
 }
 
+/// Registries limit and log by it.
+#[actix_web::test]
+async fn no_client_says_at_which_address_it_is() {
+    let bed = Bed::new().await;
+    let forged = "X-Forwarded-For: 192.0.2.6\r\nForwarded: for=192.0.2.6";
+    for (way, status, seen) in bed.send(&format!("GET /left-pad HTTP/1.1\r\n{forged}"), "") {
+        assert_eq!((status, seen.len()), (200, 1), "{way}: {seen:?}");
+        assert_eq!(seen[0].values("forwarded").concat(), "", "{way}");
+        let addresses = seen[0].values("x-forwarded-for").join(",");
+        let last = addresses.rsplit(',').next().map(str::trim);
+        // Of an address of this machine we say nothing: without `trusted_proxies` it may be a proxy's.
+        let expected = if way == "door" { "" } else { "127.0.0.1" };
+        assert_eq!(last, Some(expected), "{way}");
+    }
+}
+
 #[actix_web::test]
 async fn no_client_takes_away_who_asks_or_goes_on_in_another_protocol() {
     let bed = Bed::new().await;
