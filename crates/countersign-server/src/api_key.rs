@@ -11,16 +11,21 @@ pub(crate) mod page;
 mod text;
 pub(crate) mod upkeep;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use countersign_core::api_keys::{ApiKeyRule, Notice, PackagePattern};
 use countersign_core::{
     ApiKeyId, ClientId, Decision, Demands, Facts, Login, Occasion, Permit, Policy, ProviderId,
     Remedy, Scope, Verdict, decide,
 };
-use countersign_store::{Account, Admin, ApiKey, MadeUnder, Session, StoreError, change_api_key};
+use countersign_store::{
+    Account, Admin, ApiKey, KeyDigest, MadeUnder, Session, StoreError, change_api_key,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::Serialize;
 
 use crate::organization;
 use crate::recent::Reads;
@@ -36,8 +41,8 @@ pub use text::{KeyText, id_of};
 /// A key that somebody came with, and whose it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub(crate) key: ApiKey,
-    pub(crate) account: Account,
+    pub(crate) key: Arc<ApiKey>,
+    pub(crate) account: Arc<Account>,
 }
 
 /// What a key is to be good for.
@@ -100,17 +105,19 @@ pub(crate) struct Weighed {
 ///
 /// It says nothing of whether the key is good for anything: [`Held::weigh`] does.
 pub(crate) async fn find(text: &str, context: &Context<'_>) -> Result<Option<Held>, StoreError> {
-    let Some(text) = KeyText::parse(text) else {
-        return Ok(None);
-    };
-    let digest = text.digest();
-    let Some((key, _)) = context.reads.api_key(&id_of(&digest)).await? else {
-        return Ok(None);
-    };
-    if key.digest != digest {
-        return Ok(None);
+    match KeyText::parse(text) {
+        Some(text) => of_digest(&text.digest(), context).await,
+        None => Ok(None),
     }
-    Held::of(key, context.reads).await
+}
+
+/// The same of what is kept of a text.
+pub(crate) async fn of_digest(
+    digest: &KeyDigest,
+    context: &Context<'_>,
+) -> Result<Option<Held>, StoreError> {
+    let held = by_id(&id_of(digest), context).await?;
+    Ok(held.filter(|held| held.key.digest == *digest))
 }
 
 /// The key of this name, for whoever has shown it before: a name is no secret.
@@ -141,7 +148,10 @@ pub(crate) async fn owner_of(
 impl Held {
     async fn of(key: ApiKey, reads: Reads<'_>) -> Result<Option<Self>, StoreError> {
         let owner = owner_of(&key, reads).await?;
-        Ok(owner.map(|account| Self { key, account }))
+        Ok(owner.map(|account| Self {
+            key: Arc::new(key),
+            account: Arc::new(account),
+        }))
     }
 
     /// What the policy says now of a use of this key. The decision is written down.
@@ -151,7 +161,20 @@ impl Held {
         context: &Context<'_>,
     ) -> Result<Result<Weighed, NoUse>, StoreError> {
         match self.facts(wanted, context).await? {
-            Ok(facts) => self.decided(facts, context).await.map(Ok),
+            Ok(facts) => self.decided(&facts, context).await.map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    }
+
+    /// The same by facts of [`Self::facts_for`] that are at hand.
+    pub(crate) async fn weigh_by_facts(
+        &self,
+        wanted: Use<'_>,
+        facts: &(impl Borrow<Facts> + Serialize),
+        context: &Context<'_>,
+    ) -> Result<Result<Weighed, NoUse>, StoreError> {
+        match self.check(&wanted, context) {
+            Ok(()) => self.decided(facts, context).await.map(Ok),
             Err(why) => Ok(Err(why)),
         }
     }
@@ -176,11 +199,15 @@ impl Held {
             session_expires_at: Some(session.expires_at),
             ..facts
         };
-        self.decided(facts, context).await.map(Ok)
+        self.decided(&facts, context).await.map(Ok)
     }
 
-    async fn decided(&self, facts: Facts, context: &Context<'_>) -> Result<Weighed, StoreError> {
-        let decision = decide(context.policy(), &facts, context.now);
+    async fn decided(
+        &self,
+        facts: &(impl Borrow<Facts> + Serialize),
+        context: &Context<'_>,
+    ) -> Result<Weighed, StoreError> {
+        let decision = decide(context.policy(), facts.borrow(), context.now);
         context.log_decision(Decided {
             on: Occasion::ApiKey,
             at: context.now,
@@ -199,14 +226,21 @@ impl Held {
         wanted: Use<'_>,
         context: &Context<'_>,
     ) -> Result<Result<Facts, NoUse>, StoreError> {
-        if let Err(why) = self.is_for(wanted.client, &wanted.scopes, context) {
+        if let Err(why) = self.check(&wanted, context) {
             return Ok(Err(why));
-        }
-        if !self.covers(wanted.package) {
-            return Ok(Err(NoUse::Package));
         }
         let facts = self.facts_for(wanted.client, wanted.scopes, context).await;
         facts.map(Ok)
+    }
+
+    /// Whether the key itself is for this.
+    fn check(&self, wanted: &Use<'_>, context: &Context<'_>) -> Result<(), NoUse> {
+        self.is_for(wanted.client, &wanted.scopes, context)?;
+        if self.covers(wanted.package) {
+            Ok(())
+        } else {
+            Err(NoUse::Package)
+        }
     }
 
     /// All that the policy permits now by this key, for who holds its packages to it themselves; nothing where it is no good.
@@ -226,7 +260,8 @@ impl Held {
         })
     }
 
-    async fn facts_for(
+    /// All that the policy decides this by, whether the key is for it or not.
+    pub(crate) async fn facts_for(
         &self,
         client: &ClientId,
         scopes: BTreeSet<Scope>,

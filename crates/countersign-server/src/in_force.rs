@@ -3,7 +3,7 @@
 //! Requests read it without waiting: each takes what is in force when it begins and keeps to it,
 //! so that no request is decided by two. Where the next one comes from is the caller's affair.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -42,15 +42,19 @@ impl PolicyHash {
     }
 }
 
+/// What a hash begins with.
+const SCHEME: &str = "sha256:";
+
 impl fmt::Display for PolicyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        f.write_str("sha256:")?;
         // It stands in every line of the decision log: no machinery for each byte.
         let digits = self.0.map(|byte| [byte >> 4, byte & 15]);
-        let text = digits.as_flattened().iter();
-        text.map(|digit| char::from(DIGITS[usize::from(*digit)]))
-            .try_for_each(|digit| f.write_char(digit))
+        let digits = digits.as_flattened().iter();
+        let mut text = String::with_capacity(SCHEME.len() + 2 * self.0.len());
+        text.push_str(SCHEME);
+        text.extend(digits.map(|digit| char::from(DIGITS[usize::from(*digit)])));
+        f.write_str(&text)
     }
 }
 

@@ -86,7 +86,6 @@ use keys::Keys;
 use limits::Limits;
 use metrics::Metrics;
 use recent::{Forgetting, Recent};
-use registry::Assertions;
 use seal::Sealer;
 use token::{Feed, Nonces};
 
@@ -172,8 +171,6 @@ pub struct Broker {
     store: Arc<dyn Store>,
     /// What it said a moment ago, for the gates of registries.
     recent: Arc<Recent>,
-    /// What registries were told of who asks, for a moment.
-    assertions: Assertions,
     decision_log: Arc<DecisionLog>,
     audit_log: Arc<AuditLog>,
     http: Http,
@@ -254,7 +251,6 @@ impl Broker {
             providers,
             store: parts.store,
             recent,
-            assertions: Assertions::default(),
             decision_log: parts.decision_log,
             audit_log: parts.audit_log,
             http,

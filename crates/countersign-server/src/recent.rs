@@ -22,8 +22,7 @@ use jiff::Timestamp;
 use crate::Clock;
 use crate::registry::{Known, KnownBy};
 
-use shelf::LONGEST;
-pub(crate) use shelf::Shelf;
+use shelf::{LONGEST, Shelf};
 
 /// What the store said a moment ago.
 #[derive(Debug, Default)]

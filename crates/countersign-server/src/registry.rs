@@ -49,7 +49,6 @@ pub(crate) use door::{Doors, at_a_listener, below_a_path};
 pub(crate) use forward_auth::{for_a_proxy, for_anybody_there, is_check};
 pub(crate) use login::{make_code, show, sign_in};
 
-pub(crate) use identity::Assertions;
 pub(crate) use known::{Known, KnownBy};
 pub(crate) use proxy::OfRegistry;
 pub(crate) use step_up::LIFETIME as LEAVE;

@@ -11,7 +11,7 @@ use actix_web::body::MessageBody;
 use actix_web::cookie::{self, Cookie, SameSite};
 use actix_web::dev::{Payload, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorInternalServerError, InternalError};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::uri::{Authority, PathAndQuery};
 use actix_web::http::{ConnectionType, StatusCode, Uri};
 use actix_web::middleware::{self, Next};
@@ -40,6 +40,8 @@ use crate::{
     pages, session, sign_in, ticket, token, trace,
 };
 
+static DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// The longest request target, in bytes: a `state` of 512 and a `nonce` of 255 fit many times.
 const LONGEST_TARGET: usize = 8 * 1024;
 /// The longest form, in bytes: a `form_post` holds a code and an ID token of a few KiB each.
@@ -634,11 +636,10 @@ impl<'a> Context<'a> {
 
     /// RFC 9449 8.2: who sends a proof gets the nonce for the next one.
     pub(crate) fn with_nonce(&self, mut answer: HttpResponse) -> HttpResponse {
-        if self.request.headers().contains_key("dpop") {
+        if self.request.headers().contains_key(&DPOP) {
             let nonce = self.broker.nonces.newest(self.now);
             if let Ok(nonce) = HeaderValue::from_str(&nonce) {
-                let name = header::HeaderName::from_static("dpop-nonce");
-                answer.headers_mut().insert(name, nonce);
+                answer.headers_mut().insert(DPOP_NONCE, nonce);
             }
         }
         answer

@@ -6,6 +6,9 @@ use serde::Serialize;
 use super::Dropped;
 use crate::log_file::{self, Missing};
 
+/// What most lines take, in bytes: to grow by steps costs more than to write.
+const MOST_ARE_SHORTER: usize = 2048;
+
 /// A decision as it will stand in the file, with its line end.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -16,7 +19,8 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(time: Timestamp, content: &impl Serialize) -> serde_json::Result<Self> {
         // A line end within a text is escaped, so that the only one is ours (RFC 8259 7).
-        let mut text = serde_json::to_vec(content)?;
+        let mut text = Vec::with_capacity(MOST_ARE_SHORTER);
+        serde_json::to_writer(&mut text, content)?;
         text.push(b'\n');
         Ok(Self {
             time,

@@ -17,7 +17,7 @@ pub(super) const MOST: usize = 4096;
 
 /// What is kept of one kind.
 #[derive(Debug)]
-pub(crate) struct Shelf<K, V>(Mutex<Kept<K, V>>);
+pub(super) struct Shelf<K, V>(Mutex<Kept<K, V>>);
 
 #[derive(Debug)]
 struct Kept<K, V> {
@@ -53,22 +53,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
             self.keep(forgotten, key, found, now);
         }
         Ok(found)
-    }
-
-    /// What is kept, and else what this makes, if it can be made.
-    pub(crate) fn get_or(
-        &self,
-        key: &K,
-        now: Timestamp,
-        make: impl FnOnce() -> Option<V>,
-    ) -> Option<V> {
-        let (known, forgotten) = self.look(key, now);
-        if let Some(known) = known {
-            return Some(V::clone(&known));
-        }
-        let made = make()?;
-        self.keep(forgotten, key, &made, now);
-        Some(made)
     }
 
     fn look(&self, key: &K, now: Timestamp) -> (Option<Arc<V>>, u64) {
@@ -113,14 +97,27 @@ fn counts(at: Timestamp, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn at(millisecond: i64) -> Timestamp {
         Timestamp::from_millisecond(millisecond).unwrap()
     }
 
+    fn get(
+        shelf: &Shelf<u32, u32>,
+        key: u32,
+        now: i64,
+        answer: impl FnOnce() -> Option<u32>,
+    ) -> Option<u32> {
+        let asked = async { Ok(answer()) };
+        let got = shelf.get(&key, at(now), asked).now_or_never();
+        got.unwrap().unwrap()
+    }
+
     fn ask(shelf: &Shelf<u32, u32>, key: u32, now: i64, answer: u32) -> u32 {
-        shelf.get_or(&key, at(now), || Some(answer)).unwrap()
+        get(shelf, key, now, || Some(answer)).unwrap()
     }
 
     #[test]
@@ -140,7 +137,7 @@ mod tests {
             shelf.forget();
             Some(1)
         };
-        assert_eq!(shelf.get_or(&1, at(0), make), Some(1));
+        assert_eq!(get(&shelf, 1, 0, make), Some(1));
         assert_eq!(ask(&shelf, 1, 0, 2), 2);
         shelf.forget();
         assert_eq!(ask(&shelf, 1, 0, 3), 3);
@@ -149,7 +146,7 @@ mod tests {
     #[test]
     fn that_there_is_nothing_is_not_kept() {
         let shelf = Shelf::<u32, u32>::default();
-        assert_eq!(shelf.get_or(&1, at(0), || None), None);
+        assert_eq!(get(&shelf, 1, 0, || None), None);
         assert_eq!(ask(&shelf, 1, 0, 2), 2);
     }
 

@@ -24,23 +24,29 @@ const ROOT: &str = "/forward-auth/";
 const SECRET: HeaderName = HeaderName::from_static("x-countersign-proxy-secret");
 /// Told to a proxy that can set headers of the request from ours: what the registry behind knows us by.
 const UPSTREAM: HeaderName = HeaderName::from_static("x-upstream-authorization");
-/// What each kind of proxy says of the request that it holds, its method and its target as it came; and what becomes of our
-/// answer. nginx drops it all but its status; Traefik and Caddy hand it on, and so does Envoy, which says it otherwise.
-const DIALECTS: [(&str, &str, Refusals); 2] = [
-    ("x-original-method", "x-original-uri", Refusals::AreDropped),
+/// By which headers proxies say which request they hold, its method and its target as it came.
+static DIALECTS: [(HeaderName, HeaderName, Dialect); 2] = [
     (
-        "x-forwarded-method",
-        "x-forwarded-uri",
-        Refusals::ReachTheTool,
+        HeaderName::from_static("x-original-method"),
+        HeaderName::from_static("x-original-uri"),
+        Dialect::Original,
+    ),
+    (
+        HeaderName::from_static("x-forwarded-method"),
+        HeaderName::from_static("x-forwarded-uri"),
+        Dialect::Forwarded,
     ),
 ];
 
-/// Whether a tool is shown what we answer to the proxy.
+/// How a proxy says which request it holds; and by that, what becomes of our answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusals {
-    /// The proxy sends the tool to the registry's door for it.
-    AreDropped,
-    ReachTheTool,
+enum Dialect {
+    /// nginx drops it all but its status, and sends the tool to the registry's door for it.
+    Original,
+    /// Traefik and Caddy hand it on to the tool.
+    Forwarded,
+    /// By the method and the path of its question. Envoy hands it on, and is told which headers of the request to take away.
+    Path,
 }
 
 /// What the tool's user is to be told, for a proxy that can add it to the answer.
@@ -90,7 +96,7 @@ async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpRespon
         return nobody(context);
     };
     let headers = context.request.headers();
-    let Some((method, target, refusals)) = asked_for(headers, context) else {
+    let Some((method, target, dialect)) = asked_for(headers, context) else {
         let refused = Refused::Ambiguous(Ambiguous::NotAPath);
         return refusal::answer(registry, &refused, context);
     };
@@ -101,13 +107,13 @@ async fn check(registry: Option<&Registry>, context: &Context<'_>) -> HttpRespon
     };
     let judged = judge(registry, asked, None, context).await;
     match &judged {
-        Judged::Refused(refused) => match refusals {
-            Refusals::AreDropped => in_its_status(refusal::answer(registry, refused, context)),
-            Refusals::ReachTheTool => refuse(registry, refused, asked, context).await,
+        Judged::Refused(refused) => match dialect {
+            Dialect::Original => in_its_status(refusal::answer(registry, refused, context)),
+            Dialect::Forwarded | Dialect::Path => refuse(registry, refused, asked, context).await,
         },
         // The registry behind would not know what to answer.
         Judged::Ours(_, _) => HttpResponse::Forbidden().finish(),
-        Judged::Open | Judged::Let { .. } => admit(registry, asked, judged, context),
+        Judged::Open | Judged::Let { .. } => admit(registry, (asked, dialect), judged, context),
     }
 }
 
@@ -131,7 +137,7 @@ fn nobody(context: &Context<'_>) -> HttpResponse {
 
 fn admit(
     registry: &Registry,
-    asked: Asked<'_>,
+    (asked, dialect): (Asked<'_>, Dialect),
     judged: Judged,
     context: &Context<'_>,
 ) -> HttpResponse {
@@ -141,14 +147,13 @@ fn admit(
     let mut answer = HttpResponse::Ok();
     // No browser sees it, and what stands in it is a proxy's to pass on.
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    let empty = told.iter().filter(|(_, value)| value.is_empty());
-    let empty = empty.map(|(name, _)| name.as_str());
-    let removed: Vec<&str> = empty.chain(credentials(registry)).collect();
-    if let Ok(removed) = HeaderValue::from_str(&removed.join(",")) {
+    if dialect == Dialect::Path
+        && let Ok(removed) = HeaderValue::from_str(&to_remove(registry, &told))
+    {
         answer.insert_header((TO_REMOVE, removed));
     }
-    for header in told {
-        answer.insert_header(header);
+    for header in told.iter() {
+        answer.insert_header(header.clone());
     }
     // These stand there whatever is in them: a proxy that names one which does not may show its own word for it.
     let (mut authorization, mut notice) = (None, None);
@@ -167,6 +172,14 @@ fn admit(
     answer
 }
 
+/// The headers of a request that must not reach the registry, in a list: those of ours that are empty, and credentials.
+fn to_remove(registry: &Registry, told: &[(HeaderName, HeaderValue)]) -> String {
+    let empty = told.iter().filter(|(_, value)| value.is_empty());
+    let empty = empty.map(|(name, _)| name.as_str());
+    let removed: Vec<&str> = empty.chain(credentials(registry)).collect();
+    removed.join(",")
+}
+
 /// The headers in which tools send what is for us alone.
 fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
     let profile = &registry.profile;
@@ -183,16 +196,16 @@ fn credentials(registry: &Registry) -> impl Iterator<Item = &str> {
 fn asked_for<'a>(
     headers: &'a HeaderMap,
     context: &'a Context<'_>,
-) -> Option<(&'a str, &'a str, Refusals)> {
+) -> Option<(&'a str, &'a str, Dialect)> {
     let by_path = below(ROOT, context).map(|rest| {
         let method = context.request.method().as_str();
-        Some((method, rest, Refusals::ReachTheTool))
+        Some((method, rest, Dialect::Path))
     });
-    let by_headers = DIALECTS.iter().filter_map(|(method, target, refusals)| {
-        let (method, target) = (headers.get(*method), headers.get(*target));
+    let by_headers = DIALECTS.iter().filter_map(|(method, target, dialect)| {
+        let (method, target) = (headers.get(method), headers.get(target));
         (method.is_some() || target.is_some()).then(|| {
             let text = |value: Option<&'a HeaderValue>| value?.to_str().ok();
-            Some((text(method)?, text(target)?, *refusals))
+            Some((text(method)?, text(target)?, *dialect))
         })
     });
     let mut said = by_path.into_iter().chain(by_headers);

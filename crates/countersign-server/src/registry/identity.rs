@@ -3,8 +3,10 @@
 //! Every one of these names is always set, to nothing where there is nobody to name, so that none that a client has sent
 //! gets through under it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use actix_web::http::header::{HeaderName, HeaderValue};
-use countersign_core::{AccountId, Permit};
+use countersign_core::{AccountId, Permit, RegistryName};
 use countersign_store::RegistryAccountName;
 use countersign_verifier::CountersignClaim;
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +18,6 @@ use super::gate::{Asked, Judged};
 use super::weigh::Leave;
 use crate::SigningAlgorithm;
 use crate::edge::RandomText;
-use crate::recent::Shelf;
 use crate::token;
 use crate::web::Context;
 
@@ -35,22 +36,69 @@ const LIFETIME: SignedDuration = SignedDuration::from_mins(1);
 /// Not the type of an access token: it is none.
 const TYPE: &str = "countersign-assertion+jwt";
 
-/// Assertions that were signed a moment ago, by what they say and until when that holds.
-pub(crate) type Assertions = Shelf<(String, Option<Timestamp>), HeaderValue>;
+/// What a registry is told of who asks: headers, by their names.
+pub(super) type Headers = Arc<[(HeaderName, HeaderValue)]>;
+
+/// What a registry was told of somebody last: who reads the same again is vouched for by the same assertion, since to sign
+/// costs more than all else at a gate. It is kept as long as what is known of them, for a second at most.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<Option<Telling>>);
+
+/// One thing that a registry is told: all that stands in its headers.
+#[derive(Debug)]
+struct Telling {
+    registry: RegistryName,
+    permit: Permit,
+    method: String,
+    target: String,
+    action: String,
+    package: Option<String>,
+    headers: Headers,
+}
+
+impl Telling {
+    fn is_of(&self, registry: &Registry, permit: &Permit, request: &Request<'_>) -> bool {
+        self.target == request.target
+            && self.method == request.method
+            && self.action == request.action
+            && self.package.as_deref() == request.package
+            && self.registry == registry.name
+            && self.permit == *permit
+    }
+}
+
+impl Told {
+    /// The same again where it was told last, and else what this makes.
+    fn again_or(
+        &self,
+        registry: &Registry,
+        permit: &Permit,
+        request: &Request<'_>,
+        make: impl FnOnce() -> Option<Headers>,
+    ) -> Option<Headers> {
+        let last = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(telling) = &*last()
+            && telling.is_of(registry, permit, request)
+        {
+            return Some(Arc::clone(&telling.headers));
+        }
+        let headers = make()?;
+        *last() = Some(Telling {
+            registry: registry.name.clone(),
+            permit: permit.clone(),
+            method: request.method.to_owned(),
+            target: request.target.to_owned(),
+            action: request.action.to_owned(),
+            package: request.package.map(str::to_owned),
+            headers: Arc::clone(&headers),
+        });
+        Some(headers)
+    }
+}
 
 /// An assertion.
 #[derive(Serialize)]
 struct Assertion<'a> {
-    #[serde(flatten)]
-    says: &'a Says<'a>,
-    iat: i64,
-    exp: i64,
-    jti: String,
-}
-
-/// What it says.
-#[derive(Serialize)]
-struct Says<'a> {
     iss: &'a str,
     sub: &'a AccountId,
     aud: &'a str,
@@ -63,7 +111,10 @@ struct Says<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     registry_account: Option<&'a str>,
     countersign: CountersignClaim,
-    request: Request<'a>,
+    request: &'a Request<'a>,
+    iat: i64,
+    exp: i64,
+    jti: String,
 }
 
 /// The one request that it is about.
@@ -83,7 +134,7 @@ pub(super) fn headers(
     asked: Asked<'_>,
     judged: &Judged,
     context: &Context<'_>,
-) -> Option<Vec<(HeaderName, HeaderValue)>> {
+) -> Option<Headers> {
     let Judged::Let {
         leave,
         action,
@@ -98,13 +149,31 @@ pub(super) fn headers(
         action,
         package: release.package.as_deref(),
     };
+    let make = || vouched(registry, leave, &request, context);
+    // What changes something has an assertion of its own.
+    let is_read = matches!(asked.method, "GET" | "HEAD");
+    match leave.known.as_ref().filter(|_| is_read) {
+        Some(known) => {
+            let told = &known.told;
+            told.again_or(registry, &leave.permit, &request, make)
+        }
+        None => make(),
+    }
+}
+
+fn vouched(
+    registry: &Registry,
+    leave: &Leave,
+    request: &Request<'_>,
+    context: &Context<'_>,
+) -> Option<Headers> {
     let assertion = assertion(registry, leave, request, context)?;
     let organizations = leave.permit.belongings().iter();
     let organizations: Vec<&str> = organizations.map(|one| one.organization.as_str()).collect();
     let who = Who {
         account: leave.account.id.as_str(),
         user: registry_account(leave).unwrap_or_default(),
-        action,
+        action: request.action,
         acr: leave.permit.acr().as_str(),
         organizations: &organizations.join(","),
         email: leave.email.as_deref().unwrap_or_default(),
@@ -128,7 +197,7 @@ struct Who<'a> {
 
 impl Who<'_> {
     /// What can't stand in a header is told as nothing.
-    fn told(&self, assertion: HeaderValue, registry: &Registry) -> Vec<(HeaderName, HeaderValue)> {
+    fn told(&self, assertion: HeaderValue, registry: &Registry) -> Headers {
         let always = [
             (ACCOUNT, self.account),
             (USER, self.user),
@@ -172,13 +241,13 @@ pub(super) fn upstream_authorization(registry: &Registry) -> Option<HeaderValue>
 fn assertion(
     registry: &Registry,
     leave: &Leave,
-    request: Request<'_>,
+    request: &Request<'_>,
     context: &Context<'_>,
 ) -> Option<HeaderValue> {
     let (broker, permit) = (context.broker, &leave.permit);
-    // What changes something has one of its own; who reads the same again within a second gets the same.
-    let is_read = matches!(request.method, "GET" | "HEAD");
-    let says = Says {
+    let until = context.now + LIFETIME;
+    let exp = permit.not_after().map_or(until, |end| end.min(until));
+    let assertion = Assertion {
         iss: broker.settings.issuer(),
         sub: &leave.account.id,
         aud: registry.public_url.as_str().trim_end_matches('/'),
@@ -189,23 +258,6 @@ fn assertion(
         registry_account: registry_account(leave),
         countersign: token::countersign_claim(permit, None, None),
         request,
-    };
-    if !is_read {
-        return sign(&says, permit, context);
-    }
-    let known_by = (serde_json::to_string(&says).ok()?, permit.not_after());
-    let assertions = &broker.assertions;
-    assertions.get_or(&known_by, broker.clock.now(), || {
-        sign(&says, permit, context)
-    })
-}
-
-fn sign(says: &Says<'_>, permit: &Permit, context: &Context<'_>) -> Option<HeaderValue> {
-    let broker = context.broker;
-    let until = context.now + LIFETIME;
-    let exp = permit.not_after().map_or(until, |end| end.min(until));
-    let assertion = Assertion {
-        says,
         iat: context.now.as_second(),
         exp: exp.as_second(),
         jti: broker.entropy.hex::<16>(),

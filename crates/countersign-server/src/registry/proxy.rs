@@ -60,7 +60,7 @@ pub(super) struct Passed<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) asked: Asked<'a>,
     /// Our word on who asks.
-    pub(super) told: Vec<(HeaderName, HeaderValue)>,
+    pub(super) told: identity::Headers,
     /// What the tool's user is told beside the answer.
     pub(super) notice: Option<Notice>,
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use countersign_core::registry::Checksum;
 use countersign_core::{
-    ApiKeyId, ClientId, Decision, Occasion, Permit, Reason, Refusal, Scope, StepUp, Verdict, decide,
+    ApiKeyId, Decision, Occasion, Permit, Reason, Refusal, Scope, StepUp, Verdict, decide,
 };
 use countersign_store::{Account, ApiKey, Session, StoreError};
 use countersign_verifier::Claims;
 
 use super::credential::Shown;
 use super::gate::Asked;
-use super::known::{self, By, Known};
+use super::known::{self, Known};
 use super::step_up;
 use super::{Registry, bound};
-use crate::api_key::{self, Held, Use};
+use crate::api_key::{self, Held, KeyText, NoUse, Use};
 use crate::web::{Context, Decided};
 use crate::{session, token};
 
@@ -89,10 +89,12 @@ impl Weighed {
 pub(super) struct Leave {
     pub(super) account: Arc<Account>,
     pub(super) permit: Permit,
-    /// What the decision log is told, where it has not been.
-    pub(super) decided: Option<Decided<Arc<Known>>>,
+    /// What it rests on, where that is known to more than this request.
+    pub(super) known: Option<Arc<Known>>,
+    /// The verdict that the decision log is told of what is known, where it has not been.
+    pub(super) unlogged: Option<Verdict>,
     /// The key that it is had by, where it is one.
-    pub(super) key: Option<ApiKey>,
+    pub(super) key: Option<Arc<ApiKey>>,
     /// The address that the provider or the registry verified, where one did.
     pub(super) email: Option<String>,
     /// The one archive that it is for, where it is for one.
@@ -102,8 +104,8 @@ pub(super) struct Leave {
 impl Leave {
     /// Writes the decision down, now that something follows from it.
     pub(super) fn log(self, context: &Context<'_>) {
-        if let Some(decided) = self.decided {
-            log(decided, context);
+        if let (Some(verdict), Some(known)) = (self.unlogged, &self.known) {
+            log(verdict, known, context);
         }
     }
 }
@@ -121,13 +123,13 @@ pub(super) async fn weigh(
         )),
         Shown::Session => Ok(match known::by_session(wish, context).await? {
             None => Weighed::NoCredential,
-            Some(known) => outcome(&known, context),
+            Some(known) => outcome(known, context),
         }),
         Shown::Secret(text) if bound::is_one(&text) => {
             Box::pin(weigh_bound(&text, wish, context)).await
         }
-        Shown::Secret(secret) => match api_key::find(&secret, context).await? {
-            Some(held) => weigh_key(held, wish, context).await,
+        Shown::Secret(secret) => match key_of(&secret, wish, context).await? {
+            Some((held, known)) => Box::pin(weigh_known_key(held, known, wish, context)).await,
             None => Box::pin(weigh_token(&secret, wish, context)).await,
         },
     }
@@ -150,6 +152,35 @@ pub(super) async fn is_anybodys(
                 || token::verified(text, context).await.is_ok()
         }
     })
+}
+
+/// The key that this text is, and what is known of whose it is; nothing where it is nobody's.
+async fn key_of(
+    secret: &str,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Option<(Held, Arc<Known>)>, StoreError> {
+    let Some(text) = KeyText::parse(secret) else {
+        return Ok(None);
+    };
+    let found = known::by_key(&text.digest(), wish, context).await?;
+    Ok(found.and_then(|known| Some((known.key.clone()?, known))))
+}
+
+/// The same as [`weigh_key`], by what is known already.
+async fn weigh_known_key(
+    held: Held,
+    known: Arc<Known>,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Weighed, StoreError> {
+    let about = (&held, wish.action, wish.release.package.as_deref());
+    let since = step_up::shown(wish.registry, wish.asked, about, context).await?;
+    if since.is_some() {
+        return weigh_held(held, since.as_ref(), wish, context).await;
+    }
+    let weighed = held.weigh_by_facts(use_of(wish), &*known, context).await?;
+    Ok(outcome_of_key(weighed, held, Some(known)))
 }
 
 /// What the key's own login showed counts, or what its owner has shown since for this very thing.
@@ -205,24 +236,38 @@ pub(super) async fn weigh_held(
     wish: Wish<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
-    let wanted = Use {
-        client: &wish.registry.client,
-        scopes: [wish.scope.clone()].into(),
-        package: wish.release.package.as_deref(),
-    };
+    let wanted = use_of(wish);
     let weighed = match since {
         Some(session) => held.weigh_by(wanted, session, context).await?,
         None => held.weigh(wanted, context).await?,
     };
+    Ok(outcome_of_key(weighed, held, None))
+}
+
+fn use_of(wish: Wish<'_>) -> Use<'_> {
+    Use {
+        client: &wish.registry.client,
+        scopes: [wish.scope.clone()].into(),
+        package: wish.release.package.as_deref(),
+    }
+}
+
+/// What comes of a key that was weighed.
+fn outcome_of_key(
+    weighed: Result<api_key::Weighed, NoUse>,
+    held: Held,
+    known: Option<Arc<Known>>,
+) -> Weighed {
     let decision = match weighed {
         Ok(weighed) => weighed.decision,
-        Err(why) => return Ok(Weighed::BadCredential(why.sentence())),
+        Err(why) => return Weighed::BadCredential(why.sentence()),
     };
-    Ok(match decision {
+    match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
-            account: Arc::new(held.account),
+            account: held.account,
             permit,
-            decided: None,
+            known,
+            unlogged: None,
             key: Some(held.key),
             email: None,
             checksum: None,
@@ -230,10 +275,10 @@ pub(super) async fn weigh_held(
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
             Weighed::NotEnough {
                 reasons,
-                key: Some(held.key.id),
+                key: Some(held.key.id.clone()),
             }
         }
-    })
+    }
 }
 
 /// An access token of ours that is for this registry, and is anybody's who holds it.
@@ -260,24 +305,10 @@ async fn weigh_token(
     if !claims.scope.contains(wish.scope.as_str()) {
         return Ok(Weighed::BadCredential("This token does not allow this."));
     }
-    let Some(session) = token::session_of(claims, context).await? else {
-        return Ok(Weighed::BadCredential(UNKNOWN));
-    };
-    let (Ok((account, _)), Some(by)) = (
-        session::owner(&session, context).await?,
-        ClientId::new(&claims.client_id).ok(),
-    ) else {
-        return Ok(Weighed::BadCredential(UNKNOWN));
-    };
-    let by = By {
-        client: by,
-        session,
-        account,
-        organization: token::organization_of(claims),
-        stated: token::stated_by(claims),
-    };
-    let known = by.known(wish.scope, context).await?;
-    Ok(outcome(&Arc::new(known), context))
+    Ok(match known::by_token(claims, wish, context).await? {
+        None => Weighed::BadCredential(UNKNOWN),
+        Some(known) => outcome(known, context),
+    })
 }
 
 /// Whether an access token is for this registry.
@@ -288,35 +319,31 @@ fn is_for(registry: &Registry, claims: &Claims, context: &Context<'_>) -> bool {
 }
 
 /// What the policy says of these facts; it is asked at every single request.
-fn outcome(known: &Arc<Known>, context: &Context<'_>) -> Weighed {
+fn outcome(known: Arc<Known>, context: &Context<'_>) -> Weighed {
     let decision = decide(context.policy(), &known.facts, context.now);
-    let decided = Decided {
-        on: Occasion::Gate,
-        at: context.now,
-        verdict: Verdict::from(&decision),
-        facts: Arc::clone(known),
-    };
+    let verdict = Verdict::from(&decision);
     match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
             account: Arc::clone(&known.account),
             permit,
-            decided: Some(decided),
             key: None,
             email: known.email.clone(),
+            known: Some(known),
+            unlogged: Some(verdict),
             checksum: None,
         })),
         Decision::StepUp(StepUp { reasons, .. }) | Decision::Refuse(Refusal { reasons, .. }) => {
-            log(decided, context);
+            log(verdict, &known, context);
             Weighed::NotEnough { reasons, key: None }
         }
     }
 }
 
-fn log(decided: Decided<Arc<Known>>, context: &Context<'_>) {
+fn log(verdict: Verdict, known: &Known, context: &Context<'_>) {
     context.log_decision(Decided {
-        on: decided.on,
-        at: decided.at,
-        verdict: decided.verdict,
-        facts: &*decided.facts,
+        on: Occasion::Gate,
+        at: context.now,
+        verdict,
+        facts: known,
     });
 }
