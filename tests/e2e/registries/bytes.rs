@@ -123,7 +123,7 @@ async fn a_tool_that_waits_before_it_sends_hears_why_it_is_refused_and_its_conne
 }
 
 /// A registry that answers every request so, whatever it is; its address.
-async fn always(answer: &'static str) -> String {
+async fn always(answer: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     actix_web::rt::spawn(async move {
@@ -143,23 +143,35 @@ async fn always(answer: &'static str) -> String {
 /// Maven shows nothing else.
 #[actix_web::test]
 async fn why_the_registry_refuses_stands_in_the_status_line_where_a_tool_looks_for_it_there() {
-    for (answer, status_line) in [
+    let exists = "HTTP/1.1 409 1.0.0 exists already\r\n";
+    for (status_line, to_owner, to_strangers) in [
+        // They could have it say as much as is kept.
+        (exists, exists, "HTTP/1.1 409 Conflict\r\n"),
         (
-            "HTTP/1.1 409 1.0.0 exists already\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-            "HTTP/1.1 409 1.0.0 exists already\r\n",
-        ),
-        (
-            "HTTP/1.1 200 Fine, thank you\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 200 Fine, thank you\r\n",
+            "HTTP/1.1 200 OK\r\n",
             "HTTP/1.1 200 OK\r\n",
         ),
     ] {
+        let answer = format!("{status_line}content-length: 0\r\nconnection: close\r\n\r\n");
         let door = Door::before("maven-central", &always(answer).await).await;
-        let host = door.url.trim_start_matches("http://");
-        let head = format!("GET /a/b HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(host).await.expect("a connection");
-        stream.write_all(head.as_bytes()).await.expect("it is sent");
-        let mut told = String::new();
-        stream.read_to_string(&mut told).await.expect("an answer");
-        assert!(told.starts_with(status_line), "{told}");
+        let basic = STANDARD.encode(format!("ann:{}", door.good_key().await));
+        for (request, expected) in [
+            (
+                format!(
+                    "PUT /maven2/a/b/1/b-1.jar HTTP/1.1\r\nauthorization: Basic {basic}\r\ncontent-length: 0"
+                ),
+                to_owner,
+            ),
+            ("GET /a/b HTTP/1.1".to_owned(), to_strangers),
+        ] {
+            let host = door.url.trim_start_matches("http://");
+            let head = format!("{request}\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let mut stream = TcpStream::connect(host).await.expect("a connection");
+            stream.write_all(head.as_bytes()).await.expect("it is sent");
+            let mut told = String::new();
+            stream.read_to_string(&mut told).await.expect("an answer");
+            assert!(told.starts_with(expected), "{told}");
+        }
     }
 }

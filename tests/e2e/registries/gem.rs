@@ -200,6 +200,10 @@ async fn a_code_is_a_password_once_and_for_its_own_registry() {
     assert_eq!(page.status, 200);
     assert!(page.body.starts_with("csk_"), "no key");
 
+    // However somebody types it.
+    let typed = bed.code().await.replace('-', " ").to_lowercase();
+    assert_eq!(bed.ask_for_key(&typed).await.status, 200);
+
     let other = bed.code_for("other", &ann()).await;
     let late = bed.code().await;
     bed.world.broker.clock.advance(6 * 60);

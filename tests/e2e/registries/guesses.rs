@@ -7,8 +7,9 @@ use countersign_store::Rate;
 use countersign_tests::tools::Recorder;
 use countersign_tests::{Login, Page, World, wire};
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::door::Door;
 use super::{key_of, let_tools_in};
 
 const ANN: &str = "198.51.100.7";
@@ -129,6 +130,47 @@ async fn a_key_that_is_good_and_not_good_enough_is_no_guess() {
         assert_eq!(page.status, 401, "{}", page.body);
         assert!(page.body.contains("authUrl"), "{}", page.body);
     }
+}
+
+/// A build that tries again and again by a key for another package locks nobody up, itself included.
+#[actix_web::test]
+async fn what_is_good_for_something_else_is_no_guess() {
+    let door = Door::changed("npm", "http://127.0.0.1:9", |setup| {
+        setup.limits.proxies.trusted = Some(Vec::new());
+        setup.limits.bad_credentials = Rate::new(1, MINUTE);
+    })
+    .await;
+    door.world.broker.clock.stop();
+    let of_other = json!({"scopes": ["packages:publish"], "packages": ["other"]});
+    let key = door
+        .key(&Login::new("oidc", "ann-mfa"), "tools", of_other)
+        .await;
+    let ask = async |method: &str, target: &str, secret: &str| {
+        let bearer = format!("Bearer {secret}");
+        let headers = [("authorization", bearer.as_str())];
+        wire::send(method, &door.url, target, &headers, "").await
+    };
+    for _ in 0..3 {
+        let page = ask("PUT", "/left-pad", &key).await;
+        assert_eq!(page.status, 401, "{}", page.body);
+        assert!(page.body.contains("not for this package"), "{}", page.body);
+        let page = ask("DELETE", "/other/-rev/1", &key).await;
+        assert_eq!(page.status, 401, "{}", page.body);
+        assert!(page.body.contains("is not for this."), "{}", page.body);
+    }
+    // Who shows nothing has guessed nothing, wherever they ask.
+    for _ in 0..3 {
+        let (site, path) = (
+            &door.world.broker.issuer,
+            "/registry/npm/credential/sign-out",
+        );
+        let page = wire::send("POST", site, path, &[], "").await;
+        assert_eq!(page.status, 401, "{}", page.body);
+        assert!(page.body.contains("asks for an API key"), "{}", page.body);
+    }
+    let (method, target) = GATED;
+    assert_eq!(ask(method, target, MADE_UP).await.status, 401);
+    assert_limited(&ask(method, target, MADE_UP).await);
 }
 
 #[actix_web::test]

@@ -324,6 +324,11 @@ fn every_mistake_has_its_place() {
     );
     check_problem(
         "[default]",
+        "[identity]\nuser_header = \"X_Remote_User\"\n[default]",
+        "expected the name of a header: letters, digits and `-`",
+    );
+    check_problem(
+        "[default]",
         "[identity]\nuser_header = \"X-Remote\"\nemail_header = \"x-remote\"\n[default]",
         "`user_header` and `email_header` are the same",
     );

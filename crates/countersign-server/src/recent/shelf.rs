@@ -56,9 +56,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
     }
 
     fn look(&self, key: &K, now: Timestamp) -> (Option<Arc<V>>, u64) {
-        let kept = self.lock();
+        let mut kept = self.lock();
         let known = kept.values.get(key).filter(|(at, _)| counts(*at, now));
-        (known.map(|(_, value)| Arc::clone(value)), kept.forgotten)
+        let known = known.map(|(_, value)| Arc::clone(value));
+        if known.is_none() {
+            // Where the clock was set back, it would count once more when that time comes again.
+            kept.values.remove(key);
+        }
+        (known, kept.forgotten)
     }
 
     /// Keeps what was read since it was forgotten so often.
@@ -128,6 +133,8 @@ mod tests {
         assert_eq!(ask(&shelf, 2, 5_999, 3), 3);
         assert_eq!(ask(&shelf, 1, 6_000, 4), 4);
         assert_eq!(ask(&shelf, 1, 5_999, 5), 5, "the clock was set back");
+        assert_eq!(get(&shelf, 1, 5_000, || None), None);
+        assert_eq!(ask(&shelf, 1, 5_999, 6), 6, "it is that time once more");
     }
 
     #[test]

@@ -68,6 +68,20 @@ pub(super) fn check(deed: &Deed, wish: Wish<'_>) -> Result<(), &'static str> {
     }
 }
 
+/// Whether nobody has taken it yet; an error, where somebody has. To look takes nothing of it.
+pub(super) async fn is_left(
+    text: &str,
+    deed: &Deed,
+    wish: Wish<'_>,
+    context: &Context<'_>,
+) -> Result<Result<(), &'static str>, StoreError> {
+    if deed.package.is_some() {
+        return Ok(Ok(()));
+    }
+    let has_come = once::has_come(Kind::BoundToken, &named(text, wish), context).await?;
+    Ok((!has_come).then_some(()).ok_or(USED))
+}
+
 /// Takes a token which a request is about to be let through by; an error, where that must not be. One that names its package
 /// is looked at and not taken: one command makes several requests (`cargo owner --add ann --remove bob`).
 pub(super) async fn take(
@@ -79,9 +93,14 @@ pub(super) async fn take(
     if deed.package.is_some() {
         return Ok(Ok(()));
     }
-    let named = [wish.registry.name.as_str(), text];
+    let named = named(text, wish);
     let is_first = once::is_first(Kind::BoundToken, &named, proof.until, context).await?;
     Ok(is_first.then_some(()).ok_or(USED))
+}
+
+/// What tells one from all others.
+fn named<'a>(text: &'a str, wish: Wish<'a>) -> [&'a str; 2] {
+    [wish.registry.name.as_str(), text]
 }
 
 const USED: &str = "This token was used before, and is for one request.";

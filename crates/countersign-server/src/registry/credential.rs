@@ -78,12 +78,14 @@ fn authorization(
         },
         None => value,
     };
-    let secret = match form {
-        Form::Plain => Some(rest.to_owned()),
+    let password = match form {
+        Form::Plain => return credential(rest.to_owned()),
         Form::Pair => password(rest, user),
         Form::Base64Pair => decoded(rest).and_then(|pair| password(&pair, user)),
     };
-    secret.map_or(Shown::Unreadable, credential)
+    // People type it, and may type spaces into a code.
+    let is_good = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    password.map_or(Shown::Unreadable, |text| secret(text, is_good))
 }
 
 fn header(name: &str, headers: &HeaderMap) -> Shown {
@@ -106,9 +108,11 @@ fn parameter(name: &str, query: Option<&str>) -> Shown {
 
 /// A credential is visible ASCII: an access token (RFC 6750 2.1) or a key of ours.
 fn credential(text: String) -> Shown {
-    let is_good = !text.is_empty()
-        && text.len() <= LONGEST
-        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    secret(text, u8::is_ascii_graphic)
+}
+
+fn secret(text: String, is_good: impl Fn(&u8) -> bool) -> Shown {
+    let is_good = !text.is_empty() && text.len() <= LONGEST && text.as_bytes().iter().all(is_good);
     if is_good {
         Shown::Secret(text)
     } else {
@@ -215,6 +219,20 @@ mod tests {
             &["Authorization: Basic YW5uOmsx"],
             None,
             "secret k1",
+        );
+        // ann:bc df
+        check(
+            &[basic(None)],
+            &["Authorization: Basic YW5uOmJjIGRm"],
+            None,
+            "secret bc df",
+        );
+        // ann:a, and a line end
+        check(
+            &[basic(None)],
+            &["Authorization: Basic YW5uOmEK"],
+            None,
+            "unreadable",
         );
         check(&[raw()], &["Authorization: k1"], None, "secret k1");
         check(&[raw()], &["Authorization: Bearer k1"], None, "unreadable");

@@ -9,7 +9,7 @@ use super::credential::{Shown, shown};
 use super::step_up::Deed;
 use super::upload::Upload;
 use super::weigh::{Contents, Leave, Release, Weighed, Wish, is_anybodys, weigh};
-use super::{Registry, guess, identity};
+use super::{Registry, guess, identity, proxy};
 use crate::limits::TooMany;
 use crate::web::Context;
 
@@ -111,13 +111,13 @@ pub(super) async fn judge(
             release,
         },
         Ok(Weighed::NoCredential) => Judged::Refused(Refused::NoCredential { action }),
-        Ok(Weighed::BadCredential(why)) => {
-            let bad = (why, Refused::BadCredential);
-            Judged::Refused(guess::counted(registry, bad, context))
-        }
+        Ok(Weighed::BadCredential(why)) => Judged::Refused(guess::counted(
+            registry,
+            (why, Refused::BadCredential),
+            context,
+        )),
         Ok(Weighed::BadToken(why)) => {
-            let bad = (why, Refused::BadToken);
-            Judged::Refused(guess::counted(registry, bad, context))
+            Judged::Refused(guess::counted(registry, (why, Refused::BadToken), context))
         }
         Ok(Weighed::NotEnough { reasons, key }) => Judged::Refused(Refused::NotEnough {
             reasons,
@@ -169,7 +169,10 @@ fn says_otherwise(registry: &Registry, headers: &HeaderMap) -> bool {
         let plain = name
             .as_str()
             .replace(|one: char| !one.is_ascii_alphanumeric(), "-");
-        means_other(&plain) || FOLDED.contains(&&*plain) || plain.starts_with(identity::PREFIX)
+        means_other(&plain)
+            || FOLDED.contains(&&*plain)
+            || proxy::says_where_from(&plain)
+            || plain.starts_with(identity::PREFIX)
     });
     by_name || becomes_another_protocol(headers)
 }

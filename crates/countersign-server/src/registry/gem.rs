@@ -34,7 +34,16 @@ pub(super) async fn sign_in(
     };
     let session = match shown(&[basic], asked.headers, None) {
         Shown::Secret(text) => code::spend(&text, registry, context).await?,
-        Shown::Nothing | Shown::Session | Shown::Unreadable => None,
+        Shown::Unreadable => None,
+        Shown::Nothing | Shown::Session => {
+            let words = no_good(registry, "Sign in with a one-time code.", context);
+            return Ok(refusal::told(
+                registry,
+                StatusCode::UNAUTHORIZED,
+                &words,
+                context,
+            ));
+        }
     };
     let Some(session) = session else {
         let words = no_good(registry, code::SPENT, context);

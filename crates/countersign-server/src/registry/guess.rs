@@ -9,6 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
 use super::gate::Refused;
+use super::weigh::Wrong;
 use super::{Registry, refusal};
 use crate::limits::TooMany;
 use crate::web::Context;
@@ -19,12 +20,17 @@ pub(super) fn count(registry: &Registry, context: &Context<'_>) -> Result<(), To
     limits.bad_credential(&registry.name, request, context.now)
 }
 
-/// One more, at a gate: this refusal, or the one of who has shown too many. What is wrong with it is said all the same.
+/// One more, at a gate: this refusal, or the one of who has shown too many. What is wrong with it is said all the same. What
+/// is good for something else is no guess.
 pub(super) fn counted(
     registry: &Registry,
-    (why, refused): (&'static str, impl FnOnce(&'static str) -> Refused),
+    (wrong, refused): (Wrong, impl FnOnce(&'static str) -> Refused),
     context: &Context<'_>,
 ) -> Refused {
+    let why = match wrong {
+        Wrong::Elsewhere(why) => return refused(why),
+        Wrong::Nobodys(why) => why,
+    };
     match count(registry, context) {
         Ok(()) => refused(why),
         Err(too_many) => Refused::TooMany { why, too_many },

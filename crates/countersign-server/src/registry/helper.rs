@@ -210,6 +210,7 @@ const NAMES: &str =
     "expected a `package` and a `version` of 1 to 256 characters of ASCII, without spaces";
 const NO_ARCHIVE: &str = "a `checksum` is for an operation that uploads an archive";
 const NO_PACKAGE: &str = "this `operation` is of one `package`, which is to be named";
+const NO_KEY: &str = "This asks for an API key, as `Authorization: Bearer`.";
 const KEY_UNKNOWN: &str = "This API key is not known here, or has ended.";
 
 /// The key in `Authorization`, where it is one of this registry's and lives.
@@ -220,18 +221,15 @@ async fn key_shown(registry: &Registry, context: &Context<'_>) -> Result<Held, F
         user: None,
     };
     let found = match shown(&[bearer], context.request.headers(), None) {
-        Shown::Secret(text) => api_key::find(&text, context).await,
-        Shown::Nothing | Shown::Session | Shown::Unreadable => Ok(None),
+        Shown::Secret(text) => key::find(registry, &text, context).await?,
+        Shown::Unreadable => None,
+        Shown::Nothing | Shown::Session => return Err(key_not_good(NO_KEY).into()),
     };
-    let Some(held) = found.map_err(|error| unavailable(&error, context))? else {
-        guess::count(registry, context).map_err(OAuthError::too_many)?;
-        return Err(key_not_good(KEY_UNKNOWN).into());
-    };
-    if key::is_good(registry, &held, context) {
-        Ok(held)
-    } else {
-        Err(key_not_good(KEY_UNKNOWN).into())
+    if let Some(held) = found {
+        return Ok(held);
     }
+    guess::count(registry, context).map_err(OAuthError::too_many)?;
+    Err(key_not_good(KEY_UNKNOWN).into())
 }
 
 /// What a tool is about to do.
@@ -353,7 +351,7 @@ fn not_enough(reasons: Vec<Reason>, status: StatusCode, context: &Context<'_>) -
 fn refused(weighed: Weighed, context: &Context<'_>) -> HelperError {
     match weighed {
         Weighed::NotEnough { reasons, .. } => not_enough(reasons, StatusCode::FORBIDDEN, context),
-        Weighed::BadCredential(why) | Weighed::BadToken(why) => key_not_good(why),
+        Weighed::BadCredential(why) | Weighed::BadToken(why) => key_not_good(why.sentence()),
         Weighed::NoCredential | Weighed::Let(_) => key_not_good(KEY_UNKNOWN),
     }
 }

@@ -45,14 +45,10 @@ const HOP_BY_HOP: [&str; 11] = [
     "upgrade",
     "host",
 ];
-/// What only we say of a request.
-const FORWARDED: [&str; 5] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-];
+/// Whether a header says where a request comes from and was sent to, as only we say it to the registry.
+pub(super) fn says_where_from(name: &str) -> bool {
+    matches!(name, "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-")
+}
 
 /// A request that is let through.
 pub(super) struct Passed<'a> {
@@ -247,7 +243,7 @@ fn is_dropped(passed: &Passed<'_>, name: &HeaderName) -> bool {
     // A credential is never the registry's own: nobody signs in past us.
     HOP_BY_HOP.contains(&text)
         || proof == Some(text)
-        || FORWARDED.contains(&text)
+        || says_where_from(text)
         || text == "authorization"
         || is_credential
         || named.any(|one| one.trim().eq_ignore_ascii_case(text))
@@ -288,7 +284,7 @@ async fn answer(
     let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
     let mut answer = HttpResponse::build(status);
     answer.extensions_mut().insert(OfRegistry);
-    if let Some(phrase) = phrase_back(status, &answered, passed.registry) {
+    if let Some(phrase) = phrase_back(status, &answered, passed) {
         answer.reason(phrase);
     }
     let length = headers_back(&answered, &mut answer);
@@ -334,17 +330,18 @@ fn is_without_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Why the registry refuses, where its tool shows nothing but the status line.
+/// Why the registry refuses, where its tool shows nothing but the status line. To strangers it says no more than its status: they
+/// could have it say as many different things as are kept.
 fn phrase_back(
     status: StatusCode,
     answered: &Answered,
-    registry: &Registry,
+    passed: &Passed<'_>,
 ) -> Option<&'static str> {
-    let is_shown = registry.profile.refusal.reason_phrase && status.as_u16() >= 400;
-    answered
-        .reason_phrase()
-        .filter(|_| is_shown)
-        .and_then(phrase::of_registry)
+    let registry = passed.registry;
+    let has_one = registry.profile.refusal.reason_phrase && status.as_u16() >= 400;
+    let is_shown = has_one && passed.is_for_somebody();
+    let phrase = answered.reason_phrase().filter(|_| is_shown)?;
+    phrase::of_registry(&registry.name, phrase)
 }
 
 /// Hands the headers of an answer on; its length, if it has said that.

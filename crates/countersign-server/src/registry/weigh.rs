@@ -62,10 +62,10 @@ pub(super) enum Weighed {
     Let(Box<Leave>),
     /// It was shown none.
     NoCredential,
-    /// It is none of ours, has ended, or is for something else: what is wrong with it, in a sentence.
-    BadCredential(&'static str),
-    /// It is a token for one deed, and not for this one: what is wrong, in a sentence.
-    BadToken(&'static str),
+    /// It is none of ours, has ended, or is for something else.
+    BadCredential(Wrong),
+    /// It is a token for one deed, and not for this one.
+    BadToken(Wrong),
     /// It is good, and not good enough.
     NotEnough {
         /// Most telling first.
@@ -73,6 +73,31 @@ pub(super) enum Weighed {
         /// The key that it is, where it is one.
         key: Option<ApiKeyId>,
     },
+}
+
+/// What is wrong with a credential, in a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// It is nobody's, or not any more: it may have been made up.
+    Nobodys(&'static str),
+    /// It is somebody's, and for something else.
+    Elsewhere(&'static str),
+}
+
+impl Wrong {
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Nobodys(why) | Self::Elsewhere(why) => why,
+        }
+    }
+
+    fn of_key(why: NoUse) -> Self {
+        let sentence = why.sentence();
+        match why {
+            NoUse::Ended | NoUse::Orphaned => Self::Nobodys(sentence),
+            NoUse::OtherClient | NoUse::Scope | NoUse::Package => Self::Elsewhere(sentence),
+        }
+    }
 }
 
 impl Weighed {
@@ -118,9 +143,9 @@ pub(super) async fn weigh(
 ) -> Result<Weighed, StoreError> {
     match shown {
         Shown::Nothing => Ok(Weighed::NoCredential),
-        Shown::Unreadable => Ok(Weighed::BadCredential(
+        Shown::Unreadable => Ok(Weighed::BadCredential(Wrong::Nobodys(
             "No credential can be read from this request.",
-        )),
+        ))),
         Shown::Session => Ok(match known::by_session(wish, context).await? {
             None => Weighed::NoCredential,
             Some(known) => outcome(known, context),
@@ -200,12 +225,16 @@ async fn weigh_bound(
     wish: Wish<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
-    const OVER: &str = "This token is not known here, or its time is over.";
+    const OVER: Wrong = Wrong::Nobodys("This token is not known here, or its time is over.");
     let Some((proof, deed)) = bound::open(wish.registry, text, context) else {
         return Ok(Weighed::BadToken(OVER));
     };
     if let Err(why) = bound::check(&deed, wish) {
-        return Ok(Weighed::BadToken(why));
+        return Ok(Weighed::BadToken(Wrong::Elsewhere(why)));
+    }
+    // Asked before it is weighed, since that is written down; to take it says it once for all.
+    if let Err(why) = bound::is_left(text, &deed, wish, context).await? {
+        return Ok(Weighed::BadToken(Wrong::Elsewhere(why)));
     }
     let held = api_key::by_id(&deed.key, context).await?;
     let Some(held) = held.filter(|held| proof.is_of(held)) else {
@@ -219,7 +248,7 @@ async fn weigh_bound(
                 checksum: deed.checksum,
                 ..*leave
             })),
-            Err(why) => Weighed::BadToken(why),
+            Err(why) => Weighed::BadToken(Wrong::Elsewhere(why)),
         },
         // Whoever shows it has not the key: nothing more can be shown for that.
         Weighed::NotEnough { reasons, .. } => Weighed::NotEnough { reasons, key: None },
@@ -260,7 +289,7 @@ fn outcome_of_key(
 ) -> Weighed {
     let decision = match weighed {
         Ok(weighed) => weighed.decision,
-        Err(why) => return Weighed::BadCredential(why.sentence()),
+        Err(why) => return Weighed::BadCredential(Wrong::of_key(why)),
     };
     match decision {
         Decision::Permit(permit) => Weighed::Let(Box::new(Leave {
@@ -287,23 +316,22 @@ async fn weigh_token(
     wish: Wish<'_>,
     context: &Context<'_>,
 ) -> Result<Weighed, StoreError> {
-    const UNKNOWN: &str = "This credential is not known here, or has ended.";
+    const UNKNOWN: Wrong = Wrong::Nobodys("This credential is not known here, or has ended.");
+    let elsewhere = |why| Ok(Weighed::BadCredential(Wrong::Elsewhere(why)));
     let verified = token::verified(raw, context).await;
     let token = match verified.as_ref().map(|token| token.require_unbound()) {
         Ok(Ok(token)) => token,
         Ok(Err(_)) => {
-            return Ok(Weighed::BadCredential(
-                "This token is bound to a key, and comes without a proof.",
-            ));
+            return elsewhere("This token is bound to a key, and comes without a proof.");
         }
         Err(_) => return Ok(Weighed::BadCredential(UNKNOWN)),
     };
     let claims = token.claims();
     if !is_for(wish.registry, claims, context) {
-        return Ok(Weighed::BadCredential("This token is for another service."));
+        return elsewhere("This token is for another service.");
     }
     if !claims.scope.contains(wish.scope.as_str()) {
-        return Ok(Weighed::BadCredential("This token does not allow this."));
+        return elsewhere("This token does not allow this.");
     }
     Ok(match known::by_token(claims, wish, context).await? {
         None => Weighed::BadCredential(UNKNOWN),
