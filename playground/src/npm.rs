@@ -12,7 +12,7 @@ use std::net::TcpListener;
 
 use countersign_core::registry::Profile;
 use countersign_core::{ClientId, RegistryName};
-use countersign_server::{Client, ClientAuthentication, GrantType, Registry, Upstream};
+use countersign_server::{Client, ClientAuthentication, GrantType, Registry};
 use secrecy::SecretString;
 use url::Url;
 
@@ -30,7 +30,9 @@ const PROFILE: &str = include_str!("../../config/registries/npm.toml");
 /// The running registry. It stops when dropped.
 #[derive(Debug)]
 pub(crate) struct NpmRegistry {
-    upstream: Upstream,
+    url: Url,
+    /// By what it knows the broker.
+    authorization: SecretString,
     site: Site,
 }
 
@@ -42,9 +44,9 @@ impl NpmRegistry {
         let authorization = SecretString::from(format!("Bearer {}", random_text()));
         let (door, public) = (authorization.clone(), public.to_owned());
         let site = Site::start("npm", async move || web::server(public, door, listener)).await?;
-        let authorization = Some(authorization);
         Ok(Self {
-            upstream: Upstream { url, authorization },
+            url,
+            authorization,
             site,
         })
     }
@@ -58,7 +60,8 @@ impl NpmRegistry {
             client: ClientId::new(NPM_ID)?,
             public_url: Url::parse(&address_of(door)?)?,
             proxy_secret: None,
-            upstream: Some(self.upstream.clone()),
+            upstream: Some(self.url.clone()),
+            upstream_authorization: Some(self.authorization.clone()),
             docker: None,
         })
     }

@@ -13,7 +13,7 @@ use countersign_server::{
     AuditLine, AuditLog, AuditLogSettings, Broker, Client, ClientAuthentication, Clock, GrantType,
     KeyNotices, KeyUpkeep, LimitSettings, Listeners, LogFileSettings, MasterSecrets, Parts,
     PolicyHandle, PolicyInForce, Registry, Resource, Retention, Rotate, SecretDigest,
-    ServingHandle, Settings, SigningAlgorithm, SystemEntropy, Upstream, Vault, Webhook, Writer,
+    ServingHandle, Settings, SigningAlgorithm, SystemEntropy, Vault, Webhook, Writer,
 };
 use countersign_store::{Account, Embedded, Lock, Store, change_account};
 use jiff::SignedDuration;
@@ -140,10 +140,8 @@ impl BrokerSetup {
             public_url: Url::parse(public_url).expect("an address"),
             proxy_secret: None,
             docker: None,
-            upstream: upstream.map(|url| Upstream {
-                url: Url::parse(url).expect("an address"),
-                authorization: None,
-            }),
+            upstream: upstream.map(|url| Url::parse(url).expect("an address")),
+            upstream_authorization: None,
         }
     }
 

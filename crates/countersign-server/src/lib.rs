@@ -72,7 +72,7 @@ pub use keys::{
 pub use limits::{ForwardedHeader, LimitSettings, Network, NotANetwork, Proxies};
 pub use log_file::{LogFileError, LogFileSettings, LogStatus, Rotate};
 pub use private::Private;
-pub use registry::{DockerSettings, Registry, Upstream};
+pub use registry::{DockerSettings, Registry};
 pub use retention::Retention;
 pub use settings::{
     Client, ClientAuthentication, GrantType, Profile, Resource, SecretDigest, Settings,

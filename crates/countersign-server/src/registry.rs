@@ -81,19 +81,12 @@ pub struct Registry {
     pub public_url: Url,
     /// What a proxy shows that asks on our public listener; none: nobody asks there.
     pub proxy_secret: Option<SecretDigest>,
-    /// Where requests go that are let through, where we pass them on ourselves.
-    pub upstream: Option<Upstream>,
+    /// The site to which requests go that are let through, where we pass them on ourselves.
+    pub upstream: Option<Url>,
+    /// The `Authorization` by which the registry knows us, or the proxy that asks us; none: it trusts who reaches it.
+    pub upstream_authorization: Option<SecretString>,
     /// What it verifies our tokens by, where it has tokens of its own.
     pub docker: Option<DockerSettings>,
-}
-
-/// A registry as we reach it.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// A site.
-    pub url: Url,
-    /// The `Authorization` by which it knows us; none: it trusts who reaches it.
-    pub authorization: Option<SecretString>,
 }
 
 impl Registry {

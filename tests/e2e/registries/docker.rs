@@ -68,6 +68,7 @@ pub(crate) fn with_images(setup: &mut BrokerSetup, address: &str, key_header: Ke
             public_url: Url::parse(&format!("http://{address}")).expect("a site"),
             proxy_secret: None,
             upstream: None,
+            upstream_authorization: None,
             docker: Some(DockerSettings {
                 service: service.to_owned(),
                 key_header,

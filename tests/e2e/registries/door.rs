@@ -2,7 +2,7 @@
 
 use countersign_core::calendar::day_of;
 use countersign_server::{Clock, Resource, SigningAlgorithm};
-use countersign_tests::{BrokerSetup, Login, World, wire};
+use countersign_tests::{BrokerSetup, Login, TestBroker, World, wire};
 use jiff::Span;
 use serde_json::{Value, json};
 
@@ -79,19 +79,7 @@ impl Door {
 
     /// It is announced today that keys end which were made as all of these were.
     pub(super) fn end_keys_in_40_days(&self) {
-        let broker = &self.world.broker;
-        let today = day_of(broker.clock.now());
-        let last = today.saturating_add(Span::new().days(40));
-        let sunset =
-            format!("sunset = {{ announced = {today}, without_mfa_context_expire = {last} }}");
-        let (head, keys) = broker
-            .policy_text
-            .split_once("[api_keys]")
-            .expect("a table");
-        let all = "accepts = [\"session\", \"enrolment\", \"tenant\"]";
-        assert!(keys.contains(all), "{keys}");
-        let keys = keys.replacen(all, &format!("accepts = [\"tenant\"]\n{sunset}"), 1);
-        broker.enforce(&format!("{head}[api_keys]{keys}"));
+        end_keys_in_40_days(&self.world.broker);
     }
 
     /// A key of somebody's who signs in now with a second factor.
@@ -189,4 +177,19 @@ fn without_demands(policy: &str) -> String {
     let changed = policy.replace(DEMANDS, "needs = \"none\"\n");
     assert_ne!(changed, policy);
     changed
+}
+
+/// What [`Door::end_keys_in_40_days`] does, at any broker whose policy has keys as [`let_tools_in`] has them.
+pub(super) fn end_keys_in_40_days(broker: &TestBroker) {
+    let today = day_of(broker.clock.now());
+    let last = today.saturating_add(Span::new().days(40));
+    let sunset = format!("sunset = {{ announced = {today}, without_mfa_context_expire = {last} }}");
+    let (head, keys) = broker
+        .policy_text
+        .split_once("[api_keys]")
+        .expect("a table");
+    let all = "accepts = [\"session\", \"enrolment\", \"tenant\"]";
+    assert!(keys.contains(all), "{keys}");
+    let keys = keys.replacen(all, &format!("accepts = [\"tenant\"]\n{sunset}"), 1);
+    broker.enforce(&format!("{head}[api_keys]{keys}"));
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use countersign_server::SecretDigest;
 use countersign_tests::tools::{AskingProxy, Between, GateNginx, Recorder, Seen};
-use countersign_tests::{Login, World, payload, wire};
+use countersign_tests::{BrokerSetup, Login, World, payload, wire};
+use jiff::SignedDuration;
 
+use super::door::end_keys_in_40_days;
 use super::{key_of, let_tools_in};
 
 /// The proxies, each by the name of the registry that it asks for.
@@ -26,6 +28,11 @@ struct Bed {
 
 impl Bed {
     async fn new() -> Self {
+        Self::changed(|_| {}).await
+    }
+
+    /// The same where something else is changed besides.
+    async fn changed(change: impl FnOnce(&mut BrokerSetup)) -> Self {
         let recorder = Recorder::start();
         let urls = PROXIES.map(|_| GateNginx::address());
         let (mut door, mut forward_auth) = (String::new(), String::new());
@@ -40,6 +47,7 @@ impl Bed {
             for registry in setup.registries.values_mut() {
                 registry.profile.identity.user = Some("X-Remote-User".to_owned());
             }
+            change(setup);
         })
         .await;
         let between = |which: usize| Between {
@@ -411,6 +419,48 @@ async fn no_client_takes_away_who_asks_or_goes_on_in_another_protocol() {
                 assert_eq!(reached.count(), 0, "{way}: {protocol}{named}");
             }
         }
+    }
+}
+
+/// What Traefik can't hand on, and what Caddy's sample does by a line that it has as a comment, docs/registries/README.md says.
+#[actix_web::test]
+async fn what_is_for_the_registry_and_what_is_for_the_tool_each_is_handed() {
+    const SECRET: &str = "Basic Y291bnRlcnNpZ246cw==";
+    let bed = Bed::changed(|setup| {
+        for registry in setup.registries.values_mut() {
+            registry.upstream_authorization = Some(SECRET.into());
+            // It lives longer than until all of them end.
+            registry.profile.sign_in.key_lifetime = SignedDuration::from_hours(60 * 24);
+        }
+    })
+    .await;
+    let key = key_of(&bed.world, bed.door(), &Login::new("oidc", "ann-mfa")).await;
+    end_keys_in_40_days(&bed.world.broker);
+    for (way, site) in &bed.ways {
+        let host = site.trim_start_matches("http://");
+        let send = |head: &str| {
+            let end = format!("Host: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let answer = exchange(host, &format!("{head}\r\n{end}"));
+            assert!(answer.starts_with("HTTP/1.1 200"), "{way}: {answer}");
+            let reached = bed.recorder.take();
+            let shown = reached[0].values("authorization");
+            let shown: Vec<String> = shown.into_iter().map(str::to_owned).collect();
+            (
+                answer
+                    .to_ascii_lowercase()
+                    .contains("npm-notice: your api key"),
+                shown,
+            )
+        };
+        let put = format!("PUT /left-pad HTTP/1.1\r\nAuthorization: Bearer {key}");
+        let known = if matches!(*way, "caddy" | "traefik") {
+            vec![]
+        } else {
+            vec![SECRET.to_owned()]
+        };
+        assert_eq!(send(&put), (*way != "traefik", known), "{way}");
+        // To strangers the registry shows what it shows to strangers.
+        assert_eq!(send("GET /left-pad HTTP/1.1"), (false, vec![]), "{way}");
     }
 }
 

@@ -145,6 +145,7 @@ pub(super) fn stand_before(setup: &mut BrokerSetup) {
         public_url: url::Url::parse("https://tools.example").expect("a site"),
         proxy_secret: Some(SecretDigest::of(PROXY_SECRET)),
         upstream: None,
+        upstream_authorization: None,
         docker: Some(DockerSettings {
             service: "tools".into(),
             key_header: KeyHeader::X5c,

@@ -231,8 +231,7 @@ pub(super) fn is_own_header(name: &str, registry: &Registry) -> bool {
 
 /// The `Authorization` by which the registry behind knows us.
 pub(super) fn upstream_authorization(registry: &Registry) -> Option<HeaderValue> {
-    let upstream = registry.upstream.as_ref()?;
-    let secret = upstream.authorization.as_ref()?;
+    let secret = registry.upstream_authorization.as_ref()?;
     let mut value = HeaderValue::from_str(secret.expose_secret()).ok()?;
     value.set_sensitive(true);
     Some(value)

@@ -19,7 +19,7 @@ use url::Url;
 use super::gate::{Asked, Refused};
 use super::notice::Notice;
 use super::upload::{Broken, Patience, SILENCE, Upload};
-use super::{Registry, Upstream, identity, phrase, refusal, step_up};
+use super::{Registry, identity, phrase, refusal, step_up};
 use crate::web::Context;
 
 /// How long a registry may work on a request that it has whole.
@@ -53,7 +53,7 @@ pub(super) fn says_where_from(name: &str) -> bool {
 /// A request that is let through.
 pub(super) struct Passed<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) upstream: &'a Upstream,
+    pub(super) upstream: &'a Url,
     pub(super) asked: Asked<'a>,
     /// Our word on who asks.
     pub(super) told: identity::Headers,
@@ -74,7 +74,7 @@ pub(super) async fn pass(
     upload: Upload,
     context: &Context<'_>,
 ) -> HttpResponse {
-    let url = address(&passed.upstream.url, passed.asked.target);
+    let url = address(passed.upstream, passed.asked.target);
     let method = passed.asked.method.parse().ok();
     let (Some(relay), Some(url), Some(method)) = (&context.broker.relay, url, method) else {
         return gone(&passed, context);

@@ -205,7 +205,7 @@ impl Summary<'_> {
             writeln!(f, "  its own door: http://{door}")?;
         }
         if let Some(upstream) = &registry.upstream {
-            writeln!(f, "  passes requests on to: {}", upstream.url)?;
+            writeln!(f, "  passes requests on to: {upstream}")?;
         }
         if registry.proxy_secret.is_some() {
             writeln!(

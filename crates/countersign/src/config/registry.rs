@@ -7,7 +7,6 @@ use countersign_core::registry::{Profile, Source};
 use countersign_core::{ClientId, RegistryName};
 use countersign_server::{
     Client, DockerSettings, GrantType, KeyHeader, Registry, SecretDigest, SigningAlgorithm,
-    Upstream,
 };
 use secrecy::ExposeSecret;
 use url::Url;
@@ -98,7 +97,8 @@ impl Reader<'_> {
             let client = table.required("client", |value| self.client_of_registry(value));
             let public_url = table.required("public_url", |value| value.parsed(address::site));
             let proxy_secret = table.optional("proxy_secret", |value| self.secret(value));
-            let upstream = self.upstream(table);
+            let upstream = table.optional("upstream", |value| value.parsed(upstream_url));
+            let authorization = table.optional("upstream_authorization", |value| self.secret(value));
             let docker = table.optional("docker", |value| value.table(docker));
             let listener = table.optional("listen", |value| self.listener(value));
             let (profile, base) = (profile?, base?);
@@ -136,6 +136,7 @@ impl Reader<'_> {
                 docker,
                 proxy_secret: secret.map(|secret| SecretDigest::of(secret.expose_secret())),
                 upstream,
+                upstream_authorization: authorization?,
             })
         });
         let registry = registry?;
@@ -194,24 +195,6 @@ impl Reader<'_> {
             return None;
         }
         Some(client)
-    }
-
-    /// Where requests go that are let through, if we pass them on ourselves.
-    #[expect(
-        clippy::option_option,
-        reason = "wrong, absent, there: as `Table::optional` has it"
-    )]
-    fn upstream(&mut self, table: &mut Table<'_>) -> Option<Option<Upstream>> {
-        let url = table.optional("upstream", |value| value.parsed(upstream_url));
-        let authorization = table.optional("upstream_authorization", |value| self.secret(value));
-        match (url?, authorization?) {
-            (Some(url), authorization) => Some(Some(Upstream { url, authorization })),
-            (None, None) => Some(None),
-            (None, Some(_)) => {
-                table.report("has an `upstream_authorization`, and no `upstream` to show it to");
-                None
-            }
-        }
     }
 }
 

@@ -1492,6 +1492,22 @@ fn a_registry_is_stood_in_front_of_as_it_says() {
     assert_eq!(one.registry_listeners[name].to_string(), "127.0.0.1:8081");
 }
 
+/// A proxy that asks hands it on.
+#[test]
+fn a_registry_knows_us_by_an_authorization_wherever_its_requests_come_from() {
+    for part in [
+        "client",
+        "listen = \"127.0.0.1:8081\"\nupstream = \"http://127.0.0.1:4873\"\n",
+    ] {
+        let known = "upstream_authorization = { file = \"gallery\" }\n";
+        let said = format!("{known}{}", if part == "client" { part } else { "" });
+        let one = load_from(&with_registry(part, &said)).unwrap();
+        let registry = one.settings.registries.values().next().unwrap();
+        assert!(registry.upstream_authorization.is_some());
+        assert_eq!(registry.upstream.is_some(), part == "client");
+    }
+}
+
 #[test]
 fn a_registry_s_mistakes_are_told_where_they_stand() {
     const QUERY: &str = "[registry.tools.override.credential]\nsources = [{ query = \"token\" }]\n";
@@ -1515,11 +1531,6 @@ fn a_registry_s_mistakes_are_told_where_they_stand() {
             "\"npm\"",
             "\"npn\"",
             "c.toml:28:11: `registry.tools.profile`: expected one of `clojars`, `crates-io`, `docker`, `go-proxy`, `maven-central`, `npm`, `nuget`, `pypi`, `rubygems`, `swift-package-index`, or a file that ends in `.toml`",
-        ),
-        (
-            "upstream = \"http://127.0.0.1:4873\"\n",
-            "upstream_authorization = { file = \"gallery\" }\n",
-            "c.toml:27:11: `registry.tools`: has an `upstream_authorization`, and no `upstream` to show it to",
         ),
         (
             "http://127.0.0.1:4873",
