@@ -1,10 +1,10 @@
 //! What the store said a moment ago, for the gates of registries: a tool that installs a hundred packages is let through a
 //! hundred times within a second.
 //!
-//! What is kept is what the store *said* of a session, a key, an account, an organisation; never a secret, and never what was
-//! decided: `decide` is asked at every request. It is kept for a second at most. All of it is forgotten wherever this process
-//! writes what could change any of it ([`Forgetting`]), before whoever asked for that is answered; and where the feed of ends
-//! tells of what another process has ended. That something is *not* there is never kept.
+//! What is kept is what the store *said* of a session, a key, an account, an organisation; never a decision: `decide` is
+//! asked at every request. It counts for a second at most. All of it is forgotten wherever this process writes what could change
+//! any of it ([`Forgetting`]), before whoever asked for that is answered; and where the feed of ends tells of what another process
+//! has ended. That something is *not* there is never kept.
 
 mod shelf;
 

@@ -379,7 +379,8 @@ async fn the_registry_is_told_who_asks_by_us_alone() {
 async fn no_client_says_at_which_address_it_is() {
     let bed = Bed::new().await;
     let forged = "X-Forwarded-For: 192.0.2.6\r\nForwarded: for=192.0.2.6\r\nX-Real-IP: 192.0.2.6\r\nX-Forwarded-Host: evil.example\r\n\
-                  X-Forwarded-Proto: evil\r\nX-Forwarded-Port: 666\r\nX-Forwarded-Prefix: /evil";
+                  X-Forwarded-Proto: evil\r\nX-Forwarded-Port: 666\r\nX-Forwarded-Prefix: /evil\r\n\
+                  X-Forwarded-Server: evil\r\nX-Forwarded-Scheme: evil\r\nX-Forwarded-Ssl: evil\r\nX-Forwarded-User: evil\r\nX-Forwarded-Email: evil";
     for (way, status, seen) in bed.send(&format!("GET /left-pad HTTP/1.1\r\n{forged}"), "") {
         assert_eq!((status, seen.len()), (200, 1), "{way}: {seen:?}");
         for (name, value) in &seen[0].headers {

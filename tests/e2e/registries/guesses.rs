@@ -168,6 +168,25 @@ async fn what_is_good_for_something_else_is_no_guess() {
         assert_eq!(page.status, 401, "{}", page.body);
         assert!(page.body.contains("asks for an API key"), "{}", page.body);
     }
+    // Nor has who shows a key of another registry.
+    let other = door
+        .key(
+            &Login::new("oidc", "ann-mfa"),
+            "gallery",
+            json!({"scopes": ["packages:publish"]}),
+        )
+        .await;
+    for (path, method) in [("credential/sign-out", "POST"), ("-/whoami", "GET")]
+        .iter()
+        .cycle()
+        .take(6)
+    {
+        let bearer = format!("Bearer {other}");
+        let headers = [("authorization", bearer.as_str())];
+        let (site, path) = (&door.world.broker.issuer, format!("/registry/npm/{path}"));
+        let page = wire::send(method, site, &path, &headers, "").await;
+        assert_eq!(page.status, 401, "{}", page.body);
+    }
     let (method, target) = GATED;
     assert_eq!(ask(method, target, MADE_UP).await.status, 401);
     assert_limited(&ask(method, target, MADE_UP).await);

@@ -23,6 +23,8 @@ pub(super) struct Shelf<K, V>(Mutex<Kept<K, V>>);
 struct Kept<K, V> {
     /// How often it was forgotten: what was read before counts no more.
     forgotten: u64,
+    /// The latest time that anybody asked at.
+    latest: Timestamp,
     /// With the time from which on it was read.
     values: HashMap<K, (Timestamp, Arc<V>)>,
 }
@@ -31,6 +33,7 @@ impl<K, V> Default for Shelf<K, V> {
     fn default() -> Self {
         Self(Mutex::new(Kept {
             forgotten: 0,
+            latest: Timestamp::MIN,
             values: HashMap::new(),
         }))
     }
@@ -57,10 +60,16 @@ impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
 
     fn look(&self, key: &K, now: Timestamp) -> (Option<Arc<V>>, u64) {
         let mut kept = self.lock();
+        if now.duration_until(kept.latest) > LONGEST {
+            // The clock was set back: what was read before would count once more when that time comes again.
+            kept.forget();
+            kept.latest = now;
+        }
+        kept.latest = kept.latest.max(now);
         let known = kept.values.get(key).filter(|(at, _)| counts(*at, now));
         let known = known.map(|(_, value)| Arc::clone(value));
         if known.is_none() {
-            // Where the clock was set back, it would count once more when that time comes again.
+            // Set back by less, the clock would have it count once more.
             kept.values.remove(key);
         }
         (known, kept.forgotten)
@@ -85,13 +94,18 @@ impl<K: Clone + Eq + Hash, V: Clone> Shelf<K, V> {
 
 impl<K, V> Shelf<K, V> {
     pub(super) fn forget(&self) {
-        let mut kept = self.lock();
-        kept.forgotten += 1;
-        kept.values.clear();
+        self.lock().forget();
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V> Kept<K, V> {
+    fn forget(&mut self) {
+        self.forgotten += 1;
+        self.values.clear();
     }
 }
 
@@ -135,6 +149,8 @@ mod tests {
         assert_eq!(ask(&shelf, 1, 5_999, 5), 5, "the clock was set back");
         assert_eq!(get(&shelf, 1, 5_000, || None), None);
         assert_eq!(ask(&shelf, 1, 5_999, 6), 6, "it is that time once more");
+        assert_eq!(ask(&shelf, 2, 1_000, 7), 7);
+        assert_eq!(ask(&shelf, 1, 5_999, 8), 8, "though nobody asked meanwhile");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::credential::{Shown, shown};
 use super::gate::{Asked, Refused};
 use super::step_up::{self, Deed};
 use super::tool::{self, Asker, Found, Purpose};
-use super::weigh::{Contents, Leave, Release, Weighed, Wish, weigh_held, weigh_key};
+use super::weigh::{Contents, Leave, Release, Weighed, Wish, Wrong, weigh_held, weigh_key};
 use super::{ROOT, Registry, bound, guess, key, named, refusal};
 use crate::api_key::{self, Held};
 use crate::audit::By;
@@ -222,14 +222,13 @@ async fn key_shown(registry: &Registry, context: &Context<'_>) -> Result<Held, F
     };
     let found = match shown(&[bearer], context.request.headers(), None) {
         Shown::Secret(text) => key::find(registry, &text, context).await?,
-        Shown::Unreadable => None,
+        Shown::Unreadable => Err(Wrong::Nobodys(KEY_UNKNOWN)),
         Shown::Nothing | Shown::Session => return Err(key_not_good(NO_KEY).into()),
     };
-    if let Some(held) = found {
-        return Ok(held);
+    if let Err(Wrong::Nobodys(_)) = found {
+        guess::count(registry, context).map_err(OAuthError::too_many)?;
     }
-    guess::count(registry, context).map_err(OAuthError::too_many)?;
-    Err(key_not_good(KEY_UNKNOWN).into())
+    found.map_err(|wrong| key_not_good(wrong.sentence()).into())
 }
 
 /// What a tool is about to do.

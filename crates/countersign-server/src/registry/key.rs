@@ -4,6 +4,7 @@ use countersign_core::Decision;
 use countersign_store::{MadeBy, Session, StoreError};
 
 use super::Registry;
+use super::weigh::Wrong;
 use crate::api_key::{self, Held, Made, Making, NotMade};
 use crate::audit::By;
 use crate::error::Failure;
@@ -55,16 +56,23 @@ pub(super) async fn make(
     Ok(made.map_err(|why| why.sentence()))
 }
 
-/// A key of this registry's that has not ended.
+/// A key of this registry's that has not ended, whose owner is not locked; what is wrong with it, where it is none.
 pub(super) async fn find(
     registry: &Registry,
     text: &str,
     context: &Context<'_>,
-) -> Result<Option<Held>, Failure> {
+) -> Result<Result<Held, Wrong>, Failure> {
     let found = api_key::find(text, context).await;
     let found = found.map_err(|error| unavailable(&error, context))?;
-    Ok(found.filter(|held| is_good(registry, held, context)))
+    let is_live = |held: &Held| api_key::is_live(&held.key, context.policy(), context.now);
+    Ok(match found.filter(is_live) {
+        None => Err(Wrong::Nobodys(UNKNOWN)),
+        Some(held) if is_good(registry, &held, context) => Ok(held),
+        Some(_) => Err(Wrong::Elsewhere(UNKNOWN)),
+    })
 }
+
+const UNKNOWN: &str = "This API key is not known here, or has ended.";
 
 /// Whether a key is this registry's, and has not ended.
 pub(super) fn is_good(registry: &Registry, held: &Held, context: &Context<'_>) -> bool {

@@ -14,6 +14,7 @@ use super::credential::Shown;
 use super::gate::{Asked, shown_by};
 use super::step_up::{self, Deed};
 use super::tool::{self, Asker, Found, Purpose};
+use super::weigh::Wrong;
 use super::{Registry, guess, key};
 use crate::device;
 use crate::error::Failure;
@@ -94,15 +95,16 @@ pub(super) async fn whoami(
         Shown::Nothing | Shown::Session => {
             return Ok(told(StatusCode::UNAUTHORIZED, SIGN_IN));
         }
-        Shown::Unreadable => None,
+        Shown::Unreadable => Err(Wrong::Nobodys(SIGN_IN)),
     };
     Ok(match held {
-        Some(held) => {
+        Ok(held) => {
             let known = held.account.registry_account.as_ref();
             let name = known.map_or_else(|| held.account.id.to_string(), ToString::to_string);
             HttpResponse::Ok().json(json!({"username": name}))
         }
-        None => guess::told(registry, SIGN_IN, context),
+        Err(Wrong::Elsewhere(_)) => told(StatusCode::UNAUTHORIZED, SIGN_IN),
+        Err(Wrong::Nobodys(_)) => guess::told(registry, SIGN_IN, context),
     })
 }
 
@@ -113,7 +115,7 @@ pub(super) async fn logout(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let text = names.get("token").map_or("", String::as_str);
-    if let Some(held) = key::find(registry, text, context).await? {
+    if let Ok(held) = key::find(registry, text, context).await? {
         key::end(&held, context).await?;
     }
     Ok(HttpResponse::Ok().json(json!({"ok": true})))

@@ -6,7 +6,7 @@ use countersign_store::StoreError;
 
 use super::credential::Shown;
 use super::gate::{Asked, shown_by};
-use super::weigh::{Release, Weighed, Wish, weigh};
+use super::weigh::{Release, Weighed, Wish, Wrong, weigh};
 use super::{Registry, guess, key, refusal};
 use crate::error::Failure;
 use crate::token::unavailable;
@@ -19,15 +19,18 @@ pub(super) async fn login(
     context: &Context<'_>,
 ) -> Result<HttpResponse, Failure> {
     let shown = shown_by(registry, asked);
-    let shows_none = shown == Shown::Nothing;
+    let mut is_guess = shown == Shown::Unreadable;
     let is_good = match shown {
         Shown::Secret(text) => match key::find(registry, &text, context).await? {
             // It may be for some packages only, and none is named here.
-            Some(held) => held.permits(context).await.map(|permit| {
+            Ok(held) => held.permits(context).await.map(|permit| {
                 let here = registry.scopes(context);
                 permit.is_some_and(|permit| !permit.scopes().is_disjoint(&here))
             }),
-            None => may_something(registry, asked, context).await,
+            Err(wrong) => {
+                is_guess = matches!(wrong, Wrong::Nobodys(_));
+                may_something(registry, asked, context).await
+            }
         },
         Shown::Nothing | Shown::Session | Shown::Unreadable => Ok(false),
     };
@@ -35,10 +38,10 @@ pub(super) async fn login(
         return Ok(HttpResponse::Ok().finish());
     }
     let words = "This credential is good for nothing here: make an API key at {keys}";
-    Ok(if shows_none {
-        refusal::told(registry, StatusCode::UNAUTHORIZED, words, context)
-    } else {
+    Ok(if is_guess {
         guess::told(registry, words, context)
+    } else {
+        refusal::told(registry, StatusCode::UNAUTHORIZED, words, context)
     })
 }
 
