@@ -447,6 +447,9 @@ impl WebDriverCompatibleCommand for Post {
     }
 }
 
+/// How often ChromeDriver is started before it is given up.
+const STARTS: usize = 5;
+
 /// A running ChromeDriver.
 #[derive(Debug)]
 struct Driver {
@@ -457,7 +460,14 @@ struct Driver {
 }
 
 impl Driver {
+    /// It takes a port that is free on `::1`, and ends where somebody has the same on 127.0.0.1: then it is started again.
     fn start() -> Self {
+        (0..STARTS)
+            .find_map(|_| Self::try_to_start())
+            .expect("ChromeDriver listens")
+    }
+
+    fn try_to_start() -> Option<Self> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -465,12 +475,15 @@ impl Driver {
             .spawn()
             .expect("chromedriver; install the Debian packages chromium and chromium-driver");
         let mut output = BufReader::new(process.stdout.take().expect("its output"));
-        let port = announced_port(&mut output);
-        Self {
+        let Some(port) = announced_port(&mut output) else {
+            process.wait().expect("it has ended");
+            return None;
+        };
+        Some(Self {
             process,
             port,
             _output: output,
-        }
+        })
     }
 
     fn url(&self) -> String {
@@ -499,7 +512,8 @@ impl Drop for Driver {
     }
 }
 
-fn announced_port(output: &mut impl BufRead) -> u16 {
+/// The port that it says it listens on, unless it ends before.
+fn announced_port(output: &mut impl BufRead) -> Option<u16> {
     let mut line = String::new();
     while output.read_line(&mut line).expect("ChromeDriver's output") > 0 {
         let port = line
@@ -507,11 +521,11 @@ fn announced_port(output: &mut impl BufRead) -> u16 {
             .trim_end_matches('.')
             .rsplit_once("successfully on port ");
         if let Some(port) = port.and_then(|(_, port)| port.parse().ok()) {
-            return port;
+            return Some(port);
         }
         line.clear();
     }
-    panic!("ChromeDriver ended before it listened");
+    None
 }
 
 /// Whether this address is that place. A path is meant whole: `/account` is not at `/account/claim`.
