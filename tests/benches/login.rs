@@ -7,7 +7,7 @@
 //! a second of CPU on either of its stores, beside npm `oidc-provider`.
 //!
 //! `cargo bench -p countersign-tests --bench login -- soak 60` does something else: an hour of it, at half of what a core can do
-//! ([`soak`]); `soak 60 redis` does it on Redis.
+//! ([`soak`]); `soak 60 redis` does it on Redis. `COUNTERSIGN_BIN` names another build to be measured.
 
 #[path = "login/beside.rs"]
 mod beside;
@@ -20,7 +20,7 @@ mod process;
 #[path = "login/soak.rs"]
 mod soak;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use countersign_tests::measure::{build_release, cpu_us, resident_mib};
 
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let soak = soak::Soak::asked_for(std::env::args())?;
-    let programs = build_release(&["countersign", "countersign-dev-idp"])?;
+    let programs = Programs::build()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -51,14 +51,32 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn measure(programs: &Path) -> anyhow::Result<()> {
-    let upstream = Upstream::start(&programs.join("countersign-dev-idp"))?;
+/// What is started.
+struct Programs {
+    broker: PathBuf,
+    stand_in: PathBuf,
+}
+
+impl Programs {
+    fn build() -> anyhow::Result<Self> {
+        let built = build_release(&["countersign-dev-idp"])?;
+        let other = std::env::var_os("COUNTERSIGN_BIN");
+        Ok(Self {
+            broker: match other {
+                Some(other) => other.into(),
+                None => build_release(&["countersign"])?.join("countersign"),
+            },
+            stand_in: built.join("countersign-dev-idp"),
+        })
+    }
+}
+
+async fn measure(programs: &Programs) -> anyhow::Result<()> {
+    let upstream = Upstream::start(&programs.stand_in)?;
     let home = tempfile::tempdir()?;
     let broker = process::Installation::write(home.path(), &upstream.base_url, "")?;
-    let program = programs.join("countersign");
-
     println!("start");
-    let first = broker.start(&program).await?;
+    let first = broker.start(&programs.broker).await?;
     println!(
         "  the very first, which makes the keys    {:>8.1} ms",
         first.started_in_ms()
@@ -66,10 +84,10 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
     drop(first);
     println!(
         "  with a data directory, median of {STARTS}     {:>8.1} ms",
-        median_start(&broker, &program).await?
+        median_start(&broker, &programs.broker).await?
     );
 
-    let running = broker.start(&program).await?;
+    let running = broker.start(&programs.broker).await?;
     println!("memory, resident");
     println!(
         "  idle, just started                      {:>8.1} MiB",
@@ -98,7 +116,7 @@ async fn measure(programs: &Path) -> anyhow::Result<()> {
         resident_mib(running.process())?
     );
     drop(running);
-    beside::compare(&program, &upstream.base_url).await
+    beside::compare(&programs.broker, &upstream.base_url).await
 }
 
 async fn one_us(driver: &Driver, broker: &Broker, kind: Kind) -> anyhow::Result<f64> {

@@ -5,7 +5,6 @@
 //! then as much of that goes as comes, too. Whatever grows further is a leak.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -14,6 +13,7 @@ use countersign_tests::redis::RedisServer;
 use futures_util::future::{join, join_all};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::Programs;
 use super::driver::{AT_ONCE, Driver, Kind};
 use super::process::{Broker, Installation, Upstream};
 
@@ -66,8 +66,8 @@ impl Soak {
         Ok(Some(Self { lasts, store }))
     }
 
-    pub(crate) async fn run(self, programs: &Path) -> anyhow::Result<()> {
-        let upstream = Upstream::start(&programs.join("countersign-dev-idp"))?;
+    pub(crate) async fn run(self, programs: &Programs) -> anyhow::Result<()> {
+        let upstream = Upstream::start(&programs.stand_in)?;
         let home = tempfile::tempdir()?;
         let redis = (self.store == Kept::InRedis).then(RedisServer::start);
         let store = redis.as_ref().map_or(String::new(), |redis| {
@@ -75,7 +75,7 @@ impl Soak {
         });
         let installation = Installation::write(home.path(), &upstream.base_url, &store)?;
         installation.add_to_policy(LIFETIMES)?;
-        let broker = installation.start(&programs.join("countersign")).await?;
+        let broker = installation.start(&programs.broker).await?;
         let watched = Watched {
             installation,
             broker,
